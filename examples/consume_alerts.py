@@ -1,0 +1,94 @@
+"""Read `fraud-alerts` and act on each alert once: `python examples/consume_alerts.py`, settings as for the worker.
+
+An alert arrives at least once under one stable `alert_id`. A second arrival has two causes, and this reader drops both by the id:
+
+- a worker that was thought dead publishes its last batch again (the only way in which the topic itself holds an alert twice);
+- this reader stops between acting and committing, and reads its last batch again.
+
+It keeps the ids in memory, so it forgets them when it stops. A real reader writes the id to its own database *in the same
+transaction* as what it does about the alert (a table of cases with `alert_id` as primary key is enough). Whatever happens then,
+each alert has its effect once; the offset committed to Kafka only says where to go on reading.
+"""
+# ruff: noqa: INP001, T201 - an example stands alone, and prints
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+from aiokafka.helpers import create_ssl_context
+
+from stream_app.alert import Alert
+from stream_app.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class SeenIds:
+    """The newest `capacity` ids. Repeated alerts stand close together, so that a bound of some minutes' alerts is enough."""
+
+    def __init__(self, capacity: int) -> None:
+        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._capacity = capacity
+
+    def __contains__(self, alert_id: str) -> bool:
+        return alert_id in self._ids
+
+    def add(self, alert_id: str) -> None:
+        """Remember `alert_id`, once it was acted on; the oldest ids go where there are too many."""
+        self._ids[alert_id] = None
+        self._ids.move_to_end(alert_id)
+        if len(self._ids) > self._capacity:
+            self._ids.popitem(last=False)
+
+
+def handle(values: Iterable[bytes], seen: SeenIds, act: Callable[[Alert], None]) -> None:
+    """`act` on each alert that was not seen before. It is remembered after the act: one that failed comes again."""
+    for value in values:
+        alert = msgspec.json.decode(value, type=Alert)
+        if alert.alert_id not in seen:
+            act(alert)
+            seen.add(alert.alert_id)
+
+
+def line(alert: Alert) -> str:
+    """One line for an analyst; ids in quotes, for they are the producer's and may hold any character."""
+    why = alert.reasons[0].text if alert.reasons else "no single reason"
+    return (
+        f"{alert.action:8} {alert.score:.2f}  card {alert.card_id!r}  {alert.amount:.2f} {alert.currency} at {alert.terminal_id!r}  {why}"
+    )
+
+
+async def main() -> None:
+    """Poll, act, remember, commit: in this order, so that no alert is lost."""
+    settings = load_settings()
+    files = {"cafile": settings.kafka_ssl_cafile, "certfile": settings.kafka_ssl_certfile, "keyfile": settings.kafka_ssl_keyfile}
+    ssl_context = create_ssl_context(**{k: v for k, v in files.items() if v}) if settings.kafka_security_protocol.endswith("SSL") else None
+    consumer = AIOKafkaConsumer(
+        settings.alerts_topic,
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        group_id=os.environ.get("ALERTS_GROUP", "fraud-alerts-example"),
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        sasl_plain_username=settings.kafka_sasl_username or None,
+        sasl_plain_password=settings.kafka_sasl_password.get_secret_value() or None,
+        ssl_context=ssl_context,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    seen = SeenIds(capacity=int(os.environ.get("ALERTS_REMEMBERED", "100000")))
+    async with consumer:
+        while True:
+            batches = await consumer.getmany(timeout_ms=1000)
+            handle((record.value for records in batches.values() for record in records), seen, lambda alert: print(line(alert), flush=True))
+            if batches:
+                await consumer.commit()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,114 @@
+"""The one place that knows Faust's insides: its transport delivers lists of records, and acknowledges them by our rules.
+
+Faust 0.15.3 hands an agent one record at a time (about 100 µs each) and acknowledges an event when the loop body is left, also by
+an exception. Here the consumer yields one message per partition and poll whose value is the list of records, and:
+
+- a batch is acknowledged only by `Message.ack` after its effects stand; the offset to commit is the highest acknowledged + 1
+  (batches of a partition are acknowledged in order), and nothing is guessed for gaps between offsets;
+- on assignment the position comes from the cursor that stands beside the state, not from Kafka's committed offset.
+
+`tests/unit/test_faust_pins.py` pins each private name used here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import faust
+from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.types import TP, ConsumerMessage
+
+_POLL_S = 1.0
+_POLL_WHILE_FULL_S = 0.02
+
+
+class PartitionFlow(Protocol):
+    """What the consumer asks of the worker."""
+
+    def wants(self, topic: str, partition: int) -> bool:
+        """Whether more records of this partition can be taken now."""
+        ...
+
+    def positions(self, assigned: set[tuple[str, int]]) -> Awaitable[Mapping[tuple[str, int], int]]:
+        """Take the assigned partitions over; where to read each from."""
+        ...
+
+
+class BatchSchema(faust.Schema):  # type: ignore[misc]
+    """Passes the list of records through: decoding is the batch loop's, which can dead-letter."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
+        """See `faust.Schema.compile`."""
+        create_event = app.create_event
+
+        async def decode(message: Any, **_: Any) -> Any:
+            return create_event(message.key, message.value, message.headers, message)
+
+        return decode
+
+
+class BatchConsumer(Consumer):  # type: ignore[misc]
+    """A Faust consumer of record batches."""
+
+    flow: PartitionFlow
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's signature
+        """One message per partition that has records and room; see `faust.transport.consumer.Consumer.getmany`."""
+        full = any(not self.flow.wants(tp.topic, tp.partition) for tp in self._get_active_partitions())
+        records, _ = await self._wait_next_records(_POLL_WHILE_FULL_S if full else _POLL_S)
+        generation = self.app.consumer_generation_id
+        if not records or self.should_stop:
+            return
+        for tp, batch in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            yield tp, self._batch_message(tp, batch)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        """Ask only for partitions that have room; the others' records wait in the fetcher, and the broker behind it."""
+        wanted = {tp for tp in active_partitions or () if self.flow.wants(tp.topic, tp.partition)}
+        if not wanted:
+            await self.sleep(timeout)
+            return {}
+        return await super()._getmany(wanted, timeout)
+
+    def _batch_message(self, tp: TP, batch: list[Any]) -> ConsumerMessage:
+        last = batch[-1]
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, batch, None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """A batch spans offsets; those between two batches' last offsets are no gap."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Highest acknowledged + 1: batches of a partition are acknowledged in order."""
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        highest: int = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return highest + 1
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek every assigned partition to its cursor."""
+        assigned = {(tp.topic, tp.partition) for tp in self.assignment()}
+        positions = {TP(*tp): offset for tp, offset in (await self.flow.positions(assigned)).items()}
+        await self._thread.seek_wait(positions)
+        return positions
+
+
+class BatchTransport(Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with `BatchConsumer`."""
+
+    Consumer = BatchConsumer
+
+
+def use_batches(app: faust.App, flow: PartitionFlow) -> None:
+    """Make `app` deliver record batches; `flow` decides what it takes and from where."""
+    consumer = type("BoundBatchConsumer", (BatchConsumer,), {"flow": flow})
+    transport = type("BoundBatchTransport", (BatchTransport,), {"Consumer": consumer})
+    app.transport = transport(app.conf.broker_consumer, app, loop=app.loop)

@@ -1,0 +1,51 @@
+"""Settings → options of the Faust app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faust
+from faust.types.auth import SASLMechanism
+
+from stream_app.adapters.kafka_options import client_options
+from stream_app.settings import Settings
+
+SESSION_TIMEOUT_S = 8.0
+"""A killed worker is missed after this long."""
+_PREFETCH_BYTES = 1_048_576
+
+
+def faust_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments for `faust.App`. No tables, no web server, no changelogs: state is ours."""
+    brokers = ";".join(f"kafka://{b}" for b in settings.kafka_bootstrap_servers.split(","))
+    return {
+        "id": settings.consumer_group,
+        "broker": brokers,
+        "broker_credentials": _credentials(settings),
+        "broker_session_timeout": SESSION_TIMEOUT_S,
+        "broker_heartbeat_interval": SESSION_TIMEOUT_S / 4,
+        "broker_commit_interval": 1.0,
+        "broker_max_poll_records": settings.batch_max_records * 4,
+        "consumer_max_fetch_size": _PREFETCH_BYTES,
+        "consumer_auto_offset_reset": "earliest",
+        "stream_wait_empty": False,
+        "stream_recovery_delay": 0.0,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_enabled": False,
+        "store": "memory://",
+        "logging_config": {"version": 1, "disable_existing_loggers": False},
+    }
+
+
+def _credentials(settings: Settings) -> Any:
+    options = client_options(settings)
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=SASLMechanism(options["sasl_mechanism"]),
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None

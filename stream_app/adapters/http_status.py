@@ -1,0 +1,57 @@
+"""`/metrics`, `/healthz` and `/readyz` of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from errno import EADDRINUSE
+
+from aiohttp import web
+
+from stream_app.errors import SettingsError
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class StatusServer:
+    """A small HTTP server in the worker's own loop: if the loop hangs, `/healthz` does too."""
+
+    def __init__(self, metrics: Callable[[], bytes], not_ready: Callable[[], str | None]) -> None:
+        """Args: `metrics` renders them; `not_ready` says why the worker is not ready, or None."""
+        self._metrics = metrics
+        self._not_ready = not_ready
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; return the port.
+
+        Raises:
+            SettingsError: if the port is taken.
+        """
+        app = web.Application()
+        app.add_routes([web.get("/metrics", self._get_metrics), web.get("/healthz", self._get_health), web.get("/readyz", self._get_ready)])
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            if error.errno != EADDRINUSE:
+                raise
+            raise SettingsError(
+                f"FRAUDSTREAM_METRICS_PORT = {port} is taken by another process. Set another port, or 0 for a free one."
+            ) from None
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _get_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _get_health(self, _: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def _get_ready(self, _: web.Request) -> web.Response:
+        why = self._not_ready()
+        return web.Response(text=f"{why}\n", status=503) if why else web.Response(text="ready\n")

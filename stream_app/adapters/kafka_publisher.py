@@ -1,0 +1,65 @@
+"""Publishing to Kafka: idempotent, acknowledged by all in-sync replicas, every future awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
+
+from stream_app.errors import Stop, Unavailable
+from stream_app.ports import Outgoing
+
+MAX_MESSAGE_BYTES = 4_194_304
+"""Larger than any message that the topics take, so that a dead letter can carry what a producer sent."""
+
+
+class KafkaPublisher:
+    """See `ports.Publisher`."""
+
+    def __init__(self, client_options: dict[str, Any]) -> None:
+        self._producer = AIOKafkaProducer(
+            **client_options, acks="all", enable_idempotence=True, max_request_size=MAX_MESSAGE_BYTES, linger_ms=0
+        )
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            Unavailable: if no broker answers.
+        """
+        try:
+            await self._producer.start()
+        except (KafkaError, OSError) as error:
+            raise _unavailable(error) from None
+
+    async def publish(self, partition: int, messages: Sequence[Outgoing]) -> None:
+        """See `ports.Publisher`."""
+        if not messages:
+            return
+        try:
+            sent = [await self._producer.send(m.topic, m.value, key=m.key, partition=partition, headers=list(m.headers)) for m in messages]
+            await asyncio.gather(*sent)
+        except OutOfOrderSequenceNumber:
+            raise Stop(
+                "Kafka saw this producer's messages out of order. The worker ends; its supervisor starts it anew, from the cursor."
+            ) from None
+        except (KafkaError, OSError, AssertionError) as error:
+            raise _unavailable(error) from None
+
+    async def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has; 0 where it does not exist."""
+        found = await self._producer.client.fetch_all_metadata()
+        return len(found.partitions_for_topic(topic) or ())
+
+    async def stop(self) -> None:
+        """Send what is left and disconnect."""
+        await self._producer.stop()
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"Kafka did not answer ({type(error).__name__}: {error}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
+    )

@@ -1,0 +1,141 @@
+"""Models from the MLflow registry over its REST API, with a verified copy on disk for when MLflow is down.
+
+The mlflow package itself is not imported: that alone takes longer than a worker may take to start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import msgspec
+
+from stream_app.alert import ModelReference
+from stream_app.errors import ModelError, Unavailable
+
+SHA256_TAG = "sha256"
+_PROXY_SCHEME = "mlflow-artifacts:"
+
+
+class _Copy(msgspec.Struct, frozen=True):
+    name: str
+    alias: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedModel:
+    """The bytes of a registered model and where they came from: `registry` or `disk`."""
+
+    content: bytes
+    reference: ModelReference
+    origin: str
+
+
+class ModelRegistry:
+    """Finds a model by name and alias."""
+
+    def __init__(self, tracking_uri: str, cache: Path) -> None:
+        self._uri = tracking_uri.rstrip("/")
+        self._cache = cache
+
+    def version_of(self, name: str, alias: str) -> tuple[str, str]:
+        """Version and SHA-256 that an alias points to.
+
+        Raises:
+            Unavailable: if MLflow does not answer.
+            ModelError: if there is no such model or alias.
+        """
+        answer = self._get("/api/2.0/mlflow/registered-models/alias", name=name, alias=alias)
+        version = answer.json()["model_version"]
+        tags = {t["key"]: t["value"] for t in version.get("tags", [])}
+        if SHA256_TAG not in tags:
+            raise ModelError(
+                f"Model {name} version {version['version']} has no tag {SHA256_TAG!r}. Register it with `python -m training.train`."
+            )
+        return str(version["version"]), tags[SHA256_TAG]
+
+    def fetch(self, name: str, alias: str) -> FetchedModel:
+        """The model behind an alias: from the registry, else the verified copy on disk.
+
+        Raises:
+            ModelError: if the registry says there is none, or what it gave is damaged.
+            Unavailable: if MLflow does not answer and there is no copy.
+        """
+        try:
+            version, sha256 = self.version_of(name, alias)
+            content = self._content(name, version)
+        except Unavailable as error:
+            return self._from_disk(name, alias, error)
+        _verify(content, sha256, f"The registry's model {name} version {version}")
+        self._keep(content, _Copy(name, alias, version, sha256))
+        return FetchedModel(content, ModelReference(name, version), "registry")
+
+    def _content(self, name: str, version: str) -> bytes:
+        answer = self._get("/api/2.0/mlflow/model-versions/get-download-uri", name=name, version=version)
+        uri = answer.json()["artifact_uri"]
+        if not uri.startswith(_PROXY_SCHEME):
+            raise ModelError(
+                f"Model {name} version {version} lies at {uri}, which the MLflow server does not serve. Start it with --serve-artifacts."
+            )
+        return self._get(f"/api/2.0/mlflow-artifacts/artifacts/{uri.removeprefix(_PROXY_SCHEME).lstrip('/')}/model.onnx").content
+
+    def _get(self, path: str, **query: str) -> httpx.Response:
+        try:
+            answer = httpx.get(self._uri + path, params=query, timeout=10)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"MLflow at {self._uri} did not answer ({error}). Check FRAUDSTREAM_MLFLOW_TRACKING_URI and the server."
+            ) from None
+        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise Unavailable(f"MLflow at {self._uri} answered {answer.status_code}.")
+        if answer.is_error:
+            what = " ".join(f"{k}={v}" for k, v in query.items())
+            raise ModelError(
+                f"MLflow at {self._uri} has no model for {what or path} ({_said(answer)}). Train one: `python -m training.train --data FILE`."
+            )
+        return answer
+
+    def _from_disk(self, name: str, alias: str, away: Unavailable) -> FetchedModel:
+        folder = self._folder(name, alias)
+        try:
+            copy = msgspec.json.decode((folder / "copy.json").read_bytes(), type=_Copy)
+            content = (folder / f"{copy.sha256}.onnx").read_bytes()
+        except (OSError, msgspec.MsgspecError):
+            raise Unavailable(f"{away} There is no copy of {name}@{alias} in {self._cache} either.") from None
+        _verify(content, copy.sha256, f"The copy of {name} version {copy.version} in {folder}")
+        return FetchedModel(content, ModelReference(name, copy.version), "disk")
+
+    def _keep(self, content: bytes, copy: _Copy) -> None:
+        """Keep a copy: first the content, then the note that names it, each moved into place whole."""
+        folder = self._folder(copy.name, copy.alias)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in ((f"{copy.sha256}.onnx", content), ("copy.json", msgspec.json.encode(copy))):
+            unfinished = folder / f".{name}.{os.getpid()}"
+            unfinished.write_bytes(data)
+            unfinished.replace(folder / name)
+        for old in folder.glob("*.onnx"):
+            if old.stem != copy.sha256:
+                old.unlink(missing_ok=True)
+
+    def _folder(self, name: str, alias: str) -> Path:
+        return self._cache / hashlib.sha256(f"{self._uri}|{name}|{alias}".encode()).hexdigest()[:16]
+
+
+def _verify(content: bytes, sha256: str, what: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ModelError(f"{what} is damaged: its SHA-256 is {found[:12]}…, not {sha256[:12]}…. Register the model again.")
+
+
+def _said(answer: httpx.Response) -> str:
+    try:
+        body = cast("dict[str, Any]", answer.json())
+    except ValueError:
+        return f"HTTP {answer.status_code}"
+    return str(body.get("message") or body.get("error_code") or f"HTTP {answer.status_code}")

@@ -1,0 +1,68 @@
+"""Topics: made where they are missing, checked to fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from stream_app.errors import Unavailable
+from stream_app.settings import Settings
+
+RETENTION_MS = 40 * 86_400_000
+"""Longer than the horizon of 38 days, from which lost state is rebuilt."""
+MAX_MESSAGE_BYTES = 2_097_152
+
+
+async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, int]:
+    """Partitions of each topic that exists.
+
+    Raises:
+        Unavailable: if Kafka does not answer.
+    """
+    admin = AIOKafkaAdminClient(**client_options)
+    try:
+        await admin.start()
+        found = await admin.describe_topics(list(topics))
+    except (KafkaError, OSError) as error:
+        raise _unavailable(error) from None
+    finally:
+        await admin.close()
+    return {t["topic"]: len(t["partitions"]) for t in found if t["error_code"] == 0}
+
+
+async def create_topics(client_options: dict[str, Any], settings: Settings, partitions: int, replication: int = 1) -> list[str]:
+    """Create the topics that are missing, all with the same number of partitions; return those created.
+
+    Raises:
+        Unavailable: if Kafka does not answer or refuses.
+    """
+    names = settings.topics()
+    there = await partition_counts(client_options, names)
+    missing = [n for n in names if n not in there]
+    partitions = next(iter(there.values()), partitions)
+    config = {"retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    admin = AIOKafkaAdminClient(**client_options)
+    try:
+        await admin.start()
+        answer = (
+            await admin.create_topics([NewTopic(n, partitions, replication, topic_configs=config) for n in missing]) if missing else None
+        )
+    except TopicAlreadyExistsError:
+        answer = None
+    except (KafkaError, OSError) as error:
+        raise _unavailable(error) from None
+    finally:
+        await admin.close()
+    for name, code, *_ in answer.topic_errors if answer else ():
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            raise Unavailable(f"Kafka did not create topic {name!r}: {for_code(code).__name__}.")
+    return missing
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"Kafka did not answer ({type(error).__name__}: {error}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
+    )

@@ -1,0 +1,117 @@
+"""What Fraudstream publishes: alerts, decisions (scores) and the headers of dead letters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from stream_app.transaction import (
+    Amount,
+    Channel,
+    CountryCode,
+    CurrencyCode,
+    EventTimeMs,
+    Identifier,
+    Latitude,
+    Longitude,
+    Mcc,
+    Optional64,
+    TransactionType,
+)
+
+Action = Literal["review", "step_up", "decline"]
+Name = Annotated[str, Meta(min_length=1)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class ModelReference(msgspec.Struct, frozen=True, gc=False):
+    """The registered model that decided."""
+
+    name: Name
+    version: Name
+
+
+class Reason(msgspec.Struct, frozen=True, gc=False):
+    """Why the score is high, one feature at a time.
+
+    Attributes:
+        code: fixed code from `stream_app.decision.REASON_CODES`.
+        feature: name of the feature.
+        value: its value in this decision.
+        usual: the same for this card or terminal as a rule, where that is known.
+        contribution: how much of the score goes when the feature takes its usual training value.
+        text: one sentence for an analyst.
+    """
+
+    code: Name
+    feature: Name
+    value: float
+    usual: float | None
+    contribution: float
+    text: Name
+
+
+class Source(msgspec.Struct, frozen=True, gc=False):
+    """Where in Kafka the transaction stands."""
+
+    topic: Annotated[str, Meta(min_length=1, max_length=249)]
+    partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    offset: Count
+
+
+class ScoredTransaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=False, kw_only=True):
+    """What `Alert` and `Score` share: the transaction's own fields, the scores, the reasons, the place in Kafka.
+
+    Every field is written, null where it has no value, and numbers are finite: JSON has no NaN, it would be written as null.
+    """
+
+    transaction_id: Identifier
+    event_time: EventTimeMs
+    card_id: Identifier
+    terminal_id: Identifier
+    amount: Amount
+    currency: CurrencyCode
+    billing_amount: Amount | None = None
+    billing_currency: CurrencyCode | None = None
+    type: TransactionType = "purchase"
+    approved: bool | None = None
+    merchant_id: Optional64 = None
+    mcc: Mcc | None = None
+    country: CountryCode | None = None
+    channel: Channel | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    device_id: Optional64 = None
+    ip: Optional64 = None
+    attributes: dict[str, float] | None = None
+    score: Probability
+    raw_score: float
+    threshold: Probability
+    model: ModelReference
+    reasons: tuple[Reason, ...]
+    degraded: str | None
+    source: Source
+    scored_at: EventTimeMs
+
+
+class Alert(ScoredTransaction, frozen=True, gc=False, omit_defaults=False, kw_only=True):
+    """`alert.v1`: a decision to act. `alert_id` is the transaction's id, `case_id` the id of the first alert of the card's episode."""
+
+    alert_id: Identifier
+    case_id: Identifier
+    action: Action
+
+
+class Score(ScoredTransaction, frozen=True, gc=False, omit_defaults=False, kw_only=True):
+    """`score.v1`: every decision, alerted or not, with its feature vector and the worker's processing order.
+
+    `action` and `case_id` are null where no alert was published; an alert's `alert_id` is `transaction_id`, so it is not repeated.
+    """
+
+    case_id: Identifier | None
+    action: Action | None
+    features: dict[str, float]
+    sequence: Count

@@ -1,0 +1,95 @@
+"""The composition root: the only place that picks real parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loguru import logger
+
+from stream_app.adapters.http_status import StatusServer
+from stream_app.adapters.kafka_options import client_options
+from stream_app.adapters.kafka_publisher import KafkaPublisher
+from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.onnx_model import OnnxModel
+from stream_app.adapters.redis_store import RedisStore
+from stream_app.adapters.registry import ModelRegistry
+from stream_app.adapters.topics import partition_counts
+from stream_app.errors import ModelError
+from stream_app.money import Money, read_rates
+from stream_app.partition import Topics, Workplace
+from stream_app.runtime import Runtime, Surroundings
+from stream_app.scorer import Output, Scorer
+from stream_app.settings import Settings
+from stream_app.transaction import IntakeRules
+
+
+class SystemClock:
+    """See `ports.Clock`."""
+
+    def now_ms(self) -> int:
+        """Unix time, ms."""
+        return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """A worker's parts, connected and not yet started."""
+
+    runtime: Runtime
+    publisher: KafkaPublisher
+    status: StatusServer
+    metrics: Metrics
+
+
+def scorer_loader(settings: Settings, metrics: Metrics, money: Money) -> Callable[[], Scorer]:
+    """A function that fetches the model behind the alias and binds a scorer to it."""
+    registry = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache)
+
+    def load() -> Scorer:
+        fetched = registry.fetch(settings.model_name, settings.model_alias)
+        model = OnnxModel(fetched.content, fetched.reference)
+        if model.metadata.base_currency != money.currency:
+            raise ModelError(
+                f"Model {fetched.reference.name} version {fetched.reference.version} was trained on amounts in {model.metadata.base_currency}; "
+                f"FRAUDSTREAM_BASE_CURRENCY is {money.currency}. Make them one."
+            )
+        metrics.model_in_use(fetched.reference.name, fetched.reference.version)
+        logger.info(
+            "Model {} version {} from {}, {} features, threshold {:.4f}",
+            fetched.reference.name,
+            fetched.reference.version,
+            fetched.origin,
+            len(model.metadata.features),
+            model.metadata.threshold if settings.threshold is None else settings.threshold,
+        )
+        return Scorer(model, money, Output(settings.alerts_topic, settings.scores_topic), SystemClock(), settings.threshold)
+
+    return load
+
+
+def build_worker(settings: Settings, on_fatal: Callable[[BaseException], None]) -> WorkerParts:
+    """All parts of a worker.
+
+    Args:
+        settings: read once by the caller.
+        on_fatal: called with the error that ends the worker.
+    """
+    options = client_options(settings)
+    metrics = Metrics()
+    publisher = KafkaPublisher(options)
+    money = Money(settings.base_currency, read_rates(settings.rates_file))
+    topics = Topics(settings.transactions_topic, settings.labels_topic, settings.transactions_dlq_topic, settings.labels_dlq_topic)
+    rules = IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s)
+
+    async def counts() -> dict[str, int]:
+        found = await partition_counts(options, settings.topics())
+        return {t: found.get(t, 0) for t in settings.topics()}
+
+    runtime = Runtime(
+        RedisStore(settings.redis_url, settings.consumer_group),
+        lambda scorer: Workplace(scorer, publisher, metrics, topics, rules, money, settings.batch_max_records),
+        Surroundings(scorer_loader(settings, metrics, money), counts, on_fatal, metrics.partitions_owned),
+    )
+    return WorkerParts(runtime, publisher, StatusServer(metrics.render, runtime.not_ready), metrics)

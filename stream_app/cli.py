@@ -1,0 +1,84 @@
+"""The command `fraudstream`. Each command's code is imported when it is called: a worker does not wait for pandas."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+import typer.core
+import typer.main
+
+from stream_app.errors import FraudstreamError
+
+
+class _Command(NamedTuple):
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS = {
+    "local": _Command("stream_app.local.commands", "app", "Kafka, Redis and MLflow on this machine: up, down, status, reset."),
+    "topics": _Command("stream_app.cli_operate", "topics_command", "Create the topics that are missing."),
+    "simulate": _Command("training.commands", "simulate_command", "Make a file of card payments with known frauds."),
+    "produce": _Command("stream_app.cli_produce", "produce_command", "Publish a file of transactions, and its labels at their delay."),
+    "train": _Command("training.train", "train_command", "Train a model and register it; the same as `python -m training.train`."),
+    "worker": _Command("stream_app.cli_operate", "worker_command", "Score transactions until told to stop."),
+    "alerts": _Command("stream_app.cli_alerts", "alerts_command", "Show alerts as they come."),
+    "doctor": _Command("stream_app.cli_operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
+    "demo": _Command("stream_app.cli_demo", "demo_command", "The whole path once: servers, data, model, worker, alerts, figures."),
+}
+
+
+class _Lazy(typer.core.TyperGroup):
+    """Knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        """Names, in the order of a first day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
+        """The command, imported now."""
+        found = COMMANDS.get(cmd_name)
+        return _load(found) if found else None
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Names and one line each, without importing any."""
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
+
+
+def _load(command: _Command) -> Any:
+    found: Any = getattr(import_module(command.module), command.attribute)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_group(found)
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command()(found)
+    return typer.main.get_command(single)
+
+
+cli = typer.Typer(cls=_Lazy, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@cli.callback()
+def fraudstream() -> None:
+    """Scores card payments for fraud while they happen."""
+
+
+def main() -> None:
+    """Entry point: errors of ours are one line and an exit code, never a traceback."""
+    try:
+        cli()
+    except ImportError as error:
+        sys.exit(f"fraudstream: {error.name or error} is not installed. Install all extras: pip install 'fraudstream[local,training]'.")
+    except FraudstreamError as error:
+        print(f"fraudstream: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
+
+
+if __name__ == "__main__":
+    main()

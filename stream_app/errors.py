@@ -1,0 +1,88 @@
+"""Every error Fraudstream raises, and what to do about each.
+
+    FraudstreamError
+    ├── RecordError        dead-letter   this record can never be read; its neighbours go on
+    ├── Unavailable        retry         Kafka, Redis or MLflow did not answer; no record's fault
+    └── Stop               stop          going on would be wrong; the process ends with `exit_code`
+        ├── SettingsError      78        a setting has a value that cannot work
+        ├── DataError          65        a file of transactions or labels is not what it must be
+        ├── ModelError         70        a model is missing, damaged, or asks for features we lack
+        ├── StateError         74        state in Redis cannot be read
+        ├── TopologyError      76        topics do not fit together (partition counts, ids)
+        └── NotOwner           75        another worker took the partition over
+
+The exit codes are those of sysexits.h, so that a supervisor can tell them apart.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FraudstreamError(Exception):
+    """Base of all errors that Fraudstream raises on purpose.
+
+    The text is one line for an operator: what is wrong, where, and the remedy.
+    """
+
+
+class RecordError(FraudstreamError):
+    """A record that can never become a decision: it goes to the dead-letter topic.
+
+    Attributes:
+        code: one of the fixed codes in `stream_app.transaction.DeadLetterCode`.
+        message: one sentence for the producer's team.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class Unavailable(FraudstreamError):  # noqa: N818 - the state of a server, not an error of ours
+    """A server did not answer. Retrying is right; dead-lettering is not."""
+
+    exit_code: ClassVar[int] = 69
+
+
+class Stop(FraudstreamError):  # noqa: N818 - it says what to do
+    """Going on would be wrong: the process ends with `exit_code` and this one line."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(Stop):
+    """A setting has a value that cannot work."""
+
+    exit_code: ClassVar[int] = 78
+
+
+class DataError(Stop):
+    """A file of transactions or labels is not what it must be."""
+
+    exit_code: ClassVar[int] = 65
+
+
+class ModelError(Stop):
+    """A model is missing, damaged, or names features that this program lacks or defines otherwise."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class StateError(Stop):
+    """State in Redis cannot be read: cut, of another version, or garbage."""
+
+    exit_code: ClassVar[int] = 74
+
+
+class TopologyError(Stop):
+    """Topics do not fit together: other partition counts, recreated, or shorter than the cursor."""
+
+    exit_code: ClassVar[int] = 76
+
+
+class NotOwner(Stop):
+    """Another worker has taken the partition over; nothing was written."""
+
+    exit_code: ClassVar[int] = 75

@@ -1,0 +1,118 @@
+"""Features of a run of events: the one call that training, worker and API share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_app.features import kernel
+from stream_app.features.plan import EntityPlan, Ints, Plan
+
+type Floats = NDArray[np.float64]
+type Bytes = NDArray[np.int8]
+type Vectors = NDArray[np.float32]
+
+_DAY_MS, _HOUR_MS = 86_400_000, 3_600_000
+_LAST_NIGHT_HOUR = 6
+_SATURDAY = 5
+_EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Payments and labels in processing order, as arrays of one length.
+
+    Attributes:
+        kinds: int8, `kernel.PAYMENT`, `DECLINED`, `CREDIT`, `LABEL_GENUINE` or `LABEL_FRAUD`.
+        times_ms: event time; a label carries that of its transaction.
+        labelled_ms: when the label was given; 0 for payments.
+        ids: hash of the transaction id, never 0.
+        minor: amount in minor units of the base currency, -1 where it cannot be converted.
+        amounts: amount in major units, as sent.
+        cards, terminals: row of the event's card and terminal.
+    """
+
+    kinds: Bytes
+    times_ms: Ints
+    labelled_ms: Ints
+    ids: Ints
+    minor: Ints
+    amounts: Floats
+    cards: Ints
+    terminals: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one entity: the part that may be written, and the sum over the parts of all partitions.
+
+    Where there is one part only, `total` is `own`.
+    """
+
+    own: Ints
+    total: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What became of each event.
+
+    Attributes:
+        vectors: float32 [events, features of the plan]; only rows of scored events mean anything.
+        scored: bool, payments that get a decision.
+        duplicates: bool, transactions seen before on their card.
+        late: bool, payments behind every window of their card: scored, not counted.
+    """
+
+    vectors: Vectors
+    scored: NDArray[np.bool_]
+    duplicates: NDArray[np.bool_]
+    late: NDArray[np.bool_]
+
+
+def compute(plan: Plan, events: Events, cards: Rows, terminals: Rows, unit: int = 100) -> Computed:
+    """Features of every payment among `events`, in order; each payment and label is then counted in the rows.
+
+    Args:
+        plan: the features wanted.
+        events: in processing order.
+        cards, terminals: updated in place.
+        unit: minor units of one major unit of the base currency.
+    """
+    count = len(events.kinds)
+    vectors = np.zeros((count, len(plan.features)), dtype=np.float32)
+    effects = np.empty(count, dtype=np.int8)
+    kinds = events.kinds.copy()
+    kernel.admit(cards.own, events.cards, kinds, events.ids, events.labelled_ms, effects)
+    late = np.zeros(count, dtype=np.uint8)
+    _fold(plan.card, cards, events.cards, events, effects, (vectors, late), unit)
+    _fold(plan.terminal, terminals, events.terminals, events, effects, (vectors, np.zeros(count, dtype=np.uint8)), unit)
+    for column, aggregation in plan.of_record:
+        vectors[:, column] = _of_record(aggregation, events, unit)
+    scored = (effects == kernel.COUNT) | (effects == kernel.SCORE)
+    return Computed(vectors, scored, kinds < 0, late.view(np.bool_))
+
+
+def _fold(
+    plan: EntityPlan, rows: Rows, slots: Ints, events: Events, effects: Bytes, out: tuple[Vectors, NDArray[np.uint8]], unit: int
+) -> None:
+    table, sums = plan.layout.table, np.empty(plan.sums, dtype=np.int64)
+    shared = rows.own is not rows.total
+    kernel.fold(
+        table, plan.terms, plan.features, rows.own, rows.total, shared, slots, effects, events.times_ms, events.minor, unit, *out, sums
+    )
+
+
+def _of_record(aggregation: str, events: Events, unit: int) -> Vectors:
+    if aggregation == "amount":
+        return np.where(events.minor >= 0, events.minor / unit, events.amounts).astype(np.float32)
+    if aggregation == "weekend":
+        return ((events.times_ms // _DAY_MS + _EPOCH_WEEKDAY) % 7 >= _SATURDAY).astype(np.float32)
+    return (events.times_ms // _HOUR_MS % 24 <= _LAST_NIGHT_HOUR).astype(np.float32)
+
+
+def to_minor(amounts: Floats, unit: int) -> Ints:
+    """Major to minor units, rounded half to even."""
+    return np.rint(amounts * unit).astype(np.int64)

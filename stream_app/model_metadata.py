@@ -1,0 +1,80 @@
+"""What a model says of itself, carried inside the ONNX file: its features, threshold, bands and parity vectors."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from stream_app.errors import ModelError
+from stream_app.features.definitions import Feature, features_hash, resolve
+
+METADATA_KEY = "fraudstream"
+INPUT_NAME = "features"
+OUTPUT_NAME = "probabilities"
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Bands(msgspec.Struct, frozen=True):
+    """Least score of each action above `review`, whose own is the threshold."""
+
+    step_up: Probability
+    decline: Probability
+
+
+class ParityVectors(msgspec.Struct, frozen=True):
+    """Rows of the training data and what scikit-learn said of them; checked at every load."""
+
+    features: tuple[tuple[float, ...], ...]
+    scores: tuple[float, ...]
+    tolerance: float = 1e-5
+
+
+class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """Metadata of a model, JSON under the ONNX metadata key `fraudstream`.
+
+    Attributes:
+        features: (name, hash) of each input column, in order.
+        threshold: score from which a transaction is alerted.
+        bands: scores of the stronger actions.
+        typical: median of each feature over the training data: what reasons compare with.
+        parity: vectors that every runtime must reproduce.
+        trained_at_ms: when, Unix ms.
+        base_currency: currency that the money features are in.
+    """
+
+    features: tuple[tuple[str, str], ...]
+    threshold: Probability
+    bands: Bands
+    typical: tuple[float, ...]
+    parity: ParityVectors
+    trained_at_ms: int
+    base_currency: str = "EUR"
+
+    def resolved(self) -> tuple[Feature, ...]:
+        """The features of this model from our catalogue.
+
+        Raises:
+            ModelError: if one is missing here or defined otherwise.
+        """
+        return resolve(self.features)
+
+    def features_hash(self) -> str:
+        """One hash over the features in order."""
+        return features_hash(self.resolved())
+
+
+def read_metadata(properties: dict[str, str]) -> ModelMetadata:
+    """Metadata from the properties of an ONNX model.
+
+    Raises:
+        ModelError: if they are missing or cannot be read.
+    """
+    if METADATA_KEY not in properties:
+        raise ModelError("The ONNX model has no Fraudstream metadata. Train it with `python -m training.train`, which writes them.")
+    try:
+        return msgspec.json.decode(properties[METADATA_KEY], type=ModelMetadata)
+    except msgspec.MsgspecError as error:
+        raise ModelError(f"The metadata of the ONNX model cannot be read: {error}. Train it again with this version.") from None

@@ -1,0 +1,155 @@
+"""Settings: environment variables `FRAUDSTREAM_*`, typed, frozen, read once at start.
+
+Precedence, highest first: the environment, `.env`, `.fraudstream/local.env` (written by `fraudstream local up`, removed by
+`fraudstream local down`), the defaults below. `settings_table` renders the table of the README from these definitions.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stream_app.errors import SettingsError
+from stream_app.iso import CURRENCIES
+
+PREFIX = "FRAUDSTREAM_"
+LOCAL_ENV = Path(".fraudstream") / "local.env"
+
+
+def _currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise ValueError(f"{code!r} is not an ISO 4217 currency")
+    return code
+
+
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+
+
+def _setting(default: Any, about: str, example: str) -> Any:
+    return Field(default=default, description=about, examples=[example])
+
+
+class Settings(BaseSettings):
+    """All settings of worker, API and commands. Frozen; units stand in the names."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, env_file_encoding="utf-8")
+
+    kafka_bootstrap_servers: Annotated[str, Field(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$")] = _setting(
+        "localhost:9092", "Kafka brokers, host:port, separated by commas", "kafka-1:9092,kafka-2:9092"
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting(
+        "PLAINTEXT", "How to talk to the brokers", "SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = _setting(
+        "SCRAM-SHA-512", "SASL mechanism, where the protocol is SASL_*", "PLAIN"
+    )
+    kafka_sasl_username: str = _setting("", "SASL user", "fraudstream")
+    kafka_sasl_password: SecretStr = _setting(SecretStr(""), "SASL password", "…")
+    kafka_ssl_cafile: str = _setting("", "File with the CA certificates of the brokers; empty: the system's", "/etc/kafka/ca.pem")
+    kafka_ssl_certfile: str = _setting("", "Client certificate, for mutual TLS", "/etc/kafka/client.pem")
+    kafka_ssl_keyfile: str = _setting("", "Key of the client certificate", "/etc/kafka/client.key")
+    redis_url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://.+")] = _setting(
+        "redis://localhost:6379/0", "Redis that holds the features' state; `noeviction`", "rediss://user:secret@redis:6379/0"
+    )
+    mlflow_tracking_uri: Annotated[str, Field(pattern=r"^(https?://.+)$")] = _setting(
+        "http://localhost:5000", "MLflow server with the model registry (it must serve artifacts)", "http://mlflow:5000"
+    )
+    model_name: str = _setting("fraudstream", "Registered model", "fraud-eu")
+    model_alias: str = _setting("champion", "Alias of the version to serve", "champion")
+    model_cache: Path = _setting(
+        Path(".fraudstream/models"), "Folder of the verified copy of the model, used when MLflow is down", "/var/lib/fraudstream/models"
+    )
+    consumer_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = _setting(
+        "fraudstream", "Kafka consumer group; also the namespace of the state in Redis", "fraud-eu"
+    )
+    transactions_topic: Topic = _setting("transactions", "Topic of transactions, in", "payments.authorised")
+    labels_topic: Topic = _setting("fraud-labels", "Topic of labels (chargebacks, analysts), in", "chargebacks")
+    alerts_topic: Topic = _setting("fraud-alerts", "Topic of alerts, out", "alerts")
+    scores_topic: str = _setting("", "Topic of every decision with its features, out; empty: not published", "transaction-scores")
+    transactions_dlq_topic: Topic = _setting("transactions-dlq", "Dead letters of the transactions", "payments.dlq")
+    labels_dlq_topic: Topic = _setting("fraud-labels-dlq", "Dead letters of the labels", "chargebacks.dlq")
+    base_currency: Annotated[str, AfterValidator(_currency)] = _setting("EUR", "Currency of all windows of money", "USD")
+    rates_file: str = _setting("", "JSON file of exchange rates into the base currency; empty: none", "rates-2026-11.json")
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = _setting(
+        None, "Score from which a transaction is alerted; empty: the model's own", "0.35"
+    )
+    refuse_card_numbers: bool = _setting(True, "Refuse a card_id that is a card number (13-19 digits that pass Luhn)", "false")
+    max_ahead_s: Annotated[int, Field(ge=0, le=86_400)] = _setting(
+        60, "How far event_time may be ahead of the record's Kafka timestamp", "60"
+    )
+    batch_max_records: Annotated[int, Field(ge=1, le=20_000)] = _setting(1000, "Largest micro-batch of a partition", "500")
+    cards_in_memory: Annotated[int, Field(ge=1_000, le=5_000_000)] = _setting(
+        20_000, "Cards and terminals that a worker keeps in memory beside Redis, each", "50000"
+    )
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = _setting(
+        9464, "Port of /metrics, /healthz and /readyz; 0: a free one, shown in the log", "9464"
+    )
+    metrics_host: str = _setting("127.0.0.1", "Address that /metrics listens on", "0.0.0.0")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "Least level that is logged", "DEBUG")
+    log_format: Literal["text", "json"] = _setting("text", "Logs for people or for machines", "json")
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> Self:
+        names = [n for n in self.topics() if n]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"topic {twice[0]!r} is named twice; each of the six topics needs a name of its own")
+        return self
+
+    def topics(self) -> tuple[str, ...]:
+        """Names of all topics: transactions, labels, alerts, their dead letters, and scores where they are published."""
+        names = (self.transactions_topic, self.labels_topic, self.alerts_topic, self.transactions_dlq_topic, self.labels_dlq_topic)
+        return (*names, self.scores_topic) if self.scores_topic else names
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from environment, `.env` and the local stack's file.
+
+    Raises:
+        SettingsError: one line that says which setting is wrong, why, and an example of a right one.
+    """
+    try:
+        return Settings(_env_file=(LOCAL_ENV, ".env"), **overrides)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    why = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return f"Settings: {why}."
+    name = str(first["loc"][0])
+    field = Settings.model_fields[name]
+    example = (field.examples or [""])[0]
+    shown = "…" if field.annotation is SecretStr else repr(first["input"])
+    return f"{PREFIX}{name.upper()} = {shown} is wrong: {why}. Example: {PREFIX}{name.upper()}={example}"
+
+
+def settings_table() -> str:
+    """The table of all settings in Markdown, made from the definitions."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        text = (
+            ""
+            if default is None or default == "" or isinstance(default, SecretStr)
+            else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        )
+        rows.append(f"| `{PREFIX}{name.upper()}` | {text} | {field.description} |")
+    return "\n".join(rows)
+
+
+def in_environment(name: str) -> bool:
+    """Whether the user set `name` (without prefix) in the environment or `.env`, not merely the local stack's file."""
+    return bool(os.environ.get(f"{PREFIX}{name.upper()}")) or bool(_dotenv().get(f"{PREFIX}{name.upper()}"))
+
+
+def _dotenv() -> dict[str, str | None]:
+    from dotenv import dotenv_values  # noqa: PLC0415 - pydantic-settings' own reader, needed here alone
+
+    return dotenv_values(".env") if Path(".env").is_file() else {}

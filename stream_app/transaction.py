@@ -1,0 +1,272 @@
+"""Transactions and labels as they come from Kafka, and the decoders that refuse what cannot be one.
+
+The JSON Schemas in `schemas/` say the same for other languages; a contract test holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from stream_app.errors import RecordError
+from stream_app.iso import COUNTRIES, CURRENCIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_AMOUNT = 1e9
+MAX_EVENT_TIME_MS = 253_402_300_799_999  # the last millisecond of the year 9999
+MAX_MESSAGE_BYTES = 65_536
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
+Optional64 = Annotated[str, Meta(max_length=64)] | None
+Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
+EventTimeMs = Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)]
+CurrencyCode = Annotated[str, Meta(min_length=3, max_length=3)]
+CountryCode = Annotated[str, Meta(min_length=2, max_length=2)]
+Mcc = Annotated[str, Meta(pattern=r"^[0-9]{4}$", max_length=4)]  # the length too: `$` alone also matches before a last line feed
+Latitude = Annotated[float, Meta(ge=-90, le=90)]
+Longitude = Annotated[float, Meta(ge=-180, le=180)]
+TransactionType = Literal["purchase", "withdrawal", "refund", "reversal", "verification"]
+Channel = Literal["chip", "contactless", "magstripe", "online", "moto", "atm"]
+
+CREDITS = frozenset({"refund", "reversal"})
+"""Types that give money back: never scored, never in a spend window."""
+
+
+class Transaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A card transaction, `transaction.v1`. Amounts in major units; unknown fields of the message are ignored."""
+
+    transaction_id: Identifier
+    event_time: EventTimeMs
+    card_id: Identifier
+    terminal_id: Identifier
+    amount: Amount
+    currency: CurrencyCode
+    billing_amount: Amount | None = None
+    billing_currency: CurrencyCode | None = None
+    type: TransactionType = "purchase"
+    approved: bool | None = None
+    merchant_id: Optional64 = None
+    mcc: Mcc | None = None
+    country: CountryCode | None = None
+    channel: Channel | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    device_id: Optional64 = None
+    ip: Optional64 = None
+    attributes: dict[str, float] | None = None
+
+
+class Label(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What became known of a transaction, `label.v1`: a chargeback, or an analyst's verdict."""
+
+    transaction_id: Identifier
+    card_id: Identifier
+    terminal_id: Identifier
+    event_time: EventTimeMs
+    amount: Amount
+    is_fraud: bool
+    labelled_at: EventTimeMs
+    source: Optional64 = None
+
+
+class DeadLetterCode(StrEnum):
+    """Why a record is in a dead-letter topic: the header `error.code`."""
+
+    EMPTY = "empty"
+    TOMBSTONE = "tombstone"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    TOO_DEEP = "too_deep"
+    WRONG_SHAPE = "wrong_shape"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    OUT_OF_RANGE = "out_of_range"
+    UNKNOWN_VALUE = "unknown_value"
+    CONTROL_CHARACTER = "control_character"
+    CARD_NUMBER = "card_number"
+    WRONG_KEY = "wrong_key"
+    FUTURE = "future"
+    LABEL_BEFORE_EVENT = "label_before_event"
+    SCORING_FAILED = "scoring_failed"
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CARD_NUMBER_FIELD = re.compile(rb'("card_id"\s*:\s*)("?)([0-9]{13,19})(?![0-9])((?:\.[0-9]+)?)')
+_CARD_NUMBER = re.compile(r"(?<![0-9])[0-9]{13,19}(?![0-9])")
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_REDACTED = "REDACTED"
+_LONGEST_MESSAGE = 300  # of an error, characters: it travels in a header
+
+
+def is_card_number(text: str | bytes) -> bool:
+    """Whether `text` is 13 to 19 ASCII digits that pass Luhn's check (ISO/IEC 7812-1)."""
+    if not 13 <= len(text) <= 19 or not text.isascii() or not text.isdigit():  # noqa: PLR2004 - ISO/IEC 7812
+        return False
+    digits = [int(d) for d in (text if isinstance(text, str) else text.decode())][::-1]
+    return sum(digits[::2]) % 10 == -sum(sum(divmod(2 * d, 10)) for d in digits[1::2]) % 10
+
+
+def redact(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes | None]:
+    """Key and value of a refused record with a card number in place of the token taken out.
+
+    1. A key that is a card number, bare or as a JSON string.
+    2. Every field `card_id` of the value, string or number, also where the JSON is cut or wrong elsewhere.
+    3. A `card_id` whose name or digits are spelt with escapes; the object is then written anew, its other fields as they were.
+
+    Nothing else is touched: the digits of other ids stay.
+    """
+    if key is not None and is_card_number(key.strip(b' "')):
+        key = _REDACTED.encode()
+    if value is not None:
+        value = _CARD_NUMBER_FIELD.sub(_redacted_field, value)
+        if b"\\u" in value:
+            value = _redact_escaped(value)
+    return key, value
+
+
+def _redacted_field(match: re.Match[bytes]) -> bytes:
+    name, quote, digits, fraction = match.groups()
+    if not is_card_number(digits):
+        return match[0]
+    return name + quote + _REDACTED.encode() + fraction if quote else name + f'"{_REDACTED}"'.encode()
+
+
+def _redact_escaped(value: bytes) -> bytes:
+    try:
+        fields = _FIELDS.decode(value)
+        card_id = msgspec.json.decode(fields.get("card_id", b"null"))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return value
+    if not isinstance(card_id, str) or not is_card_number(card_id):
+        return value
+    return msgspec.json.encode({**fields, "card_id": _REDACTED})
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeRules:
+    """What a record must keep beyond its schema."""
+
+    refuse_card_numbers: bool = True
+    max_ahead_s: int = 60
+
+
+class Decoder[T: (Transaction, Label)]:
+    """Bytes of a Kafka record → `Transaction` or `Label`. Bound once at start; holds no state."""
+
+    def __init__(self, kind: type[T], rules: IntakeRules) -> None:
+        self._decode: Callable[[str], T] = msgspec.json.Decoder(kind).decode
+        self._check: Callable[[Any, int], None] = _check_transaction if kind is Transaction else _check_label
+        self._refuse_card_numbers = rules.refuse_card_numbers
+        self._max_ahead_ms = rules.max_ahead_s * 1000
+
+    def decode(self, value: bytes | None, key: bytes | None, timestamp_ms: int) -> T:
+        """Decode one record.
+
+        Args:
+            value: the record's value.
+            key: the record's key; it must be `card_id` in UTF-8, else the card's order is not kept.
+            timestamp_ms: the record's Kafka timestamp.
+
+        Raises:
+            RecordError: with a code of `DeadLetterCode` and a sentence.
+        """
+        if not value or len(value) > MAX_MESSAGE_BYTES:
+            raise _refused_size(value)
+        try:
+            message = self._decode(str(value, "utf-8"))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _refused_text(error) from None
+        card_id = message.card_id
+        ids = message.transaction_id + card_id + message.terminal_id
+        if not ids.isprintable():
+            _check_control_characters(message)
+        if self._refuse_card_numbers and is_card_number(card_id):
+            raise RecordError(
+                DeadLetterCode.CARD_NUMBER,
+                "card_id is a card number (13 to 19 digits that pass Luhn). Send a token in its place; "
+                "issuers whose tokens look like that set FRAUDSTREAM_REFUSE_CARD_NUMBERS=false.",
+            )
+        if key != card_id.encode():
+            raise RecordError(
+                DeadLetterCode.WRONG_KEY,
+                "The record's key is not its card_id. Key the topic by card_id in UTF-8, so that a card keeps its order.",
+            )
+        self._check(message, timestamp_ms + self._max_ahead_ms)
+        return message
+
+
+def _refused_size(value: bytes | None) -> RecordError:
+    if value is None:
+        return RecordError(DeadLetterCode.TOMBSTONE, "The record has no value (a tombstone). Transactions are never deleted: publish none.")
+    if not value:
+        return RecordError(DeadLetterCode.EMPTY, "The record's value is empty.")
+    return RecordError(DeadLetterCode.TOO_LARGE, f"The message has {len(value)} bytes; {MAX_MESSAGE_BYTES} are allowed.")
+
+
+def _refused_text(error: Exception) -> RecordError:
+    text = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return RecordError(DeadLetterCode.NOT_UTF8, f"The message is not UTF-8: byte {error.start} cannot be read.")
+    if isinstance(error, RecursionError):
+        return RecordError(DeadLetterCode.TOO_DEEP, "The JSON is nested too deeply. A transaction is one flat object.")
+    if not isinstance(error, msgspec.ValidationError):
+        return RecordError(DeadLetterCode.NOT_JSON, f"The message is not JSON: {text}.")
+    return RecordError(_validation_code(text), f"{_safe(text)}.")
+
+
+def _safe(text: str) -> str:
+    """`text`, which may quote the producer's value, fit for a header and a log: no card number, no control character, not long."""
+    text = _CARD_NUMBER.sub(lambda m: _REDACTED if is_card_number(m[0]) else m[0], text)
+    if len(text) > _LONGEST_MESSAGE:
+        half = _LONGEST_MESSAGE // 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _validation_code(text: str) -> DeadLetterCode:
+    """The code of a message of msgspec; the contract tests pin these texts."""
+    if text.startswith("Object missing required field"):
+        return DeadLetterCode.MISSING_FIELD
+    if text.startswith("Expected `object`"):
+        return DeadLetterCode.WRONG_SHAPE if "$" not in text else DeadLetterCode.WRONG_TYPE
+    if text.startswith("Invalid enum value"):
+        return DeadLetterCode.UNKNOWN_VALUE
+    return DeadLetterCode.WRONG_TYPE if ", got " in text else DeadLetterCode.OUT_OF_RANGE
+
+
+def _check_control_characters(message: Transaction | Label) -> None:
+    for field in ("transaction_id", "card_id", "terminal_id"):
+        if _CONTROL.search(getattr(message, field)):
+            raise RecordError(DeadLetterCode.CONTROL_CHARACTER, f"{field} contains a control character.")
+
+
+def _check_transaction(tx: Transaction, latest_ms: int) -> None:
+    if tx.event_time > latest_ms:
+        raise RecordError(
+            DeadLetterCode.FUTURE,
+            f"event_time is {tx.event_time - latest_ms} ms later than the record's timestamp allows. Check the producer's clock.",
+        )
+    if tx.currency not in CURRENCIES:
+        raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"currency {tx.currency!r} is not of ISO 4217.")
+    if tx.billing_currency is not None and tx.billing_currency not in CURRENCIES:
+        raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"billing_currency {tx.billing_currency!r} is not of ISO 4217.")
+    if tx.country is not None and tx.country not in COUNTRIES:
+        raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"country {tx.country!r} is not of ISO 3166-1 alpha-2.")
+
+
+def _check_label(label: Label, latest_ms: int) -> None:
+    if label.labelled_at > latest_ms:
+        raise RecordError(
+            DeadLetterCode.FUTURE,
+            f"labelled_at is {label.labelled_at - latest_ms} ms later than the record's timestamp allows. Check the producer's clock.",
+        )
+    if label.labelled_at < label.event_time:
+        raise RecordError(DeadLetterCode.LABEL_BEFORE_EVENT, "labelled_at is before event_time: a label cannot precede its transaction.")

@@ -1,0 +1,123 @@
+"""The Faust worker: `fraudstream worker`, or `faust -A stream_app.worker worker`.
+
+Faust keeps the group, the assignment and the agents; the batch loop behind `Runtime` does the work and knows no Faust.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import faust
+from loguru import logger
+from mode.utils.objects import cached_property
+
+from stream_app.adapters.faust_batches import BatchSchema, use_batches
+from stream_app.adapters.faust_options import faust_options
+from stream_app.bootstrap import WorkerParts, build_worker
+from stream_app.errors import FraudstreamError
+from stream_app.logs import set_up_logs
+from stream_app.settings import Settings, load_settings
+
+
+class FraudWorker(faust.App):  # type: ignore[misc]
+    """A Faust app whose agent hands record batches to the runtime."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(**faust_options(settings))
+        self.settings = settings
+        self.fatal: BaseException | None = None
+        use_batches(self, self)
+        schema = BatchSchema()
+        topic = self.topic(settings.transactions_topic, settings.labels_topic, schema=schema, allow_empty=True)
+        self.agent(topic, name="score", sink=[])(self._score)
+        self.on_partitions_revoked.connect(self._let_go)
+
+    @cached_property
+    def parts(self) -> WorkerParts:
+        """Built inside the running loop, not at import."""
+        return build_worker(self.settings, self._end)
+
+    def wants(self, topic: str, partition: int) -> bool:
+        """See `faust_batches.PartitionFlow`."""
+        return self.parts.runtime.wants(topic, partition)
+
+    async def positions(self, assigned: set[tuple[str, int]]) -> Any:
+        """See `faust_batches.PartitionFlow`."""
+        return await self.parts.runtime.positions(assigned)
+
+    async def _score(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            self.parts.runtime.submit(message.topic, message.partition, message.value, event.ack)
+
+    async def _let_go(self, _app: Any, _revoked: Any, **_: Any) -> None:
+        await self.parts.runtime.revoke()
+
+    async def on_start(self) -> None:
+        """Connect before Faust joins the group."""
+        settings, parts = self.settings, self.parts
+        port = await parts.status.start(settings.metrics_host, settings.metrics_port)
+        logger.info("Metrics, /healthz and /readyz on http://{}:{}", settings.metrics_host, port)
+        try:
+            await parts.publisher.start()
+            await parts.runtime.start()
+        except FraudstreamError as error:
+            self._end(error)
+            raise
+
+    async def on_stop(self) -> None:
+        """Let go of partitions and connections."""
+        await self.parts.runtime.stop()
+        await self.parts.publisher.stop()
+        await self.parts.status.stop()
+        logger.info("Stopped.")
+
+    def _end(self, error: BaseException) -> None:
+        """A fatal error: one line, a clean stop, and the error's exit code."""
+        if self.fatal is None:
+            self.fatal = error
+            logger.error("{}", error)
+            asyncio.get_running_loop().create_task(self.crash(error))
+
+
+def create_app() -> FraudWorker:
+    """The Faust app, from the settings."""
+    settings = load_settings()
+    set_up_logs(settings.log_level, settings.log_format)
+    return FraudWorker(settings)
+
+
+def run() -> int:
+    """Run a worker until it is told to stop; the exit code."""
+    app = create_app()
+    worker = faust.Worker(app, loglevel="WARNING", redirect_stdouts=False, logging_config={"version": 1, "disable_existing_loggers": False})
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        return _exit_code(app, end.code)
+    except FraudstreamError as error:
+        return int(getattr(error, "exit_code", 1))
+    return _exit_code(app, 0)
+
+
+def _exit_code(app: FraudWorker, code: Any) -> int:
+    if app.fatal is not None:
+        return int(getattr(app.fatal, "exit_code", 1))
+    return code if isinstance(code, int) else 1
+
+
+def __getattr__(name: str) -> Any:
+    """`faust -A stream_app.worker` looks for `app`: made when asked for, so that importing this module connects to nothing."""
+    if name == "app":
+        try:
+            app = create_app()
+        except FraudstreamError as error:
+            sys.exit(str(error))
+        globals()["app"] = app
+        return app
+    raise AttributeError(name)
+
+
+__all__ = ["FraudWorker", "create_app", "run"]

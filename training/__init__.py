@@ -1,0 +1,1 @@
+"""A model's path: simulate, read, replay, split, fit, evaluate, export, register."""

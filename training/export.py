@@ -1,0 +1,109 @@
+"""From scikit-learn to ONNX, with the metadata inside, and the gate that the two must pass together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import onnxruntime
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+
+from stream_app.errors import ModelError
+from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Bands, ModelMetadata, ParityVectors
+from training.fit import scores_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_app.features.compute import Floats, Vectors
+    from stream_app.features.definitions import Feature
+
+OPSET = {"": 17, "ai.onnx.ml": 3}
+"""Old enough for every ONNX Runtime of the last years."""
+TOLERANCE = 1e-5
+PARITY_ROWS = 32
+SINGLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What was chosen for the model beside its trees: the threshold, the bands, when, and in which currency."""
+
+    threshold: float
+    bands: Bands
+    trained_at_ms: int
+    base_currency: str
+
+
+def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisions: Decisions) -> ModelMetadata:
+    """What the model says of itself. Its parity vectors are rows of the training data spread evenly over the order of their scores."""
+    scores = scores_of(model, train)
+    spread = np.argsort(scores, kind="stable")[np.linspace(0, len(scores) - 1, min(PARITY_ROWS, len(scores))).astype(np.int64)]
+    vectors = tuple(tuple(row) for row in train[spread].astype(np.float64).tolist())
+    return ModelMetadata(
+        features=tuple((f.name, f.hash) for f in features),
+        threshold=decisions.threshold,
+        bands=decisions.bands,
+        typical=tuple(np.median(train, axis=0).astype(np.float64).tolist()),
+        parity=ParityVectors(vectors, tuple(scores[spread].tolist()), TOLERANCE),
+        trained_at_ms=decisions.trained_at_ms,
+        base_currency=decisions.base_currency,
+    )
+
+
+def to_onnx_model(model: Any, metadata: ModelMetadata) -> Any:
+    """The ONNX model: float32 [None, features] in, float32 [None, 2] out, the metadata in its properties."""
+    inputs = [(INPUT_NAME, FloatTensorType([None, len(metadata.features)]))]
+    exported = to_onnx(model, initial_types=inputs, options={"zipmap": False}, target_opset=OPSET)
+    outputs = [o.name for o in exported.graph.output]
+    if OUTPUT_NAME not in outputs:
+        raise ModelError(f"skl2onnx named the outputs {outputs}, without {OUTPUT_NAME!r}. Install the versions of requirements.lock.")
+    entry = exported.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, msgspec.json.encode(metadata).decode()
+    return exported
+
+
+def check_parity(model: Any, exported: bytes, vectors: Vectors, tolerance: float = TOLERANCE) -> float:
+    """The gate: scikit-learn and ONNX Runtime say the same, on all of `vectors` at once and on a sample one by one.
+
+    Args:
+        model: fitted by scikit-learn; it is given the same float32 vectors.
+        exported: the ONNX file's bytes.
+        vectors: the whole test window.
+        tolerance: largest difference allowed.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        ModelError: if they differ by more; such a model must not be registered.
+    """
+    session = onnx_session(exported)
+    expected = scores_of(model, vectors)
+    sample = np.unique(np.linspace(0, len(vectors) - 1, SINGLES).astype(np.int64))
+    whole = onnx_scores(session, vectors)
+    alone = np.concatenate([onnx_scores(session, vectors[i : i + 1]) for i in sample])
+    differences = {"in one batch": np.abs(whole - expected), "one by one": np.abs(alone - expected[sample])}
+    for how, difference in differences.items():
+        if not difference.max() <= tolerance:  # so that NaN fails too
+            raise ModelError(
+                f"ONNX Runtime {onnxruntime.__version__} scores up to {difference.max():.2g} away from scikit-learn {how} "
+                f"({np.count_nonzero(~(difference <= tolerance))} of {len(difference)} transactions; {tolerance:g} is allowed). "
+                "Nothing was registered. Install the versions of requirements.lock and train again."
+            )
+    return float(max(difference.max() for difference in differences.values()))
+
+
+def onnx_session(exported: bytes, threads: int = 1) -> Any:
+    """A session on the CPU, as the worker's."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_scores(session: Any, vectors: Vectors) -> Floats:
+    """The probability of fraud of each row."""
+    return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: vectors})[0][:, 1], dtype=np.float64)

@@ -1,0 +1,250 @@
+"""From a history to a registered model.
+
+history → features by the serving code → split by time → fit → threshold from validation → test → ONNX → parity gate → MLflow, alias.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stream_app.features.definitions import DEFAULT_FEATURES, features_hash
+from training.backfill import backfill
+from training.dataset import check_for_training, read_transactions
+from training.evaluate import Metrics, Scored, bands_for, evaluate, scored, threshold_for
+from training.export import Decisions, check_parity, metadata_for, to_onnx_model
+from training.fit import Forest, fit, scores_of
+from training.plots import draw
+from training.register import Registered, Registration, Report, check_reachable, code_revision, register
+from training.split import Part, Parts, Split, Windows, split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    import pandas as pd
+
+    from stream_app.features.compute import Vectors
+    from stream_app.model_metadata import Bands
+
+    type Stage = Callable[[str], AbstractContextManager[None]]
+
+EXAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to train on, and how.
+
+    Attributes:
+        data: file of transactions with labels.
+        split: the windows.
+        forest: the model's parameters.
+        base_currency: of the money features.
+        label_delay_days: when a fraud became known, where the file does not say.
+        alerts_per_day: budget that the threshold follows from; None: 1 % of the payments.
+        registration: where to register; None: nowhere.
+        out: also write the ONNX file here.
+    """
+
+    data: Path
+    split: Split
+    forest: Forest
+    base_currency: str = "EUR"
+    label_delay_days: float = 7.0
+    alerts_per_day: float | None = None
+    registration: Registration | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is trained on: the transactions, their features, the windows and what stands in each."""
+
+    frame: pd.DataFrame
+    vectors: Vectors
+    windows: Windows
+    parts: Parts
+    foreign: int
+
+    def scored(self, model: Any, part: Part) -> Scored:
+        """A part, scored."""
+        times, cards = self.frame["event_time"].to_numpy(), self.frame["card_id"].cat.codes.to_numpy()
+        return scored(scores_of(model, self.vectors[part.rows]), part.is_fraud, times[part.rows], cards[part.rows].astype("int64"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A model with its decisions, and how good it is on either window."""
+
+    model: Any
+    threshold: float
+    bands: Bands
+    validation: Metrics
+    test: Metrics
+    test_scores: Scored
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a training run.
+
+    Attributes:
+        history: what it was trained on.
+        fitted: the model and its metrics.
+        exported: the ONNX model.
+        parity: largest difference between scikit-learn and ONNX Runtime.
+        registered: where it is; None if it was not asked for.
+        seconds: how long each stage took.
+    """
+
+    history: History
+    fitted: Fitted
+    exported: Any
+    parity: float
+    registered: Registered | None
+    seconds: dict[str, float]
+
+
+def train(options: Options, stage: Stage | None = None) -> Trained:
+    """Train, evaluate, export and register one model.
+
+    1. is MLflow there? Before minutes are spent;
+    2. read and check the history, compute its features, split it by time;
+    3. fit on the train window; choose threshold and bands on validation; measure on the test;
+    4. export to ONNX and compare with scikit-learn on the whole test;
+    5. register; the alias moves last.
+
+    Args:
+        options: what and how.
+        stage: a context for each stage, for progress.
+
+    Raises:
+        DataError: the history cannot be trained on.
+        ModelError: the gate is not passed, or MLflow refuses.
+        Unavailable: MLflow does not answer.
+    """
+    seconds: dict[str, float] = {}
+    timed = _timed(stage, seconds)
+    where, registered = options.registration, None
+    if where:
+        check_reachable(where.tracking_uri)
+    history = _history(options, timed)
+    fitted = _fitted(options, history, timed)
+    with timed("Export to ONNX and check parity"):
+        exported, parity = _exported(options, history, fitted)
+    if where:
+        with timed("Register in MLflow"):
+            registered = _registered(options, history, fitted, exported, where, parity)
+    return Trained(history, fitted, exported, parity, registered, seconds)
+
+
+def _history(options: Options, timed: Stage) -> History:
+    with timed("Read the transactions"):
+        frame = read_transactions(options.data, label_delay_days=options.label_delay_days)
+        check_for_training(frame, str(options.data))
+        times = frame["event_time"]
+        windows = options.split.windows(int(times.iloc[0]), int(times.iloc[-1]))
+    with timed("Compute the features"):
+        features = backfill(frame, DEFAULT_FEATURES, options.base_currency)
+    return History(frame, features.vectors, windows, split(frame, windows, features.scored), features.foreign)
+
+
+def _fitted(options: Options, history: History, timed: Stage) -> Fitted:
+    train_part = history.parts.train
+    with timed("Fit the forest"):
+        model = fit(history.vectors[train_part.rows], train_part.is_fraud, options.forest)
+    with timed("Choose the threshold, evaluate"):
+        validation, test = history.scored(model, history.parts.validation), history.scored(model, history.parts.test)
+        threshold = threshold_for(validation, options.alerts_per_day)
+        bands = bands_for(validation, threshold)
+        return Fitted(model, threshold, bands, evaluate(validation, threshold), evaluate(test, threshold), test)
+
+
+def _exported(options: Options, history: History, fitted: Fitted) -> tuple[Any, float]:
+    decisions = Decisions(fitted.threshold, fitted.bands, time.time_ns() // 1_000_000, options.base_currency)
+    metadata = metadata_for(fitted.model, DEFAULT_FEATURES, history.vectors[history.parts.train.rows], decisions)
+    exported = to_onnx_model(fitted.model, metadata)
+    file = exported.SerializeToString()
+    parity = check_parity(fitted.model, file, history.vectors[history.parts.test.rows])
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_bytes(file)
+    return exported, parity
+
+
+def _registered(
+    options: Options, history: History, fitted: Fitted, exported: Any, where: Registration, parity: float
+) -> Registered:
+    importances = zip((f.name for f in DEFAULT_FEATURES), fitted.model.feature_importances_.tolist(), strict=True)
+    example = history.vectors[history.parts.test.rows[:EXAMPLE_ROWS]]
+    with tempfile.TemporaryDirectory() as folder:
+        report = Report(
+            parameters=_parameters(options, history.windows),
+            metrics=_metrics(fitted) | {"parity": parity},
+            tags=_tags(options.data, history.frame["event_time"]),
+            plots=draw(Path(folder), fitted.test_scores, fitted.threshold, list(importances)),
+            example=example,
+            example_scores=fitted.model.predict_proba(example).astype("float32"),
+        )
+        return register(exported, report, where)
+
+
+def _tags(data: Path, times: pd.Series[int]) -> dict[str, str]:
+    with data.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "features_hash": features_hash(DEFAULT_FEATURES),
+        "data_file": data.name,
+        "data_sha256": digest,
+        "data_from": _moment(int(times.iloc[0])),
+        "data_to": _moment(int(times.iloc[-1])),
+        "code_revision": code_revision() or "unknown",
+    }
+
+
+def _parameters(options: Options, windows: Windows) -> dict[str, str | int | float]:
+    return {
+        "model": "RandomForestClassifier",
+        **asdict(options.forest),
+        **{f"{window.name}_window": window.dates() for window in (windows.train, windows.validation, windows.test)},
+        "gap_days": options.split.gap_days,
+        "warm_up_days": windows.warm_up_days,
+        "base_currency": options.base_currency,
+        "alerts_per_day": "1 % of payments" if options.alerts_per_day is None else options.alerts_per_day,
+        "features": ",".join(f.name for f in DEFAULT_FEATURES),
+    }
+
+
+def _metrics(fitted: Fitted) -> dict[str, float]:
+    return {
+        **{f"test_{name}": value for name, value in asdict(fitted.test).items()},
+        **{f"validation_{name}": value for name, value in asdict(fitted.validation).items()},
+        "threshold": fitted.threshold,
+        "step_up": fitted.bands.step_up,
+        "decline": fitted.bands.decline,
+    }
+
+
+def _moment(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _timed(stage: Stage | None, seconds: dict[str, float]) -> Stage:
+    @contextmanager
+    def timed(name: str) -> Iterator[None]:
+        begun = time.monotonic()
+        if stage is None:
+            yield
+        else:
+            with stage(name):
+                yield
+        seconds[name] = time.monotonic() - begun
+
+    return timed

@@ -1,0 +1,140 @@
+"""Train a model and put it into service: `python -m training.train --data FILE`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stream_app.errors import FraudstreamError, Stop, Unavailable
+from stream_app.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from stream_app.settings import Settings
+    from training.pipeline import Trained
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def train_command(  # noqa: PLR0913 - the command's options
+    data: Annotated[Path, typer.Option(help="Transactions with labels: .parquet, .csv or .jsonl.")],
+    model_name: Annotated[str, typer.Option(help="Registered model; default: FRAUDSTREAM_MODEL_NAME.")] = "",
+    alias: Annotated[str, typer.Option(help="Alias that workers follow; default: FRAUDSTREAM_MODEL_ALIAS.")] = "",
+    *,
+    register: Annotated[bool, typer.Option(help="Register the model in MLflow and move the alias to it.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Also write the ONNX file here.")] = None,
+    alerts_per_day: Annotated[
+        float | None, typer.Option(min=0, help="Alerts that the team can work through; sets the threshold. Default: 1 % of the payments.")
+    ] = None,
+    trees: Annotated[int, typer.Option(min=1, help="Trees of the forest.")] = 100,
+    max_depth: Annotated[int, typer.Option(min=1, max=30, help="Depth of the trees; deeper is slower to score.")] = 12,
+    min_leaf: Annotated[int, typer.Option(min=1, help="Least transactions in a leaf.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
+    train_days: Annotated[int, typer.Option(min=1, help="Days to train on, at most.")] = 28,
+    validation_days: Annotated[int, typer.Option(min=1, help="Days to choose the threshold on.")] = 7,
+    test_days: Annotated[int, typer.Option(min=1, help="Days to report on.")] = 7,
+    gap_days: Annotated[int, typer.Option(min=0, help="Days that frauds take to become known.")] = 7,
+    until: Annotated[str, typer.Option(help="Last day of the test; default: the data's last.")] = "",
+    label_delay_days: Annotated[float, typer.Option(min=0, help="When a fraud became known, where the file has no labelled_at.")] = 7,
+) -> None:
+    """Train a model on past transactions, measure it, and register it for the workers."""
+    console = Console(stderr=True)
+    try:
+        settings = load_settings(**{k: v for k, v in {"model_name": model_name, "model_alias": alias}.items() if v})
+        with _stage(console, "Load the libraries"):
+            # Seconds of imports: not before `--help`, or a wrong option, is told.
+            from training import pipeline  # noqa: PLC0415
+            from training.fit import Forest  # noqa: PLC0415
+            from training.register import Registration  # noqa: PLC0415
+            from training.split import Split  # noqa: PLC0415
+        options = pipeline.Options(
+            data=data,
+            split=Split(
+                train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until
+            ),
+            forest=Forest(trees=trees, max_depth=max_depth, min_leaf=min_leaf, seed=seed),
+            base_currency=settings.base_currency,
+            label_delay_days=label_delay_days,
+            alerts_per_day=alerts_per_day,
+            registration=Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias) if register else None,
+            out=out,
+        )
+        trained = pipeline.train(options, lambda name: _stage(console, name))
+    except FraudstreamError as error:
+        console.print(str(error), style="red", soft_wrap=True, highlight=False, markup=False)
+        raise typer.Exit(error.exit_code if isinstance(error, Stop | Unavailable) else 1) from None
+    _show(trained, settings, out)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, that of the error, or 2 for a wrong option."""
+    try:
+        app(args=arguments, prog_name="python -m training.train")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    return 0
+
+
+@contextmanager
+def _stage(console: Console, name: str) -> Iterator[None]:
+    begun = time.monotonic()
+    with console.status(f"{name} …"):
+        yield
+    console.print(f"[green]✓[/] {name} [dim]{time.monotonic() - begun:.1f} s[/]", highlight=False)
+
+
+def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
+    """The windows, the metrics, and what to type next."""
+    console = Console()
+    console.print(_windows_table(trained), _metrics_table(trained))
+    fitted = trained.fitted
+    console.print(f"alert from {fitted.threshold:.5f}, step up from {fitted.bands.step_up:.5f}, decline from {fitted.bands.decline:.5f}")
+    console.print(f"scikit-learn and ONNX Runtime differ by {trained.parity:.1g} at most")
+    if trained.history.foreign:
+        console.print(f"{trained.history.foreign:,} transactions are not in {settings.base_currency}: their money was not counted")
+    if out:
+        console.print(f"ONNX file: {out}", soft_wrap=True)
+    if trained.registered is None:
+        console.print("Nothing was registered: --no-register.")
+        return
+    registered = trained.registered
+    console.print(f"registered: {registered.name} version {registered.version}, alias {registered.alias}, {registered.url}", soft_wrap=True)
+    console.print("\nNext: [bold]fraudstream worker[/] (workers that run take the model over by themselves)", soft_wrap=True)
+
+
+def _windows_table(trained: Trained) -> Table:
+    table = Table("window", "days (UTC)", "transactions", "frauds", title="Split by time")
+    for part in (trained.history.parts.train, trained.history.parts.validation, trained.history.parts.test):
+        table.add_row(part.window.name, part.window.dates(), f"{len(part.rows):,}", f"{part.frauds:,}")
+    table.caption = f"{trained.history.windows.warm_up_days} days of warm-up before; in the test, cards with a known fraud are left out"
+    return table
+
+
+def _metrics_table(trained: Trained) -> Table:
+    table = Table("metric", "validation", "test", title="Quality")
+    validation, test = trained.fitted.validation, trained.fitted.test
+    rows = (
+        ("average precision", "average_precision", ".3f"),
+        ("card precision@100", "card_precision_100", ".3f"),
+        ("AUC ROC", "auc_roc", ".3f"),
+        ("Brier score", "brier", ".5f"),
+        ("precision at the threshold", "precision", ".3f"),
+        ("recall at the threshold", "recall", ".3f"),
+        ("alerts a day", "alerts_a_day", ".1f"),
+    )
+    for title, name, form in rows:
+        table.add_row(title, f"{getattr(validation, name):{form}}", f"{getattr(test, name):{form}}")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
