@@ -69,12 +69,15 @@ def scorer_loader(settings: Settings, metrics: Metrics, money: Money) -> Callabl
     return load
 
 
-def build_worker(settings: Settings, on_fatal: Callable[[BaseException], None]) -> WorkerParts:
+def build_worker(
+    settings: Settings, on_fatal: Callable[[BaseException], None], end_offset: Callable[[str, int], int | None]
+) -> WorkerParts:
     """All parts of a worker.
 
     Args:
         settings: read once by the caller.
         on_fatal: called with the error that ends the worker.
+        end_offset: the log's end of a topic and partition as the consumer last heard it.
     """
     options = client_options(settings)
     metrics = Metrics()
@@ -89,7 +92,7 @@ def build_worker(settings: Settings, on_fatal: Callable[[BaseException], None]) 
 
     runtime = Runtime(
         RedisStore(settings.redis_url, settings.consumer_group),
-        lambda scorer: Workplace(scorer, publisher, metrics, topics, rules, money, settings.batch_max_records),
+        lambda scorer: Workplace(scorer, end_offset, publisher, metrics, topics, rules, money, settings.batch_max_records),
         Surroundings(scorer_loader(settings, metrics, money), counts, on_fatal, metrics.partitions_owned),
     )
     return WorkerParts(runtime, publisher, StatusServer(metrics.render, runtime.not_ready), metrics)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,35 +11,50 @@ import xxhash
 from stream_app.errors import RecordError
 from stream_app.features import kernel
 from stream_app.features.compute import Events, to_minor
+from stream_app.features.plan import Ints
 from stream_app.money import Money
 from stream_app.ports import Outgoing, Record
 from stream_app.transaction import CREDITS, Decoder, Label, Transaction, redact
 
 
 @dataclass(frozen=True, slots=True)
-class Intake[T: (Transaction, Label)]:
-    """A decoded micro-batch of one topic.
+class Decoded[T: (Transaction, Label)]:
+    """Records of one topic, decoded in order.
 
     Attributes:
-        messages: what could be read, in order.
+        messages: what could be read.
         offsets: their offsets.
         refused: what could not be read, and why.
-        events: the messages as arrays.
-        card_ids, terminal_ids: the distinct ones, in the order of the rows that `events` names.
+        oldest_ms: Kafka timestamp of the first record, 0 where there is none.
     """
 
     messages: list[T]
     offsets: list[int]
     refused: list[tuple[Record, RecordError]]
+    oldest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A micro-batch: payments and labels of one partition, merged by time.
+
+    Attributes:
+        payments, labels: as decoded.
+        events: both as arrays, in processing order.
+        places: int64 [payments], where each payment stands among the events.
+        card_ids, terminal_ids: the distinct ones, in the order of the rows that `events` names.
+    """
+
+    payments: Decoded[Transaction]
+    labels: Decoded[Label]
     events: Events
+    places: Ints
     card_ids: list[str]
     terminal_ids: list[str]
 
 
-def take_in[T: (Transaction, Label)](
-    records: Sequence[Record], decoder: Decoder[T], to_events: Callable[[list[T], dict[str, int], dict[str, int]], Events]
-) -> Intake[T]:
-    """Decode records in order."""
+def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Decoder[T]) -> Decoded[T]:
+    """Decode records in order; one that cannot be read is set aside with its reason."""
     decode = decoder.decode
     messages: list[T] = []
     offsets: list[int] = []
@@ -51,32 +66,42 @@ def take_in[T: (Transaction, Label)](
             refused.append((record, error))
         else:
             offsets.append(record.offset)
+    return Decoded(messages, offsets, refused, records[0].timestamp if records else 0)
+
+
+def merge(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) -> Intake:
+    """One order of payments and labels: a label comes before the first payment at or after `labelled_at`, as in training.
+
+    Payments keep the order of the log, labels that of theirs; what counts for a label is the newest payment so far.
+    """
     cards: dict[str, int] = {}
     terminals: dict[str, int] = {}
-    events = to_events(messages, cards, terminals)
-    return Intake(messages, offsets, refused, events, list(cards), list(terminals))
+    events = _payment_events(payments.messages, cards, terminals, money)
+    places = np.arange(len(payments.messages))
+    if labels.messages:
+        given = _label_events(labels.messages, cards, terminals)
+        newest = np.maximum.accumulate(events.times_ms)
+        before = np.maximum.accumulate(np.searchsorted(newest, given.labelled_ms, side="left"))
+        order = np.argsort(np.concatenate([2 * before, 2 * places + 1]), kind="stable")
+        events = Events(*(np.concatenate([getattr(given, n), getattr(events, n)])[order] for n in Events.__slots__))
+        places = np.flatnonzero(order >= len(labels.messages))
+    return Intake(payments, labels, events, places, list(cards), list(terminals))
 
 
-def transaction_events(money: Money) -> Callable[[list[Transaction], dict[str, int], dict[str, int]], Events]:
-    """How transactions become events in the base currency of `money`."""
-
-    def events(messages: list[Transaction], cards: dict[str, int], terminals: dict[str, int]) -> Events:
-        currency, of = money.currency, money.of
-        based = np.array([m.amount if m.billing_amount is None and m.currency == currency else of(m) for m in messages], dtype=np.float64)
-        known = ~np.isnan(based)
-        count = len(messages)
-        return Events(
-            kinds=np.array([_kind(m) for m in messages], dtype=np.int8),
-            times_ms=np.array([m.event_time for m in messages], dtype=np.int64),
-            labelled_ms=np.zeros(count, dtype=np.int64),
-            ids=transaction_hashes([m.transaction_id for m in messages]),
-            minor=np.where(known, to_minor(np.where(known, based, 0.0), money.unit), -1),
-            amounts=np.array([m.amount for m in messages], dtype=np.float64),
-            cards=np.array([cards.setdefault(m.card_id, len(cards)) for m in messages], dtype=np.int64),
-            terminals=np.array([terminals.setdefault(m.terminal_id, len(terminals)) for m in messages], dtype=np.int64),
-        )
-
-    return events
+def _payment_events(messages: list[Transaction], cards: dict[str, int], terminals: dict[str, int], money: Money) -> Events:
+    currency, of = money.currency, money.of
+    based = np.array([m.amount if m.billing_amount is None and m.currency == currency else of(m) for m in messages], dtype=np.float64)
+    known = ~np.isnan(based)
+    return Events(
+        kinds=np.array([_kind(m) for m in messages], dtype=np.int8),
+        times_ms=np.array([m.event_time for m in messages], dtype=np.int64),
+        labelled_ms=np.zeros(len(messages), dtype=np.int64),
+        ids=transaction_hashes([m.transaction_id for m in messages]),
+        minor=np.where(known, to_minor(np.where(known, based, 0.0), money.unit), -1),
+        amounts=np.array([m.amount for m in messages], dtype=np.float64),
+        cards=np.array([cards.setdefault(m.card_id, len(cards)) for m in messages], dtype=np.int64),
+        terminals=np.array([terminals.setdefault(m.terminal_id, len(terminals)) for m in messages], dtype=np.int64),
+    )
 
 
 def _kind(tx: Transaction) -> int:
@@ -85,8 +110,7 @@ def _kind(tx: Transaction) -> int:
     return kernel.DECLINED if tx.approved is False else kernel.PAYMENT
 
 
-def label_events(messages: list[Label], cards: dict[str, int], terminals: dict[str, int]) -> Events:
-    """Labels as events."""
+def _label_events(messages: list[Label], cards: dict[str, int], terminals: dict[str, int]) -> Events:
     count = len(messages)
     return Events(
         kinds=np.array([kernel.LABEL_FRAUD if m.is_fraud else kernel.LABEL_GENUINE for m in messages], dtype=np.int8),
@@ -100,10 +124,10 @@ def label_events(messages: list[Label], cards: dict[str, int], terminals: dict[s
     )
 
 
-def transaction_hashes(ids: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def transaction_hashes(ids: Sequence[str]) -> Ints:
     """63 bits of XXH3 of each transaction id, never 0."""
     digest = xxhash.xxh3_64_intdigest
-    return np.array([(digest(i) >> 1) or 1 for i in ids], dtype=np.int64)
+    return np.array([(digest(i.encode()) >> 1) or 1 for i in ids], dtype=np.int64)
 
 
 def dead_letter(record: Record, error: RecordError, source: tuple[str, int], topic: str, *, redacted: bool) -> Outgoing:

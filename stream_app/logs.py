@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import logging
+import logging.config
 import sys
+from types import MappingProxyType
 
 from loguru import logger
+
+_NEVER = 100
+"""Faust tells of a crash in several long records; ours is one line, logged where the error was seen."""
+
+LIBRARY_LOGS = MappingProxyType(
+    {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"loguru": {"class": "stream_app.logs.ToLoguru"}},
+        "loggers": {name: {"level": _NEVER} for name in ("faust.worker", "stream_app.worker")},
+        "root": {"handlers": ["loguru"], "level": "WARNING"},
+    }
+)
+"""`logging.config` for libraries; Faust applies it again when its worker starts."""
 
 _TEXT = "<dim>{time:YYYY-MM-DD HH:mm:ss.SSS}</dim> <level>{level: <7}</level> {message}"
 
@@ -14,11 +30,12 @@ def set_up_logs(level: str, log_format: str) -> None:
     """Send loguru's and the standard library's records to stderr in one form."""
     logger.remove()
     logger.add(sys.stderr, level=level, format=_TEXT, serialize=log_format == "json", backtrace=False, diagnose=False)
-    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+    logging.config.dictConfig(dict(LIBRARY_LOGS))
 
 
-class _ToLoguru(logging.Handler):
+class ToLoguru(logging.Handler):
     """Passes records of libraries on."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
         logger.opt(exception=record.exc_info).log(record.levelname, "{}: {}", record.name, record.getMessage())

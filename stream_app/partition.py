@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 from loguru import logger
 
-from stream_app.errors import Unavailable
-from stream_app.intake import Intake, dead_letter, label_events, take_in, transaction_events
+from stream_app.errors import RecordError, Unavailable
+from stream_app.intake import Decoded, Intake, dead_letter, decode_all, merge
 from stream_app.money import Money
 from stream_app.ports import Cursor, Observer, Outgoing, PartitionState, Publisher, Record
 from stream_app.scorer import Scorer
 from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.waiting import Done, Fetched, Waiting
 
 RETRY_FOR_S = 60.0
 """How long a micro-batch waits for Kafka or Redis before the worker stops and leaves it to its supervisor."""
+_LOOK_AGAIN_S = 0.02
+_QUEUED_BATCHES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +35,17 @@ class Topics:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Records of one topic and partition, in order, and what to call when their effects stand."""
-
-    topic: str
-    records: Sequence[Record]
-    done: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
 class Workplace:
-    """What every partition of a worker shares. `scorer` is asked for each batch, so that a model can change between two."""
+    """What every partition of a worker shares.
+
+    Attributes:
+        scorer: asked for each batch, so that a model can change between two.
+        end_offset: the log's end of a topic and partition as last heard, None before the first answer.
+        most_records: largest micro-batch.
+    """
 
     scorer: Callable[[], Scorer]
+    end_offset: Callable[[str, int], int | None]
     publisher: Publisher
     observer: Observer
     topics: Topics
@@ -55,7 +55,7 @@ class Workplace:
 
 
 class Partition:
-    """Takes the records of one partition through all steps.
+    """Takes payments and labels of one partition through all steps.
 
     For each micro-batch:
 
@@ -64,6 +64,9 @@ class Partition:
     3. *publish* scores, alerts and dead letters, every one acknowledged;
     4. *write* cards, terminals and cursor in one transaction that fails if the cursor changed;
     5. *acknowledge* to Kafka. The committed offset is for monitoring: the cursor decides.
+
+    While payments lag, labels are merged with them by time, as in training: a label waits until the payments have reached its
+    `labelled_at`, and payments wait until the labels are fetched. Where nothing lags, a label counts from its arrival.
     """
 
     def __init__(self, number: int, state: PartitionState, cursor: Cursor, workplace: Workplace) -> None:
@@ -71,20 +74,21 @@ class Partition:
         self.cursor = cursor
         self._state = state
         self._shared = workplace
-        self._transactions = Decoder(Transaction, workplace.rules)
-        self._labels = Decoder(Label, workplace.rules)
-        self._to_events = transaction_events(workplace.money)
-        self._waiting: deque[Batch] = deque()
+        self._decode_payments = Decoder(Transaction, workplace.rules)
+        self._decode_labels = Decoder(Label, workplace.rules)
+        self._payments = Waiting(cursor.transactions)
+        self._labels = Waiting(cursor.labels)
+        self._reached_ms = 0
         self._wake = asyncio.Event()
 
-    @property
-    def full(self) -> bool:
-        """Whether enough records wait here, so that no more need be fetched."""
-        return sum(len(b.records) for b in self._waiting) >= self._shared.most_records
+    def wants(self, topic: str) -> bool:
+        """Whether more records of this topic can be queued here."""
+        waiting = self._payments if topic == self._shared.topics.transactions else self._labels
+        return waiting.count < _QUEUED_BATCHES * self._shared.most_records
 
-    def put(self, batch: Batch) -> None:
-        """Queue records; they are taken in order."""
-        self._waiting.append(batch)
+    def put(self, topic: str, fetched: Fetched) -> None:
+        """Queue records; those of a topic are taken in order."""
+        (self._payments if topic == self._shared.topics.transactions else self._labels).put(fetched)
         self._wake.set()
 
     async def run(self) -> None:
@@ -94,33 +98,61 @@ class Partition:
             FraudstreamError: when going on would be wrong.
         """
         while True:
-            while not self._waiting:
-                self._wake.clear()
-                await self._wake.wait()
-            batch = self._next()
-            await self._with_patience(batch)
-            batch.done()
+            intake, offsets, done = self._next()
+            if not done and not intake.events.kinds.size and offsets == (None, None):
+                await self._something_new()
+                continue
+            await self._with_patience(intake, offsets)
+            for acknowledge in done:
+                acknowledge()
 
-    def _next(self) -> Batch:
-        """The records that wait, of one topic, up to the largest micro-batch."""
-        first = self._waiting.popleft()
-        records, done = list(first.records), first.done
-        while (
-            self._waiting
-            and self._waiting[0].topic == first.topic
-            and len(records) + len(self._waiting[0].records) <= self._shared.most_records
-        ):
-            more = self._waiting.popleft()
-            records.extend(more.records)
-            done = more.done  # acknowledging the last acknowledges all before it
-        return Batch(first.topic, records, done)
+    async def _something_new(self) -> None:
+        """Wait for records; look again soon where labels or payments wait for one another."""
+        self._wake.clear()
+        patience = _LOOK_AGAIN_S if self._payments.count or self._labels.count else None
+        try:
+            await asyncio.wait_for(self._wake.wait(), patience)
+        except TimeoutError:
+            return
 
-    async def _with_patience(self, batch: Batch) -> None:
+    def _next(self) -> tuple[Intake, tuple[int | None, int | None], list[Done]]:
+        """The next micro-batch, the next offsets of both topics after it (None: as before), and what it acknowledges."""
+        records: list[Record] = []
+        done: list[Done] = []
+        if self._labels.count or self._all_fetched(self._shared.topics.labels, self._labels):
+            records, done = self._payments.take(self._shared.most_records)
+        fresh = [r for r in records if r.offset >= self.cursor.transactions]
+        payments = decode_all(fresh, self._decode_payments)
+        self._reached_ms = max([self._reached_ms, *[m.event_time for m in payments.messages]])
+        labels, more_done = self._due_labels()
+        offsets = (records[-1].offset + 1 if fresh else None, labels[-1].offset + 1 if labels else None)
+        intake = merge(payments, decode_all(labels, self._decode_labels), self._shared.money)
+        return intake, offsets, done + more_done
+
+    def _due_labels(self) -> tuple[list[Record], list[Done]]:
+        if not self._labels.count:
+            return [], []
+        live = not self._payments.count and self._all_fetched(self._shared.topics.transactions, self._payments)
+        records, done = self._labels.take(self._shared.most_records, None if live else self._ahead)
+        return [r for r in records if r.offset >= self.cursor.labels], done
+
+    def _ahead(self, record: Record) -> bool:
+        """Whether a label is from a time that the payments have not reached."""
+        try:
+            return self._decode_labels.decode(record.value, record.key, record.timestamp).labelled_at > self._reached_ms
+        except RecordError:
+            return False
+
+    def _all_fetched(self, topic: str, waiting: Waiting) -> bool:
+        end = self._shared.end_offset(topic, self.number)
+        return end is not None and waiting.position >= end
+
+    async def _with_patience(self, intake: Intake, offsets: tuple[int | None, int | None]) -> None:
         """Take the batch through; while a server is away, wait and try again from the start, for a bounded time."""
         deadline, pause = time.monotonic() + RETRY_FOR_S, 0.05
         while True:
             try:
-                await self.take_through(batch)
+                await self._take_through(intake, offsets)
             except Unavailable as error:
                 if time.monotonic() > deadline:
                     raise
@@ -130,62 +162,49 @@ class Partition:
             else:
                 return
 
-    async def take_through(self, batch: Batch) -> None:
+    async def _take_through(self, intake: Intake, offsets: tuple[int | None, int | None]) -> None:
         """All steps but the acknowledgement.
 
         Raises:
             Unavailable, NotOwner, StateError: nothing was written.
         """
-        if batch.topic == self._shared.topics.transactions:
-            records = [r for r in batch.records if r.offset >= self.cursor.transactions]
-            if records:
-                await self._transactions_through(records)
-        else:
-            records = [r for r in batch.records if r.offset >= self.cursor.labels]
-            if records:
-                await self._labels_through(records)
-
-    async def _transactions_through(self, records: list[Record]) -> None:
-        shared, observer, clock = self._shared, self._shared.observer, time.perf_counter
-        scorer, began = shared.scorer(), clock()
-        intake = take_in(records, self._transactions, self._to_events)
-        decoded = clock()
+        shared, clock = self._shared, time.perf_counter
+        began = clock()
         work = await self._state.read(intake.card_ids, intake.terminal_ids)
         read = clock()
-        decided = scorer.decide(intake, work, (shared.topics.transactions, self.number))
+        decided = shared.scorer().decide(intake, work, (shared.topics.transactions, self.number))
         scored = clock()
-        refused = self._refused(intake, shared.topics.transactions, shared.topics.transactions_dlq)
-        await shared.publisher.publish(self.number, decided.messages + refused)
+        await shared.publisher.publish(self.number, decided.messages + self._dead_letters(intake))
         published = clock()
-        cursor = msgspec.structs.replace(self.cursor, transactions=records[-1].offset + 1)
+        payments, labels = offsets
+        cursor = msgspec.structs.replace(
+            self.cursor,
+            transactions=self.cursor.transactions if payments is None else payments,
+            labels=self.cursor.labels if labels is None else labels,
+        )
         await self._state.write(work, cursor)
         self.cursor = cursor
         written = clock()
-        for name, seconds in (
-            ("decode", decoded - began),
-            ("read", read - decoded),
-            ("score", scored - read),
-            ("publish", published - scored),
-            ("write", written - published),
-        ):
-            observer.stage(name, seconds)
-        for what, count in decided.counts.items():
-            observer.counted(what, count)
-        observer.latency(time.time() - records[0].timestamp / 1000)
+        stages = {"read": read - began, "score": scored - read, "publish": published - scored, "write": written - published}
+        self._observe(intake, decided.counts, stages)
 
-    async def _labels_through(self, records: list[Record]) -> None:
-        shared = self._shared
-        intake = take_in(records, self._labels, label_events)
-        work = await self._state.read(intake.card_ids, intake.terminal_ids)
-        shared.scorer().learn(intake, work)
-        await shared.publisher.publish(self.number, self._refused(intake, shared.topics.labels, shared.topics.labels_dlq))
-        cursor = msgspec.structs.replace(self.cursor, labels=records[-1].offset + 1)
-        await self._state.write(work, cursor)
-        self.cursor = cursor
-        shared.observer.counted("labels", len(intake.messages))
+    def _dead_letters(self, intake: Intake) -> list[Outgoing]:
+        topics = self._shared.topics
+        return self._refused(intake.payments, topics.transactions, topics.transactions_dlq) + self._refused(
+            intake.labels, topics.labels, topics.labels_dlq
+        )
 
-    def _refused[T: (Transaction, Label)](self, intake: Intake[T], topic: str, dead_letters: str) -> list[Outgoing]:
-        for _, error in intake.refused:
-            self._shared.observer.refused(error.code)
+    def _refused[T: (Transaction, Label)](self, decoded: Decoded[T], topic: str, dead_letters: str) -> list[Outgoing]:
         source, redacted = (topic, self.number), self._shared.rules.refuse_card_numbers
-        return [dead_letter(record, error, source, dead_letters, redacted=redacted) for record, error in intake.refused]
+        return [dead_letter(record, error, source, dead_letters, redacted=redacted) for record, error in decoded.refused]
+
+    def _observe(self, intake: Intake, counts: dict[str, int], stages: dict[str, float]) -> None:
+        observer = self._shared.observer
+        for name, seconds in stages.items():
+            observer.stage(name, seconds)
+        for what, count in counts.items():
+            observer.counted(what, count)
+        for _, error in intake.payments.refused + intake.labels.refused:
+            observer.refused(error.code)
+        if intake.payments.oldest_ms:
+            observer.latency(time.time() - intake.payments.oldest_ms / 1000)

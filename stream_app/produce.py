@@ -89,7 +89,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Tally:
-    """What has happened so far; shared with whoever shows it."""
+    """What has happened so far; shared with whoever shows it. `late_s`: how late the newest run left."""
 
     transactions: int = 0
     labels: int = 0
@@ -97,7 +97,6 @@ class Tally:
     failed: int = 0
     seconds: float = 0.0
     late_s: float = 0.0
-    """How late the newest chunk left."""
     error: str = ""
 
     @property
@@ -133,24 +132,26 @@ async def produce(
     *,
     on_chunk: Callable[[Tally], None] = lambda _tally: None,
 ) -> None:
-    """Publish the replay, at most `CHUNK` events at a time, labels before transactions; ends early once a record has failed."""
+    """Publish the replay in runs of at most `CHUNK` transactions, or labels; ends early once a record has failed."""
     is_transaction, times_ms = replay.order()
     due_s = pace.due_s(is_transaction, times_ms)
+    runs = np.append(np.flatnonzero(np.diff(is_transaction)) + 1, len(due_s))
     start, position = time.monotonic(), 0
     while position < len(due_s) and not tally.failed:
         tally.seconds = time.monotonic() - start
-        end = min(int(np.searchsorted(due_s, tally.seconds, side="right")), position + CHUNK)
-        if end <= position:
+        due = int(np.searchsorted(due_s, tally.seconds, side="right"))
+        if due <= position:
             await asyncio.sleep(min(float(due_s[position]) - tally.seconds, IDLE_S))
             continue
         tally.late_s = tally.seconds - float(due_s[position]) if pace.is_set else 0.0
-        transactions = tally.transactions + int(is_transaction[position:end].sum())
-        labels = end - transactions
-        if labels > tally.labels:
-            await publisher.publish(topics.labels, label_records(replay.labels, tally.labels, labels))
-        if transactions > tally.transactions:
-            await publisher.publish(topics.transactions, transaction_records(replay.transactions, tally.transactions, transactions))
-        tally.transactions, tally.labels, position = transactions, labels, end
+        end = min(due, position + CHUNK, int(runs[np.searchsorted(runs, position, side="right")]))
+        if is_transaction[position]:
+            from_, tally.transactions = tally.transactions, tally.transactions + end - position
+            await publisher.publish(topics.transactions, transaction_records(replay.transactions, from_, tally.transactions))
+        else:
+            from_, tally.labels = tally.labels, tally.labels + end - position
+            await publisher.publish(topics.labels, label_records(replay.labels, from_, tally.labels))
+        position = end
         on_chunk(tally)
     await publisher.flush()
     tally.seconds = time.monotonic() - start
@@ -271,8 +272,8 @@ async def produce_to_kafka(
         producer = AIOKafkaProducer(**client, acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES)
         await producer.start()
     except KafkaError as error:
-        remedy = "Start it (`fraudstream local up`), or set FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"
-        raise Unavailable(f"Kafka at {servers} does not answer ({error or type(error).__name__}). {remedy}.") from None
+        remedy = "Start it (`fraudstream local up`), or set FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS."
+        raise Unavailable(f"Kafka at {servers} does not answer ({error}). {remedy}") from None
     try:
         await produce(replay, KafkaPublisher(producer, partitions, tally), topics, pace, tally, on_chunk=on_chunk)
     finally:
@@ -287,9 +288,8 @@ async def _partitions(client: Mapping[str, Any], topics: Topics) -> dict[str, in
         there = set(await admin.list_topics())
         for topic in (topics.transactions, topics.labels):
             if topic not in there:
-                servers = client["bootstrap_servers"]
-                create = f"kafka-topics.sh --bootstrap-server {servers} --create --topic {topic} --partitions 4"
-                raise TopologyError(f"Topic {topic!r} is not at {servers}. Create it: {create}")
+                create = f"kafka-topics.sh --bootstrap-server {client['bootstrap_servers']} --create --topic {topic} --partitions 4"
+                raise TopologyError(f"Topic {topic!r} is missing. Create it: {create}")
         described = await admin.describe_topics([topics.transactions, topics.labels])
     finally:
         await admin.close()

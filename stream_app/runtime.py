@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from loguru import logger
 
 from stream_app.errors import FraudstreamError, ModelError, Stop, TopologyError, Unavailable
-from stream_app.partition import Batch, Partition, Workplace
+from stream_app.partition import Partition, Workplace
 from stream_app.ports import FeatureStore, Record
 from stream_app.scorer import Scorer
+from stream_app.waiting import Fetched
 
 _MODEL_RETRY_S = 2.0
 
@@ -74,16 +75,16 @@ class Runtime:
             return self._why_not_ready
         return None if self._partitions else "No partition is assigned to this worker."
 
-    def wants(self, topic: str, partition: int) -> bool:  # noqa: ARG002 - both topics of a partition share its task
+    def wants(self, topic: str, partition: int) -> bool:
         """Whether more records of this partition can be taken now."""
         held = self._partitions.get(partition)
-        return self._scorer is not None and held is not None and not held.full
+        return self._scorer is not None and held is not None and held.wants(topic)
 
     def submit(self, topic: str, partition: int, records: Sequence[Record], done: Callable[[], None]) -> None:
         """Queue records of a partition; `done` is called when their effects stand. Records of one that is not held are dropped."""
         held = self._partitions.get(partition)
         if held is not None:
-            held.put(Batch(topic, records, done))
+            held.put(topic, Fetched(records, done))
 
     async def positions(self, assigned: set[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
         """Take over every assigned partition; where to read each of its topics from."""

@@ -12,14 +12,13 @@ from stream_app.alert import Alert, Reason, Score, Source
 from stream_app.decision import Policy, Reasons, Usual, case_of, policy_of
 from stream_app.features.compute import Computed, Vectors, compute
 from stream_app.features.definitions import CONTEXT_FEATURES
-from stream_app.features.plan import CASE_LAST, compile_plan
+from stream_app.features.plan import CASE_LAST, Ints, compile_plan
 from stream_app.intake import Intake
 from stream_app.money import Money
 from stream_app.ports import Clock, Model, Outgoing, WorkingSet
-from stream_app.transaction import Label, Transaction
+from stream_app.transaction import Transaction
 
 _FIELDS = Transaction.__struct_fields__
-type _Places = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,16 @@ class Decided:
 
     messages: list[Outgoing]
     counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The payments that get a decision: their places among the payments and among the events, vectors, scores."""
+
+    payments: Ints
+    events: Ints
+    vectors: Vectors
+    scores: Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,95 +78,88 @@ class Scorer:
         self._encode = msgspec.json.Encoder().encode
         self._sequence = count()
 
-    def decide(self, intake: Intake[Transaction], work: WorkingSet, source: tuple[str, int], degraded: str | None = None) -> Decided:
-        """Decide every payment of a micro-batch, in order; each is then counted in the working set.
+    def decide(self, intake: Intake, work: WorkingSet, source: tuple[str, int], degraded: str | None = None) -> Decided:
+        """Decide every payment of a micro-batch, in order; each payment and label is counted in the working set.
 
         1. features of each payment, counting it;
         2. scores, in one call;
         3. for those at or above the threshold: case and reasons.
 
         Args:
-            intake: the decoded payments.
+            intake: the decoded payments and labels.
             work: the state they touch, changed in place.
-            source: topic and partition that they came from.
+            source: topic and partition of the payments.
             degraded: why the features are not to be trusted in full, or None.
         """
         computed = compute(self._plan, intake.events, work.cards, work.terminals, self._money.unit)
-        scored = np.flatnonzero(computed.scored)
-        vectors = np.ascontiguousarray(computed.vectors[scored, : self._width])
-        scores = self.model.score(vectors) if len(scored) else np.empty(0, dtype=np.float32)
-        alerted = np.flatnonzero(scores >= np.float32(self.policy.threshold))
-        cases = self._cases(intake, work, computed, scored, (vectors, scores, alerted)) if len(alerted) else {}
-        messages = self._messages(intake, scored, (vectors, scores), cases, (source, degraded))
+        scored = self._score(intake, computed)
+        cases = self._cases(intake, work, computed, scored)
+        messages = self._messages(intake, scored, cases, (source, degraded))
+        duplicates = int(computed.duplicates.sum())
         counts = {
-            "scored": len(scored),
-            "alerts": len(alerted),
-            "duplicates": int(computed.duplicates.sum()),
+            "scored": len(scored.payments),
+            "alerts": len(cases),
+            "labels": len(intake.labels.messages),
+            "duplicates": duplicates,
             "late": int(computed.late.sum()),
-            "unpriced": int((intake.events.minor[scored] < 0).sum()),
-            "credits": len(intake.messages) - len(scored) - int(computed.duplicates.sum()),
+            "unpriced": int((intake.events.minor[scored.events] < 0).sum()),
+            "credits": len(intake.payments.messages) - len(scored.payments) - duplicates,
         }
         return Decided(messages, counts)
 
-    def learn(self, intake: Intake[Label], work: WorkingSet) -> None:
-        """Count labels in the working set; they change no decision that was made before."""
-        compute(self._plan, intake.events, work.cards, work.terminals, self._money.unit)
+    def _score(self, intake: Intake, computed: Computed) -> _Scored:
+        of_payments = computed.scored[intake.places]
+        events = intake.places[of_payments]
+        vectors = np.ascontiguousarray(computed.vectors[events, : self._width])
+        scores = self.model.score(vectors) if len(events) else np.empty(0, dtype=np.float32)
+        return _Scored(np.flatnonzero(of_payments), events, vectors, scores)
 
-    def _cases(
-        self,
-        intake: Intake[Transaction],
-        work: WorkingSet,
-        computed: Computed,
-        scored: _Places,
-        decided: tuple[Vectors, Vectors, _Places],
-    ) -> dict[int, _Case]:
+    def _cases(self, intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored) -> dict[int, _Case]:
         """Case and reasons of each alerted payment, by its place among the scored."""
-        vectors, scores, alerted = decided
-        rows = scored[alerted]
-        context = computed.vectors[rows][:, (self._usual_payments, self._usual_mean)].tolist()
-        reasons = self._reasons.of(vectors[alerted], scores[alerted], [Usual(*c) for c in context], self._money.currency)
+        alerted = np.flatnonzero(scored.scores.astype(np.float64) >= self.policy.threshold)
+        if not len(alerted):
+            return {}
+        context = computed.vectors[scored.events[alerted]][:, (self._usual_payments, self._usual_mean)].tolist()
+        usual = [Usual(*c) for c in context]
+        reasons = self._reasons.of(scored.vectors[alerted], scored.scores[alerted], usual, self._money.currency)
         cases: dict[int, _Case] = {}
-        for place, row, why in zip(alerted.tolist(), rows.tolist(), reasons, strict=True):
-            tx, slot = intake.messages[row], int(intake.events.cards[row])
-            case = case_of(tx.transaction_id, tx.event_time, work.case_ids[slot], int(work.cards.own[slot, CASE_LAST]))
+        for place, why in zip(alerted.tolist(), reasons, strict=True):
+            tx, slot = intake.payments.messages[scored.payments[place]], int(intake.events.cards[scored.events[place]])
+            card = work.cards.own[slot]
+            case = case_of(tx.transaction_id, tx.event_time, work.case_ids[slot], int(card[CASE_LAST]))
             work.case_ids[slot] = case
-            work.cards.own[slot, CASE_LAST] = max(work.cards.own[slot, CASE_LAST], tx.event_time)
+            card[CASE_LAST] = max(int(card[CASE_LAST]), tx.event_time)
             cases[place] = _Case(case, why)
         return cases
 
     def _messages(
-        self,
-        intake: Intake[Transaction],
-        scored: _Places,
-        decided: tuple[Vectors, Vectors],
-        cases: dict[int, _Case],
-        origin: tuple[tuple[str, int], str | None],
+        self, intake: Intake, scored: _Scored, cases: dict[int, _Case], origin: tuple[tuple[str, int], str | None]
     ) -> list[Outgoing]:
-        vectors, scores = decided
+        (topic, partition), degraded = origin
         scored_at = self._clock.now_ms()
         every = bool(self._output.scores_topic)
         messages: list[Outgoing] = []
-        for place in range(len(scored)) if every else cases:
-            row = int(scored[place])
-            tx, score, case = intake.messages[row], float(scores[place]), cases.get(place)
-            common = {
+        for place in range(len(scored.payments)) if every else cases:
+            row, score, case = int(scored.payments[place]), float(scored.scores[place]), cases.get(place)
+            tx = intake.payments.messages[row]
+            decision = {
                 **{name: getattr(tx, name) for name in _FIELDS},
                 "score": score,
                 "raw_score": score,
                 "threshold": self.policy.threshold,
+                "action": self.policy.action(score),
                 "case_id": case.id if case else None,
                 "model": self.model.reference,
                 "reasons": case.reasons if case else (),
-                "degraded": origin[1],
-                "source": Source(*origin[0], intake.offsets[row]),
+                "degraded": degraded,
+                "source": Source(topic, partition, intake.payments.offsets[row]),
                 "scored_at": scored_at,
             }
-            action = self.policy.action(score)
+            key = tx.card_id.encode()
             if case:
-                alert = Alert(alert_id=tx.transaction_id, action=action, **common)
-                messages.append(Outgoing(self._output.alerts_topic, tx.card_id.encode(), self._encode(alert)))
+                messages.append(Outgoing(self._output.alerts_topic, key, self._encode(Alert(alert_id=tx.transaction_id, **decision))))
             if every:
-                features = dict(zip(self._names, vectors[place].tolist(), strict=True))
-                decision = Score(action=action, features=features, sequence=next(self._sequence), **common)
-                messages.append(Outgoing(self._output.scores_topic, tx.card_id.encode(), self._encode(decision)))
+                features = dict(zip(self._names, scored.vectors[place].tolist(), strict=True))
+                score_message = Score(features=features, sequence=next(self._sequence), **decision)
+                messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message)))
         return messages

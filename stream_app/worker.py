@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import cached_property
 from typing import Any
 
 import faust
+from faust.types import TP
 from loguru import logger
-from mode.utils.objects import cached_property
 
 from stream_app.adapters.faust_batches import BatchSchema, use_batches
 from stream_app.adapters.faust_options import faust_options
@@ -37,11 +38,12 @@ class FraudWorker(faust.App):  # type: ignore[misc]
     @cached_property
     def parts(self) -> WorkerParts:
         """Built inside the running loop, not at import."""
-        return build_worker(self.settings, self._end)
+        return build_worker(self.settings, self._end, self._end_offset)
 
     def wants(self, topic: str, partition: int) -> bool:
         """See `faust_batches.PartitionFlow`."""
-        return self.parts.runtime.wants(topic, partition)
+        wanted: bool = self.parts.runtime.wants(topic, partition)
+        return wanted
 
     async def positions(self, assigned: set[tuple[str, int]]) -> Any:
         """See `faust_batches.PartitionFlow`."""
@@ -74,6 +76,10 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         await self.parts.status.stop()
         logger.info("Stopped.")
 
+    def _end_offset(self, topic: str, partition: int) -> int | None:
+        at = TP(topic, partition)
+        return self.consumer.highwater(at) if at in self.consumer.assignment() else None
+
     def _end(self, error: BaseException) -> None:
         """A fatal error: one line, a clean stop, and the error's exit code."""
         if self.fatal is None:
@@ -92,7 +98,7 @@ def create_app() -> FraudWorker:
 def run() -> int:
     """Run a worker until it is told to stop; the exit code."""
     app = create_app()
-    worker = faust.Worker(app, loglevel="WARNING", redirect_stdouts=False, logging_config={"version": 1, "disable_existing_loggers": False})
+    worker = faust.Worker(app, loglevel="WARNING", redirect_stdouts=False, quiet=True)
     try:
         worker.execute_from_commandline()
     except SystemExit as end:

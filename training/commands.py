@@ -12,7 +12,7 @@ from rich.console import Console
 from training.simulate import Simulation, simulate, write
 
 
-def simulate_command(  # noqa: PLR0913, PLR0917 - the command's options
+def simulate_command(  # noqa: PLR0913 - the command's options
     out: Annotated[Path, typer.Option(help="A .parquet; labels go to <stem>.labels.parquet.")] = Path("data/transactions.parquet"),
     customers: Annotated[int, typer.Option(min=1, help="Cards; about two payments a day each.")] = 5_000,
     terminals: Annotated[int, typer.Option(min=1, help="Terminals on the 100 x 100 grid.")] = 10_000,

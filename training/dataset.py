@@ -124,10 +124,10 @@ def _read(path: Path) -> Any:
         raise DataError(f"{path} is empty (0 bytes). Give a file with transactions; `fraudstream simulate` makes one.")
     try:
         table = reader(path)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        names = table.column_names
+    except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
         why = " ".join(str(error).split())[:200].rstrip(".")
         raise DataError(f"{path} cannot be read as {path.suffix[1:].lower()}: {why}. Mend it, or correct its suffix.") from None
-    names = table.column_names
     if "TRANSACTION_ID" in names and "transaction_id" not in names:
         table = table.rename_columns([HANDBOOK.get(name, name) for name in names])
         if "currency" not in names:
@@ -150,10 +150,10 @@ def _read_csv(path: Path) -> Any:
 
 
 def _read_json(path: Path) -> Any:
-    with path.open("rb") as lines:
-        for row, line in enumerate(map(bytes.strip, lines), 1):
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for row, line in enumerate(map(str.strip, lines), 1):
             # Also what makes pyarrow 25 end the process: a null in place of an object.
-            if line and (line[:1] != b"{" or line[-1:] != b"}" or (b"null" in line and re.search(rb"\}\s*null", line))):
+            if line and (line[0] != "{" or line[-1] != "}" or ("null" in line and re.search(r"\}\s*null", line))):
                 raise pa.ArrowInvalid(f"row {row} is not one JSON object: {line[:40]!r}")
     schema = pa.schema([(name, pa.string()) for name in sorted(TEXTS)])
     try:
@@ -294,8 +294,7 @@ _KINDS = {pa.float64(): "a number", pa.int64(): "an integer", pa.bool_(): "true 
 
 def _refuse(path: Path, name: str, wrong: Any, values: Any, remedy: str) -> None:
     """Stop at the first row of `wrong`; without `values`, what is wrong is that nothing is there."""
-    if not wrong.any():
-        return
-    row = int(wrong.argmax())
-    what = f"is {values[row]!s}" if values is not None else "is missing or empty"
-    raise DataError(f"{path}: column {name!r} {what} in row {row + 1} ({int(wrong.sum())} such rows); {remedy}.")
+    if wrong.any():
+        row = int(wrong.argmax())
+        what = "is missing or empty" if values is None else f"is {values[row]!s}"
+        raise DataError(f"{path}: column {name!r} {what} in row {row + 1} ({int(wrong.sum())} such rows); {remedy}.")

@@ -3,8 +3,9 @@
 Scores are rounded to 1e-5 first, the tolerance between runtimes, so that no figure hangs on the last bits; ties go by id.
 
 The threshold follows from what a fraud team can work through: so many alerts a day. By default 1 % of the payments, which on the
-Handbook's data are the hundred a day of its card precision@100. The stronger actions follow from precision: a score from which on half of
-what is stopped is fraud asks the customer (step up), one with nine in ten declines. Threshold and bands are chosen on validation only.
+Handbook's data are the hundred a day of its card precision@100. The stronger actions follow from precision: where nine in ten are
+frauds the payment is declined, where half of the others are the customer is asked (step up), below that an analyst reviews.
+Threshold and bands are chosen on the validation window only, over all its payments: known cards make alerts too.
 """
 
 from __future__ import annotations
@@ -132,18 +133,23 @@ def threshold_for(what: Scored, alerts_a_day: float | None = None) -> float:
 
 
 def bands_for(what: Scored, threshold: float) -> Bands:
-    """The stronger actions: the lowest scores from which on half (step up) and nine tenths (decline) of the transactions are frauds.
+    """The stronger actions, each from the lowest score at which enough of what it stops is fraud.
 
-    They never lie below the threshold, nor decline below step up. A band that no score reaches begins at 1.
+    1. decline: nine in ten of the transactions from that score on;
+    2. step up: half of those from that score up to decline.
+
+    They never lie below the threshold, nor decline below step up. A band that no score reaches is empty; decline then begins at 1.
     """
-    step_up = max(threshold, precise_from(what, STEP_UP_PRECISION))
-    return Bands(step_up=step_up, decline=max(step_up, precise_from(what, DECLINE_PRECISION)))
+    decline = max(threshold, precise_from(what, DECLINE_PRECISION))
+    step_up = min(decline, max(threshold, precise_from(what, STEP_UP_PRECISION, below=decline)))
+    return Bands(step_up=step_up, decline=decline)
 
 
-def precise_from(what: Scored, precision: float) -> float:
-    """The lowest score at and above which the transactions are frauds in that share; 1 if there is none."""
-    levels, alerts = _alerts_from(what.scores)
-    frauds = np.sort(what.scores[what.is_fraud])
+def precise_from(what: Scored, precision: float, below: float = 2.0) -> float:
+    """The lowest score from which on, up to `below`, the transactions are frauds in that share; 1 if there is none."""
+    among = what.scores < below
+    levels, alerts = _alerts_from(what.scores[among])
+    frauds = np.sort(what.scores[among & what.is_fraud])
     caught = len(frauds) - np.searchsorted(frauds, levels, side="left")
     enough = levels[(caught >= precision * alerts) & (levels > 0)]
     return float(round(enough[0], DIGITS)) if len(enough) else 1.0

@@ -20,7 +20,7 @@ JOBS = 2
 class Forest:
     """Parameters of the forest. No class weights: they would take the scores away from probabilities.
 
-    The defaults were chosen on three validation windows of the Handbook's data, never on a test window, with the cost of a row in mind.
+    The defaults were chosen on two validation windows of the Handbook's data, never on a test window, with the cost of a row in mind.
     """
 
     trees: int = 100

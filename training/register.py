@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import logging
 import os
 import subprocess
 import warnings
@@ -30,7 +29,12 @@ EXPERIMENT = "fraudstream"
 ARTIFACTS = "mlflow-artifacts:/"
 MODEL_FILE = "model.onnx"
 TIMEOUT_S = 5.0
-RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_DISABLE_TELEMETRY": "true"}
+CLIENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",  # it would warn where git is missing
+}
 """MLflow's own patience is minutes; and a training run is nobody else's business. What the user has set stands."""
 REQUIREMENTS = ["onnxruntime", "numpy"]
 
@@ -184,22 +188,14 @@ def _log(mlflow: Any, exported: Any, report: Report, where: Registration) -> tup
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow says on stdout, in logs and in warnings what our own lines say better; its errors still come as exceptions."""
-    loggers = {name: logging.getLogger(name) for name in ("mlflow", "alembic")}
-    levels = {name: logger.level for name, logger in loggers.items()}
-    before = {name: os.environ.get(name) for name in RETRIES}
-    os.environ.update({name: value for name, value in RETRIES.items() if before[name] is None})
+    """MLflow tells on stdout, stderr and in warnings what our own lines say better; its errors still come as exceptions."""
+    before = {name: os.environ.get(name) for name in CLIENT}
+    os.environ.update({name: value for name, value in CLIENT.items() if before[name] is None})
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
-            import mlflow  # noqa: F401, PLC0415 - it sets its loggers up at import
-
-            for logger in loggers.values():
-                logger.setLevel(logging.ERROR)
             yield
     finally:
-        for name, logger in loggers.items():
-            logger.setLevel(levels[name])
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.settings import load_settings
+from training.register import Registration, check_reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,14 +48,15 @@ def train_command(  # noqa: PLR0913 - the command's options
     label_delay_days: Annotated[float, typer.Option(min=0, help="When a fraud became known, where the file has no labelled_at.")] = 7,
 ) -> None:
     """Train a model on past transactions, measure it, and register it for the workers."""
-    console = Console(stderr=True)
+    console = Console(file=sys.stderr)  # this one, also while MLflow's talk is kept off `sys.stderr`
     try:
         settings = load_settings(**{k: v for k, v in {"model_name": model_name, "model_alias": alias}.items() if v})
+        if register:
+            check_reachable(settings.mlflow_tracking_uri)
         with _stage(console, "Load the libraries"):
             # Seconds of imports: not before `--help`, or a wrong option, is told.
             from training import pipeline  # noqa: PLC0415
             from training.fit import Forest  # noqa: PLC0415
-            from training.register import Registration  # noqa: PLC0415
             from training.split import Split  # noqa: PLC0415
         options = pipeline.Options(
             data=data,

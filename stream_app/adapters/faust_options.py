@@ -8,6 +8,7 @@ import faust
 from faust.types.auth import SASLMechanism
 
 from stream_app.adapters.kafka_options import client_options
+from stream_app.logs import LIBRARY_LOGS
 from stream_app.settings import Settings
 
 SESSION_TIMEOUT_S = 8.0
@@ -25,7 +26,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker_session_timeout": SESSION_TIMEOUT_S,
         "broker_heartbeat_interval": SESSION_TIMEOUT_S / 4,
         "broker_commit_interval": 1.0,
-        "broker_max_poll_records": settings.batch_max_records * 4,
+        "broker_max_poll_records": settings.batch_max_records,
         "consumer_max_fetch_size": _PREFETCH_BYTES,
         "consumer_auto_offset_reset": "earliest",
         "stream_wait_empty": False,
@@ -34,7 +35,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "web_enabled": False,
         "store": "memory://",
-        "logging_config": {"version": 1, "disable_existing_loggers": False},
+        "logging_config": dict(LIBRARY_LOGS),
     }
 
 

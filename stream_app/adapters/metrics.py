@@ -39,7 +39,7 @@ class Metrics:
         )
         self._model = Gauge("fraudstream_model_info", "The model in use", ["name", "version"], registry=self.registry)
         self._partitions = Gauge("fraudstream_partitions_owned", "Partitions that this worker holds", registry=self.registry)
-        self._by_stage = {s: self._stages.labels(s) for s in ("decode", "read", "score", "publish", "write")}
+        self._by_stage = {s: self._stages.labels(s) for s in ("read", "score", "publish", "write")}
 
     def stage(self, name: str, seconds: float) -> None:
         """See `ports.Observer`."""

@@ -36,10 +36,10 @@ class RedisStore:
         """See `ports.FeatureStore`: writes a fresh owner into the cursor, so that an owner before this one can write no more."""
         key = f"{{{self._group}:{partition}}}cursor"
         try:
-            before = await self._redis.get(key)
+            before: Any = await self._redis.get(key)
             cursor = msgspec.structs.replace(_read_cursor(before, key), owner=secrets.token_hex(8))
             await self._redis.set(key, msgspec.json.encode(cursor))
-            connection = await self._redis.connection_pool.get_connection()
+            connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             raise _unavailable(error) from None
         return _RedisPartition(connection, self._group, partition, partitions, cursor), cursor

@@ -36,7 +36,7 @@ def _put(buffer: Any, at: int, value: int) -> int:
 
 
 @_jit  # type: ignore[untyped-decorator]
-def _get(buffer: Any, at: int, end: int) -> tuple[int, int]:
+def _get(buffer: Any, at: int, end: int) -> Any:
     """(value, position after it); position -1 where the bytes end too early."""
     v = np.uint64(0)
     for i in range(_VARINT_MAX):
@@ -58,7 +58,7 @@ def _put_hash(buffer: Any, at: int, value: int) -> int:
 
 
 @_jit  # type: ignore[untyped-decorator]
-def _get_hash(buffer: Any, at: int, end: int) -> tuple[int, int]:
+def _get_hash(buffer: Any, at: int, end: int) -> Any:
     if at + 8 > end:
         return 0, -1
     v = np.uint64(0)

@@ -87,7 +87,7 @@ def test_scenario_2_takes_every_payment_of_a_terminal_for_28_days() -> None:
     """
     only = Simulation(customers=300, terminals=40, days=60, radius=40, compromised_terminals=0.2, compromised_customers=0, seed=3)
     frame = simulate(only)
-    frame = frame[frame["amount"] <= 220].assign(day=days(frame), fraud=lambda f: f["fraud_scenario"] == 2)
+    frame = frame.assign(day=days(frame), fraud=frame["fraud_scenario"] == 2)
     runs = 0
     for _, own in frame.groupby("terminal_id", observed=True):
         by_day = own.groupby("day")["fraud"].agg(["min", "max"])
@@ -123,7 +123,7 @@ def test_scenario_3_multiplies_one_third_of_the_payments_by_five() -> None:
 def test_scenario_3_lasts_14_days_a_customer() -> None:
     """Three customers a day for 14 days, as frauds spread over no more than that where one is drawn once."""
     frame = simulate(Simulation(customers=5_000, terminals=2_000, days=20, compromised_terminals=0))
-    stolen = frame[frame["fraud_scenario"] == 3].assign(day=days(frame))
+    stolen = frame.assign(day=days(frame))[frame["fraud_scenario"] == 3]
     spread = stolen.groupby("card_id", observed=True)["day"].agg(lambda day: day.max() - day.min())
     assert (spread <= 13).mean() > 0.95
     assert 40 <= stolen["card_id"].nunique() <= 60
@@ -196,7 +196,7 @@ def test_what_is_written_is_read_again(small: pd.DataFrame, tmp_path: Path) -> N
     assert labels["labelled_at"].is_monotonic_increasing
 
 
-@pytest.mark.parametrize(("wrong", "says"), [({"days": 0}, "at least 1"), ({"clock_skew_s": -1}, "negative"), ({"start": "April"}, "April")])
+@pytest.mark.parametrize(("wrong", "says"), [({"days": 0}, "at least"), ({"clock_skew_s": -1}, "negative"), ({"start": "May"}, "May")])
 def test_impossible_simulations_are_refused(wrong: dict[str, int], says: str) -> None:
     """A size of nothing, a negative skew, a start that is no date."""
     with pytest.raises(ValueError, match=says):
@@ -212,7 +212,9 @@ def test_impossible_simulations_are_refused(wrong: dict[str, int], says: str) ->
     radius=st.floats(0, 150),
     skew=st.integers(0, 300),
 )
-def test_any_size_holds_the_invariants(customers: int, terminals: int, days_: int, seed: int, radius: float, skew: int) -> None:
+def test_any_size_holds_the_invariants(
+    customers: int, terminals: int, days_: int, seed: int, radius: float, skew: int
+) -> None:
     """Ids unique, order kept, frauds labelled, above 220 always fraud: for every size and seed, tiny ones too."""
     frame = simulate(Simulation(customers=customers, terminals=terminals, days=days_, seed=seed, radius=radius, clock_skew_s=skew))
     assert frame["transaction_id"].is_unique

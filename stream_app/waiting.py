@@ -1,0 +1,65 @@
+"""Records of one partition that wait for their turn: payments in the log's order, labels until their time has come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from stream_app.ports import Record
+
+type Done = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records of one topic and partition as they were fetched, and how to acknowledge them."""
+
+    records: Sequence[Record]
+    done: Done
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A queue of fetched records of one topic.
+
+    Attributes:
+        position: next offset to be fetched; everything below it was put here or lies below the cursor.
+        count: records that wait.
+    """
+
+    position: int
+    count: int = 0
+    _fetched: deque[Fetched] = field(default_factory=deque)
+    _taken: int = 0
+
+    def put(self, fetched: Fetched) -> None:
+        """Queue records behind those that wait."""
+        self._fetched.append(fetched)
+        self.count += len(fetched.records)
+        self.position = fetched.records[-1].offset + 1
+
+    def take(self, most: int, until: Callable[[Record], bool] | None = None) -> tuple[list[Record], list[Done]]:
+        """The first records, `most` at most, up to the first that `until` holds back.
+
+        Returns:
+            the records, and the acknowledgements of the fetches that are used up with them.
+        """
+        records: list[Record] = []
+        done: list[Done] = []
+        while self._fetched and len(records) < most:
+            fetched = self._fetched[0]
+            end = min(len(fetched.records), self._taken + most - len(records))
+            chosen = fetched.records[self._taken : end]
+            if until is not None:
+                held = next((i for i, r in enumerate(chosen) if until(r)), len(chosen))
+                chosen = chosen[:held]
+            records.extend(chosen)
+            self._taken += len(chosen)
+            if self._taken < len(fetched.records):
+                break
+            done.append(fetched.done)
+            self._fetched.popleft()
+            self._taken = 0
+        self.count -= len(records)
+        return records, done

@@ -1,0 +1,126 @@
+"""Metrics against oracles of a few lines; threshold and bands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.evaluate import Scored, bands_for, card_precision, evaluate, precise_from, scored, threshold_for
+from training.split import DAY_MS
+
+
+def sample(count: int = 600, days: int = 5, seed: int = 3) -> Scored:
+    """Scores of two digits, so that there are ties; frauds score higher."""
+    rng = np.random.default_rng(seed)
+    is_fraud = rng.random(count) < 0.2
+    scores = np.clip(rng.normal(0.3 + 0.3 * is_fraud, 0.2), 0, 1).round(2)
+    return scored(scores, is_fraud, np.sort(rng.integers(0, days * DAY_MS, count)), rng.integers(0, 60, count))
+
+
+def made(scores: list[float], frauds: list[int], days: list[int] | None = None, cards: list[int] | None = None) -> Scored:
+    """A handful of transactions."""
+    count = len(scores)
+    times = np.array(days or [0] * count, dtype=np.int64) * DAY_MS
+    return scored(np.array(scores), np.array(frauds, dtype=np.bool_), times, np.array(cards or range(count), dtype=np.int64))
+
+
+def test_average_precision_is_the_sum_of_precision_times_gained_recall() -> None:
+    """At each distinct score, from the highest on."""
+    what = sample()
+    total, before = 0.0, 0.0
+    for level in sorted(set(what.scores.tolist()), reverse=True):
+        alerts = what.scores >= level
+        recall = what.is_fraud[alerts].sum() / what.is_fraud.sum()
+        total += (recall - before) * what.is_fraud[alerts].mean()
+        before = recall
+    assert evaluate(what, 0.5).average_precision == pytest.approx(total, abs=1e-12)
+
+
+def test_auc_roc_is_the_chance_that_a_fraud_scores_higher() -> None:
+    """Over all pairs, ties a half."""
+    what = sample()
+    frauds, genuine = what.scores[what.is_fraud][:, None], what.scores[~what.is_fraud][None, :]
+    assert evaluate(what, 0.5).auc_roc == pytest.approx(((frauds > genuine) + 0.5 * (frauds == genuine)).mean(), abs=1e-12)
+
+
+def test_brier_is_the_mean_squared_difference() -> None:
+    """Of score and truth."""
+    what = sample()
+    assert evaluate(what, 0.5).brier == pytest.approx(((what.scores - what.is_fraud) ** 2).mean(), abs=1e-12)
+
+
+def test_card_precision_follows_its_words() -> None:
+    """Day by day: found cards out, highest score a card, the best k, ties to the lower card."""
+    what = sample()
+    found: set[int] = set()
+    precisions = []
+    for day in range(5):
+        best: dict[int, tuple[float, bool]] = {}
+        for card, score, fraud, time in zip(what.cards, what.scores, what.is_fraud, what.times_ms, strict=True):
+            if time // DAY_MS == day and card not in found:
+                before = best.get(int(card), (0.0, False))
+                best[int(card)] = max(before[0], float(score)), before[1] or bool(fraud)
+        top = sorted(best, key=lambda card: (-best[card][0], card))[:10]
+        caught = {card for card in top if best[card][1]}
+        precisions.append(len(caught) / 10)
+        found |= caught
+    assert card_precision(what, 10) == pytest.approx(np.mean(precisions))
+
+
+def test_a_card_found_yesterday_is_not_found_again() -> None:
+    """Two days, one card: it counts on the first day only."""
+    assert card_precision(made([0.9, 0.9], [1, 1], days=[0, 1], cards=[7, 7]), 1) == 0.5
+
+
+def test_scores_that_differ_by_less_than_the_tolerance_are_equal() -> None:
+    """Ties then go to the lower card."""
+    assert card_precision(made([0.500001, 0.500002], [1, 0]), 1) == 1
+
+
+def test_at_the_threshold_precision_recall_and_alerts_a_day_are_counted() -> None:
+    """Three alerts in two days, two right, of three frauds."""
+    metrics = evaluate(made([0.9, 0.8, 0.7, 0.2], [1, 0, 1, 1], days=[0, 0, 1, 1]), 0.7)
+    assert [metrics.precision, metrics.recall, metrics.alerts_a_day] == pytest.approx([2 / 3, 2 / 3, 1.5])
+
+
+@pytest.mark.parametrize(("budget", "threshold"), [(1, 0.9), (2, 0.9), (3, 0.5), (4, 0.1), (99, 0.1), (0, 0.90001)])
+def test_the_threshold_is_the_lowest_within_the_budget(budget: float, threshold: float) -> None:
+    """Equal scores are alerted all or none; a budget that the highest score exceeds leaves no alerts; a score of 0 is never one."""
+    assert threshold_for(made([0.0, 0.1, 0.5, 0.5, 0.9], [0] * 5), budget) == threshold
+
+
+def test_without_a_budget_one_in_a_hundred_is_alerted() -> None:
+    """Of 200 different scores, two."""
+    what = made([i / 1000 for i in range(200)], [0] * 200)
+    assert threshold_for(what) == 0.198
+
+
+def test_bands_hold_their_precision_and_rise() -> None:
+    """Decline: nine in ten. Step up: half of what lies between. Below: review.
+
+    score   .1 .2 .3 .4 | .5 .6   | .7 .8 .9
+    fraud    0  0  0  0 |  1  0   |  1  1  1
+             review     | step up | decline
+    """
+    what = made([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], [0, 0, 0, 0, 1, 0, 1, 1, 1])
+    bands = bands_for(what, 0.2)
+    assert (bands.step_up, bands.decline) == (0.5, 0.7)
+    above = bands_for(what, 0.8)
+    assert (above.step_up, above.decline) == (0.8, 0.8)
+
+
+def test_bands_without_precise_scores_are_empty() -> None:
+    """Nothing is declined, nobody is asked."""
+    bands = bands_for(made([0.1, 0.2, 0.9], [0, 0, 0]), 0.2)
+    assert (bands.step_up, bands.decline) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bands_are_monotone_on_any_scores(seed: int) -> None:
+    """It holds that threshold <= step_up <= decline <= 1, and a decline band holds its precision."""
+    what = sample(seed=seed)
+    threshold = threshold_for(what, 20)
+    bands = bands_for(what, threshold)
+    assert 0 < threshold <= bands.step_up <= bands.decline <= 1
+    level = precise_from(what, 0.9)
+    assert level == 1 or what.is_fraud[what.scores >= level].mean() >= 0.9

@@ -1,0 +1,474 @@
+"""The kernel against brute force: lists of payments, scanned anew for every feature, must give what the rings give.
+
+A window's timeline, w = 1 h in tiles of 5 min; `now` is the payment, `|` a tile's edge, `=` what the window holds:
+
+    t-1h                                                    t
+     :    |    |    |    |    |    |    |    |    |    |    |  :
+          [================================================= now]
+      cut off: up to one hop                                    exact
+
+A delayed window, w = 7 d in tiles of 6 h, its head cut at the last full hour before t-7d:
+
+    t-14d                                         t-7d                     t
+      :  |      |      |  …   |      |      | | | | :                      :
+      [==tiles of 6 h=======================][hours]                      now
+      up to one hop too long                 exact to the hour
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_app.features import definitions, kernel
+from stream_app.features.compute import Computed, Events, Rows, compute
+from stream_app.features.definitions import CATALOGUE, Feature
+from stream_app.features.plan import LAST, NEWEST, EntityPlan, Ints, Plan, catalogue_plan, compile_plan
+
+SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
+START = 1_522_540_800_000  # 2018-04-01T00:00Z, a Sunday: a tile's edge for every hop
+HOPS = {HOUR: 5 * MINUTE, DAY: HOUR, 7 * DAY: 6 * HOUR, 30 * DAY: DAY}
+RINGS = {
+    "card": {5 * MINUTE: 12, HOUR: 24, 6 * HOUR: 28, DAY: 30},
+    "terminal": {5 * MINUTE: 12, HOUR: 193, 6 * HOUR: 57, DAY: 38},  # 7 days of delay and one tile more
+}
+RECENT, LABELS = 32, 32
+CLIP = 10_000_000
+HORIZON_S = 38 * 86_400
+UNIT = 100
+NAMES = [f.name for f in CATALOGUE]
+PAYMENT, DECLINED, CREDIT, GENUINE, FRAUD = kernel.PAYMENT, kernel.DECLINED, kernel.CREDIT, kernel.LABEL_GENUINE, kernel.LABEL_FRAUD
+
+
+class Event(NamedTuple):
+    """One payment or label."""
+
+    kind: int
+    time: int
+    id: int
+    minor: int = 1000
+    card: int = 0
+    terminal: int = 0
+    labelled: int = 0
+
+
+# --- The oracle -------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Entity:
+    """Everything that was counted for a card or a terminal, in lists."""
+
+    kind: str
+    newest: int = 0
+    payments: list[tuple[int, int]] = field(default_factory=list)
+    frauds: list[tuple[int, int]] = field(default_factory=list)
+
+    def holds(self, hop: int, time: int) -> bool:
+        """Whether the ring of this hop still has the tile of `time`."""
+        return time // hop > self.newest // hop - RINGS[self.kind][hop]
+
+    def window(self, what: list[tuple[int, int]], now: int, window: int, delay: int) -> list[int]:
+        """Values in the tiles of a window."""
+        hop = HOPS[window]
+        if not delay:
+            return [v for t, v in what if (now - window) // hop < t // hop <= now // hop and self.holds(hop, t)]
+        first, head = (now - delay - window) // hop * hop, (now - delay) // HOUR * HOUR
+        coarse = head // hop * hop
+        return [v for t, v in what if (first <= t < coarse and self.holds(hop, t)) or (coarse <= t < head and self.holds(HOUR, t))]
+
+
+def expected(feature: Feature, entity: Entity, now: int, minor: int, counted: int) -> float:
+    """A feature of a payment, from the lists as they are before it is counted."""
+    if feature.aggregation == "seconds_since_last":
+        last = max((t for t, _ in entity.payments), default=-HORIZON_S * 1000 + now)
+        return min(max(now - last, 0) / 1000, HORIZON_S)
+    window, delay = feature.window_s * 1000, feature.delay_s * 1000
+    there = entity.window(entity.payments, now, window, delay)
+    known, amount = [m for m in there if m >= 0], max(minor, 0)
+    count, total = len(there), sum(known)
+    mean = Fraction(total, count) if count else Fraction(0)
+    match feature.aggregation:
+        case "count":
+            return count + (0 if delay else counted)
+        case "prior_count":
+            return count
+        case "prior_mean_amount":
+            return float(mean / UNIT)
+        case "mean_amount":
+            return (total + counted * amount) / (UNIT * (count + counted)) if count + counted else 0.0
+        case "amount_ratio":
+            return amount * count / total if total else 1.0
+        case "amount_zscore":
+            variance = Fraction(sum(min(m, CLIP) ** 2 for m in known), count) - mean**2 if count > 1 else Fraction(0)
+            return float(min(amount, CLIP) - mean) / float(variance) ** 0.5 if variance >= 1 else 0.0
+        case _:
+            return min(1.0, sum(entity.window(entity.frauds, now, window, delay)) / count) if count else 0.0
+
+
+@dataclass
+class Outcome:
+    """What brute force says of one event; `features` is None where it is not scored."""
+
+    features: dict[str, float] | None = None
+    duplicate: bool = False
+    late: bool = False
+
+
+class BruteForce:
+    """Lists instead of rings."""
+
+    def __init__(self) -> None:
+        self.cards: dict[int, Entity] = defaultdict(lambda: Entity("card"))
+        self.terminals: dict[int, Entity] = defaultdict(lambda: Entity("terminal"))
+        self.seen: dict[int, deque[int]] = defaultdict(lambda: deque(maxlen=RECENT))
+        self.labels: dict[int, dict[int, tuple[int, bool]]] = defaultdict(dict)
+
+    def take(self, event: Event) -> Outcome:
+        """One event."""
+        entities = self.cards[event.card], self.terminals[event.terminal]
+        if event.kind >= GENUINE:
+            self._label(event, entities)
+            return Outcome()
+        if event.id in self.seen[event.card]:
+            return Outcome(duplicate=True)
+        self.seen[event.card].append(event.id)
+        return Outcome() if event.kind == CREDIT else self._payment(event, entities)
+
+    def _payment(self, event: Event, entities: tuple[Entity, Entity]) -> Outcome:
+        features: dict[str, float] = {}
+        late = [event.kind == PAYMENT and not any(e.holds(hop, event.time) for hop in RINGS[e.kind]) for e in entities]
+        for entity, is_late in zip(entities, late, strict=True):
+            counted = int(event.kind == PAYMENT and not is_late)
+            for feature in CATALOGUE:
+                if feature.entity == entity.kind:
+                    features[feature.name] = expected(feature, entity, event.time, event.minor, counted)
+            if counted:
+                entity.newest = max(entity.newest, event.time)
+                entity.payments.append((event.time, event.minor))
+        when = datetime.fromtimestamp(event.time / 1000, UTC)
+        features |= {"amount": abs(event.minor) / UNIT, "weekend": when.weekday() >= 5, "night": when.hour <= 6}
+        return Outcome(features, late=late[0])
+
+    def _label(self, event: Event, entities: tuple[Entity, Entity]) -> None:
+        labels, verdict = self.labels[event.card], event.kind == FRAUD
+        labelled, before = labels.get(event.id, (-1, False))
+        if labelled > event.labelled:
+            return
+        if event.id not in labels and len(labels) == LABELS:
+            del labels[min(labels, key=lambda i: labels[i])]
+        labels[event.id] = event.labelled, verdict
+        if verdict == before:
+            return
+        for entity in entities:
+            entity.newest = max(entity.newest, event.time)
+            entity.frauds.append((event.time, 1 if verdict else -1))
+
+
+# --- The kernel, as the tests call it ---------------------------------------------------------------------------------------------
+
+
+def arrays(stream: Sequence[Event]) -> Events:
+    """A stream as the kernel takes it; an unknown amount was sent as one minor unit."""
+    column = [np.array([e[i] for e in stream], dtype=np.int64) for i in range(7)]
+    minor = np.maximum(column[3], -1)
+    return Events(
+        column[0].astype(np.int8), column[1], column[6], column[2], minor, np.abs(column[3]) / UNIT, column[4], column[5]
+    )  # fmt: skip
+
+
+def zeros(plan: EntityPlan, count: int = 4) -> Rows:
+    """Rows of entities without a past."""
+    rows = np.zeros((count, plan.layout.width), dtype=np.int64)
+    return Rows(rows, rows)
+
+
+def run(stream: Sequence[Event], plan: Plan | None = None) -> tuple[Computed, Rows, Rows]:
+    """The stream in one batch over empty rows."""
+    plan = plan or catalogue_plan()
+    cards, terminals = zeros(plan.card), zeros(plan.terminal)
+    return compute(plan, arrays(stream), cards, terminals, UNIT), cards, terminals
+
+
+def rings(rows: Ints, plan: EntityPlan) -> Ints:
+    """Newest time and tiles: what must not depend on the order of arrival."""
+    return np.column_stack([rows[:, NEWEST], rows[:, plan.layout.header :]])
+
+
+def times(days: int) -> st.SearchStrategy[int]:
+    """Event times over so many days: at the edges of tiles, a millisecond beside them, and anywhere."""
+    edge = st.one_of(
+        st.integers(0, days * 24).map(lambda h: h * HOUR),
+        st.integers(0, days).map(lambda d: d * DAY),
+        st.integers(0, 24 * 12).map(lambda m: m * 5 * MINUTE),
+    )
+    beside = st.tuples(edge, st.sampled_from((-1, 0, 0, 1))).map(sum)
+    return st.one_of(beside, st.integers(0, days * DAY), st.integers(0, 2 * HOUR)).map(lambda t: START + t)
+
+
+AMOUNTS = st.one_of(st.sampled_from((-1, 0, CLIP, 3 * CLIP)), st.integers(0, 500).map(lambda n: 100 * n))
+KINDS = st.sampled_from((PAYMENT, PAYMENT, PAYMENT, PAYMENT, DECLINED, CREDIT, GENUINE, FRAUD, FRAUD))
+
+
+def streams(days: int = 80, kinds: st.SearchStrategy[int] = KINDS, most: int = 60) -> st.SearchStrategy[list[Event]]:
+    """Streams in any order: late, repeated, of equal times; labels before, without and after their transaction, corrected."""
+    ids, row = st.integers(1, 40), st.integers(0, 1)
+    return st.lists(st.builds(Event, kinds, times(days), ids, AMOUNTS, row, row, st.integers(0, 3)), max_size=most)
+
+
+def check(stream: Sequence[Event], plan: Plan | None = None) -> None:
+    """The kernel says what brute force says, of every event."""
+    computed, *_ = run(stream, plan)
+    brute = BruteForce()
+    for i, event in enumerate(stream):
+        outcome = brute.take(event)
+        assert computed.duplicates[i] == outcome.duplicate
+        assert computed.late[i] == outcome.late
+        assert computed.scored[i] == (outcome.features is not None)
+        if outcome.features is not None:
+            found = dict(zip(NAMES, computed.vectors[i].tolist(), strict=True))
+            assert found == pytest.approx(outcome.features, rel=1e-5, abs=1e-6), f"event {i}: {event}"
+
+
+# --- Against brute force ----------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=300)
+@given(streams())
+def test_every_feature_is_what_brute_force_over_the_same_tiles_gives(stream: list[Event]) -> None:
+    """Any stream, any order: each feature of the catalogue, each verdict (duplicate, late, scored) equals the oracle's."""
+    check(stream)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_long_streams_that_mostly_move_forward_agree_with_brute_force(seed: int) -> None:
+    """Dense months of two cards and two terminals: full rings that turn over, a tenth of the payments hours or days behind."""
+    draw = np.random.default_rng(seed)
+    now, stream = START, []
+    for i in range(700):
+        now += int(draw.exponential(4 * HOUR))
+        behind = int(draw.choice([MINUTE, 5 * HOUR, 3 * DAY, 20 * DAY])) if draw.random() < 0.1 else 0
+        kind = int(draw.choice([PAYMENT, DECLINED, CREDIT], p=[0.9, 0.05, 0.05]))
+        stream.append(Event(kind, now - behind, i + 1, int(draw.integers(1, 900)) * 100, i % 2, int(draw.integers(0, 2))))
+        if draw.random() < 0.2:
+            old = stream[int(draw.integers(0, len(stream)))]
+            stream.append(old._replace(kind=int(draw.choice([FRAUD, FRAUD, GENUINE])), labelled=i))
+    check(stream)
+
+
+def test_every_aggregation_of_the_catalogue_stands_before_the_oracle() -> None:
+    """An aggregation that no feature of the catalogue uses would go untested."""
+    assert {f.aggregation for f in CATALOGUE} == {*definitions.WINDOWED, *definitions.OF_RECORD, "seconds_since_last"}
+    assert any(f.aggregation == "count" and f.delay_s for f in CATALOGUE)
+
+
+@pytest.mark.parametrize("window", sorted(HOPS))
+def test_another_hop_gives_other_values_so_the_oracle_holds_the_hops(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oracle's hops are its own: a hop changed in the definitions, the oracle test fails."""
+    stream = [Event(PAYMENT, START + 20 * DAY + i * HOUR // 3 + i * MINUTE, i + 1, 100 * i, 0, 0) for i in range(3 * 24 * 16)]
+    check(stream[::7])
+    monkeypatch.setitem(definitions.HOPS_S, window // 1000, 2 * HOPS[window] // 1000)
+    with pytest.raises(AssertionError):
+        check(stream[::7] if window > HOUR else stream[:200], compile_plan(CATALOGUE))
+
+
+# --- The state --------------------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=150)
+@given(streams(days=60), st.randoms(use_true_random=False))
+def test_the_tiles_do_not_depend_on_the_order_of_arrival(stream: list[Event], chance: object) -> None:
+    """Payments and labels in any order leave the same tiles, if no transaction has two verdicts of one time."""
+    first = {(e.kind >= GENUINE, e.id, e.labelled if e.kind >= GENUINE else 0): e._replace(card=e.id % 2, terminal=0) for e in stream}
+    clean = [e._replace(time=START + e.id * DAY if e.kind >= GENUINE else e.time) for e in first.values() if e.id <= LABELS]
+    shuffled = clean.copy()
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    (_, cards, terminals), (_, cards_too, terminals_too) = run(clean), run(shuffled)
+    plan = catalogue_plan()
+    assert np.array_equal(rings(cards.own, plan.card), rings(cards_too.own, plan.card))
+    assert np.array_equal(rings(terminals.own, plan.terminal), rings(terminals_too.own, plan.terminal))
+
+
+@settings(deadline=None, max_examples=150)
+@given(streams(), st.lists(st.integers(0, 60), max_size=6))
+def test_splitting_a_stream_into_batches_changes_not_one_bit(stream: list[Event], cuts: list[int]) -> None:
+    """Wherever the micro-batches end, vectors and rows are the same to the bit."""
+    plan = catalogue_plan()
+    whole, cards, terminals = run(stream)
+    some_cards, some_terminals = zeros(plan.card), zeros(plan.terminal)
+    edges = sorted({0, len(stream), *(min(c, len(stream)) for c in cuts)})
+    parts = [compute(plan, arrays(stream[a:b]), some_cards, some_terminals, UNIT) for a, b in pairwise(edges)]
+    if parts:
+        assert np.concatenate([p.vectors for p in parts]).tobytes() == whole.vectors.tobytes()
+        assert np.concatenate([p.late for p in parts]).tobytes() == whole.late.tobytes()
+    assert some_cards.own.tobytes() == cards.own.tobytes()
+    assert some_terminals.own.tobytes() == terminals.own.tobytes()
+
+
+# --- Parts of a shared entity -----------------------------------------------------------------------------------------------------
+
+
+def parts_of(stream: Iterable[Event], partitions: int) -> list[Ints]:
+    """The terminal rows of each partition: a card's events go to the partition of its number."""
+    plan, events = catalogue_plan(), list(stream)
+    parts = []
+    for p in range(partitions):
+        terminals = zeros(plan.terminal)
+        compute(plan, arrays([e for e in events if e.card % partitions == p]), zeros(plan.card), terminals, UNIT)
+        parts.append(terminals.own)
+    return parts
+
+
+def summed(parts: Sequence[Ints]) -> Ints:
+    """The first part with all others absorbed."""
+    total, plan = parts[0].copy(), catalogue_plan().terminal
+    for part in parts[1:]:
+        kernel.absorb_all(plan.layout.table, total, np.arange(len(total)), part)
+    return total
+
+
+def over_four_cards(stream: list[Event]) -> list[Event]:
+    """The same stream, its events dealt to four cards by id, so that partitions share terminals but no card."""
+    return [e._replace(card=e.id % 4) for e in stream]
+
+
+@settings(deadline=None, max_examples=150)
+@given(streams(), st.integers(1, 4))
+def test_the_parts_of_all_partitions_add_up_to_the_row_of_a_single_one(stream: list[Event], partitions: int) -> None:
+    """Absorbed into one another, at whatever time each part stands, the parts are the row that one writer would have."""
+    dealt, plan = over_four_cards(stream), catalogue_plan().terminal
+    _, _, single = run(dealt)
+    total = summed(parts_of(dealt, partitions))
+    assert np.array_equal(rings(total, plan), rings(single.own, plan))
+
+
+@settings(deadline=None, max_examples=150)
+@given(streams(days=36), streams(days=36))
+def test_own_part_and_total_give_the_features_of_a_single_row(others: list[Event], mine: list[Event]) -> None:
+    """While the other partitions' parts stand still, a partition that counts in its own part and in the total sees what one row would."""
+    plan, partitions = catalogue_plan(), 4
+    others = [e for e in over_four_cards(others) if e.card % partitions]
+    mine = [e._replace(card=0) for e in mine]
+    _, _, single = run(others)
+    expected_ = compute(plan, arrays(mine), zeros(plan.card), single, UNIT)
+    own = np.zeros_like(single.own)
+    total = summed([own, *parts_of(others, partitions)])
+    found = compute(plan, arrays(mine), zeros(plan.card), Rows(own, total), UNIT)
+    assert found.vectors.tobytes() == expected_.vectors.tobytes()
+    assert np.array_equal(rings(total, plan.terminal), rings(single.own, plan.terminal))
+    assert np.array_equal(rings(own, plan.terminal), rings(parts_of(mine, partitions)[0], plan.terminal))
+
+
+# --- Timelines, by hand -----------------------------------------------------------------------------------------------------------
+
+
+def last_vector(stream: Sequence[Event]) -> dict[str, float]:
+    """Features of the last event."""
+    computed, *_ = run(stream)
+    return dict(zip(NAMES, computed.vectors[-1].tolist(), strict=True))
+
+
+def test_a_window_is_exact_at_its_head_and_up_to_one_hop_short_at_its_tail() -> None:
+    """The hour before 10:02 begins with the tile of 09:05.
+
+        09:02  09:04  09:05                  10:01  10:02
+          :      a      b                      c      t
+                        [============================]   b c t
+    """  # fmt: skip
+    at = START + 9 * HOUR
+    stream = [Event(PAYMENT, at + m * MINUTE, i + 1) for i, m in enumerate((4, 5, 61, 62))]
+    assert last_vector(stream)["card_count_1h"] == 3
+
+
+def test_a_delayed_window_ends_with_the_last_full_hour_a_week_ago() -> None:
+    """At 10:30 the window of a day, a week ago, runs from 10:00 to 10:00.
+
+        -8d 09:59  -8d 10:00        -7d 09:59  -7d 10:00   10:30
+            a          b                c          d         t
+                       [================]
+    """  # fmt: skip
+    at = START + 10 * HOUR
+    offsets = (-8 * DAY - MINUTE, -8 * DAY, -7 * DAY - MINUTE, -7 * DAY, 30 * MINUTE)
+    stream = [Event(PAYMENT, at + 20 * DAY + o, i + 1) for i, o in enumerate(offsets)]
+    assert last_vector(stream)["terminal_count_1d_delay_7d"] == 2
+
+
+def test_usual_values_leave_the_present_payment_out() -> None:
+    """Two payments of 10.00 before, now 40.00: four times the mean, which with itself in would be 2.0."""
+    stream = [Event(PAYMENT, START + i * HOUR, i + 1, m) for i, m in enumerate((1000, 1000, 4000))]
+    vector = last_vector(stream)
+    assert vector["card_amount_ratio_30d"] == 4.0
+    assert vector["card_prior_mean_amount_30d"] == 10.0
+    assert vector["card_mean_amount_30d"] == 20.0
+
+
+def test_a_payment_behind_every_ring_is_scored_not_counted_and_said_to_be_late() -> None:
+    """The card's longest ring holds 30 tiles of a day; the 31st back is gone.
+
+        day 0           day 1                          day 30
+          a (late)        b (counted)                    t
+                          [=============================]
+    """  # fmt: skip
+    newest = Event(PAYMENT, START + 30 * DAY, 1)
+    late, counted = Event(PAYMENT, START + DAY - 1, 2), Event(PAYMENT, START + DAY, 3)
+    computed, cards, _ = run([newest, late, counted])
+    assert computed.late.tolist() == [False, True, False]
+    assert computed.scored.all()
+    _, without, _ = run([newest, counted])
+    plan = catalogue_plan().card
+    assert np.array_equal(rings(cards.own, plan), rings(without.own, plan))
+    assert cards.own[0, LAST] == newest.time
+
+
+def test_a_declined_payment_is_scored_on_what_was_before_and_leaves_no_trace_in_the_windows() -> None:
+    """Approved, declined, approved: the declined one counts neither for itself nor for the next."""
+    stream = [Event(k, START + i * MINUTE, i + 1) for i, k in enumerate((PAYMENT, DECLINED, PAYMENT))]
+    computed, *_ = run(stream)
+    assert computed.vectors[:, NAMES.index("card_count_1h")].tolist() == [1, 1, 2]
+    assert computed.scored.all()
+
+
+def risk_a_week_later(labels: Sequence[Event]) -> float:
+    """Two payments at a terminal, these labels, and the terminal's risk as a payment eight days later sees it."""
+    payments = [Event(PAYMENT, START, i) for i in (1, 2)]
+    return last_vector([*payments, *labels, Event(PAYMENT, START + 7 * DAY + 2 * HOUR, 99)])["terminal_risk_1d_delay_7d"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "risk"),
+    [
+        ([(FRAUD, 1, 10)], 0.5),
+        ([(FRAUD, 1, 10), (FRAUD, 1, 10), (FRAUD, 1, 20)], 0.5),
+        ([(FRAUD, 1, 10), (GENUINE, 1, 20)], 0.0),
+        ([(GENUINE, 1, 20), (FRAUD, 1, 10)], 0.0),
+        ([(FRAUD, 1, 10), (GENUINE, 1, 20), (FRAUD, 1, 30)], 0.5),
+        ([(FRAUD, 77, 10)], 0.5),
+        ([(FRAUD, 1, 10), (FRAUD, 2, 10), (FRAUD, 77, 10)], 1.0),
+    ],
+    ids=["once", "repeated", "corrected", "an older one comes late", "corrected twice", "of an unknown payment", "clipped to 1"],
+)
+def test_the_newest_label_of_a_transaction_counts_once(labels: list[tuple[int, int, int]], risk: float) -> None:
+    """Repeated labels add nothing, corrections take back, older ones that come late change nothing."""
+    assert risk_a_week_later([Event(kind, START, id_, labelled=at) for kind, id_, at in labels]) == risk
+
+
+def test_the_oldest_of_a_cards_labels_gives_way_to_the_33rd() -> None:
+    """The card remembers 32 labels; the correction of one that it forgot takes nothing back."""
+    labels = [Event(FRAUD, START, 100 + i, labelled=10 + i) for i in range(LABELS + 1)]
+    computed, _, terminals = run(labels)
+    forgotten, remembered = Event(GENUINE, START, 100, labelled=999), Event(GENUINE, START, 132, labelled=999)
+    assert not computed.scored.any()
+    frauds = [run([*labels, more])[2].own[0, catalogue_plan().terminal.layout.header :].sum() for more in (forgotten, remembered)]
+    tiles_of_fraud = 3  # one payment's fraud stands in the rings of 1 h, 6 h and 1 d
+    assert frauds[0] - frauds[1] == tiles_of_fraud
+    assert terminals.own[0, NEWEST] == START
