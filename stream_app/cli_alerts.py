@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated
@@ -17,6 +18,7 @@ from rich.markup import escape
 from stream_app.adapters.kafka_options import client_options
 from stream_app.alert import Alert
 from stream_app.errors import Unavailable
+from stream_app.scorer import SOURCE_TIMESTAMP
 from stream_app.settings import Settings, load_settings
 
 _COLOURS = {"review": "yellow", "step_up": "dark_orange", "decline": "red"}
@@ -38,7 +40,7 @@ def alerts_command(
 
 async def _show(settings: Settings, console: Console, *, follow: bool, limit: int) -> int:
     seen: set[str] = set()
-    async for alert in read_alerts(settings, follow=follow):
+    async for alert, _ in read_alerts(settings, follow=follow):
         if alert.alert_id in seen:
             continue
         seen.add(alert.alert_id)
@@ -49,8 +51,11 @@ async def _show(settings: Settings, console: Console, *, follow: bool, limit: in
     return len(seen)
 
 
-async def read_alerts(settings: Settings, *, follow: bool) -> AsyncIterator[Alert]:
+async def read_alerts(settings: Settings, *, follow: bool) -> AsyncIterator[tuple[Alert, float]]:
     """Alerts from the topic's beginning (its end with `follow`); ends at its end unless it follows.
+
+    Yields:
+        each alert, and the seconds from its transaction's Kafka timestamp until it was read here.
 
     Raises:
         Unavailable: if Kafka does not answer.
@@ -64,8 +69,10 @@ async def read_alerts(settings: Settings, *, follow: bool) -> AsyncIterator[Aler
         ends = {} if follow else await consumer.end_offsets(consumer.assignment())
         while follow or await _behind(consumer, ends):
             for records in (await consumer.getmany(timeout_ms=200)).values():
+                now = time.time()
                 for record in records:
-                    yield decode(record.value)
+                    sent = dict(record.headers).get(SOURCE_TIMESTAMP)
+                    yield decode(record.value), now - int(sent) / 1000 if sent else 0.0
     except (KafkaError, OSError) as error:
         raise Unavailable(f"Kafka did not answer ({type(error).__name__}). Start it: fraudstream local up") from None
     finally:

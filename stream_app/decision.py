@@ -145,7 +145,7 @@ def sentence(feature: Feature, value: float, usual: float | None, currency: str)
         case "count", "card":
             text, norm = f"{value:.0f} payments in the last {window}", f"{usual or 0:.1f}"
         case "count", _:
-            when = f" of {window} that ended a week ago" if feature.delay_s else f" in the last {window}"
+            when = f" in the {window} that ended a week ago" if feature.delay_s else f" in the last {window}"
             text, norm = f"{value:.0f} payments at this terminal{when}", ""
         case "risk", _:
             text, norm = f"{value:.0%} of this terminal's payments in the {window} that ended a week ago were fraud", ""

@@ -24,14 +24,14 @@ class Decoded[T: (Transaction, Label)]:
     Attributes:
         messages: what could be read.
         offsets: their offsets.
+        timestamps_ms: their Kafka timestamps.
         refused: what could not be read, and why.
-        oldest_ms: Kafka timestamp of the first record, 0 where there is none.
     """
 
     messages: list[T]
     offsets: list[int]
+    timestamps_ms: list[int]
     refused: list[tuple[Record, RecordError]]
-    oldest_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Deco
     decode = decoder.decode
     messages: list[T] = []
     offsets: list[int] = []
+    timestamps: list[int] = []
     refused: list[tuple[Record, RecordError]] = []
     for record in records:
         try:
@@ -66,7 +67,8 @@ def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Deco
             refused.append((record, error))
         else:
             offsets.append(record.offset)
-    return Decoded(messages, offsets, refused, records[0].timestamp if records else 0)
+            timestamps.append(record.timestamp)
+    return Decoded(messages, offsets, timestamps, refused)
 
 
 def merge(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) -> Intake:

@@ -206,5 +206,5 @@ class Partition:
             observer.counted(what, count)
         for _, error in intake.payments.refused + intake.labels.refused:
             observer.refused(error.code)
-        if intake.payments.oldest_ms:
-            observer.latency(time.time() - intake.payments.oldest_ms / 1000)
+        if intake.payments.messages:
+            observer.latency(time.time() - intake.payments.timestamps_ms[0] / 1000)

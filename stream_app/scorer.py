@@ -18,6 +18,9 @@ from stream_app.money import Money
 from stream_app.ports import Clock, Model, Outgoing, WorkingSet
 from stream_app.transaction import Transaction
 
+SOURCE_TIMESTAMP = "source.timestamp"
+"""Header of alerts: the Kafka timestamp of the transaction, ms, so that any reader can measure the way through."""
+
 _FIELDS = Transaction.__struct_fields__
 
 
@@ -157,7 +160,9 @@ class Scorer:
             }
             key = tx.card_id.encode()
             if case:
-                messages.append(Outgoing(self._output.alerts_topic, key, self._encode(Alert(alert_id=tx.transaction_id, **decision))))
+                alert = self._encode(Alert(alert_id=tx.transaction_id, **decision))
+                sent = ((SOURCE_TIMESTAMP, str(intake.payments.timestamps_ms[row]).encode()),)
+                messages.append(Outgoing(self._output.alerts_topic, key, alert, sent))
             if every:
                 features = dict(zip(self._names, scored.vectors[place].tolist(), strict=True))
                 score_message = Score(features=features, sequence=next(self._sequence), **decision)

@@ -35,6 +35,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "web_enabled": False,
         "store": "memory://",
+        "datadir": ".fraudstream/faust",
         "logging_config": dict(LIBRARY_LOGS),
     }
 

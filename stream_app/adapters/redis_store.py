@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
@@ -109,7 +110,7 @@ class _RedisPartition:
         """Send all commands at once, read all answers. A connection that failed half-way is closed: its WATCH goes with it."""
         connection = self._connection
         try:
-            await connection.send_packed_command(connection.pack_commands(commands))
+            await connection.send_packed_command(b"".join(pack_command(c) for c in commands))
             answers = [await connection.read_response(disconnect_on_error=True) for _ in commands]
         except (RedisError, OSError) as error:
             await connection.disconnect()

@@ -1,0 +1,53 @@
+# `make help` shows what there is. Each target does all the set-up it needs.
+.POSIX:
+SHELL = /bin/sh
+BIN = .venv/bin
+
+.DEFAULT_GOAL = help
+.PHONY: help install demo test lint-check lint-fix format-check format-fix type-check bench clean lock
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
+
+install: ## Make .venv ready (the other targets do it by themselves)
+	@scripts/setup
+
+demo: install ## The whole path once, on this machine; DATA=FILE takes your own transactions
+	@if [ -n "$(DATA)" ]; then $(BIN)/fraudstream demo --data "$(DATA)"; else $(BIN)/fraudstream demo; fi
+
+test: install ## All tests, with coverage; FRAUDSTREAM_TEST_BACKEND=docker takes containers
+	@echo "servers for the tests: $${FRAUDSTREAM_TEST_BACKEND:-local}"
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m pytest --verbose --cov --cov-report=xml
+	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (by line: coverage.xml)"
+
+lint-check: install ## Find what the linter objects to
+	@$(BIN)/ruff check .
+
+lint-fix: install ## Mend what the linter can mend
+	@$(BIN)/ruff check --fix .
+
+format-check: install ## Find files that are not formatted
+	@$(BIN)/ruff format --check .
+
+format-fix: install ## Format all files
+	@$(BIN)/ruff format .
+
+type-check: install ## Check the types
+	@$(BIN)/mypy
+
+bench: install ## Measure throughput and latency on this machine
+	@$(BIN)/python -m benchmarks.throughput
+
+clean: ## Remove caches and reports; .venv, .tools and .fraudstream stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist htmlcov .coverage .coverage.* coverage.xml
+	@find stream_app training tests benchmarks examples -name __pycache__ -type d -exec rm -rf {} + 2>/dev/null || true
+
+UV = $$(command -v uv || echo .tools/uv/bin/uv)
+COMPILE = $(UV) pip compile --quiet pyproject.toml --generate-hashes --universal --python-version 3.12 --no-header --no-emit-index-url
+
+lock: install ## Pin all packages anew, after a change of pyproject.toml
+	@$(COMPILE) --all-extras -o requirements.lock
+	@$(COMPILE) --constraint requirements.lock -o requirements-serve.lock
+	@$(COMPILE) --extra training --constraint requirements.lock -o requirements-training.lock
+	@! grep -nE '(https?|git)(:|\+)' requirements.lock requirements-serve.lock requirements-training.lock || { echo "lock: a lock file names a host" >&2; exit 1; }

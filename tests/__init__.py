@@ -1,0 +1,1 @@
+"""Tests. `tests.servers` starts what they need; `tests/conftest.py` says what every test has."""

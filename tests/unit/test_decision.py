@@ -1,0 +1,170 @@
+"""From a score to an action, a case and reasons."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.decision import (
+    CASE_GAP_MS,
+    REASON_CODES,
+    REASONS_PER_ALERT,
+    Policy,
+    Reasons,
+    Usual,
+    case_of,
+    policy_of,
+    sentence,
+    usual_value,
+)
+from stream_app.features.compute import Vectors
+from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, DAY_S, DEFAULT_FEATURES, DELAY_S, HOUR_S, Feature
+from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
+
+AMOUNT, COUNT = Feature("amount"), Feature("count", "card", DAY_S)
+RISK = Feature("risk", "terminal", 7 * DAY_S, DELAY_S)
+UNKNOWN = Usual(0, 0)
+
+
+def metadata(threshold: float = 0.3, step_up: float = 0.5, decline: float = 0.9) -> ModelMetadata:
+    """Metadata of a model over one feature."""
+    named = ((AMOUNT.name, AMOUNT.hash),)
+    parity = ParityVectors(((0.0,),), (0.0,))
+    return ModelMetadata(
+        features=named, threshold=threshold, bands=Bands(step_up, decline), typical=(1.0,), parity=parity, trained_at_ms=0
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("score", "action"), [(0.0, None), (0.29, None), (0.3, "review"), (0.49, "review"), (0.5, "step_up"), (0.9, "decline"), (1.0, "decline")]
+)
+def test_each_band_begins_at_its_own_least_score(score: float, action: str | None) -> None:
+    """Review from the threshold on, step up and decline from theirs on; below the threshold there is no action."""
+    assert policy_of(metadata(), None).action(score) == action
+
+
+def test_bands_below_an_overruled_threshold_move_up_with_it() -> None:
+    """A threshold of 0.7 leaves no review and no step up below it; 0.1 lets review begin there and moves no other band."""
+    assert policy_of(metadata(), 0.7) == Policy(0.7, 0.7, 0.9)
+    assert policy_of(metadata(), 0.7).action(0.7) == "step_up"
+    assert policy_of(metadata(), 0.1) == Policy(0.1, 0.5, 0.9)
+    assert policy_of(metadata(), 0.0).action(0.0) == "review"
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.one_of(st.none(), st.floats(0, 1)))
+def test_a_higher_score_never_gets_a_milder_action(low: float, high: float, threshold: float | None) -> None:
+    """Whatever the threshold, actions only get stronger as scores rise."""
+    order = [None, "review", "step_up", "decline"]
+    policy = policy_of(metadata(), threshold)
+    first, second = policy.action(min(low, high)), policy.action(max(low, high))
+    assert order.index(first) <= order.index(second)
+
+
+def test_a_case_goes_on_while_alerts_are_less_than_a_day_apart() -> None:
+    """Timeline of a card's alerts.
+
+        0 h    20 h            43 h 59:59.999     44 h
+         a       b                c                d      a, b and c are one case; a day after b, d begins another
+    """  # fmt: skip
+    assert case_of("a", 0, "", 0) == "a"
+    b_at = 20 * HOUR_S * 1000
+    assert case_of("b", b_at, "a", 0) == "a"
+    assert case_of("c", b_at + CASE_GAP_MS - 1, "a", b_at) == "a"
+    assert case_of("d", b_at + CASE_GAP_MS, "a", b_at) == "d"
+
+
+def reasons_of(values: list[float], weights: list[float], typical: list[float]) -> tuple[tuple[str, float], ...]:
+    """Feature and contribution of each reason, under a model that is a weighted sum."""
+    features = [f for f in DEFAULT_FEATURES if f.entity != "terminal"][: len(values)]
+
+    def score(vectors: Vectors) -> Vectors:
+        return (vectors @ np.array(weights, dtype=np.float32)).astype(np.float32)
+
+    vectors = np.array([values], dtype=np.float32)
+    [found] = Reasons(features, typical, score).of(vectors, score(vectors), [UNKNOWN], "EUR")
+    names = [f.name for f in features]
+    assert all(r.value == pytest.approx(values[names.index(r.feature)]) for r in found)
+    return tuple((r.feature, r.contribution) for r in found)
+
+
+NUMBERS = st.lists(st.integers(-8, 8).map(float), min_size=5, max_size=5)
+
+
+@given(NUMBERS, NUMBERS, NUMBERS)
+def test_reasons_are_the_three_features_without_which_the_score_falls_most(values: list[float], weights: list[float], typical: list[float]) -> None:
+    """Under a linear model a contribution is weight x (value - typical); only those above 0 are reasons, the weightiest first."""
+    lost = sorted((w * (v - t) for v, w, t in zip(values, weights, typical, strict=True)), reverse=True)
+    found = [contribution for _, contribution in reasons_of(values, weights, typical)]
+    assert found == [x for x in lost if x > 0][:REASONS_PER_ALERT]
+
+
+def test_each_decision_has_the_reasons_of_its_own_row() -> None:
+    """Two decisions in one call: what explains one does not explain the other; nothing explains a typical payment."""
+
+    def score(vectors: Vectors) -> Vectors:
+        return vectors.sum(axis=1, dtype=np.float32)
+
+    vectors = np.array([[5, 0], [0, 7], [0, 0]], dtype=np.float32)
+    first, second, none = Reasons([AMOUNT, COUNT], [0, 0], score).of(vectors, score(vectors), [UNKNOWN] * 3, "EUR")
+    assert [(r.code, r.contribution) for r in first] == [("AMOUNT", 5)]
+    assert [(r.code, r.contribution) for r in second] == [("CARD_VELOCITY", 7)]
+    assert none == ()
+
+
+USUAL = Usual(payments=60, mean_amount=25.0)
+
+
+@pytest.mark.parametrize(
+    ("feature", "usual"),
+    [
+        (AMOUNT, 25.0),
+        (Feature("mean_amount", "card", 7 * DAY_S), 25.0),
+        (COUNT, 2.0),
+        (Feature("count", "card", HOUR_S), 60 / (30 * 24)),
+        (Feature("seconds_since_last", "card"), 30 * DAY_S / 60),
+        (Feature("amount_ratio", "card", 30 * DAY_S), 1.0),
+        (Feature("amount_zscore", "card", 30 * DAY_S), 0.0),
+        (Feature("night"), None),
+        (Feature("count", "terminal", HOUR_S), None),
+        (RISK, None),
+    ],
+    ids=lambda f: f.name if isinstance(f, Feature) else "",
+)
+def test_the_usual_value_comes_from_the_cards_last_thirty_days(feature: Feature, usual: float | None) -> None:
+    """60 payments of 25.00 in 30 days; nothing is said of terminals, nor of a card without a past."""
+    assert usual_value(feature, USUAL) == usual
+    assert usual_value(feature, UNKNOWN) is None
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "usual", "text"),
+    [
+        (AMOUNT, 250, 25.0, "The amount is 250.00 EUR; this card's usual is 25.00."),
+        (AMOUNT, 250, None, "The amount is 250.00 EUR."),
+        (COUNT, 9, 2.0, "9 payments in the last day; this card's usual is 2.0."),
+        (Feature("mean_amount", "card", 7 * DAY_S), 50, 25.0, "The card's mean amount over the last 7 days is 50.00 EUR; this card's usual is 25.00."),
+        (Feature("count", "terminal", HOUR_S), 40, None, "40 payments at this terminal in the last hour."),
+        (Feature("count", "terminal", DAY_S, DELAY_S), 4, None, "4 payments at this terminal in the day that ended a week ago."),
+        (RISK, 0.5, None, "50% of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (Feature("amount_ratio", "card", 30 * DAY_S), 9.44, 1.0, "The amount is 9.4 times the card's mean of 30 days; this card's usual is 1.0."),
+        (Feature("seconds_since_last", "card"), 90, 43200.0, "The card's last payment was 1.5 minutes before; this card's usual is 12 hours."),
+        (Feature("seconds_since_last", "card"), 5, None, "The card's last payment was 5 seconds before."),
+        (Feature("weekend"), 1, None, "The payment was made at the weekend."),
+        (Feature("weekend"), 0, None, "The payment was not made at the weekend."),
+        (Feature("night"), 1, None, "The payment was made at night (UTC)."),
+    ],
+    ids=lambda f: f.name if isinstance(f, Feature) else "",
+)  # fmt: skip
+def test_a_reason_is_one_sentence(feature: Feature, value: float, usual: float | None, text: str) -> None:
+    """The value in words, the card's own norm where there is one."""
+    assert sentence(feature, value, usual, "EUR") == text
+
+
+def test_every_feature_that_a_model_may_name_has_a_code_and_a_sentence() -> None:
+    """No feature of the catalogue can make an alert fail for want of a text; context features are never given to a model."""
+    for feature in CATALOGUE:
+        if feature not in CONTEXT_FEATURES:
+            assert f"{feature.entity}_{feature.aggregation}".removeprefix("None_") in REASON_CODES
+            assert sentence(feature, 2.0, None, "EUR").endswith(".")
