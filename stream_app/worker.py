@@ -103,8 +103,10 @@ def run() -> int:
         worker.execute_from_commandline()
     except SystemExit as end:
         return _exit_code(app, end.code)
-    except FraudstreamError as error:
-        return int(getattr(error, "exit_code", 1))
+    except Exception as error:  # noqa: BLE001 - whatever Faust raises again at the end, the operator gets one line
+        if app.fatal is None:
+            logger.error("The worker could not start or go on: {}: {}", type(error).__name__, error)
+        return _exit_code(app, 1)
     return _exit_code(app, 0)
 
 

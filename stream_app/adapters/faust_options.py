@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -35,7 +37,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "web_enabled": False,
         "store": "memory://",
-        "datadir": ".fraudstream/faust",
+        "datadir": str(Path(tempfile.gettempdir()) / f"faust-{settings.consumer_group}"),  # Faust wants one; it stays empty
         "logging_config": dict(LIBRARY_LOGS),
     }
 

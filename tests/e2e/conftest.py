@@ -1,0 +1,66 @@
+"""A champion trained by the real pipeline, topics, and the settings of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from stream_app.adapters.kafka_options import client_options
+from stream_app.adapters.topics import create_topics
+from stream_app.settings import load_settings
+from tests.servers import Servers
+from training.dataset import read_transactions
+from training.simulate import Simulation, simulate, write
+from training.train import main
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small simulated history with labels."""
+    file = tmp_path_factory.mktemp("data") / "transactions.parquet"
+    write(simulate(Simulation(customers=400, terminals=200, days=70, compromised_terminals=0.5, compromised_customers=1.0)), file)
+    assert len(read_transactions(file)) > 10_000
+    return file
+
+
+@pytest.fixture(scope="session")
+def champion(stack: Servers, simulated: Path) -> str:
+    """Name of a model that was trained on `simulated` and registered as champion."""
+    name = f"fraud-{uuid4().hex[:8]}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FRAUDSTREAM_MLFLOW_TRACKING_URI", stack.mlflow)
+        assert main(["--data", str(simulated), "--model-name", name, "--trees", "20"]) == 0
+    return name
+
+
+@pytest.fixture
+def port() -> int:
+    """A free port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def env(stack: Servers, champion: str, unique: str) -> dict[str, str]:
+    """Settings of a worker with topics and a group of its own; the topics exist, with two partitions."""
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": stack.kafka,
+        "REDIS_URL": stack.redis,
+        "MLFLOW_TRACKING_URI": stack.mlflow,
+        "MODEL_NAME": champion,
+        "CONSUMER_GROUP": f"group-{unique}",
+        "TRANSACTIONS_TOPIC": f"transactions-{unique}",
+        "LABELS_TOPIC": f"labels-{unique}",
+        "ALERTS_TOPIC": f"alerts-{unique}",
+        "SCORES_TOPIC": f"scores-{unique}",
+        "TRANSACTIONS_DLQ_TOPIC": f"transactions-dlq-{unique}",
+        "LABELS_DLQ_TOPIC": f"labels-dlq-{unique}",
+    }
+    settings = load_settings(**{k.lower(): v for k, v in env.items()})
+    asyncio.run(create_topics(client_options(settings), settings, partitions=2))
+    return env

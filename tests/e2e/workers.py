@@ -1,0 +1,73 @@
+"""Real workers in processes of their own, for end-to-end tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+DEADLINE_S = 60.0
+
+
+def until[T](look: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
+    """Look until the answer is true, or fail saying what was awaited."""
+    deadline = time.monotonic() + deadline_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {deadline_s:.0f} s for {what}"
+        time.sleep(0.05)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A running worker."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def ready(self) -> bool:
+        """Whether /readyz says so; fails where the process ended."""
+        assert self.process.poll() is None, self.log.read_text()
+        return self.status("readyz")[0] == httpx.codes.OK
+
+    def status(self, path: str) -> tuple[int, str]:
+        """Status and text of a page; 0 where nobody listens."""
+        try:
+            answer = httpx.get(f"{self.url}/{path}")
+        except httpx.HTTPError:
+            return 0, ""
+        return answer.status_code, answer.text
+
+    def metric(self, name: str) -> float:
+        """Sum over the samples of a metric."""
+        lines = self.status("metrics")[1].splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@contextmanager
+def worker(env: Mapping[str, str], port: int, folder: Path, command: tuple[str, ...] = ("-m", "stream_app.cli", "worker")) -> Iterator[Worker]:
+    """A worker of these settings, killed at the end where it still runs."""
+    log = folder / f"worker-{port}.log"
+    settings = {**os.environ, **{f"FRAUDSTREAM_{k}": v for k, v in env.items()}, "FRAUDSTREAM_METRICS_PORT": str(port)}
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, *command], env=settings, cwd=folder, stdout=output, stderr=output)
+    try:
+        yield Worker(process, f"http://127.0.0.1:{port}", log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
