@@ -23,45 +23,45 @@ class Box(NamedTuple):
     height: int = 56
 
 
-LANES = (("A transaction", 20, 250, "#f8fafd"), ("A label", 286, 96, "#fbfaf5"), ("A model", 398, 142, "#f7fbf8"))
+LANES = (("A transaction", 20, 250, "#f8fafd"), ("A label", 286, 112, "#fbfaf5"), ("A model", 414, 126, "#f7fbf8"))
 BOXES = (
     Box(44, 62, 140, "transactions", "Kafka topic, by card", STORE),
-    Box(224, 62, 130, "decode, validate", "one micro-batch", STEP),
+    Box(219, 62, 140, "decode, validate", "one micro-batch", STEP),
     Box(394, 62, 140, "features", "card and terminal", STEP),
     Box(574, 62, 120, "score", "ONNX forest", STEP),
     Box(734, 62, 140, "decide", "threshold, reasons", STEP),
     Box(936, 62, 150, "fraud-alerts", "Kafka topic", RESULT),
-    Box(224, 186, 130, "transactions-dlq", "what cannot be read", BAD),
-    Box(394, 186, 300, "Redis", "windows of cards and terminals, position", STATE),
-    Box(44, 308, 140, "fraud-labels", "Kafka topic, by card", STORE),
-    Box(394, 308, 300, "fraud counts", "of the card's terminals, seven days delayed", STEP),
-    Box(44, 450, 140, "history", "transactions, labels", STORE),
-    Box(224, 450, 130, "replay", "the same features", STEP),
-    Box(394, 450, 140, "split by time, fit", "with a label gap", STEP),
-    Box(574, 450, 120, "evaluate", "pick threshold", STEP),
-    Box(734, 450, 140, "export to ONNX", "parity gate", STEP),
-    Box(936, 450, 150, "MLflow registry", "alias champion", RESULT),
+    Box(219, 186, 140, "transactions-dlq", "what cannot be read", BAD),
+    Box(394, 186, 226, "Redis", "windows of cards, terminals; position", STATE),
+    Box(44, 326, 140, "fraud-labels", "Kafka topic, by card", STORE),
+    Box(394, 326, 226, "fraud counts", "of terminals, read seven days delayed", STEP),
+    Box(44, 464, 140, "history", "transactions, labels", STORE),
+    Box(219, 464, 140, "replay", "the same features", STEP),
+    Box(394, 464, 140, "split by time, fit", "with a label gap", STEP),
+    Box(574, 464, 120, "evaluate", "pick threshold", STEP),
+    Box(734, 464, 140, "export to ONNX", "parity gate", STEP),
+    Box(936, 464, 150, "MLflow registry", "alias champion", RESULT),
 )
 # Each arrow: its points, and a dash where it is not on the transaction's own way.
 ARROWS = (
-    ("M184 90 H222", ""),
-    ("M354 90 H392", ""),
+    ("M184 90 H217", ""),
+    ("M359 90 H392", ""),
     ("M534 90 H572", ""),
     ("M694 90 H732", ""),
     ("M874 90 H934", ""),
     ("M289 118 V184", ""),
     ("M440 186 V120", ""),
-    ("M804 118 V214 H696", ""),
-    ("M184 336 H392", ""),
-    ("M544 308 V244", ""),
-    ("M184 478 H222", ""),
-    ("M354 478 H392", ""),
-    ("M534 478 H572", ""),
-    ("M694 478 H732", ""),
-    ("M874 478 H934", ""),
-    ("M1011 450 V262 H654 V120", "5 4"),
+    ("M804 118 V214 H622", ""),
+    ("M184 354 H392", ""),
+    ("M507 326 V244", ""),
+    ("M184 492 H217", ""),
+    ("M359 492 H392", ""),
+    ("M534 492 H572", ""),
+    ("M694 492 H732", ""),
+    ("M874 492 H934", ""),
+    ("M1011 464 V268 H660 V120", "5 4"),
 )
-NOTES = ((448, 152, "read"), (812, 164, "write, with the position"), (297, 152, "invalid"), (662, 254, ""), (900, 255, "picked up by running workers"))
+NOTES = ((448, 152, "read"), (812, 164, "write, with the position"), (297, 152, "invalid"), (852, 260, "the worker loads it at start"))
 
 
 def _box(box: Box) -> str:
@@ -82,16 +82,16 @@ def draw() -> str:
         for name, y, height, fill in LANES
     )
     arrows = "\n".join(f'<path d="{path}" class="arrow" stroke-dasharray="{dash or "none"}"/>' for path, dash in ARROWS)
-    notes = "\n".join(f'<text x="{x}" y="{y}" class="note">{text}</text>' for x, y, text in NOTES if text)
+    notes = "\n".join(f'<text x="{x}" y="{y}" class="note">{text}</text>' for x, y, text in NOTES)
     boxes = "\n".join(map(_box, BOXES))
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t" font-family="Helvetica, Arial, sans-serif">
 <title id="t">Fraudstream's three paths: a transaction, a label, a model</title>
 <style>
 .lane {{ font-size: 15px; font-weight: 700; fill: #3c4043; }}
-.title {{ font-size: 14px; font-weight: 600; fill: #202124; text-anchor: middle; }}
-.below {{ font-size: 11.5px; fill: #5f6368; text-anchor: middle; }}
-.note {{ font-size: 11.5px; fill: #5f6368; }}
+.title {{ font-size: 13px; font-weight: 600; fill: #202124; text-anchor: middle; }}
+.below {{ font-size: 11px; fill: #5f6368; text-anchor: middle; }}
+.note {{ font-size: 11px; fill: #5f6368; }}
 .arrow {{ fill: none; stroke: #5f6368; stroke-width: 1.5; marker-end: url(#tip); }}
 </style>
 <defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto-start-reverse">

@@ -145,7 +145,7 @@ def _worker(console: Console, settings: Settings) -> Iterator[str]:
     log = HOME / "worker.log"
     began = time.monotonic()
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "stream_app.cli", "worker"], stdout=output, stderr=output)  # noqa: S603
+        process = subprocess.Popen([sys.executable, "-m", "stream_app.cli", "worker"], stdout=output, stderr=output)
     try:
         _wait(lambda: _ready(process, url, log), f"The worker did not become ready; see {log}.")
         console.print(f"Ready after {time.monotonic() - began:.1f} s; metrics on {url}/metrics, log in {log}")
@@ -215,7 +215,7 @@ async def _live(console: Console, settings: Settings, url: str, file: Path, plan
     )
     if await producer.wait():
         raise Stop(f"`fraudstream {' '.join(arguments)}` ended with {producer.returncode}.")
-    while _decided(url) - before < wanted and time.monotonic() - began < _DEADLINE_S:
+    while _decided(url) - before < wanted and time.monotonic() - began < _DEADLINE_S:  # noqa: ASYNC110 - the worker is another process
         await asyncio.sleep(0.1)
     live.scored, live.seconds = _decided(url) - before, time.monotonic() - began
     await asyncio.sleep(1.0)

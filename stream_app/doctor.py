@@ -44,8 +44,8 @@ async def examine(settings: Settings) -> list[Finding]:
     return [await _finding(subject, check, settings) for subject, check in checks]
 
 
-class _Unwell(FraudstreamError):
-    pass
+class _UnwellError(FraudstreamError):
+    """A part that answers and is not as it must be."""
 
 
 async def _finding(subject: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
@@ -66,10 +66,10 @@ async def _topics(settings: Settings) -> str:
     counts = await partition_counts(client_options(settings), names)
     missing = [n for n in names if n not in counts]
     if missing:
-        raise _Unwell(f"missing: {', '.join(missing)}. Create them: fraudstream topics --partitions 4")
+        raise _UnwellError(f"missing: {', '.join(missing)}. Create them: fraudstream topics --partitions 4")
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{t} {n}" for t, n in counts.items())
-        raise _Unwell(f"differ in partitions: {found}. Bring them to one number: kafka-topics.sh --alter --topic TOPIC --partitions N")
+        raise _UnwellError(f"differ in partitions: {found}. Bring them to one number: kafka-topics.sh --alter --topic TOPIC --partitions N")
     return f"{len(names)} topics of {next(iter(counts.values()))} partitions"
 
 
@@ -81,7 +81,7 @@ async def _redis(settings: Settings) -> str:
         await store.close()
     policy = memory["maxmemory_policy"]
     if policy != "noeviction":
-        raise _Unwell(
+        raise _UnwellError(
             f"evicts state when memory is full (maxmemory-policy {policy}). Set it: redis-cli CONFIG SET maxmemory-policy noeviction"
         )
     return f"{server['redis_version']} answers, {memory['used_memory_human']} in use, noeviction"
@@ -108,8 +108,8 @@ async def _clock(settings: Settings) -> str:
         answer = await asyncio.to_thread(httpx.get, f"{settings.mlflow_tracking_uri}/health", timeout=5)
         theirs = parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (httpx.HTTPError, KeyError, ValueError):
-        raise _Unwell("cannot be compared: MLflow tells no time. Start it, or check with `timedatectl`.") from None
+        raise _UnwellError("cannot be compared: MLflow tells no time. Start it, or check with `timedatectl`.") from None
     skew = time.time() - theirs
     if abs(skew) > MOST_CLOCK_SKEW_S:
-        raise _Unwell(f"differs from MLflow's by {skew:.0f} s. Synchronise both machines (NTP): times from the future are refused.")
+        raise _UnwellError(f"differs from MLflow's by {skew:.0f} s. Synchronise both machines (NTP): times from the future are refused.")
     return f"within {MOST_CLOCK_SKEW_S:.0f} s of MLflow's"

@@ -17,13 +17,24 @@ class Record(Protocol):
     """A Kafka record, as aiokafka gives it."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Place in the partition's log."""
+        ...
+
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """Kafka timestamp, Unix ms."""
+        ...
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """As published."""
+        ...
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """As published; None is a tombstone."""
+        ...
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -108,9 +119,14 @@ class Model(Protocol):
     """A loaded model that has passed its parity check."""
 
     @property
-    def reference(self) -> ModelReference: ...
+    def reference(self) -> ModelReference:
+        """Name and version in the registry."""
+        ...
+
     @property
-    def metadata(self) -> ModelMetadata: ...
+    def metadata(self) -> ModelMetadata:
+        """Features, threshold, bands, parity vectors."""
+        ...
 
     def score(self, vectors: Vectors) -> Vectors:
         """Probability of fraud of each row, float32 [rows]."""

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = _setting(
         9464, "Port of /metrics, /healthz and /readyz; 0: a free one, shown in the log", "9464"
     )
-    metrics_host: str = _setting("127.0.0.1", "Address that /metrics listens on", "0.0.0.0")
+    metrics_host: str = _setting("127.0.0.1", "Address that /metrics listens on", "0.0.0.0")  # noqa: S104 - an example: containers need it
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "Least level that is logged", "DEBUG")
     log_format: Literal["text", "json"] = _setting("text", "Logs for people or for machines", "json")
 

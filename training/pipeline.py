@@ -179,9 +179,7 @@ def _exported(options: Options, history: History, fitted: Fitted) -> tuple[Any, 
     return exported, parity
 
 
-def _registered(
-    options: Options, history: History, fitted: Fitted, exported: Any, where: Registration, parity: float
-) -> Registered:
+def _registered(options: Options, history: History, fitted: Fitted, exported: Any, where: Registration, parity: float) -> Registered:
     importances = zip((f.name for f in DEFAULT_FEATURES), fitted.model.feature_importances_.tolist(), strict=True)
     example = history.vectors[history.parts.test.rows[:EXAMPLE_ROWS]]
     with tempfile.TemporaryDirectory() as folder:

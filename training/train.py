@@ -60,9 +60,7 @@ def train_command(  # noqa: PLR0913 - the command's options
             from training.split import Split  # noqa: PLC0415
         options = pipeline.Options(
             data=data,
-            split=Split(
-                train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until
-            ),
+            split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
             forest=Forest(trees=trees, max_depth=max_depth, min_leaf=min_leaf, seed=seed),
             base_currency=settings.base_currency,
             label_delay_days=label_delay_days,

@@ -53,7 +53,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     flow: PartitionFlow
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's signature
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ARG002, ASYNC109 - Faust's signature
         """One message per partition that has records and room; see `faust.transport.consumer.Consumer.getmany`."""
         full = any(not self.flow.wants(tp.topic, tp.partition) for tp in self._get_active_partitions())
         records, _ = await self._wait_next_records(_POLL_WHILE_FULL_S if full else _POLL_S)

@@ -28,7 +28,7 @@ class OnnxModel:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises classes that it does not export
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises classes that it does not export
             raise ModelError(f"Model {reference.name} version {reference.version} cannot be loaded by onnxruntime: {error}") from None
         self.reference = reference
         self.metadata: ModelMetadata = read_metadata(self._session.get_modelmeta().custom_metadata_map)

@@ -17,7 +17,7 @@ import msgspec
 from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, WatchError
 
 from stream_app.adapters.packed_rows import PackedRows
 from stream_app.errors import NotOwner, StateError, Unavailable
@@ -37,13 +37,26 @@ class RedisStore:
         """See `ports.FeatureStore`: writes a fresh owner into the cursor, so that an owner before this one can write no more."""
         key = f"{{{self._group}:{partition}}}cursor"
         try:
-            before: Any = await self._redis.get(key)
-            cursor = msgspec.structs.replace(_read_cursor(before, key), owner=secrets.token_hex(8))
-            await self._redis.set(key, msgspec.json.encode(cursor))
+            cursor = await self._take_cursor(key)
             connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             raise _unavailable(error) from None
         return _RedisPartition(connection, self._group, partition, partitions, cursor), cursor
+
+    async def _take_cursor(self, key: str) -> Cursor:
+        """The cursor, under a fresh owner; read again where an owner wrote meanwhile, so that cursor and state stay together."""
+        async with self._redis.pipeline() as pipeline:
+            while True:
+                await pipeline.watch(key)
+                before: Any = await pipeline.get(key)
+                cursor = msgspec.structs.replace(_read_cursor(before, key), owner=secrets.token_hex(8))
+                pipeline.multi()  # type: ignore[no-untyped-call]
+                pipeline.set(key, msgspec.json.encode(cursor))
+                try:
+                    await pipeline.execute()
+                except WatchError:
+                    continue
+                return cursor
 
     async def ping(self) -> None:
         """See `ports.FeatureStore`."""
@@ -97,6 +110,8 @@ class _RedisPartition:
         *_, written = await self._round_trip([("MULTI",), ("MSET", *pairs), ("EXEC",)])
         if written is None:
             raise self._lost()
+        if isinstance(written[0], RedisError):  # an error of a command within EXEC comes as a value
+            raise _unavailable(written[0])
         self._cursor = encoded
 
     def _check_owner(self, cursor: bytes | None) -> None:

@@ -1,0 +1,1 @@
+"""Features: one definition, two callers. Nothing here does I/O."""

@@ -78,7 +78,8 @@ def compute(plan: Plan, events: Events, cards: Rows, terminals: Rows, unit: int 
     Args:
         plan: the features wanted.
         events: in processing order.
-        cards, terminals: updated in place.
+        cards: updated in place.
+        terminals: updated in place.
         unit: minor units of one major unit of the base currency.
     """
     count = len(events.kinds)
@@ -95,7 +96,7 @@ def compute(plan: Plan, events: Events, cards: Rows, terminals: Rows, unit: int 
     return Computed(vectors, scored, kinds < 0, late.view(np.bool_))
 
 
-def _fold(
+def _fold(  # noqa: PLR0913 - arrays
     plan: EntityPlan, rows: Rows, slots: Ints, events: Events, effects: Bytes, out: tuple[Vectors, NDArray[np.uint8]], unit: int
 ) -> None:
     table, sums = plan.layout.table, np.empty(plan.sums, dtype=np.int64)

@@ -184,7 +184,7 @@ def _add_up(terms: Any, row: Any, t: int, sums: Any) -> None:
 
 
 @_jit  # type: ignore[untyped-decorator]
-def _feature(op: int, a: int, b: int, c: int, last_ms: int, t: int, minor: int, counted: int, unit: int) -> float:  # noqa: PLR0911, PLR0913
+def _feature(op: int, a: int, b: int, c: int, last_ms: int, t: int, minor: int, counted: int, unit: int) -> float:
     """One feature from its sums: a payments, b minor units (or frauds), c squares, all without the present payment."""
     amount = max(minor, 0)
     if op == _COUNT:
@@ -207,7 +207,7 @@ def _feature(op: int, a: int, b: int, c: int, last_ms: int, t: int, minor: int, 
 
 
 @_jit  # type: ignore[untyped-decorator]
-def fold(  # noqa: PLR0913 - arrays, not options
+def fold(
     series: Any,
     terms: Any,
     features: Any,
@@ -227,7 +227,8 @@ def fold(  # noqa: PLR0913 - arrays, not options
 
     Args:
         series: the layout's table.
-        terms, features: the entity plan's.
+        terms: the entity plan's.
+        features: the entity plan's.
         own: int64 [entities, width], the part that this partition writes, updated in place.
         total: int64 [entities, width], the sum over all parts; the same array as `own` where not shared.
         shared: whether other partitions have parts of these entities.

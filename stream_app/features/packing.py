@@ -145,7 +145,7 @@ def _pack_row(series: Any, header: int, row: Any, buffer: Any, at: int) -> int:
 
 
 @_jit  # type: ignore[untyped-decorator]
-def _unpack_row(series: Any, header: int, row: Any, buffer: Any, at: int, end: int) -> int:  # noqa: PLR0911
+def _unpack_row(series: Any, header: int, row: Any, buffer: Any, at: int, end: int) -> int:
     row[NEWEST], at = _get(buffer, at, end)
     if at < 0:
         return -1
@@ -184,7 +184,7 @@ def _pack_rows(series: Any, header: int, rows: Any, chosen: Any, buffer: Any, en
 
 
 @_jit  # type: ignore[untyped-decorator]
-def _unpack_rows(series: Any, header: int, rows: Any, chosen: Any, buffer: Any, bounds: Any, ends: Any) -> None:  # noqa: PLR0913
+def _unpack_rows(series: Any, header: int, rows: Any, chosen: Any, buffer: Any, bounds: Any, ends: Any) -> None:
     for i in range(len(chosen)):
         rows[chosen[i]] = 0
         ends[i] = _unpack_row(series, header, rows[chosen[i]], buffer, bounds[i] + _PREFIX, bounds[i + 1])

@@ -25,7 +25,7 @@ NEWEST, LAST, HEADER = 0, 1, 2
 CASE_LAST, RECENT_NEXT, RECENT, RECENT_LEN = 2, 3, 4, 32
 """A card's ledger: time of the last alert; the ring of its last 32 transaction ids (hashes)."""
 LABELS, LABELS_LEN = RECENT + RECENT_LEN, 32
-"""A card's ledger: its last 32 labels, each (hash of the transaction id, labelled_at × 2 + is_fraud)."""
+"""A card's ledger: its last 32 labels, each (hash of the transaction id, 2 * labelled_at + is_fraud)."""
 CARD_HEADER = LABELS + 2 * LABELS_LEN
 
 

@@ -122,7 +122,15 @@ def test_bad_records_go_to_the_dead_letters_and_their_neighbours_are_scored(env:
 
 def test_a_bad_label_goes_to_its_dead_letters(env: dict[str, str], port: int, tmp_path: Path) -> None:
     """A label that cannot be read is refused; the one beside it is counted."""
-    good = {"transaction_id": "T1", "card_id": "C1", "terminal_id": "M1", "event_time": NOW_MS, "amount": 1, "is_fraud": True, "labelled_at": NOW_MS}
+    good = {
+        "transaction_id": "T1",
+        "card_id": "C1",
+        "terminal_id": "M1",
+        "event_time": NOW_MS,
+        "amount": 1,
+        "is_fraud": True,
+        "labelled_at": NOW_MS,
+    }
     early = {**good, "labelled_at": NOW_MS - 1}
     with worker(env, port, tmp_path) as running:
         until(running.ready, "the worker to be ready")
@@ -157,10 +165,9 @@ def test_without_mlflow_the_copy_on_disk_serves_and_without_both_it_says_why(env
     (copy,) = (tmp_path / ".fraudstream" / "models").iterdir()
     away = {**env, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     with worker(away, port, tmp_path) as running:
-        _, text = until(lambda: running.status("readyz") if running.status("readyz")[0] == 503 else None, "the reason")
         until(lambda: "no copy" in running.status("readyz")[1], "the reason to name the copy")
+        assert running.status("readyz")[0] == 503
         assert running.status("healthz")[0] == 200
-        assert "MLflow" in text or "model" in text
     registry = copy.parent / _folder_of(away)
     copy.rename(registry)
     with worker(away, port, tmp_path) as running:
@@ -192,5 +199,3 @@ def test_a_missing_topic_ends_the_worker_with_its_remedy(env: dict[str, str], po
     assert "'not-there' does not exist" in text
     assert "fraudstream topics" in text
     assert "Traceback" not in text
-
-

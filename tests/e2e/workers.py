@@ -59,7 +59,9 @@ class Worker:
 
 
 @contextmanager
-def worker(env: Mapping[str, str], port: int, folder: Path, command: tuple[str, ...] = ("-m", "stream_app.cli", "worker")) -> Iterator[Worker]:
+def worker(
+    env: Mapping[str, str], port: int, folder: Path, command: tuple[str, ...] = ("-m", "stream_app.cli", "worker")
+) -> Iterator[Worker]:
     """A worker of these settings, killed at the end where it still runs."""
     log = folder / f"worker-{port}.log"
     settings = {**os.environ, **{f"FRAUDSTREAM_{k}": v for k, v in env.items()}, "FRAUDSTREAM_METRICS_PORT": str(port)}

@@ -25,16 +25,18 @@ def history(count: int = 400, days: int = 60, seed: int = 1) -> pd.DataFrame:
     times = START_MS + np.sort(rng.integers(0, days * 24, count)) * HOUR_S * 1000
     is_fraud = rng.random(count) < 0.15
     labelled = times + rng.integers(DAY_MS, 10 * DAY_MS, count)
-    return pd.DataFrame({
-        "transaction_id": [f"T{i}" for i in rng.permutation(count)],
-        "event_time": times,
-        "card_id": pd.Categorical([f"C{i}" for i in rng.integers(0, 5, count)]),
-        "terminal_id": pd.Categorical([f"M{i}" for i in rng.integers(0, 3, count)]),
-        "amount": rng.integers(1, 50_000, count) / 100,
-        "currency": pd.Categorical(["EUR"] * count),
-        "is_fraud": is_fraud,
-        "labelled_at": pd.array(np.where(is_fraud, labelled, 0), dtype="Int64"),
-    }).assign(labelled_at=lambda f: f["labelled_at"].where(f["is_fraud"]))
+    return pd.DataFrame(
+        {
+            "transaction_id": [f"T{i}" for i in rng.permutation(count)],
+            "event_time": times,
+            "card_id": pd.Categorical([f"C{i}" for i in rng.integers(0, 5, count)]),
+            "terminal_id": pd.Categorical([f"M{i}" for i in rng.integers(0, 3, count)]),
+            "amount": rng.integers(1, 50_000, count) / 100,
+            "currency": pd.Categorical(["EUR"] * count),
+            "is_fraud": is_fraud,
+            "labelled_at": pd.array(np.where(is_fraud, labelled, 0), dtype="Int64"),
+        }
+    ).assign(labelled_at=lambda f: f["labelled_at"].where(f["is_fraud"]))
 
 
 def oracle(frame: pd.DataFrame, feature: Feature, row: int) -> float:

@@ -38,7 +38,8 @@ def metadata(threshold: float = 0.3, step_up: float = 0.5, decline: float = 0.9)
 
 
 @pytest.mark.parametrize(
-    ("score", "action"), [(0.0, None), (0.29, None), (0.3, "review"), (0.49, "review"), (0.5, "step_up"), (0.9, "decline"), (1.0, "decline")]
+    ("score", "action"),
+    [(0.0, None), (0.29, None), (0.3, "review"), (0.49, "review"), (0.5, "step_up"), (0.9, "decline"), (1.0, "decline")],
 )
 def test_each_band_begins_at_its_own_least_score(score: float, action: str | None) -> None:
     """Review from the threshold on, step up and decline from theirs on; below the threshold there is no action."""
@@ -65,8 +66,8 @@ def test_a_higher_score_never_gets_a_milder_action(low: float, high: float, thre
 def test_a_case_goes_on_while_alerts_are_less_than_a_day_apart() -> None:
     """Timeline of a card's alerts.
 
-        0 h    20 h            43 h 59:59.999     44 h
-         a       b                c                d      a, b and c are one case; a day after b, d begins another
+    0 h    20 h            43 h 59:59.999     44 h
+     a       b                c                d      a, b and c are one case; a day after b, d begins another
     """  # fmt: skip
     assert case_of("a", 0, "", 0) == "a"
     b_at = 20 * HOUR_S * 1000
@@ -93,7 +94,9 @@ NUMBERS = st.lists(st.integers(-8, 8).map(float), min_size=5, max_size=5)
 
 
 @given(NUMBERS, NUMBERS, NUMBERS)
-def test_reasons_are_the_three_features_without_which_the_score_falls_most(values: list[float], weights: list[float], typical: list[float]) -> None:
+def test_reasons_are_the_three_features_without_which_the_score_falls_most(
+    values: list[float], weights: list[float], typical: list[float]
+) -> None:
     """Under a linear model a contribution is weight x (value - typical); only those above 0 are reasons, the weightiest first."""
     lost = sorted((w * (v - t) for v, w, t in zip(values, weights, typical, strict=True)), reverse=True)
     found = [contribution for _, contribution in reasons_of(values, weights, typical)]

@@ -386,9 +386,9 @@ def last_vector(stream: Sequence[Event]) -> dict[str, float]:
 def test_a_window_is_exact_at_its_head_and_up_to_one_hop_short_at_its_tail() -> None:
     """The hour before 10:02 begins with the tile of 09:05.
 
-        09:02  09:04  09:05                  10:01  10:02
-          :      a      b                      c      t
-                        [============================]   b c t
+    09:02  09:04  09:05                  10:01  10:02
+      :      a      b                      c      t
+                    [============================]   b c t
     """  # fmt: skip
     at = START + 9 * HOUR
     stream = [Event(PAYMENT, at + m * MINUTE, i + 1) for i, m in enumerate((4, 5, 61, 62))]
@@ -398,9 +398,9 @@ def test_a_window_is_exact_at_its_head_and_up_to_one_hop_short_at_its_tail() -> 
 def test_a_delayed_window_ends_with_the_last_full_hour_a_week_ago() -> None:
     """At 10:30 the window of a day, a week ago, runs from 10:00 to 10:00.
 
-        -8d 09:59  -8d 10:00        -7d 09:59  -7d 10:00   10:30
-            a          b                c          d         t
-                       [================]
+    -8d 09:59  -8d 10:00        -7d 09:59  -7d 10:00   10:30
+        a          b                c          d         t
+                   [================]
     """  # fmt: skip
     at = START + 10 * HOUR
     offsets = (-8 * DAY - MINUTE, -8 * DAY, -7 * DAY - MINUTE, -7 * DAY, 30 * MINUTE)
@@ -420,9 +420,9 @@ def test_usual_values_leave_the_present_payment_out() -> None:
 def test_a_payment_behind_every_ring_is_scored_not_counted_and_said_to_be_late() -> None:
     """The card's longest ring holds 30 tiles of a day; the 31st back is gone.
 
-        day 0           day 1                          day 30
-          a (late)        b (counted)                    t
-                          [=============================]
+    day 0           day 1                          day 30
+      a (late)        b (counted)                    t
+                      [=============================]
     """  # fmt: skip
     newest = Event(PAYMENT, START + 30 * DAY, 1)
     late, counted = Event(PAYMENT, START + DAY - 1, 2), Event(PAYMENT, START + DAY, 3)

@@ -212,9 +212,7 @@ def test_impossible_simulations_are_refused(wrong: dict[str, int], says: str) ->
     radius=st.floats(0, 150),
     skew=st.integers(0, 300),
 )
-def test_any_size_holds_the_invariants(
-    customers: int, terminals: int, days_: int, seed: int, radius: float, skew: int
-) -> None:
+def test_any_size_holds_the_invariants(customers: int, terminals: int, days_: int, seed: int, radius: float, skew: int) -> None:
     """Ids unique, order kept, frauds labelled, above 220 always fraud: for every size and seed, tiny ones too."""
     frame = simulate(Simulation(customers=customers, terminals=terminals, days=days_, seed=seed, radius=radius, clock_skew_s=skew))
     assert frame["transaction_id"].is_unique

@@ -16,12 +16,14 @@ def history(days: int, a_day: int = 20) -> pd.DataFrame:
     """`a_day` payments a day, from 1:00 on, each on a card of its own; the first of each day is a fraud, known after 7 days."""
     times = START_MS + np.repeat(np.arange(days), a_day) * DAY_MS + np.tile(np.arange(a_day), days) * 1000 + 3_600_000
     is_fraud = np.tile(np.arange(a_day) == 0, days)
-    return pd.DataFrame({
-        "event_time": times,
-        "card_id": pd.Categorical([f"C{i}" for i in range(len(times))]),
-        "is_fraud": is_fraud,
-        "labelled_at": pd.array(np.where(is_fraud, times + 7 * DAY_MS, 0), dtype="Int64"),
-    }).assign(labelled_at=lambda f: f["labelled_at"].where(f["is_fraud"]))
+    return pd.DataFrame(
+        {
+            "event_time": times,
+            "card_id": pd.Categorical([f"C{i}" for i in range(len(times))]),
+            "is_fraud": is_fraud,
+            "labelled_at": pd.array(np.where(is_fraud, times + 7 * DAY_MS, 0), dtype="Int64"),
+        }
+    ).assign(labelled_at=lambda f: f["labelled_at"].where(f["is_fraud"]))
 
 
 def windows_of(days: int, how: Split | None = None) -> list[tuple[int, int]]:

@@ -10,7 +10,6 @@ from stream_app.features.compute import Events, compute
 from stream_app.features.plan import catalogue_plan
 from stream_app.features.warm import warm
 
-
 KERNELS = (kernel.admit, kernel.fold, kernel.absorb_all, packing._pack_rows, packing._unpack_rows)
 
 

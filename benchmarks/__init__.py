@@ -1,0 +1,1 @@
+"""Measurements on real servers. Not tests: nothing here fails on a slow machine."""

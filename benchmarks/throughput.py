@@ -1,0 +1,136 @@
+"""`make bench`: scored transactions/s and latency of one worker on this machine, with all guarantees on.
+
+1. start Kafka, Redis and MLflow; simulate; train a forest of 100 trees; four partitions;
+2. throughput: everything published first, then the worker starts; from the first to the last payment scored, RUNS times, median;
+3. latency: a worker at rest, payments on an open-loop schedule; from the Kafka timestamp to the alert read back.
+
+The last line is one JSON object. Figures of other runs are comparable only on the same machine, at rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stream_app.cli_alerts import read_alerts
+from stream_app.local.stack import LocalStack
+from stream_app.settings import PREFIX, load_settings
+from tests.e2e.workers import Worker, until, worker
+
+RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+TRANSACTIONS = int(os.environ.get("BENCH_TRANSACTIONS", "200000"))
+OFFERED = float(os.environ.get("BENCH_OFFERED", "2000"))
+LATENCY_S = 15
+ALERTING_THRESHOLD = "0.02"  # enough alerts for a 99th percentile
+PORT = 19464
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        os.chdir(home)
+        stack = LocalStack(home / ".fraudstream")
+        addresses = stack.up()
+        servers = {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka, "REDIS_URL": addresses.redis, "MLFLOW_TRACKING_URI": addresses.mlflow}
+        try:
+            result = _measured(servers, home)
+        finally:
+            stack.down()
+    print(json.dumps(result))
+
+
+def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
+    file = home / "transactions.parquet"
+    _fraudstream(servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
+    _fraudstream(servers, "train", "--data", str(file))
+    rates, memory = zip(*[_throughput(servers, home, file, run) for run in range(RUNS)], strict=True)
+    p50, p99, p999, alerts = _latency(servers, home, file)
+    return {
+        "transactions": TRANSACTIONS,
+        "scored_per_s": round(statistics.median(rates)),
+        "scored_per_s_runs": [round(r) for r in rates],
+        "worker_peak_mb": round(max(memory)),
+        "offered_per_s": OFFERED,
+        "alerts": alerts,
+        "latency_ms": {"p50": p50, "p99": p99, "p99.9": p999},
+    }
+
+
+def _fraudstream(env: dict[str, str], *arguments: str) -> None:
+    variables = {**os.environ, **{PREFIX + k: v for k, v in env.items()}}
+    subprocess.run([sys.executable, "-m", "stream_app.cli", *arguments], env=variables, check=True, stdout=sys.stderr)
+
+
+def _of_its_own(servers: dict[str, str], name: str) -> dict[str, str]:
+    """Topics and group of one run."""
+    topics = ("TRANSACTIONS", "LABELS", "ALERTS", "TRANSACTIONS_DLQ", "LABELS_DLQ")
+    env = {**servers, "CONSUMER_GROUP": name} | {f"{t}_TOPIC": f"{t.lower()}-{name}" for t in topics}
+    _fraudstream(env, "topics", "--partitions", "4")
+    return env
+
+
+def _throughput(servers: dict[str, str], home: Path, file: Path, run: int) -> tuple[float, float]:
+    """Payments a second while there is always more to do, and the worker's peak memory, MB."""
+    env = _of_its_own(servers, f"throughput-{run}")
+    _fraudstream(env, "produce", str(file), "--limit", str(TRANSACTIONS))
+    with worker(env, PORT, home) as running:
+        first = until(lambda: _scored(running), "the first payment")
+        began = time.perf_counter()
+        until(lambda: _scored(running) >= TRANSACTIONS, "the last payment", 600)
+        rate = (TRANSACTIONS - first) / (time.perf_counter() - began)
+        peak = next(line for line in Path(f"/proc/{running.process.pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+        running.stop()
+    return rate, int(peak.split()[1]) / 1024
+
+
+def _scored(running: Worker) -> float:
+    return running.metric("fraudstream_transactions_scored_total")
+
+
+def _latency(servers: dict[str, str], home: Path, file: Path) -> tuple[float, float, float, int]:
+    env = {**_of_its_own(servers, "latency"), "THRESHOLD": ALERTING_THRESHOLD}
+    with worker(env, PORT, home) as running:
+        until(running.ready, "the worker")
+        _fraudstream(env, "produce", str(file), "--limit", "20000")
+        until(lambda: _scored(running) >= 20_000, "the warm-up")
+        seconds = asyncio.run(_alert_latencies(env, file))
+        running.stop()
+    p50, p99, p999 = (round(float(p) * 1000, 1) for p in np.percentile(seconds, [50, 99, 99.9]))
+    return p50, p99, p999, len(seconds)
+
+
+async def _alert_latencies(env: dict[str, str], file: Path) -> list[float]:
+    settings = load_settings(**{k.lower(): v for k, v in env.items()})
+    seconds: list[float] = []
+
+    async def read() -> None:
+        async for _, taken in read_alerts(settings, follow=True):
+            seconds.append(taken)
+
+    reader = asyncio.create_task(read())
+    await asyncio.sleep(2)
+    variables = {**os.environ, **{PREFIX + k: v for k, v in env.items()}}
+    start, count = "2018-05-25", str(int(OFFERED * LATENCY_S))
+    arguments = ("produce", str(file), "--start", start, "--rate", str(OFFERED), "--limit", count)
+    producer = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "stream_app.cli", *arguments, env=variables, stderr=subprocess.DEVNULL
+    )
+    await producer.wait()
+    await asyncio.sleep(2)
+    reader.cancel()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
