@@ -225,7 +225,7 @@ def test_a_takeover_amid_writes_never_parts_the_cursor_from_its_state(subject: S
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         state, cursor = await store.take_over(0, 1)
-        for taker in (other, store) * 30:
+        for taker in (other, store) * 10:
             writing = asyncio.create_task(write_until_lost(state, cursor))
             for _ in range(20):
                 await asyncio.sleep(0)

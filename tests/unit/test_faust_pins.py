@@ -69,8 +69,7 @@ def test_the_installed_version_is_the_pinned_one(name: str) -> None:
 )
 def test_a_method_that_we_override_or_call_has_its_parameters(owner: Any, name: str, expected: list[str]) -> None:
     """Another signature means another contract."""
-    found = [p for p in parameters(getattr(owner, name)) if p != "kwargs"]
-    assert [p for p in found if p != "loads_payload"] == expected or name == "compile"
+    assert parameters(getattr(owner, name)) == expected
 
 
 def test_the_methods_we_override_are_there_to_override() -> None:
@@ -135,10 +134,16 @@ def test_the_transport_makes_the_consumer_that_its_class_names() -> None:
     assert Transport.Consumer is Consumer
     assert BatchTransport.Consumer is BatchConsumer
     assert "self.Consumer(" in source(Transport.create_consumer)
-    app, flow = faust.App("pins"), SimpleNamespace()
-    use_batches(app, flow)  # type: ignore[arg-type]
-    assert app.transport.Consumer.flow is flow
-    assert issubclass(app.transport.Consumer, BatchConsumer)
+    flow: Any = SimpleNamespace()
+
+    async def bound() -> Any:
+        app = faust.App("pins")
+        use_batches(app, flow)
+        return app.transport.Consumer
+
+    consumer = asyncio.run(bound())
+    assert consumer.flow is flow
+    assert issubclass(consumer, BatchConsumer)
 
 
 def bare_consumer() -> Any:
@@ -190,7 +195,7 @@ def test_take_acknowledges_in_a_finally_so_also_on_errors() -> None:
 
 def test_the_loop_over_events_acknowledges_only_without_noack() -> None:
     """`noack()` is what keeps a stream from acknowledging an event as its loop body is left."""
-    assert "self._clone(enable_acks=False)" in source(Stream.noack)
+    assert "self.clone( enable_acks=False, )" in source(Stream.noack)
 
 
 def test_aiokafka_answers_getmany_with_lists_by_partition() -> None:
@@ -231,10 +236,11 @@ def assigned(app: Any, workers: list[str], topics: dict[str, int], before: dict[
 
 def test_partitions_of_one_number_go_to_one_worker() -> None:
     """Two topics of six over three workers, one leaving, two joining: every worker holds the same numbers of both topics."""
-    app, before = faust.App(**faust_options(Settings())), {}  # type: dict[str, Any]
+    app = faust.App(**faust_options(Settings()))
+    before: dict[str, Any] = {}
     topics = {"transactions": 6, "fraud-labels": 6}
     for workers in (["a", "b", "c"], ["a", "c"], ["a", "c", "d", "e"], ["e"]):
-        found = assigned(app, workers, topics, {w: a for w, a in before.items() if w in workers} if before else before)
+        found = assigned(app, workers, topics, before)
         assert all(held["transactions"] == held["fraud-labels"] for held in found.values())
         assert sorted(p for held in found.values() for p in held["transactions"]) == list(range(6))
 
@@ -243,4 +249,5 @@ def test_the_app_uses_fausts_own_assignor() -> None:
     """With its default of standby replicas: with none, Faust falls back to round robin, which separates the two topics."""
     app = faust.App(**faust_options(Settings()))
     assert isinstance(app.assignor, PartitionAssignor)
-    assert app.conf.table_standby_replicas == 1
+    assert app.conf.table_standby_replicas > 0
+    assert "self.app.assignor if self.app.conf.table_standby_replicas > 0 else RoundRobinPartitionAssignor" in source(AIOKafkaConsumerThread)
