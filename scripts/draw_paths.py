@@ -59,9 +59,9 @@ ARROWS = (
     ("M534 492 H572", ""),
     ("M694 492 H732", ""),
     ("M874 492 H934", ""),
-    ("M1011 464 V268 H660 V120", "5 4"),
+    ("M1011 464 V258 H660 V120", "5 4"),
 )
-NOTES = ((448, 152, "read"), (812, 164, "write, with the position"), (297, 152, "invalid"), (852, 260, "the worker loads it at start"))
+NOTES = ((448, 152, "read"), (812, 164, "write, with the position"), (297, 152, "invalid"), (852, 251, "the worker loads it at start"))
 
 
 def _box(box: Box) -> str:

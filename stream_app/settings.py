@@ -82,9 +82,6 @@ class Settings(BaseSettings):
         60, "How far event_time may be ahead of the record's Kafka timestamp", "60"
     )
     batch_max_records: Annotated[int, Field(ge=1, le=20_000)] = _setting(1000, "Largest micro-batch of a partition", "500")
-    cards_in_memory: Annotated[int, Field(ge=1_000, le=5_000_000)] = _setting(
-        20_000, "Cards and terminals that a worker keeps in memory beside Redis, each", "50000"
-    )
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = _setting(
         9464, "Port of /metrics, /healthz and /readyz; 0: a free one, shown in the log", "9464"
     )

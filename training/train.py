@@ -108,7 +108,7 @@ def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
         return
     registered = trained.registered
     console.print(f"registered: {registered.name} version {registered.version}, alias {registered.alias}, {registered.url}", soft_wrap=True)
-    console.print("\nNext: [bold]fraudstream worker[/] (workers that run take the model over by themselves)", soft_wrap=True)
+    console.print("\nNext: [bold]fraudstream worker[/] (one that runs goes on with the model it has: restart it)", soft_wrap=True)
 
 
 def _windows_table(trained: Trained) -> Table:

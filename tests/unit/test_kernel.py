@@ -89,7 +89,7 @@ class Entity:
         return [v for t, v in what if (first <= t < coarse and self.holds(hop, t)) or (coarse <= t < head and self.holds(HOUR, t))]
 
 
-def expected(feature: Feature, entity: Entity, now: int, minor: int, counted: int) -> float:
+def expected(feature: Feature, entity: Entity, now: int, minor: int, counted: int) -> float:  # noqa: PLR0911 - one for each aggregation
     """A feature of a payment, from the lists as they are before it is counted."""
     if feature.aggregation == "seconds_since_last":
         last = max((t for t, _ in entity.payments), default=-HORIZON_S * 1000 + now)

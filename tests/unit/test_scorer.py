@@ -52,7 +52,8 @@ class FakeModel:
 
     def score(self, vectors: Vectors) -> Vectors:
         """See `ports.Model`."""
-        return np.minimum(vectors[:, 0] / np.float32(1000), np.float32(1))
+        scores: Vectors = np.minimum(vectors[:, 0] / np.float32(1000), np.float32(1))
+        return scores
 
 
 class FakeClock:
@@ -92,7 +93,7 @@ class Till:
         rules = IntakeRules()
         decoded = decode_all(self._records(payments), Decoder(Transaction, rules))
         labelled = decode_all(self._records(labels), Decoder(Label, rules))
-        assert not decoded.refused + labelled.refused  # type: ignore[operator]
+        assert not decoded.refused + labelled.refused
         intake = merge(decoded, labelled, self.money)
         work = asyncio.run(self.state.read(intake.card_ids, intake.terminal_ids))
         decided = self.scorer.decide(intake, work, ("transactions", 0), degraded)

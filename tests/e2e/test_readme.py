@@ -1,0 +1,127 @@
+"""The README's commands, each one as it stands there, on real servers. `make demo` and `make test` contain this test: they are left out."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.servers import Servers
+
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", ROOT.joinpath("README.md").read_text(), re.MULTILINE | re.DOTALL)
+CONTAIN_THIS = ["make demo\nmake test\n"]
+LASTING = {"fraudstream worker\n", "fraudstream alerts --follow\n", "python examples/consume_alerts.py\n"}
+DEADLINE_S = 60.0
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def _until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def environment(stack: Servers, unique: str, tmp_path: Path) -> dict[str, str]:
+    """A user's shell in a folder with what the README's commands find in a clone; topics and names that no other test has."""
+    tmp_path.joinpath(".venv").symlink_to(sys.prefix)
+    for name in (".env.example", "examples"):
+        tmp_path.joinpath(name).symlink_to(ROOT / name)
+    topics = {
+        name: f"{name.lower().replace('_', '-')}-{unique}"
+        for name in ("TRANSACTIONS", "LABELS", "ALERTS", "TRANSACTIONS_DLQ", "LABELS_DLQ")
+    }
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return {
+        **{n: v for n, v in os.environ.items() if n in {"PATH", "HOME", "LANG", "XDG_CACHE_HOME", "TMPDIR"}},
+        **stack.environment,
+        **{f"FRAUDSTREAM_{name}_TOPIC": topic for name, topic in topics.items()},
+        "FRAUDSTREAM_CONSUMER_GROUP": f"readme-{unique}",
+        "FRAUDSTREAM_MODEL_NAME": f"readme-{unique}",
+        "FRAUDSTREAM_METRICS_PORT": str(port),
+        "ALERTS_GROUP": f"readme-alerts-{unique}",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def _lasting(block: str, folder: Path, environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command of a block that runs until it is told to stop; told so with SIGTERM at the end."""
+    script = f". .venv/bin/activate\nexec {block}"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(["bash", "-euc", script], cwd=folder, env=environment, stdout=output, stderr=output) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+def _run(block: str, folder: Path, environment: dict[str, str]) -> str:
+    script = block if "activate" in block else f". .venv/bin/activate\n{block}"
+    done = subprocess.run(["bash", "-euc", script], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def test_every_command_of_the_readme_does_what_it_says(environment: dict[str, str], tmp_path: Path) -> None:
+    """In the README's order; worker and readers run beside the others, until alerts have come out at the other end."""
+    blocks = [b for b in BLOCKS if b not in CONTAIN_THIS]
+    once = [b for b in blocks if b not in LASTING]
+    assert set(blocks) - set(once) == LASTING
+    assert once[-1].startswith("fraudstream produce")
+    for block in once[:-1]:
+        _run(block, tmp_path, environment)
+    assert tmp_path.joinpath(".env").exists()
+
+    logs = {block: tmp_path / f"{number}.log" for number, block in enumerate(sorted(LASTING))}
+
+    ready = f"http://127.0.0.1:{environment['FRAUDSTREAM_METRICS_PORT']}/readyz"
+    with (
+        _lasting("fraudstream worker\n", tmp_path, environment, logs["fraudstream worker\n"]) as worker,
+        _lasting("fraudstream alerts --follow\n", tmp_path, environment, logs["fraudstream alerts --follow\n"]),
+        _lasting("python examples/consume_alerts.py\n", tmp_path, environment, logs["python examples/consume_alerts.py\n"]),
+    ):
+        _until(lambda: worker.poll() is not None or _is_ready(ready), "the worker is ready")
+        assert worker.poll() is None, logs["fraudstream worker\n"].read_text()
+        assert "0 failed" in _run(once[-1], tmp_path, environment)
+        _until(lambda: "card 'C" in _text(logs["python examples/consume_alerts.py\n"]), "the example shows an alert")
+        _until(lambda: "card C" in _text(logs["fraudstream alerts --follow\n"]), "`alerts --follow` shows an alert")
+        metrics = httpx.get(ready.replace("readyz", "metrics")).text
+        assert re.search(r"^fraudstream_transactions_scored_total [1-9]", metrics, re.MULTILINE)
+    assert worker.returncode == 0, logs["fraudstream worker\n"].read_text()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _text(log: Path) -> str:
+    return log.read_text(errors="replace")
