@@ -32,16 +32,20 @@ class RedisStore:
     def __init__(self, url: str, group: str) -> None:
         self._redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
         self._group = group
+        self._held: dict[int, _RedisPartition] = {}
 
     async def take_over(self, partition: int, partitions: int) -> tuple[PartitionState, Cursor]:
         """See `ports.FeatureStore`: writes a fresh owner into the cursor, so that an owner before this one can write no more."""
         key = f"{{{self._group}:{partition}}}cursor"
+        if partition in self._held:
+            await self._held.pop(partition).let_go(self._redis)
         try:
             cursor = await self._take_cursor(key)
             connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             raise _unavailable(error) from None
-        return _RedisPartition(connection, self._group, partition, partitions, cursor), cursor
+        self._held[partition] = _RedisPartition(connection, self._group, partition, partitions, cursor)
+        return self._held[partition], cursor
 
     async def _take_cursor(self, key: str) -> Cursor:
         """The cursor, under a fresh owner; read again where an owner wrote meanwhile, so that cursor and state stay together."""
@@ -82,7 +86,7 @@ class _RedisPartition:
     """One partition over one connection of its own: WATCH belongs to a connection."""
 
     def __init__(self, connection: Connection, group: str, partition: int, partitions: int, cursor: Cursor) -> None:
-        self._connection = connection
+        self._connection: Connection | None = connection
         self._partition = partition
         self._own = f"{{{group}:{partition}}}"
         self._others = [f"{{{group}:{p}}}t:" for p in range(partitions) if p != partition]
@@ -98,7 +102,10 @@ class _RedisPartition:
         _, values, *parts = await self._round_trip(commands)
         self._check_owner(values[0])
         split = 1 + len(card_ids)
-        return self._packed.unpack((card_ids, values[1:split]), (terminal_ids, values[split:]), parts)
+        try:
+            return self._packed.unpack((card_ids, values[1:split]), (terminal_ids, values[split:]), parts)
+        except StateError as error:
+            raise StateError(f"Redis keys {own}…: {error}") from None
 
     async def write(self, work: WorkingSet, cursor: Cursor) -> None:
         own, encoded = self._own, msgspec.json.encode(cursor)
@@ -114,6 +121,13 @@ class _RedisPartition:
             raise _unavailable(written[0])
         self._cursor = encoded
 
+    async def let_go(self, redis: Redis) -> None:
+        """Give the connection back; whoever still holds this partition's state can read and write no more."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect()
+            await redis.connection_pool.release(connection)
+
     def _check_owner(self, cursor: bytes | None) -> None:
         if cursor != self._cursor:
             raise self._lost()
@@ -124,6 +138,8 @@ class _RedisPartition:
     async def _round_trip(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send all commands at once, read all answers. A connection that failed half-way is closed: its WATCH goes with it."""
         connection = self._connection
+        if connection is None:
+            raise self._lost()
         try:
             await connection.send_packed_command(b"".join(pack_command(c) for c in commands))
             answers = [await connection.read_response(disconnect_on_error=True) for _ in commands]

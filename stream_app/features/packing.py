@@ -268,4 +268,4 @@ class Packer:
 
 
 def _damaged(key: str, why: str) -> StateError:
-    return StateError(f"The state at Redis key {key!r} cannot be read: {why}. Its partition has to be rebuilt from the topics.")
+    return StateError(f"The packed state of {key!r} cannot be read: {why}. Its partition has to be rebuilt from the topics.")
