@@ -23,7 +23,7 @@ KAFKA_VERSION = "4.1.2"
 # "!" keeps jgo from taking a coordinate's dependencyManagement for everybody's: that of log4j would replace kafka-clients by 3.9.
 COORDINATES = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}!", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.2!")
 DOWNLOAD_BYTES = 45_585_134  # jars and POMs of these very versions
-CENTRAL = ""
+REMOTE_REPOS: dict[str, str] | None = None  # jgo's own: Maven Central
 TIMEOUT_S = 30
 
 
@@ -59,14 +59,14 @@ def _download(partial: Path, on_progress: Progress) -> None:
     from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - needed once in the life of a cache
 
     resolver = PythonResolver(progress_callback=_Bar(on_progress).file)
-    context = MavenContext(resolver, repo_cache=partial / "maven", remote_repos={"central": CENTRAL}, timeout=TIMEOUT_S)
+    context = MavenContext(resolver, repo_cache=partial / "maven", remote_repos=REMOTE_REPOS, timeout=TIMEOUT_S)
     try:
         wanted, needed = resolver.resolve([context.create_dependency(c) for c in COORDINATES])
         jars: list[Path] = [dependency.artifact.resolve() for dependency in (*wanted, *needed)]
     except (OSError, RuntimeError, ValueError) as error:  # those of requests are OSErrors
         why = " ".join(str(error).split())[:200]
         raise Unavailable(
-            f"Apache Kafka could not be downloaded: Maven Central ({CENTRAL}) did not give it: {why}. "
+            f"Apache Kafka could not be downloaded: Maven Central did not give it: {why}. "
             "The first start needs the network once: check the connection and HTTPS_PROXY, then repeat"
         ) from error
     flat = partial / "jars"
@@ -74,7 +74,7 @@ def _download(partial: Path, on_progress: Progress) -> None:
     for jar in jars:
         if not zipfile.is_zipfile(jar):
             raise Unavailable(
-                f"{jar.name} from {CENTRAL} is not a jar: a proxy may have answered in its place; repeat once it is reachable"
+                f"{jar.name} from Maven Central is not a jar: a proxy may have answered in its place; repeat once it is reachable"
             )
         jar.rename(flat / jar.name)
 

@@ -313,8 +313,8 @@ def test_the_commands_say_what_they_did(stack: LocalStack) -> None:
 def test_an_unreachable_maven_central_is_named_and_leaves_no_half_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next start tries again from the beginning."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(jars, "CENTRAL", "http://127.0.0.1:1/maven2")
-    with pytest.raises(Unavailable, match=r"Maven Central \(http://127\.0\.0\.1:1/maven2\) .* needs the network once"):
+    monkeypatch.setattr(jars, "REMOTE_REPOS", {"central": "http://127.0.0.1:1/maven2"})
+    with pytest.raises(Unavailable, match=r"Maven Central did not give it: .* needs the network once"):
         jars.kafka_jars()
     assert not (tmp_path / "fraudstream" / f"kafka-{jars.KAFKA_VERSION}").exists()
 
