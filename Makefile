@@ -2,10 +2,10 @@
 .POSIX:
 SHELL = /bin/sh
 BIN = .venv/bin
-# Where this is not a git checkout, .gitignore does not keep ruff out of the tools.
 # Kafka is downloaded once with requests, which would not trust a company's proxy though the system does.
 TRUST = for f in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do \
 	if [ -z "$$REQUESTS_CA_BUNDLE" ] && [ -f "$$f" ]; then export REQUESTS_CA_BUNDLE="$$f"; fi; done
+# Where this is not a git checkout, .gitignore does not keep ruff out of the tools.
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
