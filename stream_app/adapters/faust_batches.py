@@ -16,11 +16,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import faust
-from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
 _POLL_S = 1.0
 _POLL_WHILE_FULL_S = 0.02
+_FETCH_WAIT_MS = 10
+"""aiokafka keeps one fetch a broker in flight, for the partitions whose records were all taken; one that is taken up a moment later is
+asked for only after that fetch. Faust lets the broker hold it for 1.5 s where idle partitions alone are in it: measured 60 % idleness."""
 
 
 class PartitionFlow(Protocol):
@@ -48,10 +51,22 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]
         return decode
 
 
+class _QuickFetches(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Faust's consumer thread; the broker answers a fetch after `_FETCH_WAIT_MS` where there is nothing."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - Faust passes a constant; pinned by a test
+        return consumer
+
+
 class BatchConsumer(Consumer):  # type: ignore[misc]
     """A Faust consumer of record batches."""
 
     flow: PartitionFlow
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return _QuickFetches(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ARG002, ASYNC109 - Faust's signature
         """One message per partition that has records and room; see `faust.transport.consumer.Consumer.getmany`."""

@@ -69,9 +69,16 @@ def test_a_method_that_we_override_or_call_has_its_parameters(owner: Any, name: 
 
 def test_the_methods_we_override_are_there_to_override() -> None:
     """A name that Faust no longer has would leave our override never called."""
-    for name in ("getmany", "_getmany", "_add_gap", "_new_offset", "seek_to_committed"):
+    for name in ("getmany", "_getmany", "_add_gap", "_new_offset", "seek_to_committed", "_new_consumer_thread"):
         assert name in vars(BatchConsumer)
         assert any(name in vars(c) for c in Consumer.__mro__)
+
+
+def test_the_broker_holds_no_fetch_for_long() -> None:
+    """Our thread makes Faust's consumer and then shortens the wait: aiokafka reads the attribute when it starts its fetcher."""
+    assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in inspect.getsource(Consumer._new_consumer_thread)
+    assert "_create_worker_consumer" in vars(AIOKafkaConsumerThread)
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
 
 
 def test_the_consumer_keeps_acknowledged_offsets_in_a_list_and_an_index() -> None:
