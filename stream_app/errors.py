@@ -71,9 +71,17 @@ class ModelError(Stop):
 
 
 class StateError(Stop):
-    """State in Redis cannot be read: cut, of another version, or garbage."""
+    """State in Redis cannot be read: cut, of another version, or garbage.
+
+    Attributes:
+        partition: whose state it is, where the reader knows.
+    """
 
     exit_code: ClassVar[int] = 74
+
+    def __init__(self, text: str, partition: int | None = None) -> None:
+        super().__init__(text)
+        self.partition = partition
 
 
 class TopologyError(Stop):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import numpy as np
 import xxhash
@@ -11,9 +12,10 @@ import xxhash
 from stream_app.errors import RecordError
 from stream_app.features import kernel
 from stream_app.features.compute import Events, to_minor
+from stream_app.features.definitions import ENTITIES
 from stream_app.features.plan import Ints
 from stream_app.money import Money
-from stream_app.ports import Outgoing, Record
+from stream_app.ports import Ids, Outgoing, Record
 from stream_app.transaction import CREDITS, Decoder, Label, Transaction, redact
 
 
@@ -42,15 +44,14 @@ class Intake:
         payments, labels: as decoded.
         events: both as arrays, in processing order.
         places: int64 [payments], where each payment stands among the events.
-        card_ids, terminal_ids: the distinct ones, in the order of the rows that `events` names.
+        ids: for each entity, cards first, the distinct ids in the order that `events` names them by.
     """
 
     payments: Decoded[Transaction]
     labels: Decoded[Label]
     events: Events
     places: Ints
-    card_ids: list[str]
-    terminal_ids: list[str]
+    ids: Ids
 
 
 def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Decoder[T]) -> Decoded[T]:
@@ -76,33 +77,48 @@ def merge(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) 
 
     Payments keep the order of the log, labels that of theirs; what counts for a label is the newest payment so far.
     """
-    cards: dict[str, int] = {}
-    terminals: dict[str, int] = {}
-    events = _payment_events(payments.messages, cards, terminals, money)
+    known: tuple[dict[str, int], ...] = tuple({} for _ in ENTITIES)
+    events = _payment_events(payments.messages, known, money)
     places = np.arange(len(payments.messages))
     if labels.messages:
-        given = _label_events(labels.messages, cards, terminals)
+        given = _label_events(labels.messages, known)
         newest = np.maximum.accumulate(events.times_ms)
         before = np.maximum.accumulate(np.searchsorted(newest, given.labelled_ms, side="left"))
         order = np.argsort(np.concatenate([2 * before, 2 * places + 1]), kind="stable")
-        events = Events(*(np.concatenate([getattr(given, n), getattr(events, n)])[order] for n in Events.__slots__))
+        events = _in_order(given, events, order)
         places = np.flatnonzero(order >= len(labels.messages))
-    return Intake(payments, labels, events, places, list(cards), list(terminals))
+    return Intake(payments, labels, events, places, tuple(list(index) for index in known))
 
 
-def _payment_events(messages: list[Transaction], cards: dict[str, int], terminals: dict[str, int], money: Money) -> Events:
+def _in_order(given: Events, events: Events, order: Ints) -> Events:
+    plain = {
+        f.name: np.concatenate([getattr(given, f.name), getattr(events, f.name)])[order] for f in fields(Events) if f.name != "entities"
+    }
+    entities = tuple(np.concatenate(pair)[order] for pair in zip(given.entities, events.entities, strict=True))
+    return Events(**plain, entities=entities)
+
+
+def _places(messages: Sequence[Transaction | Label], known: Sequence[dict[str, int]]) -> tuple[Ints, ...]:
+    """The place of each message's card, terminal … among the distinct ones, which `known` gathers."""
+    places = []
+    for entity, index in zip(ENTITIES, known, strict=True):
+        ids = map(attrgetter(f"{entity}_id"), messages)
+        places.append(np.array([index.setdefault(i, len(index)) for i in ids], dtype=np.int64))
+    return tuple(places)
+
+
+def _payment_events(messages: list[Transaction], known: Sequence[dict[str, int]], money: Money) -> Events:
     currency, of = money.currency, money.of
     based = np.array([m.amount if m.billing_amount is None and m.currency == currency else of(m) for m in messages], dtype=np.float64)
-    known = ~np.isnan(based)
+    priced = ~np.isnan(based)
     return Events(
         kinds=np.array([_kind(m) for m in messages], dtype=np.int8),
         times_ms=np.array([m.event_time for m in messages], dtype=np.int64),
         labelled_ms=np.zeros(len(messages), dtype=np.int64),
         ids=transaction_hashes([m.transaction_id for m in messages]),
-        minor=np.where(known, to_minor(np.where(known, based, 0.0), money.unit), -1),
+        minor=np.where(priced, to_minor(np.where(priced, based, 0.0), money.unit), -1),
         amounts=np.array([m.amount for m in messages], dtype=np.float64),
-        cards=np.array([cards.setdefault(m.card_id, len(cards)) for m in messages], dtype=np.int64),
-        terminals=np.array([terminals.setdefault(m.terminal_id, len(terminals)) for m in messages], dtype=np.int64),
+        entities=_places(messages, known),
     )
 
 
@@ -112,7 +128,7 @@ def _kind(tx: Transaction) -> int:
     return kernel.DECLINED if tx.approved is False else kernel.PAYMENT
 
 
-def _label_events(messages: list[Label], cards: dict[str, int], terminals: dict[str, int]) -> Events:
+def _label_events(messages: list[Label], known: Sequence[dict[str, int]]) -> Events:
     count = len(messages)
     return Events(
         kinds=np.array([kernel.LABEL_FRAUD if m.is_fraud else kernel.LABEL_GENUINE for m in messages], dtype=np.int8),
@@ -121,8 +137,7 @@ def _label_events(messages: list[Label], cards: dict[str, int], terminals: dict[
         ids=transaction_hashes([m.transaction_id for m in messages]),
         minor=np.zeros(count, dtype=np.int64),
         amounts=np.zeros(count, dtype=np.float64),
-        cards=np.array([cards.setdefault(m.card_id, len(cards)) for m in messages], dtype=np.int64),
-        terminals=np.array([terminals.setdefault(m.terminal_id, len(terminals)) for m in messages], dtype=np.int64),
+        entities=_places(messages, known),
     )
 
 

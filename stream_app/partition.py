@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -102,7 +102,7 @@ class Partition:
             if not done and not intake.events.kinds.size and offsets == (None, None):
                 await self._something_new()
                 continue
-            await self._with_patience(intake, offsets)
+            await self._take_through(intake, offsets)
             for acknowledge in done:
                 acknowledge()
 
@@ -147,34 +147,34 @@ class Partition:
         end = self._shared.end_offset(topic, self.number)
         return end is not None and waiting.position >= end
 
-    async def _with_patience(self, intake: Intake, offsets: tuple[int | None, int | None]) -> None:
-        """Take the batch through; while a server is away, wait and try again from the start, for a bounded time."""
+    async def _patiently[T](self, step: Callable[[], Awaitable[T]]) -> T:
+        """One step; while a server is away, wait and try the same again, for a bounded time."""
         deadline, pause = time.monotonic() + RETRY_FOR_S, 0.05
         while True:
             try:
-                await self._take_through(intake, offsets)
+                return await step()
             except Unavailable as error:
                 if time.monotonic() > deadline:
                     raise
                 logger.warning("Partition {}: {} Trying again.", self.number, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 2.0)
-            else:
-                return
 
     async def _take_through(self, intake: Intake, offsets: tuple[int | None, int | None]) -> None:
-        """All steps but the acknowledgement.
+        """All steps but the acknowledgement. Each is tried again by itself: features are computed once.
 
         Raises:
-            Unavailable, NotOwner, StateError: nothing was written.
+            Unavailable: if a server stayed away; what was published and not written is decided again by the next owner.
+            NotOwner, StateError: nothing was written.
         """
         shared, clock = self._shared, time.perf_counter
         began = clock()
-        work = await self._state.read(intake.card_ids, intake.terminal_ids)
+        work = await self._patiently(lambda: self._state.read(intake.ids))
         read = clock()
         decided = shared.scorer().decide(intake, work, (shared.topics.transactions, self.number))
+        packed = self._state.pack(work)
         scored = clock()
-        await shared.publisher.publish(self.number, decided.messages + self._dead_letters(intake))
+        await self._patiently(lambda: shared.publisher.publish(self.number, decided.messages + self._dead_letters(intake)))
         published = clock()
         payments, labels = offsets
         cursor = msgspec.structs.replace(
@@ -182,7 +182,7 @@ class Partition:
             transactions=self.cursor.transactions if payments is None else payments,
             labels=self.cursor.labels if labels is None else labels,
         )
-        await self._state.write(work, cursor)
+        await self._patiently(lambda: self._state.write(packed, cursor))
         self.cursor = cursor
         written = clock()
         stages = {"read": read - began, "score": scored - read, "publish": published - scored, "write": written - published}

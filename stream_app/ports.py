@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,20 +37,41 @@ class Record(Protocol):
         ...
 
 
+type Ids = tuple[list[str], ...]
+"""Distinct ids of each entity, in the order of `definitions.ENTITIES`: cards first."""
+
+
 class Cursor(msgspec.Struct, frozen=True):
     """Where a partition stands; written in one transaction with its state.
 
     Attributes:
         owner: token of the worker that holds the partition, fresh at every takeover.
-        transactions: next offset of the transactions topic.
-        labels: next offset of the labels topic.
-        format: version of this structure.
+        transactions, labels: next offset of each topic.
+        outputs: for each output topic, the next offset of its partition: everything below was seen.
+        decided: offsets of transactions and of labels below which everything was decided before this state was begun: such records
+            are counted again, nothing is published for them.
+        full_from_ms: event time from which every window is full; before it decisions are degraded. 0: always.
+        topic_ids: Kafka's id of each topic that is read.
+        partitions: how many the topics have.
+        begun: False between a takeover that found nothing and the first position.
+        format: version of this structure; a reader reads the one before.
     """
 
     owner: str
     transactions: int = 0
     labels: int = 0
-    format: int = 1
+    outputs: dict[str, int] = {}
+    decided: tuple[int, int] = (0, 0)
+    full_from_ms: int = 0
+    topic_ids: dict[str, str] = {}
+    partitions: int = 0
+    begun: bool = True
+    format: int = 2
+
+    @property
+    def rebuilding(self) -> bool:
+        """Whether the state still lacks what was decided before."""
+        return not self.begun or self.transactions < self.decided[0] or self.labels < self.decided[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,50 +79,75 @@ class WorkingSet:
     """The state that one micro-batch touches.
 
     Attributes:
-        card_ids, terminal_ids: distinct, in row order.
-        cards: rows of the cards.
-        terminals: rows of the terminals: this partition's part, and the sum over all parts.
+        ids: distinct, in row order.
+        rows: of each entity.
         case_ids: present case of each card, "" where none; changed in place.
+        degraded: why sums over all partitions are not whole now, or None.
     """
 
-    card_ids: list[str]
-    terminal_ids: list[str]
-    cards: Rows
-    terminals: Rows
+    ids: Ids
+    rows: tuple[Rows, ...]
     case_ids: list[str]
+    degraded: str | None = None
+
+
+type Packed = Sequence[tuple[str, bytes]]
+"""Keys below the partition's prefix (`c:<card>`, `t:<terminal>`) and their packed values."""
 
 
 class PartitionState(Protocol):
-    """The state of one partition, in the hands of its one owner."""
+    """The state of one partition, in the hands of its one owner: `read`, `pack`, `write`, and again."""
 
-    async def read(self, card_ids: list[str], terminal_ids: list[str]) -> WorkingSet:
-        """The state of these cards and terminals.
+    async def read(self, ids: Ids) -> WorkingSet:
+        """The state of these cards, terminals ….
 
         Raises:
-            NotOwner: if another worker took the partition over.
-            StateError: if a value cannot be read.
+            NotOwner: if the cursor is not as this owner left it.
+            StateError: if a value of this partition cannot be read.
             Unavailable: if the store does not answer.
         """
         ...
 
-    async def write(self, work: WorkingSet, cursor: Cursor) -> None:
-        """Write the working set and the cursor: all or nothing, and nothing if the cursor changed since `read`.
+    def pack(self, work: WorkingSet) -> Packed:
+        """The changed working set as it will be written. What this worker remembers includes it from here on."""
+        ...
+
+    async def write(self, packed: Packed, cursor: Cursor) -> None:
+        """Write values and cursor: all or nothing, and nothing if the cursor is not as this owner left it.
+
+        May be called again after Unavailable, with the same arguments: what was written then is not written twice.
 
         Raises:
-            NotOwner: if another worker took the partition over; nothing was written.
+            NotOwner: if the cursor is not as this owner left it; nothing was written.
             Unavailable: if the store does not answer.
         """
+        ...
+
+    async def begin(self, cursor: Cursor) -> None:
+        """Start anew: every value of the partition is removed, then the cursor is written.
+
+        Raises:
+            NotOwner, Unavailable: as `write`.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Drop what is remembered of this partition: the next `read` takes it from the store."""
         ...
 
 
 class FeatureStore(Protocol):
     """Where the state of cards and terminals is kept."""
 
-    async def take_over(self, partition: int, partitions: int) -> tuple[PartitionState, Cursor]:
-        """Become the owner of a partition of a topic that has `partitions` of them.
+    def hold(self, owned: Collection[int], partitions: int) -> None:
+        """Say which partitions, of how many, this worker holds from now on. What was remembered before is dropped."""
+        ...
+
+    async def take_over(self, partition: int) -> tuple[PartitionState, Cursor]:
+        """Become the owner of a partition; its cursor, not `begun` where there is none that can be read.
 
         Raises:
-            StateError: if the cursor cannot be read.
+            StateError: if the cursor is of a version that this program cannot read.
             Unavailable: if the store does not answer.
         """
         ...

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from loguru import logger
 
 from stream_app.errors import FraudstreamError, ModelError, Stop, TopologyError, Unavailable
@@ -92,8 +93,13 @@ class Runtime:
         counts = await self._check_topics()
         topics = self._workplace.topics
         positions: dict[tuple[str, int], int] = {}
-        for number in sorted({p for _, p in assigned}):
-            state, cursor = await self._store.take_over(number, counts)
+        owned = {p for _, p in assigned}
+        self._store.hold(owned, counts)
+        for number in sorted(owned):
+            state, cursor = await self._store.take_over(number)
+            if not cursor.begun:
+                cursor = msgspec.structs.replace(cursor, begun=True, partitions=counts)
+                await state.begin(cursor)
             partition = Partition(number, state, cursor, self._workplace)
             self._partitions[number] = partition
             task = asyncio.create_task(partition.run(), name=f"partition-{number}")

@@ -22,6 +22,8 @@ SOURCE_TIMESTAMP = "source.timestamp"
 """Header of alerts: the Kafka timestamp of the transaction, ms, so that any reader can measure the way through."""
 
 _FIELDS = Transaction.__struct_fields__
+_SEQUENCE_PER_MS = 1000
+"""Numbers of decisions start at the time in us: they rise across restarts, and stay whole in readers that know only doubles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,9 @@ class Scorer:
         self._output = output
         self._clock = clock
         self._encode = msgspec.json.Encoder().encode
-        self._sequence = count()
+        self._sequence = count(clock.now_ms() * _SEQUENCE_PER_MS)
 
-    def decide(self, intake: Intake, work: WorkingSet, source: tuple[str, int], degraded: str | None = None) -> Decided:
+    def decide(self, intake: Intake, work: WorkingSet, source: tuple[str, int]) -> Decided:
         """Decide every payment of a micro-batch, in order; each payment and label is counted in the working set.
 
         1. features of each payment, counting it;
@@ -92,12 +94,11 @@ class Scorer:
             intake: the decoded payments and labels.
             work: the state they touch, changed in place.
             source: topic and partition of the payments.
-            degraded: why the features are not to be trusted in full, or None.
         """
-        computed = compute(self._plan, intake.events, work.cards, work.terminals, self._money.unit)
+        computed = compute(self._plan, intake.events, work.rows, self._money.unit)
         scored = self._score(intake, computed)
         cases = self._cases(intake, work, computed, scored)
-        messages = self._messages(intake, scored, cases, (source, degraded))
+        messages = self._messages(intake, scored, cases, (source, work.degraded))
         duplicates = int(computed.duplicates.sum())
         counts = {
             "scored": len(scored.payments),
@@ -127,8 +128,8 @@ class Scorer:
         reasons = self._reasons.of(scored.vectors[alerted], scored.scores[alerted], usual, self._money.currency)
         cases: dict[int, _Case] = {}
         for place, why in zip(alerted.tolist(), reasons, strict=True):
-            tx, slot = intake.payments.messages[scored.payments[place]], int(intake.events.cards[scored.events[place]])
-            card = work.cards.own[slot]
+            tx, slot = intake.payments.messages[scored.payments[place]], int(intake.events.entities[0][scored.events[place]])
+            card = work.rows[0].own[work.rows[0].own_at[slot]]
             case = case_of(tx.transaction_id, tx.event_time, work.case_ids[slot], int(card[CASE_LAST]))
             work.case_ids[slot] = case
             card[CASE_LAST] = max(int(card[CASE_LAST]), tx.event_time)

@@ -74,7 +74,8 @@ def backfill(frame: pd.DataFrame, features: Sequence[Feature] = DEFAULT_FEATURES
     terminals, terminal_count = _numbered(frame["terminal_id"])
     minor = _minor(frame, base_currency, unit)
     events, rows = _merged(frame, cards, terminals, minor)
-    computed = compute(plan, events, _empty(plan.card, card_count), _empty(plan.terminal, terminal_count), unit)
+    state = [_empty(entity, count) for entity, count in zip(plan.entities, (card_count, terminal_count), strict=True)]
+    computed = compute(plan, events, state, unit)
     payments = np.flatnonzero(events.kinds < kernel.LABEL_GENUINE)
     place = np.empty(len(frame), dtype=np.int64)
     place[rows[payments]] = payments
@@ -91,7 +92,7 @@ def _numbered(ids: pd.Series[Any]) -> tuple[Ints, int]:
 
 def _empty(plan: EntityPlan, count: int) -> Rows:
     rows = np.zeros((count, plan.layout.width), dtype=np.int64)
-    return Rows(rows, rows)
+    return Rows.alone(rows)
 
 
 def _merged(frame: pd.DataFrame, cards: Ints, terminals: Ints, minor: Ints) -> tuple[Events, Ints]:
@@ -110,8 +111,7 @@ def _merged(frame: pd.DataFrame, cards: Ints, terminals: Ints, minor: Ints) -> t
         ids=rows + 1,
         minor=minor[rows],
         amounts=frame["amount"].to_numpy()[rows],
-        cards=cards[rows],
-        terminals=terminals[rows],
+        entities=(cards[rows], terminals[rows]),
     )
     return events, rows
 

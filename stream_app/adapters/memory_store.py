@@ -1,28 +1,55 @@
-"""A feature store in memory, under the same contract as the one in Redis. For tests and for trying things out: it forgets."""
+"""A feature store in memory, under the same contract as the one in Redis. For tests and for trying things out: it forgets.
+
+It remembers nothing beside its dict of packed values and reads all of them anew for each batch: slow and plain.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 
-from stream_app.adapters.packed_rows import PackedRows
-from stream_app.errors import NotOwner
-from stream_app.ports import Cursor, PartitionState, WorkingSet
+import msgspec
+import numpy as np
+
+from stream_app.adapters.write_through import add_parts
+from stream_app.errors import NotOwner, StateError
+from stream_app.features.compute import Rows
+from stream_app.features.packing import Packer
+from stream_app.features.plan import EntityPlan, catalogue_plan
+from stream_app.ports import Cursor, Ids, Packed, PartitionState, WorkingSet
+
+
+@dataclass
+class _Kept:
+    """What a partition has: its cursor, its values, and whether a reader met damage."""
+
+    cursor: Cursor | None = None
+    values: dict[str, bytes] = field(default_factory=dict)
+    damaged: bool = False
 
 
 class MemoryStore:
     """Values and cursors in dicts, packed as in Redis."""
 
     def __init__(self) -> None:
-        self._values: dict[tuple[int, str, str], bytes] = {}
-        self._cursors: dict[int, Cursor] = {}
+        self.kept: dict[int, _Kept] = {}
         self._owners = count(1)
+        self._partitions = 0
 
-    async def take_over(self, partition: int, partitions: int) -> tuple[PartitionState, Cursor]:
+    def hold(self, owned: Collection[int], partitions: int) -> None:
         """See `ports.FeatureStore`."""
-        before = self._cursors.get(partition, Cursor(""))
-        cursor = Cursor(f"memory-{next(self._owners)}", before.transactions, before.labels)
-        self._cursors[partition] = cursor
-        return _MemoryPartition(self, partition, partitions, cursor), cursor
+        self._partitions = partitions
+        for partition in owned:
+            self.kept.setdefault(partition, _Kept())
+
+    async def take_over(self, partition: int) -> tuple[PartitionState, Cursor]:
+        """See `ports.FeatureStore`."""
+        kept = self.kept.setdefault(partition, _Kept())
+        found = kept.cursor or Cursor("", begun=False)
+        kept.cursor = msgspec.structs.replace(found, owner=f"memory-{next(self._owners)}")
+        others = {p: self.kept.setdefault(p, _Kept()) for p in range(self._partitions) if p != partition}
+        return _MemoryPartition(partition, kept, others), kept.cursor
 
     async def ping(self) -> None:
         """Always there."""
@@ -30,41 +57,77 @@ class MemoryStore:
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def get(self, partition: int, kind: str, name: str) -> bytes | None:
-        """The packed value of a card or terminal part."""
-        return self._values.get((partition, kind, name))
-
-    def put(self, partition: int, expected: Cursor, cursor: Cursor, values: dict[tuple[str, str], bytes]) -> None:
-        """All or nothing, and nothing where the cursor is not as expected."""
-        self.check(partition, expected)
-        self._values.update({(partition, kind, name): value for (kind, name), value in values.items()})
-        self._cursors[partition] = cursor
-
-    def check(self, partition: int, expected: Cursor) -> None:
-        """The cursor must be as its owner left it."""
-        if self._cursors[partition] != expected:
-            raise NotOwner(f"Partition {partition} was taken over by another worker; this one let go of it.")
-
 
 class _MemoryPartition:
-    def __init__(self, store: MemoryStore, partition: int, partitions: int, cursor: Cursor) -> None:
-        self._store = store
+    def __init__(self, partition: int, kept: _Kept, others: dict[int, _Kept]) -> None:
         self._partition = partition
-        self._others = [p for p in range(partitions) if p != partition]
-        self._cursor = cursor
-        self._packed = PackedRows()
+        self._kept = kept
+        self._others = others
+        self._cursor = kept.cursor
 
-    async def read(self, card_ids: list[str], terminal_ids: list[str]) -> WorkingSet:
-        store, own = self._store, self._partition
-        store.check(own, self._cursor)
-        parts = [[store.get(p, "t", t) for t in terminal_ids] for p in self._others]
-        return self._packed.unpack(
-            (card_ids, [store.get(own, "c", c) for c in card_ids]), (terminal_ids, [store.get(own, "t", t) for t in terminal_ids]), parts
-        )
+    async def read(self, ids: Ids) -> WorkingSet:
+        self._check()
+        if self._kept.damaged:
+            raise StateError(f"Partition {self._partition}: another reader met a damaged value.", self._partition)
+        doubtful: set[int] = set()
+        rows, cases = [], [""]
+        for entity, wanted in zip(catalogue_plan().entities, ids, strict=True):
+            own = np.empty((len(wanted), entity.layout.width), dtype=np.int64)
+            found = Packer(entity.layout)
+            try:
+                read = found.unpack(_values(self._kept, entity, wanted), wanted, own, np.arange(len(wanted)))
+            except StateError as error:
+                raise StateError(str(error), self._partition) from None
+            if entity.entity == "card":
+                cases = read
+                rows.append(Rows.alone(own))
+            else:
+                rows.append(self._shared(entity, wanted, own, doubtful))
+        doubtful |= {p for p, other in self._others.items() if other.cursor is None or other.cursor.rebuilding}
+        why = f"the state of partition {', '.join(map(str, sorted(doubtful)))} is being rebuilt" if doubtful else None
+        return WorkingSet(ids, tuple(rows), cases, why)
 
-    async def write(self, work: WorkingSet, cursor: Cursor) -> None:
-        cards, terminals = self._packed.pack(work)
-        values = {("c", name): value for name, value in zip(work.card_ids, cards, strict=True)}
-        values |= {("t", name): value for name, value in zip(work.terminal_ids, terminals, strict=True)}
-        self._store.put(self._partition, self._cursor, cursor, values)
-        self._cursor = cursor
+    def _shared(
+        self, entity: EntityPlan, wanted: list[str], own: np.ndarray[tuple[int, int], np.dtype[np.int64]], doubtful: set[int]
+    ) -> Rows:
+        total, here = own.copy(), np.arange(len(wanted))
+        for partition, other in self._others.items():
+            try:
+                add_parts(total, entity.layout, Packer(entity.layout), wanted, _values(other, entity, wanted), partition)
+            except StateError:
+                other.damaged = True
+                doubtful.add(partition)
+        return Rows(own, total, here, here) if self._others else Rows.alone(own)
+
+    def pack(self, work: WorkingSet) -> Packed:
+        packed: list[tuple[str, bytes]] = []
+        for entity, wanted, rows in zip(catalogue_plan().entities, work.ids, work.rows, strict=True):
+            values = Packer(entity.layout).pack(rows.own, rows.own_at, work.case_ids if entity.entity == "card" else None)
+            packed += zip([_key(entity, name) for name in wanted], values, strict=True)
+        return packed
+
+    async def write(self, packed: Packed, cursor: Cursor) -> None:
+        self._check()
+        self._kept.values.update(packed)
+        self._kept.cursor = self._cursor = cursor
+
+    async def begin(self, cursor: Cursor) -> None:
+        self._check()
+        self._kept.values.clear()
+        self._kept.damaged = False
+        self._kept.cursor = self._cursor = cursor
+
+    def forget(self) -> None:
+        pass
+
+    def _check(self) -> None:
+        if self._kept.cursor != self._cursor:
+            raise NotOwner(f"Partition {self._partition}: another worker took over.")
+
+
+def _key(entity: EntityPlan, name: str) -> str:
+    return f"{entity.entity[0]}:{name}"
+
+
+def _values(kept: _Kept, entity: EntityPlan, wanted: Sequence[str]) -> list[bytes | None]:
+    return [kept.values.get(_key(entity, name)) for name in wanted]

@@ -3,27 +3,32 @@
     {g:p}c:<card_id>      a card
     {g:p}t:<terminal_id>  this partition's part of a terminal
     {g:p}cursor           owner and next offsets
+    {g:p}damaged          set by a reader that met a part it cannot read: the owner rebuilds
 
 g is the consumer group, p the partition. Two round trips a micro-batch: read under WATCH of the cursor, write under EXEC.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import msgspec
-from hiredis import pack_command
+from loguru import logger
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError, WatchError
 
-from stream_app.adapters.packed_rows import PackedRows
+from stream_app.adapters.redis_line import RedisLine, unavailable
+from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
 from stream_app.errors import NotOwner, StateError, Unavailable
-from stream_app.ports import Cursor, PartitionState, WorkingSet
+from stream_app.ports import Cursor, Ids, Packed, PartitionState, WorkingSet
 
 _CURSOR_FORMAT = Cursor("").format
+_SCAN = 1000
 
 
 class RedisStore:
@@ -33,18 +38,25 @@ class RedisStore:
         self._redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
         self._group = group
         self._held: dict[int, _RedisPartition] = {}
+        self._memory = WorkerMemory()
+        self._partitions = 0
 
-    async def take_over(self, partition: int, partitions: int) -> tuple[PartitionState, Cursor]:
+    def hold(self, owned: Collection[int], partitions: int) -> None:
+        """See `ports.FeatureStore`."""
+        self._memory.hold(owned)
+        self._partitions = partitions
+
+    async def take_over(self, partition: int) -> tuple[PartitionState, Cursor]:
         """See `ports.FeatureStore`: writes a fresh owner into the cursor, so that an owner before this one can write no more."""
-        key = f"{{{self._group}:{partition}}}cursor"
+        space = Namespace(self._group, partition, self._partitions)
         if partition in self._held:
-            await self._held.pop(partition).let_go(self._redis)
+            await self._held.pop(partition).let_go()
         try:
-            cursor = await self._take_cursor(key)
-            connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            cursor = await self._take_cursor(space.cursor)
+            line = await RedisLine.open(self._redis)
         except (RedisError, OSError) as error:
-            raise _unavailable(error) from None
-        self._held[partition] = _RedisPartition(connection, self._group, partition, partitions, cursor)
+            raise unavailable(error) from None
+        self._held[partition] = _RedisPartition(line, space, self._memory, cursor)
         return self._held[partition], cursor
 
     async def _take_cursor(self, key: str) -> Cursor:
@@ -67,14 +79,14 @@ class RedisStore:
         try:
             await self._redis.ping()
         except (RedisError, OSError) as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
 
     async def info(self, section: str) -> dict[str, Any]:
         """A section of Redis' INFO, for `doctor`."""
         try:
             return dict(await self._redis.info(section))
         except (RedisError, OSError) as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
 
     async def close(self) -> None:
         """See `ports.FeatureStore`."""
@@ -82,89 +94,172 @@ class RedisStore:
         await self._redis.connection_pool.disconnect()
 
 
+class Namespace:
+    """The keys of one partition, and of the parts that other partitions have."""
+
+    def __init__(self, group: str, partition: int, partitions: int) -> None:
+        self.partition = partition
+        self.own = f"{{{group}:{partition}}}"
+        self.cursor = f"{self.own}cursor"
+        self.damaged = f"{self.own}damaged"
+        self.all = {p: f"{{{group}:{p}}}" for p in range(partitions)}
+
+    @property
+    def pattern(self) -> str:
+        """Matches every key of the partition."""
+        return re.sub(r"([*?\[\]\\])", r"\\\1", self.own) + "*"
+
+
 class _RedisPartition:
     """One partition over one connection of its own: WATCH belongs to a connection."""
 
-    def __init__(self, connection: Connection, group: str, partition: int, partitions: int, cursor: Cursor) -> None:
-        self._connection: Connection | None = connection
-        self._partition = partition
-        self._own = f"{{{group}:{partition}}}"
-        self._others = [f"{{{group}:{p}}}t:" for p in range(partitions) if p != partition]
+    def __init__(self, line: RedisLine, space: Namespace, memory: WorkerMemory, cursor: Cursor) -> None:
+        self._line = line
+        self._space = space
+        self._worker = memory
+        self._memory = PartitionMemory(memory, space.partition)
+        self._others = {p: prefix for p, prefix in space.all.items() if p not in memory.owned and p != space.partition}
         self._cursor = msgspec.json.encode(cursor)
-        self._packed = PackedRows()
+        self._guarded = False
+        self._attempted = b""
 
-    async def read(self, card_ids: list[str], terminal_ids: list[str]) -> WorkingSet:
-        own = self._own
-        wanted = [f"{own}cursor", *[f"{own}c:{c}" for c in card_ids], *[f"{own}t:{t}" for t in terminal_ids]]
-        commands: list[tuple[Any, ...]] = [("WATCH", wanted[0]), ("MGET", *wanted)]
-        if terminal_ids:
-            commands += [("MGET", *[prefix + t for t in terminal_ids]) for prefix in self._others]
-        _, values, *parts = await self._round_trip(commands)
-        self._check_owner(values[0])
-        split = 1 + len(card_ids)
-        try:
-            return self._packed.unpack((card_ids, values[1:split]), (terminal_ids, values[split:]), parts)
-        except StateError as error:
-            raise StateError(f"Redis keys {own}…: {error}") from None
+    async def read(self, ids: Ids) -> WorkingSet:
+        while True:
+            missing = self._memory.missing(ids)
+            answers = iter(await self._round_trip(self._questions(ids, missing)))
+            next(answers)
+            own = self._own(next(answers), missing)
+            if self._memory.still_there:
+                break
+        of_others = [
+            {p: own[entity] if p == self._space.partition else next(answers) for p in self._worker.owned} if lacked else {}
+            for entity, lacked in enumerate(missing[1:], 1)
+        ]
+        cursors = {p: next(answers)[0] for p in self._others}
+        foreign = [{p: next(answers) for p in self._others} if wanted else {} for wanted in ids[1:]]
+        work, damaged = self._memory.assemble(ids, (missing, own[0], of_others), foreign)
+        return await self._with_doubts(work, cursors, damaged)
 
-    async def write(self, work: WorkingSet, cursor: Cursor) -> None:
-        own, encoded = self._own, msgspec.json.encode(cursor)
-        cards, terminals = self._packed.pack(work)
-        pairs: list[str | bytes] = [f"{own}cursor", encoded]
-        for kind, ids, values in (("c:", work.card_ids, cards), ("t:", work.terminal_ids, terminals)):
-            for name, value in zip(ids, values, strict=True):
-                pairs += (own + kind + name, value)
+    def _questions(self, ids: Ids, missing: Ids) -> list[tuple[Any, ...]]:
+        """WATCH; own keys; missing parts of the partitions held here; cursors, then all parts, of the partitions of other workers."""
+        space, prefixes = self._space, self._worker.prefixes
+        own = [space.own + prefix + name for prefix, lacked in zip(prefixes, missing, strict=True) for name in lacked]
+        commands: list[tuple[Any, ...]] = [("WATCH", space.cursor), ("MGET", space.cursor, space.damaged, *own)]
+        for prefix, lacked in zip(prefixes[1:], missing[1:], strict=True):
+            commands += [
+                ("MGET", *[space.all[p] + prefix + name for name in lacked]) for p in self._worker.owned if lacked and p != space.partition
+            ]
+        commands += [("MGET", f"{of_other}cursor") for of_other in self._others.values()]
+        for prefix, wanted in zip(prefixes[1:], ids[1:], strict=True):
+            commands += [("MGET", *[of_other + prefix + name for name in wanted]) for of_other in self._others.values() if wanted]
+        return commands
+
+    def _own(self, values: list[bytes | None], missing: Ids) -> list[Values]:
+        """The values of what was missing, for each entity, after a look at cursor and mark."""
+        if values[0] != self._cursor:
+            raise self._lost()
+        if values[1] is not None:
+            raise StateError(f"Partition {self._space.partition}: {values[1].decode()}", self._space.partition)
+        rest = iter(values[2:])
+        return [list(islice(rest, len(lacked))) for lacked in missing]
+
+    async def _with_doubts(self, work: WorkingSet, cursors: dict[int, bytes | None], damaged: set[int]) -> WorkingSet:
+        """The working set, degraded where the state of another worker's partition is not whole; its owner is told of damage."""
+        for partition in damaged:
+            text = f"another worker cannot read a part of this partition (found by partition {self._space.partition}). It is rebuilt."
+            await self._round_trip([("SET", f"{self._others[partition]}damaged", text)])
+            logger.warning("Partition {} has damaged state; its owner is told to rebuild it.", partition)
+        doubtful = damaged | {p for p, cursor in cursors.items() if _rebuilding(cursor)}
+        if not doubtful:
+            return work
+        named = ", ".join(map(str, sorted(doubtful)))
+        return replace(work, degraded=f"the state of partition {named} is being rebuilt")
+
+    def pack(self, work: WorkingSet) -> Packed:
+        return self._memory.pack(work)
+
+    async def write(self, packed: Packed, cursor: Cursor) -> None:
+        encoded = msgspec.json.encode(cursor)
+        if not self._guarded and await self._stands(encoded):
+            return
+        pairs: list[str | bytes] = [self._space.cursor, encoded]
+        for key, value in packed:
+            pairs += (self._space.own + key, value)
+        self._attempted, self._guarded = encoded, False
         *_, written = await self._round_trip([("MULTI",), ("MSET", *pairs), ("EXEC",)])
         if written is None:
             raise self._lost()
         if isinstance(written[0], RedisError):  # an error of a command within EXEC comes as a value
-            raise _unavailable(written[0])
+            raise unavailable(written[0])
         self._cursor = encoded
+        self._memory.written()
 
-    async def let_go(self, redis: Redis) -> None:
-        """Give the connection back; whoever still holds this partition's state can read and write no more."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect()
-            await redis.connection_pool.release(connection)
-
-    def _check_owner(self, cursor: bytes | None) -> None:
-        if cursor != self._cursor:
+    async def _stands(self, encoded: bytes) -> bool:
+        """After a lost answer: whether the write of `encoded` was done. The cursor is watched again."""
+        _, (found,) = await self._round_trip([("WATCH", self._space.cursor), ("MGET", self._space.cursor)])
+        if found == encoded == self._attempted:
+            self._cursor = encoded
+            self._memory.written()
+            return True
+        if found != self._cursor:
             raise self._lost()
+        return False
+
+    async def begin(self, cursor: Cursor) -> None:
+        self.forget()
+        at: Any = b"0"
+        while True:
+            await self._stands(b"")
+            ((at, keys),) = await self._round_trip([("SCAN", at, "MATCH", self._space.pattern, "COUNT", _SCAN)])
+            old = [k for k in keys if k != self._space.cursor.encode()]
+            if old and (await self._round_trip([("MULTI",), ("UNLINK", *old), ("EXEC",)]))[-1] is None:
+                raise self._lost()
+            if at == b"0":
+                break
+        await self.write([], cursor)
+
+    def forget(self) -> None:
+        self._memory.forget()
+
+    async def let_go(self) -> None:
+        """Give the connection back; whoever still holds this partition's state can read and write no more."""
+        await self._line.close()
 
     def _lost(self) -> NotOwner:
-        return NotOwner(f"Partition {self._partition} was taken over by another worker; this one let go of it.")
+        return NotOwner(
+            f"Partition {self._space.partition}: the cursor in Redis is not the one that this worker wrote: another worker took over, "
+            "or Redis lost or restored data."
+        )
 
-    async def _round_trip(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send all commands at once, read all answers. A connection that failed half-way is closed: its WATCH goes with it."""
-        connection = self._connection
-        if connection is None:
+    async def _round_trip(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        if self._line.closed:
             raise self._lost()
         try:
-            await connection.send_packed_command(b"".join(pack_command(c) for c in commands))
-            answers = [await connection.read_response(disconnect_on_error=True) for _ in commands]
-        except (RedisError, OSError) as error:
-            await connection.disconnect()
-            raise _unavailable(error) from None
-        except BaseException:
-            await connection.disconnect()  # cancelled between command and answer: the next answer would be the wrong one
+            answers = await self._line.round_trip(commands)
+        except Unavailable:
+            self._guarded = False
             raise
+        self._guarded = self._guarded or commands[0][0] == "WATCH"
         return answers
 
 
 def _read_cursor(value: bytes | None, key: str) -> Cursor:
     if value is None:
-        return Cursor("")
+        return Cursor("", begun=False)
     try:
         cursor = msgspec.json.decode(value, type=Cursor)
     except msgspec.MsgspecError:
-        raise StateError(f"The cursor at Redis key {key!r} cannot be read. The partition has to be rebuilt from the topics.") from None
-    if cursor.format != _CURSOR_FORMAT:
+        logger.warning("The cursor at Redis key {!r} cannot be read. The partition is rebuilt from the topics.", key)
+        return Cursor("", begun=False)
+    if cursor.format > _CURSOR_FORMAT:
         raise StateError(
-            f"The cursor at Redis key {key!r} has format {cursor.format}; this version reads {_CURSOR_FORMAT}. Deploy the version that wrote it."
+            f"The cursor at Redis key {key!r} has format {cursor.format}; this version reads up to {_CURSOR_FORMAT}. Deploy the version that wrote it."
         )
-    return cursor
+    return msgspec.structs.replace(cursor, format=_CURSOR_FORMAT)
 
 
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(f"Redis did not answer ({type(error).__name__}: {error}). Check FRAUDSTREAM_REDIS_URL and the server.")
+def _rebuilding(value: bytes | None) -> bool:
+    try:
+        return value is None or msgspec.json.decode(value, type=Cursor).rebuilding
+    except msgspec.MsgspecError:
+        return True

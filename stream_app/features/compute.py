@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ class Events:
         ids: hash of the transaction id, never 0.
         minor: amount in minor units of the base currency, -1 where it cannot be converted.
         amounts: amount in major units, as sent.
-        cards, terminals: row of the event's card and terminal.
+        entities: for each entity of the plan, the place of the event's card, terminal … among the rows; -1 where it has none.
     """
 
     kinds: Bytes
@@ -40,19 +41,31 @@ class Events:
     ids: Ints
     minor: Ints
     amounts: Floats
-    cards: Ints
-    terminals: Ints
+    entities: tuple[Ints, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of one entity: the part that may be written, and the sum over the parts of all partitions.
 
-    Where there is one part only, `total` is `own`.
+    Attributes:
+        own: int64 [any, width], the part that this partition writes; updated in place.
+        total: int64 [any, width], the sum that features are read from; the same array as `own` where there is one part only.
+        own_at, total_at: int64 [entities], the row of the n-th entity in each.
+        also: further rows that every payment and label is counted in: an array and the row of the n-th entity, or None.
     """
 
     own: Ints
     total: Ints
+    own_at: Ints
+    total_at: Ints
+    also: tuple[Ints, Ints] | None = None
+
+    @staticmethod
+    def alone(rows: Ints) -> Rows:
+        """Entities that have one part only, in the order of `rows`."""
+        at = np.arange(len(rows))
+        return Rows(rows, rows, at, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,38 +85,40 @@ class Computed:
     late: NDArray[np.bool_]
 
 
-def compute(plan: Plan, events: Events, cards: Rows, terminals: Rows, unit: int = 100) -> Computed:
+def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100) -> Computed:
     """Features of every payment among `events`, in order; each payment and label is then counted in the rows.
 
     Args:
         plan: the features wanted.
         events: in processing order.
-        cards: updated in place.
-        terminals: updated in place.
+        rows: those of each entity of the plan, cards first; updated in place.
         unit: minor units of one major unit of the base currency.
     """
     count = len(events.kinds)
     vectors = np.zeros((count, len(plan.features)), dtype=np.float32)
     effects = np.empty(count, dtype=np.int8)
     kinds = events.kinds.copy()
-    kernel.admit(cards.own, events.cards, kinds, events.ids, events.labelled_ms, effects)
-    late = np.zeros(count, dtype=np.uint8)
-    _fold(plan.card, cards, events.cards, events, effects, (vectors, late), unit)
-    _fold(plan.terminal, terminals, events.terminals, events, effects, (vectors, np.zeros(count, dtype=np.uint8)), unit)
+    kernel.admit(rows[0].own, rows[0].own_at, events.entities[0], kinds, events.ids, events.labelled_ms, effects)
+    late = np.zeros((len(rows), count), dtype=np.uint8)
+    for entity, of_entity, slots, behind in zip(plan.entities, rows, events.entities, late, strict=True):
+        _fold(entity, of_entity, slots, events, effects, (vectors, behind), unit)
     for column, aggregation in plan.of_record:
         vectors[:, column] = _of_record(aggregation, events, unit)
     scored = (effects == kernel.COUNT) | (effects == kernel.SCORE)
-    return Computed(vectors, scored, kinds < 0, late.view(np.bool_))
+    return Computed(vectors, scored, kinds < 0, late[0].view(np.bool_))
 
 
 def _fold(  # noqa: PLR0913 - arrays
     plan: EntityPlan, rows: Rows, slots: Ints, events: Events, effects: Bytes, out: tuple[Vectors, NDArray[np.uint8]], unit: int
 ) -> None:
     table, sums = plan.layout.table, np.empty(plan.sums, dtype=np.int64)
-    shared = rows.own is not rows.total
-    kernel.fold(
-        table, plan.terms, plan.features, rows.own, rows.total, shared, slots, effects, events.times_ms, events.minor, unit, *out, sums
-    )
+    own, total = (rows.own, rows.own_at), (rows.total, rows.total_at)
+    of_events = slots, effects, events.times_ms, events.minor
+    kernel.fold(table, plan.terms, plan.features, *own, *total, rows.own is not rows.total, *of_events, unit, *out, sums)
+    if rows.also is not None:
+        kernel.fold(
+            table, plan.terms[:0], plan.features[:0], *rows.also, *rows.also, False, *of_events, unit, out[0], np.empty_like(out[1]), sums
+        )
 
 
 def _of_record(aggregation: str, events: Events, unit: int) -> Vectors:

@@ -22,6 +22,8 @@ KERNEL_VERSION = 1
 """Raised when the meaning of an aggregation changes; part of each feature's hash."""
 
 Entity = Literal["card", "terminal"]
+ENTITIES: tuple[Entity, ...] = get_args(Entity)
+"""Cards first: theirs is the order of the log. All others are shared: their payments come through many partitions."""
 Aggregation = Literal[
     "amount",
     "weekend",

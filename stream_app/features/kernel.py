@@ -5,8 +5,8 @@ It runs over events in processing order. For each payment it first reads the win
 1. `admit` (cards): is the transaction a duplicate; what does a label change?
 2. `fold` (each entity): add up the tiles of each window, make the features, count the payment in its tiles.
 
-All state is integers: counts, money in minor units, squares of money. Sums commute, so the state does not depend on the order of
-arrival; and they are exact, so offline equals online to the bit.
+All state is integers: counts, money in minor units, squares of money. Sums are exact and commute: the tiles do not depend on the
+order of arrival, and offline equals online to the bit.
 """
 
 from __future__ import annotations
@@ -47,19 +47,20 @@ _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_jit  # type: ignore[untyped-decorator]
-def admit(cards: Any, slots: Any, kinds: Any, ids: Any, labelled_ms: Any, effects: Any) -> None:
+def admit(cards: Any, at: Any, slots: Any, kinds: Any, ids: Any, labelled_ms: Any, effects: Any) -> None:
     """Decide for each event what it does; keep the cards' rings of seen transactions and of labels.
 
     Args:
-        cards: int64 [cards, width], updated in place.
-        slots: int64 [events], row of the event's card.
+        cards: int64 [any, width], updated in place.
+        at: int64 [cards], the row of the n-th card.
+        slots: int64 [events], which card it is.
         kinds: int8 [events].
         ids: int64 [events], hash of the transaction id, never 0.
         labelled_ms: int64 [events], for labels.
         effects: int8 [events], written.
     """
     for i in range(len(slots)):
-        row = cards[slots[i]]
+        row = cards[at[slots[i]]]
         kind = kinds[i]
         if kind >= LABEL_GENUINE:
             effects[i] = _admit_label(row, ids[i], labelled_ms[i], kind == LABEL_FRAUD)
@@ -212,7 +213,9 @@ def fold(
     terms: Any,
     features: Any,
     own: Any,
+    own_at: Any,
     total: Any,
+    total_at: Any,
     shared: bool,  # noqa: FBT001
     slots: Any,
     effects: Any,
@@ -229,10 +232,12 @@ def fold(
         series: the layout's table.
         terms: the entity plan's.
         features: the entity plan's.
-        own: int64 [entities, width], the part that this partition writes, updated in place.
-        total: int64 [entities, width], the sum over all parts; the same array as `own` where not shared.
-        shared: whether other partitions have parts of these entities.
-        slots: int64 [events], row of the event's entity.
+        own: int64 [any, width], the part that this partition writes, updated in place.
+        own_at: int64 [entities], the row of the n-th entity in `own`.
+        total: int64 [any, width], the sum over all parts; the same array as `own` where not shared.
+        total_at: int64 [entities], the row of the n-th entity in `total`.
+        shared: whether `own` and `total` are two arrays.
+        slots: int64 [events], which entity it is; -1 where the event has none.
         effects: int8 [events], from `admit`.
         times_ms: int64 [events], event time.
         minor: int64 [events], minor units of the base currency, -1 where there is no rate.
@@ -243,30 +248,31 @@ def fold(
     """
     for i in range(len(slots)):
         effect = effects[i]
-        if effect == SKIP:
+        if effect == SKIP or slots[i] < 0:
             continue
-        s, t = slots[i], times_ms[i]
+        part, sum_ = own[own_at[slots[i]]], total[total_at[slots[i]]]
+        t = times_ms[i]
         if effect == ADD_FRAUD or effect == TAKE_FRAUD:
             change = 1 if effect == ADD_FRAUD else -1
-            _count_fraud(series, own[s], t, change)
+            _count_fraud(series, part, t, change)
             if shared:
-                _count_fraud(series, total[s], t, change)
+                _count_fraud(series, sum_, t, change)
             continue
         counted = 0
         if effect == COUNT:
-            if _retained(series, own[s], t):
+            if _retained(series, part, t):
                 counted = 1
             else:
                 late[i] = 1
-        _add_up(terms, total[s], t, sums)
-        last = total[s, LAST]
+        _add_up(terms, sum_, t, sums)
+        last = sum_[LAST]
         for f in range(len(features)):
             a, b, c = sums[features[f, 1]], sums[features[f, 2]], sums[features[f, 3]]
             out[i, features[f, 4]] = _feature(features[f, 0], a, b, c, last, t, minor[i], counted, unit)
         if counted:
-            _count(series, own[s], t, minor[i])
+            _count(series, part, t, minor[i])
             if shared:
-                _count(series, total[s], t, minor[i])
+                _count(series, sum_, t, minor[i])
 
 
 @_jit  # type: ignore[untyped-decorator]

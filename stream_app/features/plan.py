@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.features.definitions import CATALOGUE, HOUR_S, OF_RECORD, Entity, Feature
+from stream_app.features.definitions import CATALOGUE, ENTITIES, HOUR_S, OF_RECORD, Entity, Feature
 
 type Ints = NDArray[np.int64]
 
@@ -173,11 +173,10 @@ class EntityPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A feature list, ready for the kernel. `features` names the output columns in order."""
+    """A feature list, ready for the kernel. `features` names the output columns in order; `entities` stand in the order of `ENTITIES`."""
 
     features: tuple[Feature, ...]
-    card: EntityPlan
-    terminal: EntityPlan
+    entities: tuple[EntityPlan, ...]
     of_record: tuple[tuple[int, str], ...] = field(default=())
 
 
@@ -186,8 +185,7 @@ def compile_plan(features: Sequence[Feature], catalogue: Sequence[Feature] = CAT
     of_record = tuple((column, f.aggregation) for column, f in enumerate(features) if f.aggregation in OF_RECORD)
     return Plan(
         tuple(features),
-        _entity_plan("card", features, layout_of("card", catalogue)),
-        _entity_plan("terminal", features, layout_of("terminal", catalogue)),
+        tuple(_entity_plan(entity, features, layout_of(entity, catalogue)) for entity in ENTITIES),
         of_record,
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from stream_app.features import kernel
 from stream_app.features.compute import Events, Rows, compute
+from stream_app.features.definitions import ENTITIES
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Layout, catalogue_plan
 
@@ -17,14 +18,17 @@ def warm() -> None:
 
     Called when an image is built and when a worker starts. Takes seconds where nothing is cached, milliseconds else.
     """
-    plan = catalogue_plan()
-    cards, terminals = _row(plan.card.layout), _row(plan.terminal.layout)
-    total = terminals.copy()
-    kernel.absorb_all(plan.terminal.layout.table, total, np.zeros(1, dtype=np.int64), terminals)
-    compute(plan, _payment_and_label(), Rows(cards, cards), Rows(terminals, total))
-    for layout, rows in ((plan.card.layout, cards), (plan.terminal.layout, terminals)):
-        packer, first = Packer(layout), np.zeros(1, dtype=np.int64)
-        packer.unpack(packer.pack(rows, first), ["warm"], rows, first)
+    plan, rows = catalogue_plan(), []
+    for entity in plan.entities:
+        own = _row(entity.layout)
+        total, at = own.copy(), np.zeros(1, dtype=np.int64)
+        kernel.absorb_all(entity.layout.table, total, at, own)
+        rows.append(Rows(own, total, at, at, (total.copy(), at)))
+    rows[0] = Rows.alone(rows[0].own)
+    compute(plan, _payment_and_label(), rows)
+    for entity, of_entity in zip(plan.entities, rows, strict=True):
+        packer, first = Packer(entity.layout), np.zeros(1, dtype=np.int64)
+        packer.unpack(packer.pack(of_entity.own, first), ["warm"], of_entity.own, first)
 
 
 def _row(layout: Layout) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
@@ -40,6 +44,5 @@ def _payment_and_label() -> Events:
         ids=np.ones(2, dtype=np.int64),
         minor=np.full(2, 100, dtype=np.int64),
         amounts=np.ones(2, dtype=np.float64),
-        cards=np.zeros(2, dtype=np.int64),
-        terminals=np.zeros(2, dtype=np.int64),
+        entities=tuple(np.zeros(2, dtype=np.int64) for _ in ENTITIES),
     )

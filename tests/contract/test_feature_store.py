@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from stream_app.adapters import write_through
 from stream_app.adapters.memory_store import MemoryStore
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.errors import NotOwner, StateError, Unavailable
@@ -43,10 +44,8 @@ def in_memory() -> Subject:
     store = MemoryStore()
 
     async def replace(partition: int, kind: str, name: str, change: Callable[[bytes], bytes]) -> None:
-        value = store.get(partition, kind, name)
-        assert value is not None
-        cursor = store._cursors[partition]
-        store.put(partition, cursor, cursor, {(kind, name): change(value)})
+        values = store.kept[partition].values
+        values[f"{kind}:{name}"] = change(values[f"{kind}:{name}"])
 
     return Subject(lambda: store, replace)
 
@@ -96,12 +95,45 @@ def pay(work: WorkingSet, times: Sequence[int], card: int = 0, terminal: int = 0
             ids=np.array([next(_ids) for _ in times], dtype=np.int64),
             minor=np.full(size, 1000),
             amounts=np.full(size, 10.0),
-            cards=np.full(size, card),
-            terminals=np.full(size, terminal),
+            entities=(np.full(size, card), np.full(size, terminal)),
         ),
-        work.cards,
-        work.terminals,
+        work.rows,
     ).vectors
+
+
+async def taken(store: FeatureStore, partition: int, partitions: int) -> tuple[PartitionState, Cursor]:
+    """The partition taken over by a store that holds it alone, begun at offset 0 where there is nothing."""
+    store.hold([partition], partitions)
+    return await joined(store, partition)
+
+
+async def joined(store: FeatureStore, partition: int) -> tuple[PartitionState, Cursor]:
+    """The same, where the store holds others beside it."""
+    state, cursor = await store.take_over(partition)
+    if not cursor.begun:
+        cursor = msgspec.structs.replace(cursor, begun=True)
+        await state.begin(cursor)
+    return state, cursor
+
+
+async def wrote(state: PartitionState, work: WorkingSet, cursor: Cursor) -> None:
+    """The working set packed and written."""
+    await state.write(state.pack(work), cursor)
+
+
+def cards(work: WorkingSet) -> Any:
+    """Rows of the cards, in the order of the ids."""
+    return work.rows[0].own[work.rows[0].own_at]
+
+
+def own(work: WorkingSet) -> Any:
+    """This partition's parts of the terminals."""
+    return work.rows[1].own[work.rows[1].own_at]
+
+
+def total(work: WorkingSet) -> Any:
+    """The sums over all parts of the terminals."""
+    return work.rows[1].total[work.rows[1].total_at]
 
 
 def moved(cursor: Cursor, transactions: int) -> Cursor:
@@ -111,20 +143,19 @@ def moved(cursor: Cursor, transactions: int) -> Cursor:
 
 def same(one: WorkingSet, other: WorkingSet) -> bool:
     """Whether two working sets hold the same state."""
-    pairs = ((one.cards.own, other.cards.own), (one.terminals.own, other.terminals.own), (one.terminals.total, other.terminals.total))
-    return all(np.array_equal(a, b) for a, b in pairs) and one.case_ids == other.case_ids
+    return all(np.array_equal(rows(one), rows(other)) for rows in (cards, own, total)) and one.case_ids == other.case_ids
 
 
 def test_what_nobody_wrote_is_zeros(subject: Subject) -> None:
     """A fresh partition starts at offset 0; unknown cards and terminals have empty rows and no case."""
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
-        state, cursor = await store.take_over(0, 2)
-        work = await state.read(["c1", "c2"], ["t1"])
+        state, cursor = await taken(store, 0, 2)
+        work = await state.read((["c1", "c2"], ["t1"]))
         assert (cursor.transactions, cursor.labels) == (0, 0)
-        assert work.cards.own.shape[0] == 2
-        assert not work.cards.own.any()
-        assert not work.terminals.total.any()
+        assert cards(work).shape[0] == 2
+        assert not cards(work).any()
+        assert not total(work).any()
         assert work.case_ids == ["", ""]
 
     run(subject, test)
@@ -134,14 +165,14 @@ def test_what_was_written_is_read_again_with_its_cases(subject: Subject) -> None
     """The same rows, the same case id, whichever way round the ids are asked for."""
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
-        state, cursor = await store.take_over(0, 1)
-        work = await state.read(["c1", "c2"], ["t1"])
+        state, cursor = await taken(store, 0, 1)
+        work = await state.read((["c1", "c2"], ["t1"]))
         pay(work, [START, START + HOUR], card=1)
         work.case_ids[1] = "tx-é1"
-        await state.write(work, moved(cursor, 2))
-        assert same(await state.read(["c1", "c2"], ["t1"]), work)
-        turned = await state.read(["c2", "c1"], ["t1"])
-        assert np.array_equal(turned.cards.own, work.cards.own[::-1])
+        await wrote(state, work, moved(cursor, 2))
+        assert same(await state.read((["c1", "c2"], ["t1"])), work)
+        turned = await state.read((["c2", "c1"], ["t1"]))
+        assert np.array_equal(cards(turned), cards(work)[::-1])
         assert turned.case_ids == ["tx-é1", ""]
 
     run(subject, test)
@@ -151,9 +182,9 @@ def test_a_batch_without_any_card_still_moves_the_cursor(subject: Subject) -> No
     """Where every record went to the dead letters, the position is written all the same."""
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
-        state, cursor = await store.take_over(0, 2)
-        await state.write(await state.read([], []), moved(cursor, 9))
-        assert (await other.take_over(0, 2))[1].transactions == 9
+        state, cursor = await taken(store, 0, 2)
+        await wrote(state, await state.read(([], [])), moved(cursor, 9))
+        assert (await taken(other, 0, 2))[1].transactions == 9
 
     run(subject, test)
 
@@ -162,17 +193,17 @@ def test_the_parts_of_other_partitions_are_summed_and_never_written(subject: Sub
     """Three partitions pay at one terminal: each sees its own payments in `own` and all of them in `total`."""
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
-        for partition, owner in ((0, store), (1, other), (2, store)):
-            state, cursor = await owner.take_over(partition, 3)
-            work = await state.read([f"c{partition}"], ["t1"])
+        for partition, holder in ((0, store), (1, other), (2, store)):
+            state, cursor = await taken(holder, partition, 3)
+            work = await state.read(([f"c{partition}"], ["t1"]))
             pay(work, [START + partition * 1000] * (partition + 1))
-            await state.write(work, moved(cursor, 1))
-        state, _ = await store.take_over(1, 3)
-        work = await state.read(["c1"], ["t1"])
+            await wrote(state, work, moved(cursor, 1))
+        state, _ = await taken(store, 1, 3)
+        work = await state.read((["c1"], ["t1"]))
         column = catalogue_plan().features.index(next(f for f in catalogue_plan().features if f.name == "terminal_count_1h"))
         assert pay(work, [START + 5000])[0, column] == 1 + 2 + 3 + 1
-        assert work.terminals.own[0, NEWEST] == work.terminals.total[0, NEWEST] == START + 5000
-        assert work.terminals.own.sum() < work.terminals.total.sum()
+        assert own(work)[0, NEWEST] == total(work)[0, NEWEST] == START + 5000
+        assert own(work).sum() < total(work).sum()
 
     run(subject, test)
 
@@ -181,18 +212,18 @@ def test_a_second_owner_makes_the_first_ones_write_fail_and_change_nothing(subje
     """The first read, the second takes over, the first writes: NotOwner, and neither card nor terminal nor cursor moved."""
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
-        first, cursor = await store.take_over(0, 1)
-        work = await first.read(["c1"], ["t1"])
+        first, cursor = await taken(store, 0, 1)
+        work = await first.read((["c1"], ["t1"]))
         pay(work, [START])
-        second, taken = await other.take_over(0, 1)
+        second, later = await taken(other, 0, 1)
         with pytest.raises(NotOwner, match="Partition 0"):
-            await first.write(work, moved(cursor, 1))
-        seen = await second.read(["c1"], ["t1"])
-        assert not seen.cards.own.any()
-        assert not seen.terminals.own.any()
+            await wrote(first, work, moved(cursor, 1))
+        seen = await second.read((["c1"], ["t1"]))
+        assert not cards(seen).any()
+        assert not own(seen).any()
         with pytest.raises(NotOwner):
-            await first.read(["c1"], [])
-        assert (await store.take_over(0, 1))[1].transactions == taken.transactions == 0
+            await first.read((["c1"], []))
+        assert (await taken(store, 0, 1))[1].transactions == later.transactions == 0
 
     run(subject, test)
 
@@ -201,13 +232,13 @@ def test_take_over_returns_the_last_cursor_under_a_fresh_owner(subject: Subject)
     """Both positions as written, another owner at every takeover, each partition on its own."""
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
-        state, cursor = await store.take_over(3, 4)
+        state, cursor = await taken(store, 3, 4)
         written = msgspec.structs.replace(cursor, transactions=41, labels=7)
-        await state.write(await state.read(["c1"], ["t1"]), written)
-        _, again = await other.take_over(3, 4)
+        await wrote(state, await state.read((["c1"], ["t1"])), written)
+        _, again = await taken(other, 3, 4)
         assert again == msgspec.structs.replace(written, owner=again.owner)
         assert again.owner not in {"", cursor.owner}
-        assert (await other.take_over(2, 4))[1].transactions == 0
+        assert (await taken(other, 2, 4))[1].transactions == 0
 
     run(subject, test)
 
@@ -217,22 +248,77 @@ def test_a_takeover_amid_writes_never_parts_the_cursor_from_its_state(subject: S
 
     async def write_until_lost(state: PartitionState, cursor: Cursor) -> None:
         while True:
-            work = await state.read(["c1"], [])
-            work.cards.own[0, NEWEST] += 1
+            work = await state.read((["c1"], []))
+            work.rows[0].own[work.rows[0].own_at[0], NEWEST] += 1
             cursor = moved(cursor, cursor.transactions + 1)
-            await state.write(work, cursor)
+            await wrote(state, work, cursor)
             await asyncio.sleep(0)
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
-        state, cursor = await store.take_over(0, 1)
+        state, cursor = await taken(store, 0, 1)
         for taker in (other, store) * 10:
             writing = asyncio.create_task(write_until_lost(state, cursor))
             for _ in range(20):
                 await asyncio.sleep(0)
-            state, cursor = await taker.take_over(0, 1)
+            state, cursor = await taken(taker, 0, 1)
             with pytest.raises(NotOwner):
                 await writing
-            assert (await state.read(["c1"], [])).cards.own[0, NEWEST] == cursor.transactions
+            assert cards(await state.read((["c1"], [])))[0, NEWEST] == cursor.transactions
+
+    run(subject, test)
+
+
+def test_partitions_of_one_worker_see_each_other_before_the_write(subject: Subject) -> None:
+    """A payment in one partition counts at the terminal for the next in another; where it is never written, it counts no more."""
+    column = [f.name for f in catalogue_plan().features].index("terminal_count_1h")
+
+    async def test(store: FeatureStore, _: FeatureStore) -> None:
+        store.hold([0, 1], 2)
+        first, _cursor = await joined(store, 0)
+        second, cursor = await joined(store, 1)
+        work = await first.read((["c0"], ["t1"]))
+        pay(work, [START])
+        packed = first.pack(work)
+        seen = await second.read((["c1"], ["t1"]))
+        vectors = pay(seen, [START + 1000])
+        await second.write(second.pack(seen), moved(cursor, 1))
+        first.forget()
+        assert packed
+        again = await second.read((["c1"], ["t1"]))
+        assert pay(again, [START + 2000])[0, column] == 2
+        assert vectors[0, column] in {1, 2}  # the plain store shows what is written, the one in Redis what was counted
+
+    run(subject, test)
+
+
+def test_to_begin_anew_removes_all_of_a_partition_and_nothing_of_another(subject: Subject) -> None:
+    """Cards and parts of the partition are gone; its neighbour's stay."""
+
+    async def test(store: FeatureStore, other: FeatureStore) -> None:
+        for partition in (0, 1):
+            state, cursor = await taken(store, partition, 2)
+            work = await state.read((["c1"], ["t1"]))
+            pay(work, [START])
+            await wrote(state, work, moved(cursor, 1))
+        state, cursor = await taken(other, 0, 2)
+        await state.begin(moved(cursor, 7))
+        work = await state.read((["c1"], ["t1"]))
+        assert not cards(work).any()
+        assert not own(work).any()
+        assert total(work).any()
+        assert (await taken(store, 0, 2))[1].transactions == 7
+
+    run(subject, test)
+
+
+def test_a_partition_that_nobody_has_begun_makes_sums_degraded(subject: Subject) -> None:
+    """Partition 1 has no state yet: what partition 0 reads says so; begun, it is whole."""
+
+    async def test(store: FeatureStore, other: FeatureStore) -> None:
+        state, _ = await taken(store, 0, 2)
+        assert "partition 1" in str((await state.read((["c1"], ["t1"]))).degraded)
+        await taken(other, 1, 2)
+        assert (await state.read((["c1"], ["t1"]))).degraded is None
 
     run(subject, test)
 
@@ -242,13 +328,34 @@ def test_a_damaged_value_is_refused_and_named(subject: Subject, kind: str, name:
     """One flipped bit in a card or in a part of a terminal: StateError that says which."""
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
-        state, cursor = await store.take_over(0, 1)
-        work = await state.read(["c1"], ["t1"])
+        state, cursor = await taken(store, 0, 1)
+        work = await state.read((["c1"], ["t1"]))
         pay(work, [START])
-        await state.write(work, moved(cursor, 1))
+        await wrote(state, work, moved(cursor, 1))
         await subject.replace(0, kind, name, lambda value: value[:-1] + bytes([value[-1] ^ 1]))
+        state.forget()
         with pytest.raises(StateError, match=name):
-            await state.read(["c1"], ["t1"])
+            await state.read((["c1"], ["t1"]))
+
+    run(subject, test)
+
+
+def test_a_damaged_part_of_another_worker_degrades_and_its_owner_is_told(subject: Subject) -> None:
+    """The reader goes on without the part and says so; the owner may not go on before it has begun anew."""
+
+    async def test(store: FeatureStore, other: FeatureStore) -> None:
+        theirs, cursor = await taken(other, 1, 2)
+        work = await theirs.read((["c2"], ["t1"]))
+        pay(work, [START])
+        await wrote(theirs, work, moved(cursor, 1))
+        await subject.replace(1, "t", "t1", lambda value: value[:-1])
+        ours, _ = await taken(store, 0, 2)
+        assert "partition 1" in str((await ours.read((["c1"], ["t1"]))).degraded)
+        with pytest.raises(StateError) as told:
+            await theirs.read((["c2"], []))
+        assert told.value.partition == 1
+        await theirs.begin(moved(cursor, 1))
+        assert (await ours.read((["c1"], ["t1"]))).degraded is None
 
     run(subject, test)
 
@@ -266,15 +373,16 @@ def test_memory_and_redis_agree_over_any_stream(stack: Any, batches: list[tuple[
     """The same batches through both stores: the same vectors and the same state, of every partition."""
 
     async def through(store: FeatureStore) -> tuple[list[WorkingSet], list[bytes]]:
-        owners = [await store.take_over(p, 3) for p in range(3)]
-        cards, terminals, vectors = ["a", "b", "c"], ["s", "t"], []
+        store.hold(range(3), 3)
+        owners = [await joined(store, p) for p in range(3)]
+        ids, vectors = (["a", "b", "c"], ["s", "t"]), []
         for number, (partition, hours, card, terminal) in enumerate(batches):
             state, cursor = owners[partition]
-            work = await state.read(cards, terminals)
+            work = await state.read(ids)
             vectors.append(pay(work, [START + h * HOUR for h in hours], card, terminal).tobytes())
             work.case_ids[card] = f"case-{number}"
-            await state.write(work, moved(cursor, number))
-        works = [await state.read(cards, terminals) for state, _ in owners]
+            await wrote(state, work, moved(cursor, number))
+        works = [await state.read(ids) for state, _ in owners]
         await store.close()
         return works, vectors
 
@@ -296,10 +404,10 @@ def test_a_redis_that_is_away_is_unavailable_within_bounded_time() -> None:
     """Nobody listens: each call says so, names the setting, and does not hang."""
 
     async def body() -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
-            store = RedisStore(f"redis://127.0.0.1:{taken.getsockname()[1]}/0", "test")
-            for call in (store.ping, lambda: store.take_over(0, 1), lambda: store.info("server")):
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+            store = RedisStore(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0", "test")
+            for call in (store.ping, lambda: taken(store, 0, 1), lambda: store.info("server")):
                 with pytest.raises(Unavailable, match="FRAUDSTREAM_REDIS_URL"):
                     await call()
             await store.close()
@@ -316,9 +424,9 @@ def test_a_batch_costs_two_round_trips(stack: Any) -> None:
     async def body() -> int:
         store = RedisStore(stack.redis, f"test-{uuid4().hex}")
         state: Any
-        state, cursor = await store.take_over(0, 8)
-        await state.write(await state.read(["c0"], []), moved(cursor, 1))  # connects
-        connection, sent = state._connection, 0
+        state, cursor = await taken(store, 0, 8)
+        await wrote(state, await state.read((["c0"], [])), moved(cursor, 1))  # connects
+        connection, sent = state._line._connection, 0
         send = connection.send_packed_command
 
         async def counted(*args: Any, **options: Any) -> Any:
@@ -327,8 +435,8 @@ def test_a_batch_costs_two_round_trips(stack: Any) -> None:
             return await send(*args, **options)
 
         connection.send_packed_command = counted
-        work = await state.read([f"c{i}" for i in range(300)], [f"t{i}" for i in range(200)])
-        await state.write(work, moved(cursor, 2))
+        work = await state.read(([f"c{i}" for i in range(300)], [f"t{i}" for i in range(200)]))
+        await wrote(state, work, moved(cursor, 2))
         connection.send_packed_command = send
         await store.close()
         return sent
@@ -337,27 +445,86 @@ def test_a_batch_costs_two_round_trips(stack: Any) -> None:
 
 
 @pytest.mark.servers
-def test_after_a_lost_connection_the_batch_is_read_and_written_again(stack: Any) -> None:
-    """The server cuts the connection between read and write: Unavailable, nothing written; the same batch then goes through."""
+@pytest.mark.parametrize("done", [True, False])
+def test_a_write_whose_answer_was_lost_is_done_once(stack: Any, *, done: bool) -> None:
+    """The connection breaks after the commands were sent: called again, the write finds what it did, or does it."""
 
     async def body() -> None:
         store = RedisStore(stack.redis, f"test-{uuid4().hex}")
         state: Any
-        state, cursor = await store.take_over(0, 1)
-        work = await state.read(["c1"], [])
-        pay_nothing = work.cards.own.copy()
+        state, cursor = await taken(store, 0, 1)
+        work = await state.read((["c1"], ["t1"]))
+        pay(work, [START])
+        packed, trip = state.pack(work), state._line.round_trip
+
+        async def cut(commands: Any) -> Any:
+            if done:
+                await trip(commands)
+            await state._line._connection.disconnect()
+            state._line.round_trip = trip
+            raise Unavailable("the answer was lost")
+
+        state._line.round_trip = cut
+        with pytest.raises(Unavailable):
+            await state.write(packed, moved(cursor, 1))
+        await state.write(packed, moved(cursor, 1))
+        again = await state.read((["c1"], ["t1"]))
+        pay(again, [START + 1])
+        await wrote(state, again, moved(cursor, 2))
+        assert (await taken(store, 0, 1))[1].transactions == 2
+        await store.close()
+
+    asyncio.run(body())
+
+
+@pytest.mark.servers
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=BATCHES)
+def test_a_memory_that_forgets_all_the_time_changes_nothing(stack: Any, batches: list[tuple[int, list[int], int, int]]) -> None:
+    """Room for one card and one terminal: rows give way in every batch, vectors and state are those of the plain store."""
+
+    async def through(store: FeatureStore) -> list[bytes]:
+        store.hold(range(3), 3)
+        owners = [await joined(store, p) for p in range(3)]
+        vectors = []
+        for number, (partition, hours, card, terminal) in enumerate(batches):
+            state, cursor = owners[partition]
+            work = await state.read(([f"c{card}"], [f"t{terminal}"]))
+            vectors.append(pay(work, [START + h * HOUR for h in hours]).tobytes())
+            await wrote(state, work, moved(cursor, number))
+        await store.close()
+        return vectors
+
+    first = next(_ids)
+    plain = asyncio.run(through(MemoryStore()))
+    _ids_restart(first)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write_through, "CARD_MEMORY_BYTES", 1)
+        patch.setattr(write_through, "SHARED_MEMORY_BYTES", 1)
+        assert asyncio.run(through(RedisStore(stack.redis, f"test-{uuid4().hex}"))) == plain
+
+
+@pytest.mark.servers
+def test_after_a_lost_connection_the_batch_is_read_and_written_again(stack: Any) -> None:
+    """The server cuts the connection between read and write: Unavailable; the same write, called again, goes through."""
+
+    async def body() -> None:
+        store = RedisStore(stack.redis, f"test-{uuid4().hex}")
+        state: Any
+        state, cursor = await taken(store, 0, 1)
+        work = await state.read((["c1"], ["t1"]))
         redis: Any
         async with Redis.from_url(stack.redis) as redis:
-            connection = state._connection
+            connection = state._line._connection
             await connection.send_command("CLIENT", "ID")
             await redis.execute_command("CLIENT", "KILL", "ID", await connection.read_response())
-        work.cards.own[0, NEWEST] = START
+        pay(work, [START])
+        packed = state.pack(work)
         with pytest.raises(Unavailable):
-            await state.write(work, moved(cursor, 1))
-        again = await state.read(["c1"], [])
-        assert np.array_equal(again.cards.own, pay_nothing)
-        await state.write(work, moved(cursor, 1))
-        assert (await state.read(["c1"], [])).cards.own[0, NEWEST] == START
+            await state.write(packed, moved(cursor, 1))
+        await state.write(packed, moved(cursor, 1))
+        state.forget()
+        assert cards(await state.read((["c1"], ["t1"])))[0, NEWEST] == START
         await store.close()
 
     asyncio.run(body())

@@ -77,10 +77,11 @@ def test_a_backfill_equals_its_events_folded_one_at_a_time() -> None:
     cards, card_count = module._numbered(frame["card_id"])
     terminals, terminal_count = module._numbered(frame["terminal_id"])
     events, rows = module._merged(frame, cards, terminals, module._minor(frame, "EUR", 100))
-    state = module._empty(plan.card, card_count), module._empty(plan.terminal, terminal_count)
+    state = [module._empty(entity, count) for entity, count in zip(plan.entities, (card_count, terminal_count), strict=True)]
     whole = backfill(frame, CATALOGUE).vectors
     for i, row in enumerate(rows.tolist()):
-        one = compute(plan, Events(*(getattr(events, f.name)[i : i + 1] for f in fields(Events))), *state)
+        columns = {f.name: getattr(events, f.name)[i : i + 1] for f in fields(Events) if f.name != "entities"}
+        one = compute(plan, Events(**columns, entities=tuple(e[i : i + 1] for e in events.entities)), state)
         if one.scored[0]:
             np.testing.assert_array_equal(one.vectors[0], whole[row])
 

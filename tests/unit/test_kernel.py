@@ -184,21 +184,21 @@ def arrays(stream: Sequence[Event]) -> Events:
     column = [np.array([e[i] for e in stream], dtype=np.int64) for i in range(7)]
     minor = np.maximum(column[3], -1)
     return Events(
-        column[0].astype(np.int8), column[1], column[6], column[2], minor, np.abs(column[3]) / UNIT, column[4], column[5]
+        column[0].astype(np.int8), column[1], column[6], column[2], minor, np.abs(column[3]) / UNIT, (column[4], column[5])
     )  # fmt: skip
 
 
 def zeros(plan: EntityPlan, count: int = 4) -> Rows:
     """Rows of entities without a past."""
     rows = np.zeros((count, plan.layout.width), dtype=np.int64)
-    return Rows(rows, rows)
+    return Rows.alone(rows)
 
 
 def run(stream: Sequence[Event], plan: Plan | None = None) -> tuple[Computed, Rows, Rows]:
     """The stream in one batch over empty rows."""
     plan = plan or catalogue_plan()
-    cards, terminals = zeros(plan.card), zeros(plan.terminal)
-    return compute(plan, arrays(stream), cards, terminals, UNIT), cards, terminals
+    cards, terminals = zeros(plan.entities[0]), zeros(plan.entities[1])
+    return compute(plan, arrays(stream), [cards, terminals], UNIT), cards, terminals
 
 
 def rings(rows: Ints, plan: EntityPlan) -> Ints:
@@ -300,8 +300,8 @@ def test_the_tiles_do_not_depend_on_the_order_of_arrival(stream: list[Event], ch
     chance.shuffle(shuffled)
     (_, cards, terminals), (_, cards_too, terminals_too) = run(dealt), run(shuffled)
     plan = catalogue_plan()
-    assert rings(cards.own, plan.card).tobytes() == rings(cards_too.own, plan.card).tobytes()
-    assert rings(terminals.own, plan.terminal).tobytes() == rings(terminals_too.own, plan.terminal).tobytes()
+    assert rings(cards.own, plan.entities[0]).tobytes() == rings(cards_too.own, plan.entities[0]).tobytes()
+    assert rings(terminals.own, plan.entities[1]).tobytes() == rings(terminals_too.own, plan.entities[1]).tobytes()
 
 
 @settings(deadline=None, max_examples=150)
@@ -310,9 +310,9 @@ def test_splitting_a_stream_into_batches_changes_not_one_bit(stream: list[Event]
     """Wherever the micro-batches end, vectors and rows are the same to the bit."""
     plan = catalogue_plan()
     whole, cards, terminals = run(stream)
-    some_cards, some_terminals = zeros(plan.card), zeros(plan.terminal)
+    some_cards, some_terminals = zeros(plan.entities[0]), zeros(plan.entities[1])
     edges = sorted({0, len(stream), *(min(c, len(stream)) for c in cuts)})
-    parts = [compute(plan, arrays(stream[a:b]), some_cards, some_terminals, UNIT) for a, b in pairwise(edges)]
+    parts = [compute(plan, arrays(stream[a:b]), [some_cards, some_terminals], UNIT) for a, b in pairwise(edges)]
     if parts:
         assert np.concatenate([p.vectors for p in parts]).tobytes() == whole.vectors.tobytes()
         assert np.concatenate([p.late for p in parts]).tobytes() == whole.late.tobytes()
@@ -328,15 +328,15 @@ def parts_of(stream: Iterable[Event], partitions: int) -> list[Ints]:
     plan, events = catalogue_plan(), list(stream)
     parts = []
     for p in range(partitions):
-        terminals = zeros(plan.terminal)
-        compute(plan, arrays([e for e in events if e.card % partitions == p]), zeros(plan.card), terminals, UNIT)
+        terminals = zeros(plan.entities[1])
+        compute(plan, arrays([e for e in events if e.card % partitions == p]), [zeros(plan.entities[0]), terminals], UNIT)
         parts.append(terminals.own)
     return parts
 
 
 def summed(parts: Sequence[Ints]) -> Ints:
     """The first part with all others absorbed."""
-    total, plan = parts[0].copy(), catalogue_plan().terminal
+    total, plan = parts[0].copy(), catalogue_plan().entities[1]
     for part in parts[1:]:
         kernel.absorb_all(plan.layout.table, total, np.arange(len(total)), part)
     return total
@@ -351,7 +351,7 @@ def over_four_cards(stream: list[Event]) -> list[Event]:
 @given(streams(), st.integers(1, 4))
 def test_the_parts_of_all_partitions_add_up_to_the_row_of_a_single_one(stream: list[Event], partitions: int) -> None:
     """Absorbed into one another, at whatever time each part stands, the parts are the row that one writer would have."""
-    dealt, plan = over_four_cards(stream), catalogue_plan().terminal
+    dealt, plan = over_four_cards(stream), catalogue_plan().entities[1]
     _, _, single = run(dealt)
     total = summed(parts_of(dealt, partitions))
     assert np.array_equal(rings(total, plan), rings(single.own, plan))
@@ -365,13 +365,13 @@ def test_own_part_and_total_give_the_features_of_a_single_row(others: list[Event
     others = [e for e in over_four_cards(others) if e.card % partitions]
     mine = [e._replace(card=0) for e in mine]
     _, _, single = run(others)
-    expected_ = compute(plan, arrays(mine), zeros(plan.card), single, UNIT)
+    expected_ = compute(plan, arrays(mine), [zeros(plan.entities[0]), single], UNIT)
     own = np.zeros_like(single.own)
     total = summed([own, *parts_of(others, partitions)])
-    found = compute(plan, arrays(mine), zeros(plan.card), Rows(own, total), UNIT)
+    found = compute(plan, arrays(mine), [zeros(plan.entities[0]), Rows(own, total, np.arange(len(own)), np.arange(len(own)))], UNIT)
     assert found.vectors.tobytes() == expected_.vectors.tobytes()
-    assert np.array_equal(rings(total, plan.terminal), rings(single.own, plan.terminal))
-    assert np.array_equal(rings(own, plan.terminal), rings(parts_of(mine, partitions)[0], plan.terminal))
+    assert np.array_equal(rings(total, plan.entities[1]), rings(single.own, plan.entities[1]))
+    assert np.array_equal(rings(own, plan.entities[1]), rings(parts_of(mine, partitions)[0], plan.entities[1]))
 
 
 # --- Timelines, by hand -----------------------------------------------------------------------------------------------------------
@@ -430,7 +430,7 @@ def test_a_payment_behind_every_ring_is_scored_not_counted_and_said_to_be_late()
     assert computed.late.tolist() == [False, True, False]
     assert computed.scored.all()
     _, without, _ = run([newest, counted])
-    plan = catalogue_plan().card
+    plan = catalogue_plan().entities[0]
     assert np.array_equal(rings(cards.own, plan), rings(without.own, plan))
     assert cards.own[0, LAST] == newest.time
 
@@ -473,7 +473,7 @@ def test_the_oldest_of_a_cards_labels_gives_way_to_the_33rd() -> None:
     computed, _, terminals = run(labels)
     forgotten, remembered = Event(GENUINE, START, 100, labelled=999), Event(GENUINE, START, 132, labelled=999)
     assert not computed.scored.any()
-    frauds = [run([*labels, more])[2].own[0, catalogue_plan().terminal.layout.header :].sum() for more in (forgotten, remembered)]
+    frauds = [run([*labels, more])[2].own[0, catalogue_plan().entities[1].layout.header :].sum() for more in (forgotten, remembered)]
     tiles_of_fraud = 3  # one payment's fraud stands in the rings of 1 h, 6 h and 1 d
     assert frauds[0] - frauds[1] == tiles_of_fraud
     assert terminals.own[0, NEWEST] == START

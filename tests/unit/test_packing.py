@@ -15,7 +15,7 @@ from stream_app.features.packing import Packer, largest_packed
 from stream_app.features.plan import NEWEST, RECENT_LEN, RECENT_NEXT, EntityPlan, Ints, catalogue_plan, layout_of
 
 START, DAY = 1_522_540_800_000, 86_400_000
-PLANS = {"card": catalogue_plan().card, "terminal": catalogue_plan().terminal}
+PLANS: dict[str, EntityPlan] = {plan.entity: plan for plan in catalogue_plan().entities}
 entities = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 
 
@@ -31,11 +31,10 @@ def reached(seed: int, events: int, days: int = 60, entities_: int = 3) -> dict[
         ids=draw.integers(1, 2**63 - 1, events),
         minor=draw.integers(-1, 10**13, events),
         amounts=np.zeros(events),
-        cards=draw.integers(0, entities_, events),
-        terminals=draw.integers(0, entities_, events),
+        entities=(draw.integers(0, entities_, events), draw.integers(0, entities_, events)),
     )
     rows = {name: np.zeros((entities_, plan.layout.width), dtype=np.int64) for name, plan in PLANS.items()}
-    compute(catalogue_plan(), stream, Rows(rows["card"], rows["card"]), Rows(rows["terminal"], rows["terminal"]))
+    compute(catalogue_plan(), stream, [Rows.alone(rows[name]) for name in PLANS])
     return rows
 
 
@@ -128,11 +127,10 @@ def test_cards_and_terminals_as_in_the_handbook_keep_to_their_sizes() -> None:
         ids=draw.integers(1, 2**63 - 1, count),
         minor=draw.integers(100, 20_000, count),
         amounts=np.zeros(count),
-        cards=draw.integers(0, cards, count),
-        terminals=draw.integers(0, 2 * cards, count),
+        entities=(draw.integers(0, cards, count), draw.integers(0, 2 * cards, count)),
     )
     own = {name: np.zeros((2 * cards, plan.layout.width), dtype=np.int64) for name, plan in PLANS.items()}
-    compute(catalogue_plan(), stream, Rows(own["card"], own["card"]), Rows(own["terminal"], own["terminal"]))
+    compute(catalogue_plan(), stream, [Rows.alone(own[name]) for name in PLANS])
     sizes = {name: [len(v) for v in Packer(plan.layout).pack(own[name], np.arange(2 * cards))] for name, plan in PLANS.items()}
     assert np.mean(sizes["card"][:cards]) <= 1000
     assert np.mean(sizes["terminal"]) <= 2000

@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import numpy as np
 
-from stream_app.adapters.packed_rows import PackedRows
+from stream_app.adapters.memory_store import MemoryStore
+from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
 from stream_app.features import kernel, packing
 from stream_app.features.compute import Events, compute
 from stream_app.features.plan import catalogue_plan
 from stream_app.features.warm import warm
 
 KERNELS = (kernel.admit, kernel.fold, kernel.absorb_all, packing._pack_rows, packing._unpack_rows)
+IDS = (["c"], ["t", "u"])
 
 
 def _signatures() -> list[int]:
     return [len(compiled.signatures) for compiled in KERNELS]
 
 
+def _events() -> Events:
+    at = np.zeros(1, dtype=np.int64)
+    return Events(np.zeros(1, np.int8), at + 10**12, at, at + 1, at + 5, np.ones(1), (at, at))
+
+
 def test_a_worker_compiles_nothing_after_warm() -> None:
-    """State read, computed and packed as the worker does it, with parts of other partitions: not one signature is new."""
+    """State read, computed and packed as the worker does it, alone and beside another worker: not one signature is new."""
     warm()
     compiled = _signatures()
     assert all(compiled)
-    packed = PackedRows()
-    for parts in ([], [[None, None]]):
-        work = packed.unpack((["c"], [None]), (["t", "u"], [None, None]), parts)
-        at = np.zeros(1, dtype=np.int64)
-        events = Events(np.zeros(1, np.int8), at + 10**12, at, at + 1, at + 5, np.ones(1), at, at)
-        compute(catalogue_plan(), events, work.cards, work.terminals)
-        cards, terminals = packed.pack(work)
-        packed.unpack((["c"], list(cards)), (["t", "u"], list(terminals)), [list(terminals)])
+    worker = WorkerMemory()
+    worker.hold([0])
+    memory = PartitionMemory(worker, 0)
+    values: tuple[list[bytes | None], list[bytes | None]] = ([None], [None, None])
+    beside: tuple[dict[int, Values], ...] = ({}, {1: [None, None]})
+    for others in beside:
+        work, _ = memory.assemble(IDS, (memory.missing(IDS), values[0], [{0: values[1]}]), [others])
+        compute(catalogue_plan(), _events(), work.rows)
+        packed = [value for _, value in memory.pack(work)]
+        memory.forget()
+        values = ([packed[0]], [packed[1], packed[2]])
+    assert _signatures() == compiled
+
+
+def test_the_plain_store_compiles_nothing_more_either() -> None:
+    """Two partitions over the store in memory, each with its part of one terminal."""
+    warm()
+    compiled = _signatures()
+
+    async def both() -> None:
+        store = MemoryStore()
+        store.hold([0, 1], 2)
+        for partition in (0, 1):
+            state, cursor = await store.take_over(partition)
+            await state.begin(msgspec.structs.replace(cursor, begun=True))
+            work = await state.read(IDS)
+            compute(catalogue_plan(), _events(), work.rows)
+            await state.write(state.pack(work), msgspec.structs.replace(cursor, begun=True))
+
+    asyncio.run(both())
     assert _signatures() == compiled

@@ -1,0 +1,77 @@
+"""Rows by id in one array, bounded: the least recently used give way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream_app.features.plan import Ints
+
+_GIVE_WAY = 8  # one row in so many at a time: choosing the oldest costs a pass over all
+
+
+class RowMemory:
+    """Rows of one entity.
+
+    Attributes:
+        rows: int64 [capacity, width]. Replaced by a larger array when rows in use fill it: look it up after `add`.
+    """
+
+    def __init__(self, width: int, capacity: int) -> None:
+        self.rows: Ints = np.empty((capacity, width), dtype=np.int64)  # pages are committed when first written
+        self._slots: dict[str, int] = {}
+        self._ids: list[str] = []
+        self._used = np.zeros(capacity, dtype=np.int64)
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def missing(self, ids: Sequence[str], tick: int) -> list[str]:
+        """Those that are not remembered; the others are used at `tick`."""
+        found = [*map(self._slots.get, ids)]
+        missing = [name for name, slot in zip(ids, found, strict=True) if slot is None]
+        self._used[[slot for slot in found if slot is not None]] = tick
+        return missing
+
+    def find(self, ids: Sequence[str], tick: int) -> Ints:
+        """The rows of `ids`, all remembered; used at `tick`."""
+        at = np.array([*map(self._slots.__getitem__, ids)], dtype=np.int64)
+        self._used[at] = tick
+        return at
+
+    def add(self, ids: Sequence[str], tick: int, in_use_since: int) -> tuple[Ints, list[str]]:
+        """Rows for new ids, to be filled by the caller, and the ids that gave way; rows used since `in_use_since` stay."""
+        gone = self._make_room(len(ids) - len(self._free), in_use_since)
+        at = [self._free.pop() if self._free else self._grown() for _ in ids]
+        for name, slot in zip(ids, at, strict=True):
+            self._slots[name] = slot
+            self._ids[slot] = name
+        slots = np.array(at, dtype=np.int64)
+        self._used[slots] = tick
+        return slots, gone
+
+    def _grown(self) -> int:
+        self._ids.append("")
+        return len(self._ids) - 1
+
+    def _make_room(self, wanted: int, in_use_since: int) -> list[str]:
+        """Free rows where the array would not hold `wanted` more; a larger array where too few are free to go."""
+        used = len(self._ids)
+        if used + wanted <= len(self.rows):
+            return []
+        idle = np.flatnonzero((self._used[:used] < in_use_since) & (self._used[:used] > 0))
+        if len(idle) < wanted:
+            more = max(wanted, len(self.rows))
+            self.rows = np.concatenate([self.rows, np.empty((more, self.rows.shape[1]), dtype=np.int64)])
+            self._used = np.concatenate([self._used, np.zeros(more, dtype=np.int64)])
+            return []
+        leave = min(len(idle), max(wanted, used // _GIVE_WAY))
+        oldest = idle[np.argpartition(self._used[idle], leave - 1)[:leave]].tolist()
+        gone = [self._ids[slot] for slot in oldest]
+        for slot, name in zip(oldest, gone, strict=True):
+            del self._slots[name]
+            self._used[slot] = 0
+        self._free += oldest
+        return gone
