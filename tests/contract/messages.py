@@ -1,0 +1,107 @@
+"""Generated messages: valid ones, and ones with faults at and just over every bound of the schemas."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from stream_app.iso import COUNTRIES, CURRENCIES
+from stream_app.transaction import MAX_EVENT_TIME_MS
+from tests.contract.schemas import SCHEMAS
+
+EXHAUSTIVE = settings(max_examples=2000, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+THOROUGH = settings(EXHAUSTIVE, max_examples=500)
+
+_text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=64)
+ID = _text.filter(bool)
+_any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=70)
+_amount = st.floats(0, 1e9) | st.integers(0, 10**9)
+_time = st.integers(0, MAX_EVENT_TIME_MS)
+_double = st.floats(allow_nan=False, allow_infinity=False)
+_currency = st.sampled_from(sorted(CURRENCIES))
+COUNT = st.integers(0, 2**63 - 1)
+_TRANSACTION = {"transaction_id": ID, "event_time": _time, "card_id": ID, "terminal_id": ID, "amount": _amount, "currency": _currency}
+_OPTIONAL = {
+    "billing_amount": st.none() | _amount,
+    "billing_currency": st.none() | _currency,
+    "type": st.sampled_from(["purchase", "withdrawal", "refund", "reversal", "verification"]),
+    "approved": st.none() | st.booleans(),
+    "merchant_id": st.none() | _text,
+    "mcc": st.none() | st.from_regex(r"\A[0-9]{4}\Z"),
+    "country": st.none() | st.sampled_from(sorted(COUNTRIES)),
+    "channel": st.sampled_from([None, "chip", "contactless", "magstripe", "online", "moto", "atm"]),
+    "latitude": st.none() | st.floats(-90, 90),
+    "longitude": st.none() | st.floats(-180, 180),
+    "device_id": st.none() | _text,
+    "ip": st.none() | _text,
+    "attributes": st.none() | st.dictionaries(_any_text, _double, max_size=3),
+}
+_reason = st.fixed_dictionaries(
+    {"code": ID, "feature": ID, "value": _double, "usual": st.none() | _double, "contribution": _double, "text": ID},
+)
+_DECIDED = (
+    _TRANSACTION
+    | _OPTIONAL
+    | {
+        "score": st.floats(0, 1),
+        "raw_score": _double,
+        "threshold": st.floats(0, 1),
+        "model": st.fixed_dictionaries({"name": ID, "version": ID}),
+        "reasons": st.lists(_reason, max_size=2),
+        "degraded": st.none() | _text,
+        "source": st.fixed_dictionaries({"topic": ID, "partition": st.integers(0, 2**31 - 1), "offset": COUNT}),
+        "scored_at": _time,
+    }
+)
+_action = st.sampled_from(["review", "step_up", "decline"])
+_LABEL = {k: _TRANSACTION[k] for k in ("transaction_id", "card_id", "terminal_id", "event_time", "amount")}
+VALID: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "transaction": st.fixed_dictionaries(_TRANSACTION, optional=_OPTIONAL),
+    "label": st.fixed_dictionaries(_LABEL | {"is_fraud": st.booleans(), "labelled_at": _time}, optional={"source": st.none() | _text}),
+    "alert": st.fixed_dictionaries({"alert_id": ID} | _DECIDED | {"case_id": ID, "action": _action}),
+    "score": st.fixed_dictionaries(
+        _DECIDED
+        | {
+            "case_id": st.none() | ID,
+            "action": st.none() | _action,
+            "features": st.dictionaries(_any_text, _double, max_size=3),
+            "sequence": COUNT,
+        }
+    ),
+}
+
+# Values at and just over every bound of the schemas, and of every wrong type. No whole floats: they would be integers to JSON Schema.
+AWKWARD_VALUES: list[Any] = [
+    *(None, True, False, [], {}, [1], {"a": 1}, {"a": None}, {"a": "1"}, {"a": True}, {"a": 10**300}, {"a": 10**400}, {"a": [0.5]}),
+    *(0, 1, -1, 90, 91, -90, -91, 180, 181, -181, 10**9, 10**9 + 1, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**64, 10**30, -(10**30)),
+    *(MAX_EVENT_TIME_MS, MAX_EVENT_TIME_MS + 1, 10**400, -(10**400)),
+    *(0.5, -0.5, 1e-320, -1e-320, 90.00000000000001, -180.00000000000003, 1.0000000000000002, 1_000_000_000.0000001),
+    *("", " ", "x" * 63, "x" * 64, "x" * 65, "x" * 249, "x" * 250, "é" * 64, "😀" * 64, "😀" * 65, "e\u0301" * 32, "e\u0301" * 33),
+    *("\x00", "a\x1fb", "a\x7f", "\x80", "a\x9f", "a\n", "\xa0", "\u2028", "\u200b", "\ufeff", "\ufffe"),
+    *("1", "1.5", "true", "null", "1234", "12345", "123", "1234\n", "١٢٣٤", "eur", "EUR", "EUR\n", "EUX", "FR", "fr", "XX", "FRA"),
+    *("purchase", "Purchase", "atm", "decline", "block", "4111111111111111"),
+]
+_AWKWARD = st.sampled_from(AWKWARD_VALUES)
+
+
+@st.composite
+def messages(draw: st.DrawFn, name: str) -> bytes:
+    """A valid message of `name` with none to three faults or oddities, in JSON."""
+    message = draw(VALID[name])
+    for _ in range(draw(st.sampled_from([0, 1, 1, 2, 3]))):
+        fault = draw(st.sampled_from(["missing", "awkward", "awkward", "awkward", "inside", "extra", "random"]))
+        field = draw(st.sampled_from(sorted(SCHEMAS[name]["properties"])))
+        if fault == "missing":
+            message.pop(field, None)
+        elif fault == "extra":
+            message[draw(st.sampled_from(["added", "Amount", "card_ID", ""]))] = draw(_AWKWARD)
+        elif fault == "inside" and isinstance(message.get(field), dict):
+            inner = message[field]
+            key = draw(st.sampled_from([*sorted(inner), "added"]))
+            message[field] = {k: v for k, v in inner.items() if k != key} | draw(st.just({}) | st.builds(lambda v, k=key: {k: v}, _AWKWARD))
+        else:
+            message[field] = draw(_AWKWARD if fault == "awkward" else _any_text | st.integers())
+    return json.dumps(message, ensure_ascii=draw(st.booleans())).encode()

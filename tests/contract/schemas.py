@@ -1,0 +1,34 @@
+"""The JSON Schemas of the project beside the Python types that go with them, for the tests that hold the two together."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from stream_app.alert import Alert, ModelReference, Reason, Score, Source
+from stream_app.errors import RecordError
+from stream_app.transaction import MAX_EVENT_TIME_MS, DeadLetterCode, Decoder, IntakeRules, Label, Transaction
+from tests.conftest import ROOT
+
+SCHEMAS = {p.name.removesuffix(".v1.json"): json.loads(p.read_text()) for p in (ROOT / "schemas").glob("*.v1.json")}
+VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
+READ: dict[str, type[Transaction | Label]] = {"transaction": Transaction, "label": Label}
+PUBLISHED: dict[str, type[Alert | Score]] = {"alert": Alert, "score": Score}
+NESTED: dict[str, type[ModelReference | Reason | Source]] = {"model": ModelReference, "reason": Reason, "source": Source}
+
+RULES = IntakeRules(refuse_card_numbers=False)
+DECODERS: dict[str, Decoder[Any]] = {"transaction": Decoder(Transaction, RULES), "label": Decoder(Label, RULES)}
+
+
+def refusal_of_intake(name: str, value: bytes) -> DeadLetterCode | None:
+    """The code with which the intake refuses `value`; None where only a rule beyond the schema is broken."""
+    message = json.loads(value)
+    card_id = message.get("card_id")
+    try:
+        DECODERS[name].decode(value, card_id.encode() if isinstance(card_id, str) else b"", 2 * MAX_EVENT_TIME_MS)
+    except RecordError as refusal:
+        code = DeadLetterCode(refusal.code)
+        return None if code is DeadLetterCode.LABEL_BEFORE_EVENT else code
+    return None
