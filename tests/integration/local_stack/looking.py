@@ -1,0 +1,90 @@
+"""Looking at a stack from outside, without the code under test where that matters."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream_app.local.processes import TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from stream_app.local.stack import LocalStack, Status
+
+UP = """
+import sys
+from pathlib import Path
+from stream_app.local.stack import LocalStack
+LocalStack(Path(sys.argv[1])).up(sys.argv[2].split(","))
+"""
+DEADLINE_S = 60.0
+
+
+def until[T](condition: Callable[[], T]) -> T:
+    """The first value of `condition` that is true."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "deadline passed"
+        time.sleep(0.02)  # between two looks, not instead of one
+    return value
+
+
+def status_of(stack: LocalStack, service: str) -> Status:
+    """What the stack says of one server."""
+    return next(s for s in stack.status() if s.service == service)
+
+
+def recorded(stack: LocalStack) -> dict[str, dict[str, Any]]:
+    """The services of `stack.json`, as they stand in the file."""
+    path = stack.home / "stack.json"
+    return dict(json.loads(path.read_text())["services"]) if path.exists() else {}
+
+
+def processes(token: object) -> list[int]:
+    """Every process on the machine that carries the token, found without the code under test."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(TOKEN) == token:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def start_up(stack: LocalStack, services: str) -> subprocess.Popen[bytes]:
+    """A process of its own that calls `up`."""
+    return subprocess.Popen([sys.executable, "-c", UP, str(stack.home), services])
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def create_topic(bootstrap: str, name: str) -> None:
+    """Two partitions."""
+    async with _admin(bootstrap) as admin:
+        await admin.create_topics([NewTopic(name, 2, 1)])
+
+
+async def offset_of(bootstrap: str, topic: str, size: int, timestamp_ms: int) -> int:
+    """Send a record of that size and time to a topic that is there already; its offset."""
+    async with _admin(bootstrap) as admin:
+        assert topic in await admin.list_topics()
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, max_request_size=size + 1000) as producer:
+        return int((await producer.send_and_wait(topic, b"x" * size, partition=0, timestamp_ms=timestamp_ms)).offset)
