@@ -97,7 +97,7 @@ def _servers(console: Console) -> Iterator[Settings]:
     _title(console, "Start Kafka, Redis and MLflow")
     commands: Any = import_module("stream_app.local.commands")
     local: Any = import_module("stream_app.local.stack").LocalStack(HOME)
-    with commands._download_bar() as progress:  # noqa: SLF001 - one bar for both commands
+    with commands.download_bar() as progress:
         addresses = local.up(on_progress=progress)
     variables = {
         "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
     from training.pipeline import Trained
 
+Budget = Annotated[
+    float | None, typer.Option(min=0, help="Alerts that the team can work through; sets the threshold. Default: 1 % of the payments.")
+]
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -33,9 +38,7 @@ def train_command(  # noqa: PLR0913 - the command's options
     *,
     register: Annotated[bool, typer.Option(help="Register the model in MLflow and move the alias to it.")] = True,
     out: Annotated[Path | None, typer.Option(help="Also write the ONNX file here.")] = None,
-    alerts_per_day: Annotated[
-        float | None, typer.Option(min=0, help="Alerts that the team can work through; sets the threshold. Default: 1 % of the payments.")
-    ] = None,
+    alerts_per_day: Budget = None,
     trees: Annotated[int, typer.Option(min=1, help="Trees of the forest.")] = 100,
     max_depth: Annotated[int, typer.Option(min=1, max=30, help="Depth of the trees; deeper is slower to score.")] = 12,
     min_leaf: Annotated[int, typer.Option(min=1, help="Least transactions in a leaf.")] = 5,
@@ -49,15 +52,13 @@ def train_command(  # noqa: PLR0913 - the command's options
 ) -> None:
     """Train a model on past transactions, measure it, and register it for the workers."""
     console = Console(file=sys.stderr)  # this one, also while MLflow's talk is kept off `sys.stderr`
-    try:
+    with _told(console):
         settings = load_settings(**{k: v for k, v in {"model_name": model_name, "model_alias": alias}.items() if v})
-        if register:
-            check_reachable(settings.mlflow_tracking_uri)
-        with _stage(console, "Load the libraries"):
-            # Seconds of imports: not before `--help`, or a wrong option, is told.
-            from training import pipeline  # noqa: PLC0415
-            from training.fit import Forest  # noqa: PLC0415
-            from training.split import Split  # noqa: PLC0415
+        where = _prepared(console, settings, register=register)
+        from training import pipeline  # noqa: PLC0415 - seconds of imports, see `_prepared`
+        from training.fit import Forest  # noqa: PLC0415
+        from training.split import Split  # noqa: PLC0415
+
         options = pipeline.Options(
             data=data,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
@@ -65,14 +66,10 @@ def train_command(  # noqa: PLR0913 - the command's options
             base_currency=settings.base_currency,
             label_delay_days=label_delay_days,
             alerts_per_day=alerts_per_day,
-            registration=Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias) if register else None,
+            registration=where,
             out=out,
         )
-        trained = pipeline.train(options, lambda name: _stage(console, name))
-    except FraudstreamError as error:
-        console.print(str(error), style="red", soft_wrap=True, highlight=False, markup=False)
-        raise typer.Exit(error.exit_code if isinstance(error, Stop | Unavailable) else 1) from None
-    _show(trained, settings, out)
+        _show(pipeline.train(options, lambda name: _stage(console, name)), settings, out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,6 +79,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     return 0
+
+
+@contextmanager
+def _told(console: Console) -> Iterator[None]:
+    """Turn an error meant for the operator into its line and its exit code."""
+    try:
+        yield
+    except FraudstreamError as error:
+        console.print(str(error), style="red", soft_wrap=True, highlight=False, markup=False)
+        raise typer.Exit(error.exit_code if isinstance(error, Stop | Unavailable) else 1) from None
+
+
+def _prepared(console: Console, settings: Settings, *, register: bool) -> Registration | None:
+    """Where to register, MLflow being there; and the libraries loaded: not before `--help`, or a wrong option, is told."""
+    where = Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias) if register else None
+    if where:
+        check_reachable(where.tracking_uri)
+    with _stage(console, "Load the libraries"):
+        import_module("training.pipeline")
+    return where
 
 
 @contextmanager

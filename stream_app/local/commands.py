@@ -26,7 +26,7 @@ app = typer.Typer(help="Kafka, Redis and MLflow on this machine, without Docker.
 @app.command()
 def up(only: Annotated[str, typer.Option(help="Which servers, separated by commas.")] = ALL) -> None:
     """Start what does not run yet and wait until it answers; data of earlier starts is kept."""
-    with _told(), _download_bar() as on_progress:
+    with _told(), download_bar() as on_progress:
         _stack().up([name.strip() for name in only.split(",") if name.strip()], on_progress)
     _show()
 
@@ -90,7 +90,7 @@ def _told() -> Iterator[None]:
 
 
 @contextmanager
-def _download_bar() -> Iterator[Callable[[int, int], None]]:
+def download_bar() -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr that appears with the first byte; nothing is shown where nothing is downloaded."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=Console(stderr=True))
