@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from stream_app.errors import DataError
 from stream_app.model_metadata import Bands
 from training.split import DAY_MS
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from stream_app.features.plan import Ints
 
 DIGITS = 5
-STEP = 10.0**-DIGITS
 ALERT_SHARE = 0.01
 STEP_UP_PRECISION = 0.5
 DECLINE_PRECISION = 0.9
@@ -118,18 +118,25 @@ def card_precision(what: Scored, k: int = CARDS_A_DAY) -> float:
 def threshold_for(what: Scored, alerts_a_day: float | None = None) -> float:
     """The lowest score from which on there are at most `alerts_a_day` alerts, in the mean over the days of the window.
 
-    Transactions of equal score are alerted all or none. With a budget for fewer alerts than the highest score has, it is the step above
-    that score: no alerts, rather than too many. Never 0.
+    Transactions of equal score are alerted all or none. Where those of the highest score are already more than the budget, they are
+    alerted nevertheless: a model that alerts nothing would go unnoticed. Never 0.
 
     Args:
         what: the validation window.
         alerts_a_day: the budget; None: 1 % of the window's payments.
+
+    Raises:
+        DataError: all scores are equal; whatever the threshold, it would alert everything or nothing.
     """
     budget = ALERT_SHARE * len(what.scores) if alerts_a_day is None else alerts_a_day * _days(what)
     levels, alerts = _alerts_from(what.scores)
+    if len(levels) == 1:
+        raise DataError(
+            f"The model gives all {len(what.scores):,} transactions of the validation window the same score, {levels[0]:.5f}: it learnt nothing. "
+            "Give a longer history or one with more frauds, or lower --min-leaf."
+        )
     within = levels[(alerts <= budget) & (levels > 0)]
-    chosen = within[0] if len(within) else levels[-1] + STEP
-    return float(min(1.0, round(chosen, DIGITS)))
+    return float(round(within[0] if len(within) else levels[-1], DIGITS))
 
 
 def bands_for(what: Scored, threshold: float) -> Bands:

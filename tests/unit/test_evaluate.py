@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stream_app.errors import DataError
 from training.evaluate import Scored, bands_for, card_precision, evaluate, precise_from, scored, threshold_for
 from training.split import DAY_MS
 
@@ -83,9 +84,9 @@ def test_at_the_threshold_precision_recall_and_alerts_a_day_are_counted() -> Non
     assert [metrics.precision, metrics.recall, metrics.alerts_a_day] == pytest.approx([2 / 3, 2 / 3, 1.5])
 
 
-@pytest.mark.parametrize(("budget", "threshold"), [(1, 0.9), (2, 0.9), (3, 0.5), (4, 0.1), (99, 0.1), (0, 0.90001)])
+@pytest.mark.parametrize(("budget", "threshold"), [(1, 0.9), (2, 0.9), (3, 0.5), (4, 0.1), (99, 0.1), (0.5, 0.9), (0, 0.9)])
 def test_the_threshold_is_the_lowest_within_the_budget(budget: float, threshold: float) -> None:
-    """Equal scores are alerted all or none; a budget that the highest score exceeds leaves no alerts; a score of 0 is never one."""
+    """Equal scores are alerted all or none; those of the highest score always are; a score of 0 never is."""
     assert threshold_for(made([0.0, 0.1, 0.5, 0.5, 0.9], [0] * 5), budget) == threshold
 
 
@@ -93,6 +94,21 @@ def test_without_a_budget_one_in_a_hundred_is_alerted() -> None:
     """Of 200 different scores, two."""
     what = made([i / 1000 for i in range(200)], [0] * 200)
     assert threshold_for(what) == 0.198
+
+
+@pytest.mark.parametrize("budget", [None, 0, 1])
+def test_with_very_little_data_something_is_alerted(budget: float | None) -> None:
+    """Forty payments, three of them tied at the top: more than 1 % of them, and still alerts, all three."""
+    what = made([0.01] * 37 + [0.4] * 3, [0] * 38 + [1] * 2)
+    metrics = evaluate(what, threshold_for(what, budget))
+    assert (metrics.alerts_a_day, metrics.recall) == (3, 1)
+
+
+@pytest.mark.parametrize("score", [0.0, 0.004])
+def test_a_model_that_scores_everything_the_same_is_stopped(score: float) -> None:
+    """Any threshold would alert all payments or none: one line says so and what to do."""
+    with pytest.raises(DataError, match=rf"all 40 transactions of the validation window the same score, {score:.5f}.*longer history"):
+        threshold_for(made([score] * 40, [0] * 39 + [1]), 40)
 
 
 def test_bands_hold_their_precision_and_rise() -> None:
