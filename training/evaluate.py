@@ -1,6 +1,8 @@
 """How good are the scores, and from which score on is a transaction alerted?
 
-Scores are rounded to 1e-5 first, the tolerance between runtimes, so that no figure hangs on the last bits; ties go by id.
+Ranks are taken over scores rounded to 1e-5, the tolerance between runtimes, so that no figure hangs on the last bits; ties go by id.
+Decisions are taken on the scores as they are, as the worker takes them: a threshold lies between two scores of the validation window
+that differ after rounding, just below the upper one.
 
 The threshold follows from what a fraud team can work through: so many alerts a day. By default 1 % of the payments, which on the
 Handbook's data are the hundred a day of its card precision@100. The stronger actions follow from precision: where nine in ten are
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from stream_app.features.plan import Ints
 
 DIGITS = 5
+STEP = 10.0**-DIGITS
 ALERT_SHARE = 0.01
 STEP_UP_PRECISION = 0.5
 DECLINE_PRECISION = 0.9
@@ -39,21 +42,23 @@ class Scored:
     """Scored transactions whose truth is known, as arrays of one length; made by `scored`, which rounds.
 
     Attributes:
-        scores: probability of fraud, rounded to 1e-5.
+        scores: probability of fraud, as the worker computes it; decisions compare it with the threshold.
+        rounded: the same, rounded to 1e-5; for ranks.
         is_fraud: bool.
         times_ms: event time.
         cards: number of the card; the lower one wins a tie.
     """
 
     scores: Floats
+    rounded: Floats
     is_fraud: NDArray[np.bool_]
     times_ms: Ints
     cards: Ints
 
 
 def scored(scores: Floats, is_fraud: NDArray[np.bool_], times_ms: Ints, cards: Ints) -> Scored:
-    """The same, with the scores rounded."""
-    return Scored(np.round(scores, DIGITS), is_fraud, times_ms, cards)
+    """The same, with the scores rounded beside them."""
+    return Scored(scores, np.round(scores, DIGITS), is_fraud, times_ms, cards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +89,10 @@ def evaluate(what: Scored, threshold: float) -> Metrics:
     alerts = what.scores >= threshold
     caught = int(np.count_nonzero(alerts & what.is_fraud))
     return Metrics(
-        average_precision=float(average_precision_score(what.is_fraud, what.scores)),
+        average_precision=float(average_precision_score(what.is_fraud, what.rounded)),
         card_precision_100=card_precision(what),
-        auc_roc=float(roc_auc_score(what.is_fraud, what.scores)),
-        brier=float(brier_score_loss(what.is_fraud, what.scores)),
+        auc_roc=float(roc_auc_score(what.is_fraud, what.rounded)),
+        brier=float(brier_score_loss(what.is_fraud, what.rounded)),
         precision=caught / max(1, int(np.count_nonzero(alerts))),
         recall=caught / max(1, int(np.count_nonzero(what.is_fraud))),
         alerts_a_day=np.count_nonzero(alerts) / _days(what),
@@ -103,7 +108,7 @@ def card_precision(what: Scored, k: int = CARDS_A_DAY) -> float:
 
     A day with fewer than k cards still counts k: a quiet day is no success.
     """
-    frame = pd.DataFrame({"day": what.times_ms // DAY_MS, "card": what.cards, "score": what.scores, "is_fraud": what.is_fraud})
+    frame = pd.DataFrame({"day": what.times_ms // DAY_MS, "card": what.cards, "score": what.rounded, "is_fraud": what.is_fraud})
     cards = frame.groupby(["day", "card"], as_index=False).max()
     found: set[int] = set()
     precisions = []
@@ -129,14 +134,14 @@ def threshold_for(what: Scored, alerts_a_day: float | None = None) -> float:
         DataError: all scores are equal; whatever the threshold, it would alert everything or nothing.
     """
     budget = ALERT_SHARE * len(what.scores) if alerts_a_day is None else alerts_a_day * _days(what)
-    levels, alerts = _alerts_from(what.scores)
+    levels, alerts = _alerts_from(what.rounded)
     if len(levels) == 1:
         raise DataError(
             f"The model gives all {len(what.scores):,} transactions of the validation window the same score, {levels[0]:.5f}: it learnt nothing. "
             "Give a longer history or one with more frauds, or lower --min-leaf."
         )
     within = levels[(alerts <= budget) & (levels > 0)]
-    return float(round(within[0] if len(within) else levels[-1], DIGITS))
+    return _just_below(what, within[0] if len(within) else levels[-1])
 
 
 def bands_for(what: Scored, threshold: float) -> Bands:
@@ -155,11 +160,22 @@ def bands_for(what: Scored, threshold: float) -> Bands:
 def precise_from(what: Scored, precision: float, below: float = 2.0) -> float:
     """The lowest score from which on, up to `below`, the transactions are frauds in that share; 1 if there is none."""
     among = what.scores < below
-    levels, alerts = _alerts_from(what.scores[among])
-    frauds = np.sort(what.scores[among & what.is_fraud])
+    levels, alerts = _alerts_from(what.rounded[among])
+    frauds = np.sort(what.rounded[among & what.is_fraud])
     caught = len(frauds) - np.searchsorted(frauds, levels, side="left")
     enough = levels[(caught >= precision * alerts) & (levels > 0)]
-    return float(round(enough[0], DIGITS)) if len(enough) else 1.0
+    return _just_below(what, enough[0]) if len(enough) else 1.0
+
+
+def _just_below(what: Scored, level: float) -> float:
+    """A bound that exactly the scores reach whose rounded value is at least `level`.
+
+    Half-way to the next lower score, at most half a rounding step below: another machine's last bits change no decision, and what lies
+    far below the level stays below the bound.
+    """
+    reaches = what.rounded >= level
+    lowest, next_lower = what.scores[reaches].min(), what.scores[~reaches].max(initial=0.0)
+    return float(max((lowest + next_lower) / 2, lowest - STEP / 2))
 
 
 def _alerts_from(scores: Floats) -> tuple[Floats, Ints]:

@@ -54,16 +54,20 @@ def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisi
     )
 
 
-def to_onnx_model(model: Any, metadata: ModelMetadata) -> Any:
-    """The ONNX model: float32 [None, features] in, float32 [None, 2] out, the metadata in its properties."""
-    inputs = [(INPUT_NAME, FloatTensorType([None, len(metadata.features)]))]
+def to_onnx_model(model: Any, width: int) -> Any:
+    """The ONNX model: float32 [None, width] in, float32 [None, 2] out; `describe` completes it."""
+    inputs = [(INPUT_NAME, FloatTensorType([None, width]))]
     exported = to_onnx(model, initial_types=inputs, options={"zipmap": False}, target_opset=OPSET)
     outputs = [o.name for o in exported.graph.output]
     if OUTPUT_NAME not in outputs:
         raise ModelError(f"skl2onnx named the outputs {outputs}, without {OUTPUT_NAME!r}. Install the versions of requirements.lock.")
+    return exported
+
+
+def describe(exported: Any, metadata: ModelMetadata) -> None:
+    """Write the metadata into the ONNX model's properties."""
     entry = exported.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, msgspec.json.encode(metadata).decode()
-    return exported
 
 
 def check_parity(model: Any, exported: bytes, vectors: Vectors, tolerance: float = TOLERANCE) -> float:

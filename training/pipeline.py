@@ -1,6 +1,6 @@
 """From a history to a registered model.
 
-history → features by the serving code → split by time → fit → threshold from validation → test → ONNX → parity gate → MLflow, alias.
+history → features by the serving code → split by time → fit → ONNX → parity gate → threshold from validation → test → MLflow, alias.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from stream_app.features.definitions import DEFAULT_FEATURES, features_hash
 from training.backfill import backfill
 from training.dataset import check_for_training, read_transactions
 from training.evaluate import Metrics, Scored, bands_for, evaluate, scored, threshold_for
-from training.export import Decisions, check_parity, metadata_for, to_onnx_model
-from training.fit import Forest, fit, scores_of
+from training.export import Decisions, check_parity, describe, metadata_for, onnx_scores, onnx_session, to_onnx_model
+from training.fit import Forest, fit
 from training.plots import draw
 from training.register import Registered, Registration, Report, check_reachable, code_revision, register
 from training.split import Part, Parts, Split, Windows, split
@@ -73,10 +73,10 @@ class History:
     parts: Parts
     foreign: int
 
-    def scored(self, model: Any, part: Part) -> Scored:
-        """A part, scored."""
+    def scored(self, session: Any, part: Part) -> Scored:
+        """A part, scored by ONNX Runtime as the worker scores."""
         times, cards = self.frame["event_time"].to_numpy(), self.frame["card_id"].cat.codes.to_numpy()
-        return scored(scores_of(model, self.vectors[part.rows]), part.is_fraud, times[part.rows], cards[part.rows].astype("int64"))
+        return scored(onnx_scores(session, self.vectors[part.rows]), part.is_fraud, times[part.rows], cards[part.rows].astype("int64"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,10 @@ def train(options: Options, stage: Stage | None = None) -> Trained:
 
     1. is MLflow there? Before minutes are spent;
     2. read and check the history, compute its features, split it by time;
-    3. fit on the train window; choose threshold and bands on validation; measure on the test;
+    3. fit on the train window;
     4. export to ONNX and compare with scikit-learn on the whole test;
-    5. register; the alias moves last.
+    5. with the scores of ONNX Runtime, which are the worker's: choose threshold and bands on validation, measure on the test;
+    6. register; the alias moves last.
 
     Args:
         options: what and how.
@@ -136,9 +137,15 @@ def train(options: Options, stage: Stage | None = None) -> Trained:
     if where:
         check_reachable(where.tracking_uri)
     history = _history(options, timed)
-    fitted = _fitted(options, history, timed)
+    with timed("Fit the forest"):
+        train_part = history.parts.train
+        model = fit(history.vectors[train_part.rows], train_part.is_fraud, options.forest)
     with timed("Export to ONNX and check parity"):
-        exported, parity = _exported(options, history, fitted)
+        exported = to_onnx_model(model, len(DEFAULT_FEATURES))
+        parity = check_parity(model, exported.SerializeToString(), history.vectors[history.parts.test.rows])
+    with timed("Choose the threshold, evaluate"):
+        fitted = _fitted(options, history, model, exported)
+    _complete(options, history, fitted, exported)
     if where:
         with timed("Register in MLflow"):
             registered = _registered(options, history, fitted, exported, where, parity)
@@ -156,27 +163,21 @@ def _history(options: Options, timed: Stage) -> History:
     return History(frame, features.vectors, windows, split(frame, windows, features.scored), features.foreign)
 
 
-def _fitted(options: Options, history: History, timed: Stage) -> Fitted:
-    train_part = history.parts.train
-    with timed("Fit the forest"):
-        model = fit(history.vectors[train_part.rows], train_part.is_fraud, options.forest)
-    with timed("Choose the threshold, evaluate"):
-        validation, test = history.scored(model, history.parts.validation), history.scored(model, history.parts.test)
-        threshold = threshold_for(validation, options.alerts_per_day)
-        bands = bands_for(validation, threshold)
-        return Fitted(model, threshold, bands, evaluate(validation, threshold), evaluate(test, threshold), test)
+def _fitted(options: Options, history: History, model: Any, exported: Any) -> Fitted:
+    session = onnx_session(exported.SerializeToString())
+    validation, test = history.scored(session, history.parts.validation), history.scored(session, history.parts.test)
+    threshold = threshold_for(validation, options.alerts_per_day)
+    bands = bands_for(validation, threshold)
+    return Fitted(model, threshold, bands, evaluate(validation, threshold), evaluate(test, threshold), test)
 
 
-def _exported(options: Options, history: History, fitted: Fitted) -> tuple[Any, float]:
+def _complete(options: Options, history: History, fitted: Fitted, exported: Any) -> None:
+    """Write the decisions into the ONNX model, and the model where it was asked for."""
     decisions = Decisions(fitted.threshold, fitted.bands, time.time_ns() // 1_000_000, options.base_currency)
-    metadata = metadata_for(fitted.model, DEFAULT_FEATURES, history.vectors[history.parts.train.rows], decisions)
-    exported = to_onnx_model(fitted.model, metadata)
-    file = exported.SerializeToString()
-    parity = check_parity(fitted.model, file, history.vectors[history.parts.test.rows])
+    describe(exported, metadata_for(fitted.model, DEFAULT_FEATURES, history.vectors[history.parts.train.rows], decisions))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_bytes(file)
-    return exported, parity
+        options.out.write_bytes(exported.SerializeToString())
 
 
 def _registered(options: Options, history: History, fitted: Fitted, exported: Any, where: Registration, parity: float) -> Registered:

@@ -39,7 +39,7 @@ def draw(folder: Path, test: Scored, threshold: float, importances: Sequence[tup
 
 
 def _precision_recall(path: Path, test: Scored, threshold: float) -> Path:
-    precision, recall, levels = precision_recall_curve(test.is_fraud, test.scores)
+    precision, recall, levels = precision_recall_curve(test.is_fraud, test.rounded)
     figure, axes = _axes("Precision and recall on the test window", "recall", "precision")
     axes.step(recall, precision, where="post")
     at = int(np.searchsorted(levels, threshold))
@@ -52,7 +52,7 @@ def _precision_recall(path: Path, test: Scored, threshold: float) -> Path:
 
 def _reliability(path: Path, test: Scored) -> Path:
     """Ten bins of equal width; most transactions fall into the first."""
-    share, score = calibration_curve(test.is_fraud, test.scores, n_bins=BINS)
+    share, score = calibration_curve(test.is_fraud, test.rounded, n_bins=BINS)
     figure, axes = _axes("Reliability on the test window", "mean score", "share of frauds")
     axes.plot([0, 1], [0, 1], "--", color="grey", label="perfect")
     axes.plot(score, share, "o-", label="model")

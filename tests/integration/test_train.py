@@ -6,11 +6,18 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import numpy as np
 import pytest
 
+from stream_app.adapters.onnx_model import OnnxModel
+from stream_app.alert import ModelReference
+from stream_app.decision import policy_of
 from stream_app.model_metadata import read_metadata
 from training.export import onnx_session
+from training.fit import Forest
+from training.pipeline import Options, train
 from training.simulate import Simulation, simulate, write
+from training.split import Split
 from training.train import main
 
 if TYPE_CHECKING:
@@ -72,6 +79,20 @@ def test_a_model_can_be_trained_without_a_registry(history: Path, tmp_path: Path
     told = capfd.readouterr().out
     assert "Nothing was registered" in told
     assert "alert from" in told
+
+
+def test_the_worker_decides_as_training_counted(history: Path, tmp_path: Path) -> None:
+    """The file that training wrote, loaded by the worker's runtime, in the worker's small batches: the same payments are alerted."""
+    out = tmp_path / "model.onnx"
+    options = Options(data=history, split=Split(), forest=Forest(trees=5, max_depth=6), out=out)
+    trained = train(options)
+    model = OnnxModel(out.read_bytes(), ModelReference(name="m", version="1"))
+    policy = policy_of(model.metadata, None)
+    rows = trained.history.parts.test.rows
+    scores = np.concatenate([model.score(trained.history.vectors[rows[i : i + 7]]) for i in range(0, len(rows), 7)])
+    alerted = np.array([policy.action(float(score)) is not None for score in scores])
+    np.testing.assert_array_equal(alerted, trained.fitted.test_scores.scores >= trained.fitted.threshold)
+    assert alerted.sum() == round(trained.fitted.test.alerts_a_day * options.split.test_days) > 0
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from stream_app.decision import Policy
 from stream_app.errors import DataError
-from training.evaluate import Scored, bands_for, card_precision, evaluate, precise_from, scored, threshold_for
+from training.evaluate import STEP, Scored, bands_for, card_precision, evaluate, precise_from, scored, threshold_for
 from training.split import DAY_MS
 
 
@@ -23,6 +28,11 @@ def made(scores: list[float], frauds: list[int], days: list[int] | None = None, 
     count = len(scores)
     times = np.array(days or [0] * count, dtype=np.int64) * DAY_MS
     return scored(np.array(scores), np.array(frauds, dtype=np.bool_), times, np.array(cards or range(count), dtype=np.int64))
+
+
+def just_below(score: float) -> Any:
+    """A threshold that `score` reaches, whatever the last bits."""
+    return pytest.approx(score - STEP / 2, abs=1e-12)
 
 
 def test_average_precision_is_the_sum_of_precision_times_gained_recall() -> None:
@@ -87,13 +97,13 @@ def test_at_the_threshold_precision_recall_and_alerts_a_day_are_counted() -> Non
 @pytest.mark.parametrize(("budget", "threshold"), [(1, 0.9), (2, 0.9), (3, 0.5), (4, 0.1), (99, 0.1), (0.5, 0.9), (0, 0.9)])
 def test_the_threshold_is_the_lowest_within_the_budget(budget: float, threshold: float) -> None:
     """Equal scores are alerted all or none; those of the highest score always are; a score of 0 never is."""
-    assert threshold_for(made([0.0, 0.1, 0.5, 0.5, 0.9], [0] * 5), budget) == threshold
+    assert threshold_for(made([0.0, 0.1, 0.5, 0.5, 0.9], [0] * 5), budget) == just_below(threshold)
 
 
 def test_without_a_budget_one_in_a_hundred_is_alerted() -> None:
     """Of 200 different scores, two."""
     what = made([i / 1000 for i in range(200)], [0] * 200)
-    assert threshold_for(what) == 0.198
+    assert threshold_for(what) == just_below(0.198)
 
 
 @pytest.mark.parametrize("budget", [None, 0, 1])
@@ -111,6 +121,36 @@ def test_a_model_that_scores_everything_the_same_is_stopped(score: float) -> Non
         threshold_for(made([score] * 40, [0] * 39 + [1]), 40)
 
 
+@given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=30), st.integers(0, 30), st.data())
+def test_the_worker_alerts_what_training_counted(scores: list[float], budget: int, data: st.DataObject) -> None:
+    """Scores a rounding step or less apart, as float32: the policy's action for each is an alert exactly where training counted one."""
+    near = data.draw(st.lists(st.integers(-30, 30).map(lambda i: float(np.float32(np.clip(scores[0] + i * STEP / 10, 0, 1)))), max_size=10))
+    what = made(scores + near, [1] + [0] * (len(scores + near) - 1))
+    assume(len(set(what.rounded.tolist())) > 1)
+    threshold = threshold_for(what, budget)
+    bands = bands_for(what, threshold)
+    policy = Policy(threshold, bands.step_up, bands.decline)
+    alerts = [policy.action(score) is not None for score in what.scores.tolist()]
+    assert sum(alerts) == evaluate(what, threshold).alerts_a_day
+    by_rank = sorted(zip(what.rounded.tolist(), alerts, strict=True))
+    assert alerts_from_the_top(by_rank), "equal ranks are alerted all or none, and no higher one is left out"
+    assert 1 <= sum(alerts) <= max(budget, sum(what.rounded == what.rounded.max()))
+
+
+def alerts_from_the_top(by_rank: list[tuple[float, bool]]) -> bool:
+    """Whether there is a rank from which on, and only from which on, all are alerted."""
+    alerted = {rank for rank, alert in by_rank if alert}
+    return all(alert == (rank >= min(alerted)) for rank, alert in by_rank)
+
+
+@pytest.mark.parametrize("score", [0.123456, 0.123454, 0.3, float(np.float32(0.1))])
+def test_a_score_that_rounding_lifts_is_alerted_by_the_worker_too(score: float) -> None:
+    """0.123456 rounds to 0.12346; a threshold of that would never be reached by the score that it was chosen for."""
+    threshold = threshold_for(made([0.01, score], [0, 1]), 1)
+    assert Policy(threshold, 1, 1).action(score) == "review"
+    assert Policy(threshold, 1, 1).action(score - STEP) is None
+
+
 def test_bands_hold_their_precision_and_rise() -> None:
     """Decline: nine in ten. Step up: half of what lies between. Below: review.
 
@@ -120,7 +160,7 @@ def test_bands_hold_their_precision_and_rise() -> None:
     """
     what = made([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], [0, 0, 0, 0, 1, 0, 1, 1, 1])
     bands = bands_for(what, 0.2)
-    assert (bands.step_up, bands.decline) == (0.5, 0.7)
+    assert (bands.step_up, bands.decline) == (just_below(0.5), just_below(0.7))
     above = bands_for(what, 0.8)
     assert (above.step_up, above.decline) == (0.8, 0.8)
 

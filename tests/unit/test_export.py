@@ -12,7 +12,7 @@ from stream_app.errors import ModelError
 from stream_app.features.compute import Vectors
 from stream_app.features.definitions import DEFAULT_FEATURES
 from stream_app.model_metadata import INPUT_NAME, OUTPUT_NAME, Bands, read_metadata
-from training.export import TOLERANCE, Decisions, check_parity, metadata_for, onnx_scores, onnx_session, to_onnx_model
+from training.export import TOLERANCE, Decisions, check_parity, describe, metadata_for, onnx_scores, onnx_session, to_onnx_model
 from training.fit import Forest, fit, scores_of
 
 DECISIONS = Decisions(0.2, Bands(step_up=0.5, decline=0.9), 1_700_000_000_000, "EUR")
@@ -34,7 +34,9 @@ def model(vectors: Vectors) -> Any:
 @pytest.fixture(scope="module")
 def exported(model: Any, vectors: Vectors) -> Any:
     """It, as ONNX."""
-    return to_onnx_model(model, metadata_for(model, DEFAULT_FEATURES, vectors, DECISIONS))
+    exported = to_onnx_model(model, len(DEFAULT_FEATURES))
+    describe(exported, metadata_for(model, DEFAULT_FEATURES, vectors, DECISIONS))
+    return exported
 
 
 def test_the_same_seed_gives_the_same_forest(model: Any, vectors: Vectors) -> None:
