@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from stream_app.errors import SettingsError
 from stream_app.iso import minor_units
@@ -20,7 +22,7 @@ class Rates(msgspec.Struct, frozen=True):
 
     version: str
     base: str
-    rates: dict[str, float]
+    rates: dict[str, Annotated[float, Meta(gt=0)]]
 
 
 class Money:
@@ -34,16 +36,39 @@ class Money:
         self.currency = base_currency
         self.unit = minor_units(base_currency)
         self._rates = rates.rates if rates else {}
+        self._version = rates.version if rates else ""
+
+    @property
+    def rates_version(self) -> str:
+        """Version of the rates file; empty without one."""
+        return self._version
 
     def of(self, tx: Transaction) -> float:
-        """Major units of the base currency: the billing amount if it is in it, else the amount, else by rate, else `UNKNOWN`."""
-        if tx.billing_amount is not None and tx.billing_currency == self.currency:
-            return tx.billing_amount
-        if tx.currency == self.currency:
-            return tx.amount
-        if tx.billing_amount is not None and tx.billing_currency in self._rates:
-            return tx.billing_amount * self._rates[tx.billing_currency]
-        return tx.amount * self._rates.get(tx.currency, UNKNOWN)
+        """Major units of the base currency, or `UNKNOWN`."""
+        by_billing, rate = self.terms(tx.currency, None if tx.billing_amount is None else tx.billing_currency)
+        amount = tx.billing_amount if by_billing and tx.billing_amount is not None else tx.amount
+        return amount * rate
+
+    def terms(self, currency: str, billing_currency: str | None) -> tuple[bool, float]:
+        """Which amount counts, and what one unit of it is worth in the base currency.
+
+        The billing amount if it is in the base currency, else the amount if it is, else the billing amount if there is a rate, else the
+        amount if there is one.
+
+        Args:
+            currency: of the amount.
+            billing_currency: of the billing amount; None where there is no such amount.
+
+        Returns:
+            Whether the billing amount counts, and the rate; `UNKNOWN` where there is none.
+        """
+        if billing_currency == self.currency:
+            return True, 1.0
+        if currency == self.currency:
+            return False, 1.0
+        if billing_currency is not None and billing_currency in self._rates:
+            return True, self._rates[billing_currency]
+        return False, self._rates.get(currency, UNKNOWN)
 
 
 def read_rates(path: str) -> Rates | None:

@@ -20,7 +20,7 @@ from stream_app.features import kernel
 from stream_app.features.compute import Events, Rows, compute, to_minor
 from stream_app.features.definitions import DEFAULT_FEATURES
 from stream_app.features.plan import compile_plan
-from stream_app.iso import minor_units
+from stream_app.money import Money
 from stream_app.transaction import CREDITS
 
 if TYPE_CHECKING:
@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from stream_app.features.compute import Bytes, Vectors
+    from stream_app.features.compute import Bytes, Floats, Vectors
     from stream_app.features.definitions import Feature
     from stream_app.features.plan import EntityPlan, Ints
+
+
+EUR = Money("EUR")
+"""Euros, without rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +46,17 @@ class Backfill:
         vectors: float32 [transactions, features].
         scored: bool [transactions]; False for refunds, reversals and repeated transactions, whose vectors mean nothing.
         late: transactions so far behind their card's newest that they were scored, not counted.
-        foreign: transactions whose money is not in the base currency: counted, their money is not.
+        unpriced: transactions without a rate into the base currency: scored and counted, their money is not summed.
     """
 
     features: tuple[Feature, ...]
     vectors: Vectors
     scored: NDArray[np.bool_]
     late: int
-    foreign: int
+    unpriced: int
 
 
-def backfill(frame: pd.DataFrame, features: Sequence[Feature] = DEFAULT_FEATURES, base_currency: str = "EUR") -> Backfill:
+def backfill(frame: pd.DataFrame, features: Sequence[Feature] = DEFAULT_FEATURES, money: Money = EUR) -> Backfill:
     """Compute the features of every transaction of a history as the stream would have.
 
     1. number cards, terminals and transactions: here an id is a row's number + 1, no hash;
@@ -63,24 +67,24 @@ def backfill(frame: pd.DataFrame, features: Sequence[Feature] = DEFAULT_FEATURES
     Args:
         frame: as `training.dataset.read_transactions` gives it, with labels or without.
         features: the columns wanted.
-        base_currency: currency of the money features; money in others is not counted.
+        money: converts amounts into the base currency, as the worker's does.
 
     Raises:
-        DataError: no transaction at all is in the base currency.
+        DataError: not one transaction is in the base currency or has a rate.
     """
     plan = compile_plan(features)
-    unit = minor_units(base_currency)
     cards, card_count = _numbered(frame["card_id"])
     terminals, terminal_count = _numbered(frame["terminal_id"])
-    minor = _minor(frame, base_currency, unit)
+    minor = _minor(frame, money)
     events, rows = _merged(frame, cards, terminals, minor)
     state = [_empty(entity, count) for entity, count in zip(plan.entities, (card_count, terminal_count), strict=True)]
-    computed = compute(plan, events, state, unit)
+    computed = compute(plan, events, state, money.unit)
     payments = np.flatnonzero(events.kinds < kernel.LABEL_GENUINE)
     place = np.empty(len(frame), dtype=np.int64)
     place[rows[payments]] = payments
-    late, foreign = int(np.count_nonzero(computed.late)), int(np.count_nonzero(minor < 0))
-    return Backfill(plan.features, computed.vectors[place], computed.scored[place], late, foreign)
+    scored = computed.scored[place]
+    late, unpriced = int(np.count_nonzero(computed.late)), int(np.count_nonzero(scored & (minor < 0)))
+    return Backfill(plan.features, computed.vectors[place], scored, late, unpriced)
 
 
 def _numbered(ids: pd.Series[Any]) -> tuple[Ints, int]:
@@ -149,15 +153,27 @@ def _kinds(frame: pd.DataFrame) -> Bytes:
     return kinds
 
 
-def _minor(frame: pd.DataFrame, base_currency: str, unit: int) -> Ints:
-    """Money in minor units of the base currency: the billing amount if it is in it, else the amount if it is, else -1."""
-    minor = np.where(frame["currency"] == base_currency, to_minor(frame["amount"].to_numpy(), unit), -1)
-    if {"billing_amount", "billing_currency"} <= set(frame.columns):
-        billed = (frame["billing_currency"] == base_currency).to_numpy() & frame["billing_amount"].notna().to_numpy()
-        minor[billed] = to_minor(frame["billing_amount"].to_numpy()[billed], unit)
-    if len(minor) and (minor < 0).all():
+def _minor(frame: pd.DataFrame, money: Money) -> Ints:
+    """Money in minor units of the base currency, -1 where there is no rate."""
+    based = _based(frame, money)
+    known = ~np.isnan(based)
+    if len(frame) and not known.any():
         raise DataError(
-            f"No transaction is in {base_currency}, the base currency (the first is in {frame['currency'].iloc[0]}). "
-            f"Set FRAUDSTREAM_BASE_CURRENCY to the cards' own currency, for training and worker alike."
+            f"No transaction is in {money.currency}, the base currency, or has a rate (the first is in {frame['currency'].iloc[0]}). Set "
+            "FRAUDSTREAM_BASE_CURRENCY to the cards' own currency, or FRAUDSTREAM_RATES_FILE, for training and worker alike."
         )
-    return minor
+    return np.where(known, to_minor(np.where(known, based, 0.0), money.unit), -1)
+
+
+def _based(frame: pd.DataFrame, money: Money) -> Floats:
+    """Major units of the base currency, NaN where there is no rate: what `money` says of each pair of currencies, applied to its rows."""
+    amounts = frame["amount"].to_numpy(dtype=np.float64)
+    codes, currencies = pd.factorize(frame["currency"])
+    billing, billing_codes, billing_currencies = amounts, np.full(len(frame), -1), pd.Index([])
+    if {"billing_amount", "billing_currency"} <= set(frame.columns):
+        billing = frame["billing_amount"].to_numpy(dtype=np.float64)
+        billing_codes, billing_currencies = pd.factorize(frame["billing_currency"].where(~np.isnan(billing)))
+    pairs = [[money.terms(currency, billed) for billed in (*billing_currencies, None)] for currency in currencies]
+    terms = np.array(pairs, dtype=np.float64).reshape(len(currencies), -1, 2)[codes, billing_codes]  # code -1, none, is the last
+    based: Floats = np.where(terms[:, 0] > 0, billing, amounts) * terms[:, 1]
+    return based

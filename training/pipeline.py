@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream_app.features.definitions import DEFAULT_FEATURES, features_hash
-from training.backfill import backfill
+from training.backfill import EUR, backfill
 from training.dataset import check_for_training, read_transactions
 from training.evaluate import Metrics, Scored, bands_for, evaluate, scored, threshold_for
 from training.export import Decisions, check_parity, describe, metadata_for, onnx_scores, onnx_session, to_onnx_model
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from stream_app.features.compute import Vectors
     from stream_app.model_metadata import Bands
+    from stream_app.money import Money
 
     type Stage = Callable[[str], AbstractContextManager[None]]
 
@@ -46,7 +47,7 @@ class Options:
         data: file of transactions with labels.
         split: the windows.
         forest: the model's parameters.
-        base_currency: of the money features.
+        money: of the money features: the base currency and the rates into it.
         label_delay_days: when a fraud became known, where the file does not say.
         alerts_per_day: budget that the threshold follows from; None: 1 % of the payments.
         registration: where to register; None: nowhere.
@@ -56,7 +57,7 @@ class Options:
     data: Path
     split: Split
     forest: Forest
-    base_currency: str = "EUR"
+    money: Money = EUR
     label_delay_days: float = 7.0
     alerts_per_day: float | None = None
     registration: Registration | None = None
@@ -71,7 +72,7 @@ class History:
     vectors: Vectors
     windows: Windows
     parts: Parts
-    foreign: int
+    unpriced: int
 
     def scored(self, session: Any, part: Part) -> Scored:
         """A part, scored by ONNX Runtime as the worker scores."""
@@ -159,8 +160,8 @@ def _history(options: Options, timed: Stage) -> History:
         times = frame["event_time"]
         windows = options.split.windows(int(times.iloc[0]), int(times.iloc[-1]))
     with timed("Compute the features"):
-        features = backfill(frame, DEFAULT_FEATURES, options.base_currency)
-    return History(frame, features.vectors, windows, split(frame, windows, features.scored), features.foreign)
+        features = backfill(frame, DEFAULT_FEATURES, options.money)
+    return History(frame, features.vectors, windows, split(frame, windows, features.scored), features.unpriced)
 
 
 def _fitted(options: Options, history: History, model: Any, exported: Any) -> Fitted:
@@ -173,7 +174,7 @@ def _fitted(options: Options, history: History, model: Any, exported: Any) -> Fi
 
 def _complete(options: Options, history: History, fitted: Fitted, exported: Any) -> None:
     """Write the decisions into the ONNX model, and the model where it was asked for."""
-    decisions = Decisions(fitted.threshold, fitted.bands, time.time_ns() // 1_000_000, options.base_currency)
+    decisions = Decisions(fitted.threshold, fitted.bands, time.time_ns() // 1_000_000, options.money.currency)
     describe(exported, metadata_for(fitted.model, DEFAULT_FEATURES, history.vectors[history.parts.train.rows], decisions))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +216,8 @@ def _parameters(options: Options, windows: Windows) -> dict[str, str | int | flo
         **{f"{window.name}_window": window.dates() for window in (windows.train, windows.validation, windows.test)},
         "gap_days": options.split.gap_days,
         "warm_up_days": windows.warm_up_days,
-        "base_currency": options.base_currency,
+        "base_currency": options.money.currency,
+        "rates": options.money.rates_version or "none",
         "alerts_per_day": "1 % of payments" if options.alerts_per_day is None else options.alerts_per_day,
         "features": ",".join(f.name for f in DEFAULT_FEATURES),
     }

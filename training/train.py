@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_app.errors import FraudstreamError, Stop, Unavailable
+from stream_app.money import Money, read_rates
 from stream_app.settings import load_settings
 from training.register import Registration, check_reachable
 
@@ -63,7 +64,7 @@ def train_command(  # noqa: PLR0913 - the command's options
             data=data,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
             forest=Forest(trees=trees, max_depth=max_depth, min_leaf=min_leaf, seed=seed),
-            base_currency=settings.base_currency,
+            money=Money(settings.base_currency, read_rates(settings.rates_file)),
             label_delay_days=label_delay_days,
             alerts_per_day=alerts_per_day,
             registration=where,
@@ -116,8 +117,11 @@ def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
     fitted = trained.fitted
     console.print(f"alert from {fitted.threshold:.5f}, step up from {fitted.bands.step_up:.5f}, decline from {fitted.bands.decline:.5f}")
     console.print(f"scikit-learn and ONNX Runtime differ by {trained.parity:.1g} at most")
-    if trained.history.foreign:
-        console.print(f"{trained.history.foreign:,} transactions are not in {settings.base_currency}: their money was not counted")
+    if trained.history.unpriced:
+        told = "transactions have no rate into"
+        console.print(
+            f"{trained.history.unpriced:,} {told} {settings.base_currency}: counted, their money was not (FRAUDSTREAM_RATES_FILE)"
+        )
     if out:
         console.print(f"ONNX file: {out}", soft_wrap=True)
     if trained.registered is None:

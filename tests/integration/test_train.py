@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 
 from stream_app.adapters.onnx_model import OnnxModel
@@ -79,6 +81,23 @@ def test_a_model_can_be_trained_without_a_registry(history: Path, tmp_path: Path
     told = capfd.readouterr().out
     assert "Nothing was registered" in told
     assert "alert from" in told
+
+
+def test_training_reads_the_rates_file(
+    history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A third in USD, a third in JPY, of which one has a rate: the other third is told of."""
+    mixed = tmp_path / "mixed.parquet"
+    frame = pd.read_parquet(history)
+    frame.assign(currency=np.array(["EUR", "USD", "JPY"])[np.arange(len(frame)) % 3]).to_parquet(mixed)
+    rates = tmp_path / "rates.json"
+    rates.write_text(json.dumps({"version": "1", "base": "EUR", "rates": {"USD": 0.9}}))
+    monkeypatch.setenv("FRAUDSTREAM_RATES_FILE", str(rates))
+    assert main(["--data", str(mixed), "--no-register", *SMALL]) == 0
+    assert f"{len(frame) // 3:,} transactions have no rate into EUR" in capfd.readouterr().out
+    monkeypatch.setenv("FRAUDSTREAM_BASE_CURRENCY", "USD")
+    assert main(["--data", str(mixed), "--no-register", *SMALL]) == 78
+    assert "FRAUDSTREAM_RATES_FILE has base EUR" in capfd.readouterr().err
 
 
 def test_the_worker_decides_as_training_counted(history: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ OUTSIDE = {
     "socket",
     "time",
 }
-OF_TRAINING = {"errors", "iso", "transaction", "features", "model_metadata"}
+OF_TRAINING = {"errors", "iso", "transaction", "money", "features", "model_metadata"}
 """What training may import of stream_app; `training.train`, its command, also the settings."""
 
 

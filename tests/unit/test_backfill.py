@@ -12,6 +12,7 @@ from stream_app.errors import DataError
 from stream_app.features.compute import Events, compute
 from stream_app.features.definitions import CATALOGUE, DAY_S, DELAY_S, HOUR_S, Feature
 from stream_app.features.plan import compile_plan
+from stream_app.money import Money
 from training import backfill as module
 from training.backfill import backfill
 
@@ -76,7 +77,7 @@ def test_a_backfill_equals_its_events_folded_one_at_a_time() -> None:
     plan = compile_plan(CATALOGUE)
     cards, card_count = module._numbered(frame["card_id"])
     terminals, terminal_count = module._numbered(frame["terminal_id"])
-    events, rows = module._merged(frame, cards, terminals, module._minor(frame, "EUR", 100))
+    events, rows = module._merged(frame, cards, terminals, module._minor(frame, Money("EUR")))
     state = [module._empty(entity, count) for entity, count in zip(plan.entities, (card_count, terminal_count), strict=True)]
     whole = backfill(frame, CATALOGUE).vectors
     for i, row in enumerate(rows.tolist()):
@@ -130,7 +131,7 @@ def test_money_is_the_billing_amount_where_that_is_in_the_base_currency() -> Non
         billing_amount=[8.0, np.nan, 16.0],
         billing_currency=pd.Categorical(["EUR", None, "GBP"]),
     )
-    assert module._minor(frame, "EUR", 100).tolist() == [800, 200, -1]
-    assert backfill(frame, [Feature("amount")]).foreign == 1
+    assert module._minor(frame, Money("EUR")).tolist() == [800, 200, -1]
+    assert backfill(frame, [Feature("amount")]).unpriced == 1
     with pytest.raises(DataError, match="BASE_CURRENCY"):
-        backfill(frame, [Feature("amount")], "JPY")
+        backfill(frame, [Feature("amount")], Money("JPY"))
