@@ -10,13 +10,16 @@ import numpy as np
 
 from stream_app.alert import Action, Reason
 from stream_app.features.compute import Vectors
-from stream_app.features.definitions import DAY_S, HOUR_S, Feature
+from stream_app.features.definitions import DAY_S, HORIZON_S, HOUR_S, Feature
 from stream_app.model_metadata import ModelMetadata
 
 CASE_GAP_MS = 24 * HOUR_S * 1000
 """An episode of a card ends when this long has passed without an alert."""
 
 REASONS_PER_ALERT = 3
+LEAST_SHARE = 0.05
+"""What contributes less than this share of the score is no reason, unless it is the strongest there is."""
+
 _MONTH_S = 30 * DAY_S
 
 REASON_CODES = MappingProxyType(
@@ -78,7 +81,8 @@ class Reasons:
     """Reasons by occlusion: each feature in turn takes its median over the training data; what the score loses is its contribution.
 
     Honest, cheap and model-agnostic; features that stand in for one another share less than their due. Contributions to risk
-    only: a feature that lowers the score is never a reason.
+    only: a feature that lowers the score is never a reason, nor is one that hardly raises it (`LEAST_SHARE`). The strongest is told
+    however little it raises the score: where many features each do a little, an alert would have none else.
     """
 
     def __init__(self, features: Sequence[Feature], typical: Sequence[float], score: Callable[[Vectors], Vectors]) -> None:
@@ -87,7 +91,7 @@ class Reasons:
         self._score = score
 
     def of(self, vectors: Vectors, scores: Vectors, usual: Sequence[Usual], currency: str) -> list[tuple[Reason, ...]]:
-        """The strongest reasons of each decision.
+        """The strongest reasons of each decision, the weightiest first; at most three, at least one where any feature raises the score.
 
         Args:
             vectors: float32 [decisions, features] of the decisions to explain.
@@ -101,8 +105,10 @@ class Reasons:
         occluded[rows, rows % width] = np.tile(self._typical, count)
         lost = scores[:, None] - self._score(occluded).reshape(count, width)
         strongest = np.argsort(-lost, axis=1, kind="stable")[:, :REASONS_PER_ALERT]
+        weights = np.take_along_axis(lost, strongest, axis=1)
+        told = (weights > 0) & (weights >= np.minimum(LEAST_SHARE * scores[:, None], weights[:, :1]))
         return [
-            tuple(self._reason(int(j), float(vectors[i, j]), float(lost[i, j]), usual[i], currency) for j in strongest[i] if lost[i, j] > 0)
+            tuple(self._reason(int(j), float(vectors[i, j]), float(lost[i, j]), usual[i], currency) for j in strongest[i][told[i]])
             for i in range(count)
         ]
 
@@ -126,40 +132,79 @@ def usual_value(feature: Feature, usual: Usual) -> float | None:
     return {"amount_ratio": 1.0, "amount_zscore": 0.0}.get(feature.aggregation)
 
 
-def _span(seconds: float) -> str:
-    for size, name in ((DAY_S, "day"), (HOUR_S, "hour"), (60, "minute")):
-        if seconds >= size:
-            number = round(seconds / size, 1)
-            return f"{number:g} {name}{'' if number == 1 else 's'}"
-    return f"{seconds:.0f} seconds"
-
-
 def sentence(feature: Feature, value: float, usual: float | None, currency: str) -> str:
-    """One sentence for an analyst, with the card's own norm where there is one."""
+    """One sentence for an analyst, with the card's own norm where there is one and the sentence does not compare with it anyway."""
+    norm = None if usual is None else _norm(feature, usual)
+    return f"{_statement(feature, value, currency)}; this card's usual is {norm}." if norm else f"{_statement(feature, value, currency)}."
+
+
+def _norm(feature: Feature, usual: float) -> str | None:
+    match feature.aggregation:
+        case "amount" | "mean_amount":
+            return f"{usual:.2f}"
+        case "count":
+            return f"{usual:.1f}" if usual >= _ROUNDS_TO_A_TENTH else "less than 0.1"
+        case "seconds_since_last":
+            return _span(usual)
+    return None
+
+
+def _statement(feature: Feature, value: float, currency: str) -> str:
     window = "hour" if feature.window_s == HOUR_S else "day" if feature.window_s == DAY_S else f"{feature.window_s // DAY_S} days"
-    match feature.aggregation, feature.entity:
-        case "amount", _:
-            text, norm = f"The amount is {value:.2f} {currency}", f"{usual or 0:.2f}"
-        case "mean_amount", _:
-            text, norm = f"The card's mean amount over the last {window} is {value:.2f} {currency}", f"{usual or 0:.2f}"
-        case "count", "card":
-            text, norm = f"{value:.0f} payments in the last {window}", f"{usual or 0:.1f}"
-        case "count", _:
-            when = f" in the {window} that ended a week ago" if feature.delay_s else f" in the last {window}"
-            text, norm = f"{value:.0f} payments at this terminal{when}", ""
-        case "risk", _:
-            text, norm = f"{value:.0%} of this terminal's payments in the {window} that ended a week ago were fraud", ""
-        case "amount_ratio", _:
-            text, norm = f"The amount is {value:.1f} times the card's mean of {window}", "1.0"
-        case "amount_zscore", _:
-            text, norm = f"The amount is {value:.1f} standard deviations above the card's mean of {window}", "0.0"
-        case "seconds_since_last", _:
-            text, norm = f"The card's last payment was {_span(value)} before", _span(usual or 0)
+    when = f"in the {window} that ended a week ago" if feature.delay_s else f"in the last {window}"
+    match feature.aggregation:
+        case "amount":
+            text = f"The amount is {value:.2f} {currency}"
+        case "mean_amount":
+            text = f"The card's mean amount over the last {window} is {value:.2f} {currency}"
+        case "count":
+            text = f"{_payments(value)}{' at this terminal' if feature.entity == 'terminal' else ''} {when}"
+        case "risk":
+            text = f"{_share(value)} of this terminal's payments {when} were fraud"
+        case "amount_ratio":
+            text = _times(value, f"the card's mean of {window}")
+        case "amount_zscore":
+            text = _deviations(value, f"the card's mean of {window}")
+        case "seconds_since_last":
+            text = f"The card's last payment was {_span(value)} before" if value < HORIZON_S else f"No payment of this card {_BEFORE}"
+        case "weekend":
+            text = f"The payment was {'' if value else 'not '}made at the weekend"
         case _:
-            text, norm = (
-                "The payment was made at the weekend" if feature.aggregation == "weekend" else "The payment was made at night (UTC)",
-                "",
-            )
-    if not value and feature.aggregation in {"weekend", "night"}:
-        text = f"The payment was not made at {'the weekend' if feature.aggregation == 'weekend' else 'night (UTC)'}"
-    return f"{text}; this card's usual is {norm}." if usual is not None and norm else f"{text}."
+            text = f"The payment was {'' if value else 'not '}made at night (UTC)"
+    return text
+
+
+_ROUNDS_TO_A_TENTH = 0.05
+_ONE_PERCENT, _ALL_BUT_ONE_PERCENT = 0.01, 0.99
+_BEFORE = f"in the {HORIZON_S // DAY_S} days before"
+
+
+def _payments(value: float) -> str:
+    return {0: "No payment", 1: "1 payment"}.get(round(value), f"{value:.0f} payments")
+
+
+def _share(value: float) -> str:
+    if value in {0, 1}:
+        return "All" if value else "None"
+    return "Less than 1%" if value < _ONE_PERCENT else "More than 99%" if value > _ALL_BUT_ONE_PERCENT else f"{value:.0%}"
+
+
+def _times(value: float, mean: str) -> str:
+    if value < _ROUNDS_TO_A_TENTH:
+        return f"The amount is less than a tenth of {mean}"
+    return f"The amount does not stand out from {mean}" if round(value, 1) == 1 else f"The amount is {value:.1f} times {mean}"
+
+
+def _deviations(value: float, mean: str) -> str:
+    number = round(abs(value), 1)
+    if not number:
+        return f"The amount does not stand out from {mean}"
+    return f"The amount is {number:g} standard deviation{'' if number == 1 else 's'} {'above' if value > 0 else 'below'} {mean}"
+
+
+def _span(seconds: float) -> str:
+    for size, name in ((DAY_S, "day"), (HOUR_S, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size:
+            number = round(seconds / size, 1 if size > 1 else 0)
+            return f"{number:g} {name}{'' if number == 1 else 's'}"
+    return "less than a second"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stream_app.decision import (
     CASE_GAP_MS,
+    LEAST_SHARE,
     REASON_CODES,
     REASONS_PER_ALERT,
     Policy,
@@ -20,7 +21,7 @@ from stream_app.decision import (
     usual_value,
 )
 from stream_app.features.compute import Vectors
-from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, DAY_S, DEFAULT_FEATURES, DELAY_S, HOUR_S, Feature
+from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, DAY_S, DEFAULT_FEATURES, DELAY_S, HORIZON_S, HOUR_S, Feature
 from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
 
 AMOUNT, COUNT = Feature("amount"), Feature("count", "card", DAY_S)
@@ -100,7 +101,27 @@ def test_reasons_are_the_three_features_without_which_the_score_falls_most(
     """Under a linear model a contribution is weight x (value - typical); only those above 0 are reasons, the weightiest first."""
     lost = sorted((w * (v - t) for v, w, t in zip(values, weights, typical, strict=True)), reverse=True)
     found = [contribution for _, contribution in reasons_of(values, weights, typical)]
-    assert found == [x for x in lost if x > 0][:REASONS_PER_ALERT]
+    score = sum(w * v for v, w in zip(values, weights, strict=True))
+    assert found == [x for x in lost[:REASONS_PER_ALERT] if x > 0 and (x == lost[0] or x >= np.float32(LEAST_SHARE) * np.float32(score))]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([90, 6, 4, 0, 0], [90, 6]),  # 4 of 100 are less than the least share
+        ([90, 5, 5, 0, 0], [90, 5, 5]),
+        ([100, 0, 0, 0, 0], [100]),
+        ([30, 30, 20, 20, 0], [30, 30, 20]),
+    ],
+)
+def test_what_hardly_raises_the_score_is_no_reason(values: list[float], told: list[float]) -> None:
+    """Under a sum, a value is its contribution: those under 5 % of the score are left out, and never more than three are told."""
+    assert [contribution for _, contribution in reasons_of(values, [1.0] * 5, [0.0] * 5)] == told
+
+
+def test_an_alert_of_many_small_contributions_has_the_strongest_as_its_reason() -> None:
+    """Most of the score is there for a typical payment too: 96 + 2 + 1 + 1; the 2 is told, alone."""
+    assert [contribution for _, contribution in reasons_of([96, 2, 1, 1, 0], [1.0] * 5, [96.0, 0, 0, 0, 0])] == [2]
 
 
 def test_each_decision_has_the_reasons_of_its_own_row() -> None:
@@ -151,17 +172,35 @@ def test_the_usual_value_comes_from_the_cards_last_thirty_days(feature: Feature,
         (Feature("count", "terminal", HOUR_S), 40, None, "40 payments at this terminal in the last hour."),
         (Feature("count", "terminal", DAY_S, DELAY_S), 4, None, "4 payments at this terminal in the day that ended a week ago."),
         (RISK, 0.5, None, "50% of this terminal's payments in the 7 days that ended a week ago were fraud."),
-        (Feature("amount_ratio", "card", 30 * DAY_S), 9.44, 1.0, "The amount is 9.4 times the card's mean of 30 days; this card's usual is 1.0."),
+        (Feature("amount_ratio", "card", 30 * DAY_S), 9.44, 1.0, "The amount is 9.4 times the card's mean of 30 days."),
         (Feature("seconds_since_last", "card"), 90, 43200.0, "The card's last payment was 1.5 minutes before; this card's usual is 12 hours."),
         (Feature("seconds_since_last", "card"), 5, None, "The card's last payment was 5 seconds before."),
         (Feature("weekend"), 1, None, "The payment was made at the weekend."),
         (Feature("weekend"), 0, None, "The payment was not made at the weekend."),
         (Feature("night"), 1, None, "The payment was made at night (UTC)."),
+        (COUNT, 1, 2.0, "1 payment in the last day; this card's usual is 2.0."),
+        (COUNT, 0, 0.04, "No payment in the last day; this card's usual is less than 0.1."),
+        (Feature("count", "terminal", HOUR_S), 0, None, "No payment at this terminal in the last hour."),
+        (Feature("count", "terminal", DAY_S, DELAY_S), 1, None, "1 payment at this terminal in the day that ended a week ago."),
+        (RISK, 0, None, "None of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (RISK, 1, None, "All of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (RISK, 0.004, None, "Less than 1% of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (RISK, 0.996, None, "More than 99% of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (Feature("amount_ratio", "card", 30 * DAY_S), 0, 1.0, "The amount is less than a tenth of the card's mean of 30 days."),
+        (Feature("amount_ratio", "card", 30 * DAY_S), 1, 1.0, "The amount does not stand out from the card's mean of 30 days."),
+        (Feature("amount_zscore", "card", 30 * DAY_S), 0, 0.0, "The amount does not stand out from the card's mean of 30 days."),
+        (Feature("amount_zscore", "card", 30 * DAY_S), 1, 0.0, "The amount is 1 standard deviation above the card's mean of 30 days."),
+        (Feature("amount_zscore", "card", 30 * DAY_S), -2.54, 0.0, "The amount is 2.5 standard deviations below the card's mean of 30 days."),
+        (Feature("seconds_since_last", "card"), 0, None, "The card's last payment was less than a second before."),
+        (Feature("seconds_since_last", "card"), 1, None, "The card's last payment was 1 second before."),
+        (Feature("seconds_since_last", "card"), DAY_S, None, "The card's last payment was 1 day before."),
+        (Feature("seconds_since_last", "card"), HORIZON_S, None, "No payment of this card in the 38 days before."),
+        (Feature("mean_amount", "card", DAY_S), 0, None, "The card's mean amount over the last day is 0.00 EUR."),
     ],
     ids=lambda f: f.name if isinstance(f, Feature) else "",
 )  # fmt: skip
 def test_a_reason_is_one_sentence(feature: Feature, value: float, usual: float | None, text: str) -> None:
-    """The value in words, the card's own norm where there is one."""
+    """The value in words, none and one among them; the card's own norm where there is one."""
     assert sentence(feature, value, usual, "EUR") == text
 
 
