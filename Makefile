@@ -2,9 +2,6 @@
 .POSIX:
 SHELL = /bin/sh
 BIN = .venv/bin
-# Kafka is downloaded once with requests, which would not trust a company's proxy though the system does.
-TRUST = for f in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do \
-	if [ -z "$$REQUESTS_CA_BUNDLE" ] && [ -f "$$f" ]; then export REQUESTS_CA_BUNDLE="$$f"; fi; done
 # Where this is not a git checkout, .gitignore does not keep ruff out of the tools.
 WHERE = . --extend-exclude .tools
 
@@ -18,12 +15,12 @@ install: ## Make .venv ready (the other targets do it by themselves)
 	@scripts/setup
 
 demo: install ## The whole path once, on this machine; DATA=FILE takes your own transactions
-	@$(TRUST); if [ -n "$(DATA)" ]; then $(BIN)/fraudstream demo --data "$(DATA)"; else $(BIN)/fraudstream demo; fi
+	@if [ -n "$(DATA)" ]; then $(BIN)/fraudstream demo --data "$(DATA)"; else $(BIN)/fraudstream demo; fi
 
 test: install ## All tests, with coverage; FRAUDSTREAM_TEST_BACKEND=docker takes containers
 	@echo "servers for the tests: $${FRAUDSTREAM_TEST_BACKEND:-local}"
 	@rm -f .coverage .coverage.*
-	@$(TRUST); $(BIN)/python -m pytest --verbose --cov --cov-report=xml
+	@$(BIN)/python -m pytest --verbose --cov --cov-report=xml
 	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (by line: coverage.xml)"
 
 lint-check: install ## Find what the linter objects to

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import ssl
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ COORDINATES = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}!", "org.apache.logg
 DOWNLOAD_BYTES = 45_585_134  # jars and POMs of these very versions
 REMOTE_REPOS: dict[str, str] | None = None  # jgo's own: Maven Central
 TIMEOUT_S = 30
+SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+"""Where Debian, Red Hat and others keep the certificates that the system trusts."""
 
 
 def kafka_jars(on_progress: Progress | None = None) -> Path:
@@ -61,13 +64,14 @@ def _download(partial: Path, on_progress: Progress) -> None:
     resolver = PythonResolver(progress_callback=_Bar(on_progress).file)
     context = MavenContext(resolver, repo_cache=partial / "maven", remote_repos=REMOTE_REPOS, timeout=TIMEOUT_S)
     try:
-        wanted, needed = resolver.resolve([context.create_dependency(c) for c in COORDINATES])
-        jars: list[Path] = [dependency.artifact.resolve() for dependency in (*wanted, *needed)]
+        with _system_trust():
+            wanted, needed = resolver.resolve([context.create_dependency(c) for c in COORDINATES])
+            jars: list[Path] = [dependency.artifact.resolve() for dependency in (*wanted, *needed)]
     except (OSError, RuntimeError, ValueError) as error:  # those of requests are OSErrors
         why = " ".join(str(error).split())[:200]
         raise Unavailable(
             f"Apache Kafka could not be downloaded: Maven Central did not give it: {why}. "
-            "The first start needs the network once: check the connection and HTTPS_PROXY, then repeat"
+            "The first start needs the network once: check the connection, HTTPS_PROXY and REQUESTS_CA_BUNDLE, then repeat"
         ) from error
     flat = partial / "jars"
     flat.mkdir()
@@ -77,6 +81,23 @@ def _download(partial: Path, on_progress: Progress) -> None:
                 f"{jar.name} from Maven Central is not a jar: a proxy may have answered in its place; repeat once it is reachable"
             )
         jar.rename(flat / jar.name)
+
+
+@contextmanager
+def _system_trust() -> Iterator[None]:
+    """Let requests, which jgo downloads with, trust what the system trusts: a company's proxy is in that list, not in certifi's.
+
+    Whoever names a bundle in REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE keeps it.
+    """
+    bundle = next((b for b in (ssl.get_default_verify_paths().cafile, *SYSTEM_BUNDLES) if b and Path(b).is_file()), None)
+    if bundle is None or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE"):
+        yield
+        return
+    os.environ["REQUESTS_CA_BUNDLE"] = bundle
+    try:
+        yield
+    finally:
+        del os.environ["REQUESTS_CA_BUNDLE"]
 
 
 class _Bar:
