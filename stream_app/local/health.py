@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 
 TIMEOUT_S = 5.0
-API_VERSIONS, METADATA = 18, 3
+API_VERSIONS, METADATA, FIND_COORDINATOR = 18, 3, 10
 ANSWER_SIZES = range(5, 1_000_000)  # what speaks another protocol sends an absurd size
 
 
@@ -30,12 +30,18 @@ def kafka_answers(address: str, tls: KafkaTls | None = None) -> bool:
 
 
 def kafka_serves(address: str) -> bool:
-    """Whether a plain broker at `host:port` answers metadata with itself in it: from then on it accepts every request."""
+    """Whether a plain broker at `host:port` answers metadata with itself in it, and has a coordinator for consumer groups.
+
+    From then on it accepts every request. A fresh Kafka makes the topic behind the coordinators when one is first asked for: asked here,
+    no worker has to wait for it.
+    """
+    group = b"fraudstream-local"
     try:
-        answer = _ask_kafka(address, METADATA, struct.pack(">i", 0), None)
-        return int(struct.unpack_from(">i", answer)[0]) > 0  # v1 starts with the array of brokers
+        brokers = struct.unpack_from(">i", _ask_kafka(address, METADATA, struct.pack(">i", 0), None))  # v1 starts with the array of brokers
+        error = struct.unpack_from(">h", _ask_kafka(address, FIND_COORDINATOR, struct.pack(">h", len(group)) + group, None))
     except (OSError, ValueError, struct.error):
         return False
+    return bool(brokers[0] > 0 and error[0] == 0)
 
 
 def _ask_kafka(address: str, api: int, body: bytes, tls: KafkaTls | None) -> bytes:

@@ -138,7 +138,7 @@ class Kafka:
         return f"{HOST}:{ports[0]}"
 
     def answers(self, ports: Sequence[int]) -> bool:
-        """Whether it answers metadata with itself in it."""
+        """Whether it answers metadata with itself in it, and has a group coordinator."""
         return health.kafka_serves(self.address(ports))
 
     def external_answers(self, settings: Settings) -> bool:

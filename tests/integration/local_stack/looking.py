@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_app.local.processes import TOKEN
@@ -80,6 +80,13 @@ async def create_topic(bootstrap: str, name: str) -> None:
     """Two partitions."""
     async with _admin(bootstrap) as admin:
         await admin.create_topics([NewTopic(name, 2, 1)])
+
+
+async def join_a_group(bootstrap: str, topic: str) -> None:
+    """Create the topic and be its one consumer until a partition is assigned."""
+    await create_topic(bootstrap, topic)
+    async with AIOKafkaConsumer(topic, group_id="a-group", bootstrap_servers=bootstrap) as consumer:
+        assert len(consumer.assignment()) > 0
 
 
 async def offset_of(bootstrap: str, topic: str, size: int, timestamp_ms: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import socket
 import time
@@ -17,7 +18,17 @@ from redis import Redis
 from stream_app.errors import Stop
 from stream_app.local import health
 from stream_app.settings import load_settings
-from tests.integration.local_stack.looking import DEADLINE_S, create_topic, offset_of, processes, recorded, start_up, status_of, until
+from tests.integration.local_stack.looking import (
+    DEADLINE_S,
+    create_topic,
+    join_a_group,
+    offset_of,
+    processes,
+    recorded,
+    start_up,
+    status_of,
+    until,
+)
 
 if TYPE_CHECKING:
     from stream_app.local.stack import LocalStack
@@ -145,3 +156,9 @@ def test_mlflow_serves_its_registry_and_artifacts_under_both_names_of_this_machi
     assert len(processes(token)) > 1
     stack.down()
     assert processes(token) == []
+
+
+def test_a_fresh_kafka_has_its_group_coordinator(stack: LocalStack, caplog: pytest.LogCaptureFixture) -> None:
+    """The first consumer group of a new Kafka is joined at once: nothing is complained of, nothing tried again."""
+    asyncio.run(join_a_group(stack.up(("kafka",)).kafka, "first"))
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
