@@ -16,6 +16,7 @@ from stream_app.adapters.onnx_model import OnnxModel
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.registry import ModelRegistry
 from stream_app.adapters.topics import partition_counts
+from stream_app.addresses import without_password
 from stream_app.errors import FraudstreamError
 from stream_app.settings import Settings
 
@@ -91,7 +92,7 @@ async def _mlflow(settings: Settings) -> str:
     version = await asyncio.to_thread(
         ModelRegistry(settings.mlflow_tracking_uri, Path()).version_of, settings.model_name, settings.model_alias
     )
-    return f"{settings.mlflow_tracking_uri} answers; {settings.model_name}@{settings.model_alias} is version {version[0]}"
+    return f"{without_password(settings.mlflow_tracking_uri)} answers; {settings.model_name}@{settings.model_alias} is version {version[0]}"
 
 
 async def _model(settings: Settings) -> str:

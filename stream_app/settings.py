@@ -7,17 +7,26 @@ Precedence, highest first: the environment, `.env`, `.fraudstream/local.env` (wr
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stream_app.addresses import without_password
 from stream_app.errors import SettingsError
 from stream_app.iso import CURRENCIES
 
 PREFIX = "FRAUDSTREAM_"
 LOCAL_ENV = Path(".fraudstream") / "local.env"
+OTHERS = frozenset({"FRAUDSTREAM_TEST_BACKEND", "FRAUDSTREAM_LOCAL_TOKEN"})
+"""Variables with our prefix that are no settings: where the tests take their servers from, and by what the local stack knows its own."""
+_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT(_.+)?)|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
+"""What Kubernetes puts into every pod for a service named fraudstream or fraudstream-…; and `…_PORT=tcp://…`."""
+_ADDRESSES = frozenset({"kafka_bootstrap_servers", "redis_url", "mlflow_tracking_uri"})
 
 
 def _currency(code: str) -> str:
@@ -69,7 +78,9 @@ class Settings(BaseSettings):
     transactions_topic: Topic = _setting("transactions", "Topic of transactions, in", "payments.authorised")
     labels_topic: Topic = _setting("fraud-labels", "Topic of labels (chargebacks, analysts), in", "chargebacks")
     alerts_topic: Topic = _setting("fraud-alerts", "Topic of alerts, out", "alerts")
-    scores_topic: str = _setting("", "Topic of every decision with its features, out; empty: not published", "transaction-scores")
+    scores_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$")] = _setting(
+        "", "Topic of every decision with its features, out; empty: not published", "transaction-scores"
+    )
     transactions_dlq_topic: Topic = _setting("transactions-dlq", "Dead letters of the transactions", "payments.dlq")
     labels_dlq_topic: Topic = _setting("fraud-labels-dlq", "Dead letters of the labels", "chargebacks.dlq")
     base_currency: Annotated[str, AfterValidator(_currency)] = _setting("EUR", "Currency of all windows of money", "USD")
@@ -107,8 +118,9 @@ def load_settings(**overrides: Any) -> Settings:
     """Read the settings from environment, `.env` and the local stack's file.
 
     Raises:
-        SettingsError: one line that says which setting is wrong, why, and an example of a right one.
+        SettingsError: one line that says which setting is wrong, why, and an example of a right one; or which name is none.
     """
+    _refuse_unknown({**_dotenv(), **os.environ})
     try:
         return Settings(_env_file=(LOCAL_ENV, ".env"), **overrides)
     except ValidationError as error:
@@ -123,8 +135,24 @@ def _one_line(error: ValidationError) -> str:
     name = str(first["loc"][0])
     field = Settings.model_fields[name]
     example = (field.examples or [""])[0]
-    shown = "…" if field.annotation is SecretStr else repr(first["input"])
+    given = without_password(str(first["input"])) if name in _ADDRESSES else first["input"]
+    shown = "…" if field.annotation is SecretStr else repr(given)
     return f"{PREFIX}{name.upper()} = {shown} is wrong: {why}. Example: {PREFIX}{name.upper()}={example}"
+
+
+def _refuse_unknown(variables: Mapping[str, str | None]) -> None:
+    """A misspelt name would be ignored, and the default taken in its place."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for name, value in variables.items():
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known or upper in OTHERS or _is_of_kubernetes(upper, value or ""):
+            continue
+        near = get_close_matches(upper, known, n=1, cutoff=0)[0]
+        raise SettingsError(f"{name} is no setting; the nearest is {near}. Correct the name, or take it out (README: Settings).")
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    return bool(_KUBERNETES.search(name)) or (name.endswith("_PORT") and "://" in value)
 
 
 def settings_table() -> str:
@@ -149,4 +177,7 @@ def in_environment(name: str) -> bool:
 def _dotenv() -> dict[str, str | None]:
     from dotenv import dotenv_values  # noqa: PLC0415 - pydantic-settings' own reader, needed here alone
 
-    return dotenv_values(".env") if Path(".env").is_file() else {}
+    try:
+        return dotenv_values(".env") if Path(".env").is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{Path('.env').absolute()} cannot be read: {error}. Write it in UTF-8, one NAME=value a line.") from None

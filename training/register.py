@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 
+from stream_app.addresses import without_password, without_passwords
 from stream_app.errors import ModelError, Unavailable
 from stream_app.model_metadata import OUTPUT_NAME
 
@@ -89,7 +90,7 @@ def check_reachable(tracking_uri: str) -> None:
     """
     try:
         answer = httpx.get(f"{tracking_uri.rstrip('/')}/health", timeout=TIMEOUT_S)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _unavailable(tracking_uri, str(error) or type(error).__name__) from None
     if answer.status_code != httpx.codes.OK:
         raise _unavailable(tracking_uri, f"HTTP {answer.status_code} at /health")
@@ -124,9 +125,11 @@ def register(exported: Any, report: Report, where: Registration) -> Registered:
         client.set_model_version_tag(where.name, version, "features_hash", report.tags["features_hash"])
         served = served_model(where.tracking_uri, where.name, version)
         if hashlib.sha256(served).hexdigest() != digest:
-            raise ModelError(f"MLflow at {where.tracking_uri} gives back another {MODEL_FILE} than it was given. The alias was not moved.")
+            raise ModelError(
+                f"MLflow at {without_password(where.tracking_uri)} gives back another {MODEL_FILE} than it was given. The alias was not moved."
+            )
         client.set_registered_model_alias(where.name, where.alias, version)
-    url = f"{where.tracking_uri.rstrip('/')}/#/models/{where.name}/versions/{version}"
+    url = f"{without_password(where.tracking_uri).rstrip('/')}/#/models/{where.name}/versions/{version}"
     return Registered(where.name, version, where.alias, digest, run_id, url)
 
 
@@ -141,7 +144,9 @@ def served_model(tracking_uri: str, name: str, version: str) -> bytes:
         asked = client.get(f"{base}/api/2.0/mlflow/model-versions/get-download-uri", params={"name": name, "version": version})
         uri = asked.raise_for_status().json()["artifact_uri"]
         if not uri.startswith(ARTIFACTS):
-            raise ModelError(f"MLflow at {base} keeps artifacts at {uri}, out of a worker's reach. Start it with --serve-artifacts.")
+            raise ModelError(
+                f"MLflow at {without_password(base)} keeps artifacts at {without_password(uri)}, out of a worker's reach. Start it with --serve-artifacts."
+            )
         path = uri.removeprefix(ARTIFACTS).strip("/")
         return client.get(f"{base}/api/2.0/mlflow-artifacts/artifacts/{path}/{MODEL_FILE}").raise_for_status().content
 
@@ -220,11 +225,13 @@ def _refused(where: Registration, error: Exception) -> NoReturn:
         check_reachable(where.tracking_uri)
     except Unavailable as gone:
         raise gone from None
-    why = " ".join(str(error).split())[:300]
-    raise ModelError(f"MLflow at {where.tracking_uri} refused to register {where.name!r}: {why}. The alias was not moved.") from None
+    why = " ".join(without_passwords(str(error)).split())[:300]
+    raise ModelError(
+        f"MLflow at {without_password(where.tracking_uri)} refused to register {where.name!r}: {why}. The alias was not moved."
+    ) from None
 
 
 def _unavailable(tracking_uri: str, why: str) -> Unavailable:
-    short = " ".join(why.split())[:200].rstrip(".")
+    short = " ".join(without_passwords(why).split())[:200].rstrip(".")
     remedy = "Start one with `fraudstream local up`, set FRAUDSTREAM_MLFLOW_TRACKING_URI, or train with --no-register"
-    return Unavailable(f"MLflow at {tracking_uri} does not answer ({short}). {remedy}.")
+    return Unavailable(f"MLflow at {without_password(tracking_uri)} does not answer ({short}). {remedy}.")

@@ -14,6 +14,7 @@ from typing import Any, cast
 import httpx
 import msgspec
 
+from stream_app.addresses import without_password, without_passwords
 from stream_app.alert import ModelReference
 from stream_app.errors import ModelError, Unavailable
 
@@ -42,6 +43,7 @@ class ModelRegistry:
 
     def __init__(self, tracking_uri: str, cache: Path) -> None:
         self._uri = tracking_uri.rstrip("/")
+        self._shown = without_password(self._uri)
         self._cache = cache
 
     def version_of(self, name: str, alias: str) -> tuple[str, str]:
@@ -81,23 +83,24 @@ class ModelRegistry:
         uri = answer.json()["artifact_uri"]
         if not uri.startswith(_PROXY_SCHEME):
             raise ModelError(
-                f"Model {name} version {version} lies at {uri}, which the MLflow server does not serve. Start it with --serve-artifacts."
+                f"Model {name} version {version} lies at {without_password(uri)}, which the MLflow server does not serve. Start it with --serve-artifacts."
             )
         return self._get(f"/api/2.0/mlflow-artifacts/artifacts/{uri.removeprefix(_PROXY_SCHEME).lstrip('/')}/model.onnx").content
 
     def _get(self, path: str, **query: str) -> httpx.Response:
         try:
             answer = httpx.get(self._uri + path, params=query, timeout=10)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            why = without_passwords(str(error)) or type(error).__name__
             raise Unavailable(
-                f"MLflow at {self._uri} did not answer ({error}). Check FRAUDSTREAM_MLFLOW_TRACKING_URI and the server."
+                f"MLflow at {self._shown} did not answer ({why}). Check FRAUDSTREAM_MLFLOW_TRACKING_URI and the server."
             ) from None
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise Unavailable(f"MLflow at {self._uri} answered {answer.status_code}.")
+            raise Unavailable(f"MLflow at {self._shown} answered {answer.status_code}.")
         if answer.is_error:
             what = " ".join(f"{k}={v}" for k, v in query.items())
             raise ModelError(
-                f"MLflow at {self._uri} has no model for {what or path} ({_said(answer)}). Train one: `python -m training.train --data FILE`."
+                f"MLflow at {self._shown} has no model for {what or path} ({_said(answer)}). Train one: `python -m training.train --data FILE`."
             )
         return answer
 

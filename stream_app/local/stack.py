@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from stream_app.addresses import without_password
 from stream_app.errors import Stop, Unavailable
 from stream_app.local import processes, record
 from stream_app.local.servers import HOST, SERVERS, Server, last_lines
@@ -121,7 +122,7 @@ class LocalStack:
         if in_environment(server.setting):
             settings = load_settings()
             state: State = "external" if server.external_answers(settings) else "broken"
-            return Status(server.name, state, _shown(getattr(settings, server.setting)))
+            return Status(server.name, state, without_password(getattr(settings, server.setting)))
         if service is None or not service.token:
             return Status(server.name, "stopped", log=self._log(server.name) if self._log(server.name).exists() else None)
         process = service.process
@@ -219,14 +220,10 @@ def _external(server: Server) -> str:
     address = str(getattr(settings, server.setting))
     if not server.external_answers(settings):
         variable = f"{PREFIX}{server.setting.upper()}"
-        raise Unavailable(f"{variable} names {_shown(address)}, which does not answer; start it, or unset {variable} to have one started")
+        raise Unavailable(
+            f"{variable} names {without_password(address)}, which does not answer; start it, or unset {variable} to have one started"
+        )
     return address
-
-
-def _shown(address: str) -> str:
-    """An address without its password."""
-    scheme, at, host = address.rpartition("@")
-    return f"{scheme.partition('://')[0]}://…@{host}" if at else address
 
 
 def _ports(remembered: Sequence[int], count: int, taken: Iterable[int]) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Imports point inwards, adapters are picked in one place, and importing anything connects to nothing.
 
-errors, iso ← transaction ← alert, money, features ← ports ← intake, decision ← scorer ← partition ← runtime ← bootstrap ← worker
+addresses, errors, iso ← transaction ← alert, money, features ← ports ← intake, decision ← scorer ← partition ← runtime ← bootstrap ← worker
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = (
-    ("errors", "iso"),
+    ("addresses", "errors", "iso"),
     ("transaction", "settings", "logs"),
     ("alert", "money"),
     ("features",),
@@ -31,7 +31,20 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 COMMANDS = {"cli", "doctor", "produce"}  # and cli_*: entry points, each imported when its command is called
 PICKS_ADAPTERS = {"bootstrap", "worker", "api", "doctor", "cli", "adapters"}  # and cli_*
-NO_IO = {"errors", "iso", "transaction", "alert", "features", "model_metadata", "ports", "waiting", "intake", "decision", "scorer"}
+NO_IO = {
+    "addresses",
+    "errors",
+    "iso",
+    "transaction",
+    "alert",
+    "features",
+    "model_metadata",
+    "ports",
+    "waiting",
+    "intake",
+    "decision",
+    "scorer",
+}
 OUTSIDE = {
     "aiohttp",
     "aiokafka",
@@ -48,7 +61,7 @@ OUTSIDE = {
     "socket",
     "time",
 }
-OF_TRAINING = {"errors", "iso", "transaction", "money", "features", "model_metadata"}
+OF_TRAINING = {"addresses", "errors", "iso", "transaction", "money", "features", "model_metadata"}
 """What training may import of stream_app; `training.train`, its command, also the settings."""
 
 
