@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 TOKEN = "FRAUDSTREAM_LOCAL_TOKEN"  # noqa: S105 - the name of a variable; the token protects nothing
 STOP_S = 20.0
 KILL_S = 5.0
+EXEC_S = 1.0
 POLL_S = 0.1
 CLOCK_S = 2.0  # the start of a process is counted from the boot, which the kernel reports in wall time
 
@@ -50,9 +51,19 @@ def spawn(command: Sequence[str], folder: Path, log: Path, env: Mapping[str, str
         child = subprocess.Popen(  # noqa: S603 - our own command line
             command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
-    started_s = psutil.Process(child.pid).create_time()
+    started = psutil.Process(child.pid)
+    started_s = started.create_time()
+    _await_environment(started)
     child.returncode = 0  # a server is meant to outlive its Popen, which would warn about that
     return Process(child.pid, started_s)
+
+
+def _await_environment(process: psutil.Process) -> None:
+    """Until the kernel shows the environment: for an instant after `exec` there is none, and the process would not be known as ours."""
+    deadline_s = time.monotonic() + EXEC_S
+    with suppress(psutil.Error):
+        while process.status() != psutil.STATUS_ZOMBIE and not process.environ() and time.monotonic() < deadline_s:
+            time.sleep(0.001)
 
 
 def run(command: Sequence[str], folder: Path, log: Path, env: Mapping[str, str], timeout_s: float) -> bool:
