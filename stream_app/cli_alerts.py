@@ -6,18 +6,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 
 from stream_app.adapters.kafka_options import client_options
+from stream_app.adapters.topics import partition_counts
 from stream_app.alert import Alert
-from stream_app.errors import Unavailable
+from stream_app.errors import TopologyError, Unavailable
 from stream_app.scorer import SOURCE_TIMESTAMP
 from stream_app.settings import Settings, load_settings
 
@@ -51,35 +52,69 @@ async def _show(settings: Settings, console: Console, *, follow: bool, limit: in
     return len(seen)
 
 
-async def read_alerts(settings: Settings, *, follow: bool) -> AsyncIterator[tuple[Alert, float]]:
+async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Event | None = None) -> AsyncIterator[tuple[Alert, float]]:
     """Alerts from the topic's beginning (its end with `follow`); ends at its end unless it follows.
+
+    A record that is no alert is told on stderr and left out: the topic may hold those of other programs.
+
+    Args:
+        settings: where.
+        follow: wait for new ones.
+        standing: set once the place to read from is fixed: what is published from then on is read.
 
     Yields:
         each alert, and the seconds from its transaction's Kafka timestamp until it was read here.
 
     Raises:
+        TopologyError: if there is no such topic.
         Unavailable: if Kafka does not answer.
     """
-    consumer = AIOKafkaConsumer(
-        settings.alerts_topic, **client_options(settings), auto_offset_reset="latest" if follow else "earliest", enable_auto_commit=False
-    )
-    decode = msgspec.json.Decoder(Alert).decode
+    topic, options = settings.alerts_topic, client_options(settings)
+    partitions = (await partition_counts(options, [topic])).get(topic, 0)
+    if not partitions:
+        raise TopologyError(f"Topic {topic!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+    places = [TopicPartition(topic, number) for number in range(partitions)]
     try:
         await consumer.start()
-        ends = {} if follow else await consumer.end_offsets(consumer.assignment())
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        for place, offset in (ends if follow else await consumer.beginning_offsets(places)).items():
+            consumer.seek(place, offset)
+        if standing is not None:
+            standing.set()
         while follow or await _behind(consumer, ends):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 now = time.time()
                 for record in records:
-                    sent = dict(record.headers).get(SOURCE_TIMESTAMP)
-                    yield decode(record.value), now - int(sent) / 1000 if sent else 0.0
+                    if alert := _decoded(record):
+                        yield alert, _seconds(record, now)
     except (KafkaError, OSError) as error:
-        raise Unavailable(f"Kafka did not answer ({type(error).__name__}). Start it: fraudstream local up") from None
+        raise Unavailable(
+            f"Kafka at {settings.kafka_bootstrap_servers} did not answer ({type(error).__name__}). "
+            "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS, or start one: fraudstream local up."
+        ) from None
     finally:
         await consumer.stop()
 
 
-async def _behind(consumer: AIOKafkaConsumer, ends: dict[object, int]) -> bool:
+_DECODER = msgspec.json.Decoder(Alert)
+
+
+def _decoded(record: Any) -> Alert | None:
+    try:
+        return _DECODER.decode(record.value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        typer.echo(f"{record.topic}, partition {record.partition}, offset {record.offset}: no alert, left out ({error})", err=True)
+        return None
+
+
+def _seconds(record: Any, now: float) -> float:
+    sent = dict(record.headers).get(SOURCE_TIMESTAMP, b"")
+    return now - int(sent) / 1000 if sent.isdigit() else 0.0
+
+
+async def _behind(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
     return any([await consumer.position(tp) < end for tp, end in ends.items()])
 
 

@@ -113,6 +113,10 @@ class LocalStack:
             self._path.unlink(missing_ok=True)
         return stopped
 
+    def marked(self) -> dict[str, str]:
+        """What the environment of a process holds that is to end with these servers, by whoever stops them. Read when they run."""
+        return {processes.TOKEN: next(s.token for s in record.load(self._path).services.values() if s.token)}
+
     def status(self) -> tuple[Status, ...]:
         """The state of each server now. Reads only."""
         services = record.load(self._path).services
