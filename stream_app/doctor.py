@@ -16,7 +16,7 @@ from stream_app.adapters.onnx_model import OnnxModel
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.registry import ModelRegistry
 from stream_app.adapters.topics import partition_counts
-from stream_app.addresses import without_password
+from stream_app.addresses import without_password, without_passwords
 from stream_app.errors import FraudstreamError
 from stream_app.settings import Settings
 
@@ -54,6 +54,9 @@ async def _finding(subject: str, check: Callable[[Settings], Awaitable[str]], se
         return Finding(subject, well=True, text=await check(settings))
     except FraudstreamError as error:
         return Finding(subject, well=False, text=str(error))
+    except Exception as error:  # noqa: BLE001 - the other findings are still worth having
+        text = f"could not be examined: {type(error).__name__}: {without_passwords(str(error))}. Report this with the text."
+        return Finding(subject, well=False, text=text)
 
 
 async def _kafka(settings: Settings) -> str:
@@ -69,9 +72,25 @@ async def _topics(settings: Settings) -> str:
     if missing:
         raise _UnwellError(f"missing: {', '.join(missing)}. Create them: fraudstream topics --partitions 4")
     if len(set(counts.values())) > 1:
-        found = ", ".join(f"{t} {n}" for t, n in counts.items())
-        raise _UnwellError(f"differ in partitions: {found}. Bring them to one number: kafka-topics.sh --alter --topic TOPIC --partitions N")
+        raise _UnwellError(_unequal(settings, counts))
     return f"{len(names)} topics of {next(iter(counts.values()))} partitions"
+
+
+def _unequal(settings: Settings, counts: dict[str, int]) -> str:
+    """What differs from the transactions, and how to mend each: partitions of an input are never added, its cards would move to others."""
+    wanted = counts[settings.transactions_topic]
+    command = f"kafka-topics.sh --bootstrap-server {settings.kafka_bootstrap_servers}"
+    short = [t for t, n in counts.items() if n < wanted and t != settings.labels_topic]
+    long = [t for t, n in counts.items() if n > wanted and t != settings.labels_topic]
+    said = [", ".join(f"{t} {n}" for t, n in counts.items())]
+    said += [f"Add partitions: {command} --alter --topic {topic} --partitions {wanted}" for topic in short]
+    said += [f"Delete and make again: {command} --delete --topic {topic}; fraudstream topics" for topic in long]
+    if counts[settings.labels_topic] != wanted:
+        said.append(
+            f"Labels: make a new topic of {wanted} partitions, have them sent there, and name it in FRAUDSTREAM_LABELS_TOPIC; "
+            "partitions added to this one would move cards between them"
+        )
+    return f"differ in partitions: {'. '.join(said)}."
 
 
 async def _redis(settings: Settings) -> str:
@@ -100,6 +119,11 @@ async def _model(settings: Settings) -> str:
         ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache).fetch, settings.model_name, settings.model_alias
     )
     metadata = OnnxModel(fetched.content, fetched.reference).metadata
+    if metadata.base_currency != settings.base_currency:
+        raise _UnwellError(
+            f"version {fetched.reference.version} was trained on amounts in {metadata.base_currency}, FRAUDSTREAM_BASE_CURRENCY is "
+            f"{settings.base_currency}. Set it to {metadata.base_currency}, or train with the other."
+        )
     return f"version {fetched.reference.version} from {fetched.origin}: parity holds, {len(metadata.features)} features, hash {metadata.features_hash()}"
 
 
@@ -107,9 +131,14 @@ async def _clock(settings: Settings) -> str:
     """Against the Date header of MLflow: the only server here that tells its time."""
     try:
         answer = await asyncio.to_thread(httpx.get, f"{settings.mlflow_tracking_uri}/health", timeout=5)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise _UnwellError(
+            "cannot be compared: MLflow, which would tell its time, does not answer. Start it, or see `timedatectl`."
+        ) from None
+    try:
         theirs = parsedate_to_datetime(answer.headers["date"]).timestamp()
-    except (httpx.HTTPError, KeyError, ValueError):
-        raise _UnwellError("cannot be compared: MLflow tells no time. Start it, or check with `timedatectl`.") from None
+    except (KeyError, ValueError):
+        raise _UnwellError("cannot be compared: MLflow answers without its time. See `timedatectl`.") from None
     skew = time.time() - theirs
     if abs(skew) > MOST_CLOCK_SKEW_S:
         raise _UnwellError(f"differs from MLflow's by {skew:.0f} s. Synchronise both machines (NTP): times from the future are refused.")

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import httpx
 import msgspec
+from loguru import logger
 
 from stream_app.addresses import without_password, without_passwords
 from stream_app.alert import ModelReference
@@ -38,6 +39,28 @@ class FetchedModel:
     origin: str
 
 
+class _Tag(msgspec.Struct, frozen=True):
+    key: str
+    value: str
+
+
+class _Version(msgspec.Struct, frozen=True):
+    version: str
+    tags: tuple[_Tag, ...] = ()
+
+
+class _Alias(msgspec.Struct, frozen=True):
+    """MLflow's answer to `registered-models/alias`."""
+
+    model_version: _Version
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """MLflow's answer to `get-download-uri`."""
+
+    artifact_uri: str
+
+
 class ModelRegistry:
     """Finds a model by name and alias."""
 
@@ -50,17 +73,16 @@ class ModelRegistry:
         """Version and SHA-256 that an alias points to.
 
         Raises:
-            Unavailable: if MLflow does not answer.
+            Unavailable: if MLflow does not answer, or what answers is not MLflow.
             ModelError: if there is no such model or alias.
         """
-        answer = self._get("/api/2.0/mlflow/registered-models/alias", name=name, alias=alias)
-        version = answer.json()["model_version"]
-        tags = {t["key"]: t["value"] for t in version.get("tags", [])}
+        version = self._ask(_Alias, "/api/2.0/mlflow/registered-models/alias", name=name, alias=alias).model_version
+        tags = {t.key: t.value for t in version.tags}
         if SHA256_TAG not in tags:
             raise ModelError(
-                f"Model {name} version {version['version']} has no tag {SHA256_TAG!r}. Register it with `python -m training.train`."
+                f"Model {name} version {version.version} has no tag {SHA256_TAG!r}. Register it with `python -m training.train`."
             )
-        return str(version["version"]), tags[SHA256_TAG]
+        return version.version, tags[SHA256_TAG]
 
     def fetch(self, name: str, alias: str) -> FetchedModel:
         """The model behind an alias: from the registry, else the verified copy on disk.
@@ -79,13 +101,25 @@ class ModelRegistry:
         return FetchedModel(content, ModelReference(name, version), "registry")
 
     def _content(self, name: str, version: str) -> bytes:
-        answer = self._get("/api/2.0/mlflow/model-versions/get-download-uri", name=name, version=version)
-        uri = answer.json()["artifact_uri"]
+        uri = self._ask(_Place, "/api/2.0/mlflow/model-versions/get-download-uri", name=name, version=version).artifact_uri
         if not uri.startswith(_PROXY_SCHEME):
             raise ModelError(
                 f"Model {name} version {version} lies at {without_password(uri)}, which the MLflow server does not serve. Start it with --serve-artifacts."
             )
         return self._get(f"/api/2.0/mlflow-artifacts/artifacts/{uri.removeprefix(_PROXY_SCHEME).lstrip('/')}/model.onnx").content
+
+    def _ask[T](self, kind: type[T], path: str, **query: str) -> T:
+        content = self._get(path, **query).content
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise self._not_mlflow(f"a page that is no answer of MLflow: {content[:40]!r}") from None
+
+    def _not_mlflow(self, what: str) -> Unavailable:
+        return Unavailable(
+            f"What answers at {self._shown} is not MLflow but gave {what}. "
+            "Is a login page or a proxy before it? Set FRAUDSTREAM_MLFLOW_TRACKING_URI to MLflow itself, or have this machine let through."
+        )
 
     def _get(self, path: str, **query: str) -> httpx.Response:
         try:
@@ -97,6 +131,13 @@ class ModelRegistry:
             ) from None
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise Unavailable(f"MLflow at {self._shown} answered {answer.status_code}.")
+        if answer.is_redirect:
+            raise self._not_mlflow(f"a redirection ({answer.status_code})")
+        if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            raise Unavailable(
+                f"MLflow at {self._shown} refused us ({answer.status_code}). "
+                "Put user and password into FRAUDSTREAM_MLFLOW_TRACKING_URI (https://user:password@host)."
+            )
         if answer.is_error:
             what = " ".join(f"{k}={v}" for k, v in query.items())
             raise ModelError(
@@ -115,7 +156,19 @@ class ModelRegistry:
         return FetchedModel(content, ModelReference(name, copy.version), "disk")
 
     def _keep(self, content: bytes, copy: _Copy) -> None:
-        """Keep a copy: first the content, then the note that names it, each moved into place whole."""
+        """Keep a copy, or tell that there is none: the model is here, and scoring goes on with it."""
+        try:
+            self._write(content, copy)
+        except OSError as error:
+            logger.warning(
+                "No copy of the model is kept in {}: {}. Without one this worker cannot start while MLflow is down: "
+                "make the folder writable, or set FRAUDSTREAM_MODEL_CACHE to one that is.",
+                self._cache,
+                error,
+            )
+
+    def _write(self, content: bytes, copy: _Copy) -> None:
+        """First the content, then the note that names it, each moved into place whole."""
         folder = self._folder(copy.name, copy.alias)
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in ((f"{copy.sha256}.onnx", content), ("copy.json", msgspec.json.encode(copy))):
