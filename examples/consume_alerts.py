@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -47,10 +48,17 @@ class SeenIds:
             self._ids.popitem(last=False)
 
 
-def handle(values: Iterable[bytes], seen: SeenIds, act: Callable[[Alert], None]) -> None:
-    """`act` on each alert that was not seen before. It is remembered after the act: one that failed comes again."""
+def handle(values: Iterable[bytes | None], seen: SeenIds, act: Callable[[Alert], None]) -> None:
+    """`act` on each alert that was not seen before. It is remembered after the act: one that failed comes again.
+
+    What is no alert is told and left out: one foreign record must not stop those behind it.
+    """
     for value in values:
-        alert = msgspec.json.decode(value, type=Alert)
+        try:
+            alert = msgspec.json.decode(value or b"", type=Alert)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            print(f"no alert, left out: {error}", file=sys.stderr)
+            continue
         if alert.alert_id not in seen:
             act(alert)
             seen.add(alert.alert_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -70,7 +71,8 @@ def fraudstream() -> None:
 
 
 def main() -> None:
-    """Entry point: errors of ours are one line and an exit code, never a traceback."""
+    """Entry point: errors of ours are one line and an exit code, never a traceback, and no library's log beside it."""
+    logging.getLogger().addHandler(logging.NullHandler())  # a worker sets its logs up by itself
     try:
         cli()
     except ImportError as error:

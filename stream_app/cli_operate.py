@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.topics import create_topics
+from stream_app.adapters.topics import BROKERS_DEFAULT, create_topics
 from stream_app.settings import load_settings
 
 
@@ -23,11 +23,11 @@ def worker_command() -> None:
 
 def topics_command(
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each, where no topic says otherwise yet.")] = 4,
-    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 1,
+    replication: Annotated[int | None, typer.Option(min=1, help="Copies of each partition; default: what the brokers are set to.")] = None,
 ) -> None:
     """Create the topics that are missing: all with the same number of partitions, kept for 40 days."""
     settings = load_settings()
-    created = asyncio.run(create_topics(client_options(settings), settings, partitions, replication))
+    created = asyncio.run(create_topics(client_options(settings), settings, partitions, replication or BROKERS_DEFAULT))
     print("Created " + ", ".join(created) if created else "All topics exist.")
 
 

@@ -288,8 +288,7 @@ async def _partitions(client: Mapping[str, Any], topics: Topics) -> dict[str, in
         there = set(await admin.list_topics())
         for topic in (topics.transactions, topics.labels):
             if topic not in there:
-                create = f"kafka-topics.sh --bootstrap-server {client['bootstrap_servers']} --create --topic {topic} --partitions 4"
-                raise TopologyError(f"Topic {topic!r} is missing. Create it: {create}")
+                raise TopologyError(f"Topic {topic!r} is missing. Create it, and the others: fraudstream topics --partitions 4")
         described = await admin.describe_topics([topics.transactions, topics.labels])
     finally:
         await admin.close()

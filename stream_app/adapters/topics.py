@@ -14,6 +14,7 @@ from stream_app.settings import Settings
 RETENTION_MS = 40 * 86_400_000
 """Longer than the horizon of 38 days, from which lost state is rebuilt."""
 MAX_MESSAGE_BYTES = 2_097_152
+BROKERS_DEFAULT = -1
 
 
 async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, int]:
@@ -33,8 +34,16 @@ async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]
     return {t["topic"]: len(t["partitions"]) for t in found if t["error_code"] == 0}
 
 
-async def create_topics(client_options: dict[str, Any], settings: Settings, partitions: int, replication: int = 1) -> list[str]:
+async def create_topics(
+    client_options: dict[str, Any], settings: Settings, partitions: int, replication: int = BROKERS_DEFAULT
+) -> list[str]:
     """Create the topics that are missing, all with the same number of partitions; return those created.
+
+    Args:
+        client_options: how to reach Kafka.
+        settings: names of the topics.
+        partitions: of each, where none exists that says otherwise.
+        replication: copies of each partition; by default as many as the brokers' `default.replication.factor` says.
 
     Raises:
         Unavailable: if Kafka does not answer or refuses.
@@ -43,13 +52,10 @@ async def create_topics(client_options: dict[str, Any], settings: Settings, part
     there = await partition_counts(client_options, names)
     missing = [n for n in names if n not in there]
     partitions = next(iter(there.values()), partitions)
-    config = {"retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
     admin = AIOKafkaAdminClient(**client_options)
     try:
         await admin.start()
-        answer = (
-            await admin.create_topics([NewTopic(n, partitions, replication, topic_configs=config) for n in missing]) if missing else None
-        )
+        answer = await admin.create_topics([_new(n, partitions, replication) for n in missing]) if missing else None
     except TopicAlreadyExistsError:
         answer = None
     except (KafkaError, OSError) as error:
@@ -62,7 +68,14 @@ async def create_topics(client_options: dict[str, Any], settings: Settings, part
     return missing
 
 
+def _new(name: str, partitions: int, replication: int) -> NewTopic:
+    config = {"retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    topic = NewTopic(name, partitions, 1, topic_configs=config)
+    topic.replication_factor = replication  # its constructor refuses the brokers' default, the brokers do not
+    return topic
+
+
 def _unavailable(error: Exception) -> Unavailable:
     return Unavailable(
-        f"Kafka did not answer ({type(error).__name__}: {error}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
+        f"Kafka did not answer ({str(error) or type(error).__name__}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
     )

@@ -61,6 +61,16 @@ def test_an_alert_that_could_not_be_acted_on_comes_again() -> None:
     assert _handle(seen, "a", "b", "c") == ["b", "c"]
 
 
+def test_what_is_no_alert_is_left_out_and_the_next_ones_are_acted_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """A foreign record, a tombstone and broken bytes are told on stderr; the alerts around them have their effect."""
+    acted: list[str] = []
+    first, last = _poll("a", "b")
+    values = [first, b'{"other": 1}', None, b"\xff", b"[" * 5000, last]
+    consumer.handle(values, consumer.SeenIds(capacity=10), lambda alert: acted.append(alert.alert_id))
+    assert acted == ["a", "b"]
+    assert capsys.readouterr().err.count("no alert, left out") == 4
+
+
 def test_memory_is_bounded_and_keeps_the_newest() -> None:
     """Of four ids three stay: the oldest goes, and an id added again counts as new."""
     seen = consumer.SeenIds(capacity=3)

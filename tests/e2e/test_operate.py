@@ -1,0 +1,143 @@
+"""The operator's commands on real servers: `topics`, `doctor`, `alerts`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream_app.doctor import Finding, examine
+from stream_app.settings import load_settings
+from tests.conftest import ROOT
+from tests.e2e.kafka import publish
+from tests.web import Page, web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.servers import Servers
+
+ALERT = json.loads((ROOT / "schemas" / "alert.v1.json").read_text())["examples"][0]
+
+
+def findings(env: Mapping[str, str], **changes: str) -> dict[str, Finding]:
+    """What the doctor says, by subject."""
+    settings = load_settings(**{k.lower(): v for k, v in {**env, **changes}.items()})
+    return {f.subject: f for f in asyncio.run(examine(settings))}
+
+
+def command(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One of our commands, as a user runs it."""
+    settings = {f"FRAUDSTREAM_{k}": v for k, v in env.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "stream_app.cli", *arguments],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_doctor_finds_all_well(env: dict[str, str]) -> None:
+    """Six parts, each with what it is."""
+    found = findings(env)
+    assert {subject: f.text for subject, f in found.items() if not f.well} == {}
+    assert set(found) == {"Kafka", "topics", "Redis", "MLflow", "model", "clock"}
+    assert found["topics"].text == "6 topics of 2 partitions"
+
+
+def test_the_doctor_names_what_is_not_well_and_the_remedy(env: dict[str, str], stack: Servers) -> None:
+    """Topics that are missing, a Redis that evicts, a page that is not MLflow's, another currency: each beside the others."""
+    client = redis.Redis.from_url(stack.redis)
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with web({}, Page(b"<html>Please log in</html>")) as login:
+            found = findings(env, ALERTS_TOPIC="not-there", MLFLOW_TRACKING_URI=login.replace("//", "//user:pa$s@"))
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.close()
+    assert found["Kafka"].well
+    assert "missing: not-there. Create them: fraudstream topics" in found["topics"].text
+    assert "redis-cli CONFIG SET maxmemory-policy noeviction" in found["Redis"].text
+    assert "is not MLflow" in found["MLflow"].text
+    assert "is not MLflow" in found["model"].text
+    assert not any("pa$s" in f.text for f in found.values())
+    assert "trained on amounts in EUR" in findings(env, BASE_CURRENCY="USD")["model"].text
+
+
+def test_the_doctor_tells_of_servers_that_are_away(env: dict[str, str]) -> None:
+    """One line each; the clock says that MLflow does not answer, not that it tells no time."""
+    away = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "REDIS_URL": "redis://127.0.0.1:9/0", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    found = findings(env, **away)
+    assert not any(f.well for f in found.values())
+    assert "does not answer" in found["clock"].text
+    told = command({**env, **away}, "doctor")
+    assert told.returncode == 1
+    assert told.stdout.count("FAIL") == 6
+    assert "Traceback" not in told.stdout + told.stderr
+
+
+def test_topics_are_made_with_the_brokers_own_replication(env: dict[str, str], unique: str) -> None:
+    """Without `--replication`, what the cluster's `default.replication.factor` says; only what is missing is made."""
+    told = command({**env, "ALERTS_TOPIC": f"new-{unique}"}, "topics")
+    assert told.stdout == f"Created new-{unique}\n", told.stderr
+    assert command({**env, "ALERTS_TOPIC": f"new-{unique}"}, "topics").stdout == "All topics exist.\n"
+
+
+def test_alerts_are_shown_once_and_what_is_none_is_left_out(env: dict[str, str]) -> None:
+    """Read to the end without `--follow`: an alert that stands twice is shown once, a foreign record and a tombstone are told and passed."""
+    assert command(env, "alerts").stdout.startswith("No alerts yet.")
+    values = [json.dumps({**ALERT, "alert_id": i}).encode() for i in ("A-1", "A-1", "A-2")]
+    foreign: list[bytes | None] = [b'{"something": "else"}', None, b"\xff"]
+    records: list[Any] = [(b"C1", v) for v in (values[0], *foreign, *values[1:])]
+    asyncio.run(publish(env["KAFKA_BOOTSTRAP_SERVERS"], env["ALERTS_TOPIC"], records))
+    told = command(env, "alerts")
+    assert told.returncode == 0, told.stderr
+    assert (told.stdout.count("A-1"), told.stdout.count("A-2")) == (1, 1)
+    assert told.stderr.count("no alert, left out") == 3
+    assert "offset 1: no alert" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert command(env, "alerts", "--limit", "1").stdout.count(" terminal ") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "why", "code"),
+    [
+        ({"ALERTS_TOPIC": "not-there"}, "Topic 'not-there' does not exist. Create all that are missing: `fraudstream topics", 76),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}, "Kafka", 69),
+    ],
+)
+def test_alerts_without_topic_or_kafka_are_one_line(env: dict[str, str], change: dict[str, str], why: str, code: int) -> None:
+    """What is wrong and the remedy; nothing of a library's."""
+    told = command({**env, **change}, "alerts", "--follow")
+    assert told.returncode == code
+    assert why in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1, told.stderr
+
+
+def test_partitions_that_differ_end_the_worker(env: dict[str, str], unique: str) -> None:
+    """Alerts go to their transaction's partition: one line that names the numbers, and the exit code of a topology error."""
+    asyncio.run(_topic(env["KAFKA_BOOTSTRAP_SERVERS"], f"three-{unique}", 3))
+    other = {**env, "ALERTS_TOPIC": f"three-{unique}", "METRICS_PORT": "0"}
+    told = command(other, "worker")
+    assert told.returncode == 76, told.stderr
+    assert f"three-{unique} 3" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert f"Delete and make again: kafka-topics.sh --bootstrap-server {env['KAFKA_BOOTSTRAP_SERVERS']}" in findings(other)["topics"].text
+
+
+async def _topic(servers: str, name: str, partitions: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, partitions, 1)])
+    finally:
+        await admin.close()
