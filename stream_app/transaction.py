@@ -102,6 +102,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CARD_NUMBER_FIELD = re.compile(rb'("card_id"\s*:\s*)("?)([0-9]{13,19})(?![0-9])((?:\.[0-9]+)?)')
 _CARD_NUMBER = re.compile(r"(?<![0-9])[0-9]{13,19}(?![0-9])")
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXTS = ("merchant_id", "device_id", "ip")
 _REDACTED = "REDACTED"
 _LONGEST_MESSAGE = 300  # of an error, characters: it travels in a header
 
@@ -120,15 +121,21 @@ def redact(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes 
     1. A key that is a card number, bare or as a JSON string.
     2. Every field `card_id` of the value, string or number, also where the JSON is cut or wrong elsewhere.
     3. A `card_id` whose name or digits are spelt with escapes; the object is then written anew, its other fields as they were.
+    4. That very number wherever else it stands: in a field `pan`, within an id, in a text. A bare number there becomes 0.
 
-    Nothing else is touched: the digits of other ids stay.
+    Nothing else is touched: other digits stay.
     """
-    if key is not None and is_card_number(key.strip(b' "')):
+    numbers: set[bytes] = set()
+    if key is not None and is_card_number(bare := key.strip(b' "')):
+        numbers.add(bare)
         key = _REDACTED.encode()
     if value is not None:
+        numbers.update(m[3] for m in _CARD_NUMBER_FIELD.finditer(value) if is_card_number(m[3]))
         value = _CARD_NUMBER_FIELD.sub(_redacted_field, value)
         if b"\\u" in value:
-            value = _redact_escaped(value)
+            value = _redact_escaped(value, numbers)
+    for number in numbers:
+        key, value = key and _without(number, key), value and _without(number, value)
     return key, value
 
 
@@ -139,15 +146,26 @@ def _redacted_field(match: re.Match[bytes]) -> bytes:
     return name + quote + _REDACTED.encode() + fraction if quote else name + f'"{_REDACTED}"'.encode()
 
 
-def _redact_escaped(value: bytes) -> bytes:
+def _redact_escaped(value: bytes, numbers: set[bytes]) -> bytes:
+    """Take out a card number spelt with escapes, and add it to `numbers`; write other fields plainly that hold one of them in escapes."""
     try:
         fields = _FIELDS.decode(value)
         card_id = msgspec.json.decode(fields.get("card_id", b"null"))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        plain = {name: msgspec.json.encode(msgspec.json.decode(raw)) for name, raw in fields.items() if b"\\u" in bytes(raw)}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return value
-    if not isinstance(card_id, str) or not is_card_number(card_id):
-        return value
-    return msgspec.json.encode({**fields, "card_id": _REDACTED})
+    changed: dict[str, bytes] = {}
+    if isinstance(card_id, str) and is_card_number(card_id):
+        numbers.add(card_id.encode())
+        changed["card_id"] = f'"{_REDACTED}"'.encode()
+    changed |= {name: text for name, text in plain.items() if name != "card_id" and any(number in text for number in numbers)}
+    return msgspec.json.encode({**fields, **{name: msgspec.Raw(text) for name, text in changed.items()}}) if changed else value
+
+
+def _without(number: bytes, text: bytes) -> bytes:
+    """`text` without a number; valid JSON stays valid: a quote or a word beside it tells that it is no bare number."""
+    place = rb'(?<![0-9])(?:(?<=[A-Za-z_"/#])|(?=[0-9]+"))' + number + rb"(?![0-9])"
+    return re.sub(rb"(?<![0-9])" + number + rb"(?![0-9])", b"0", re.sub(place, _REDACTED.encode(), text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +181,7 @@ class Decoder[T: (Transaction, Label)]:
 
     def __init__(self, kind: type[T], rules: IntakeRules) -> None:
         self._decode: Callable[[str], T] = msgspec.json.Decoder(kind).decode
-        self._check: Callable[[Any, int], None] = _check_transaction if kind is Transaction else _check_label
+        self._check: Callable[[Any, int], Any] = _check_transaction if kind is Transaction else _check_label
         self._refuse_card_numbers = rules.refuse_card_numbers
         self._max_ahead_ms = rules.max_ahead_s * 1000
 
@@ -187,7 +205,7 @@ class Decoder[T: (Transaction, Label)]:
         card_id = message.card_id
         ids = message.transaction_id + card_id + message.terminal_id
         if not ids.isprintable():
-            _check_control_characters(message)
+            _check_control_characters(message, ("transaction_id", "card_id", "terminal_id"))
         if self._refuse_card_numbers and is_card_number(card_id):
             raise RecordError(
                 DeadLetterCode.CARD_NUMBER,
@@ -199,8 +217,8 @@ class Decoder[T: (Transaction, Label)]:
                 DeadLetterCode.WRONG_KEY,
                 "The record's key is not its card_id. Key the topic by card_id in UTF-8, so that a card keeps its order.",
             )
-        self._check(message, timestamp_ms + self._max_ahead_ms)
-        return message
+        checked: T = self._check(message, timestamp_ms + self._max_ahead_ms)
+        return checked
 
 
 def _refused_size(value: bytes | None) -> RecordError:
@@ -242,13 +260,21 @@ def _validation_code(text: str) -> DeadLetterCode:
     return DeadLetterCode.WRONG_TYPE if ", got " in text else DeadLetterCode.OUT_OF_RANGE
 
 
-def _check_control_characters(message: Transaction | Label) -> None:
-    for field in ("transaction_id", "card_id", "terminal_id"):
-        if _CONTROL.search(getattr(message, field)):
+def _check_control_characters(message: Transaction | Label, fields: tuple[str, ...]) -> None:
+    for field in fields:
+        if _CONTROL.search(getattr(message, field) or ""):
             raise RecordError(DeadLetterCode.CONTROL_CHARACTER, f"{field} contains a control character.")
 
 
-def _check_transaction(tx: Transaction, latest_ms: int) -> None:
+def _tidied[T: (Transaction, Label)](message: T, fields: tuple[str, ...]) -> T:
+    """The message with its optional texts checked, and None for those that are empty."""
+    texts = [text for field in fields if (text := getattr(message, field)) is not None]
+    if not "".join(texts).isprintable():
+        _check_control_characters(message, fields)
+    return message if all(texts) else msgspec.structs.replace(message, **{field: getattr(message, field) or None for field in fields})
+
+
+def _check_transaction(tx: Transaction, latest_ms: int) -> Transaction:
     if tx.event_time > latest_ms:
         raise RecordError(
             DeadLetterCode.FUTURE,
@@ -260,9 +286,10 @@ def _check_transaction(tx: Transaction, latest_ms: int) -> None:
         raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"billing_currency {tx.billing_currency!r} is not of ISO 4217.")
     if tx.country is not None and tx.country not in COUNTRIES:
         raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"country {tx.country!r} is not of ISO 3166-1 alpha-2.")
+    return tx if (tx.merchant_id, tx.device_id, tx.ip) == (None, None, None) else _tidied(tx, _TEXTS)
 
 
-def _check_label(label: Label, latest_ms: int) -> None:
+def _check_label(label: Label, latest_ms: int) -> Label:
     if label.labelled_at > latest_ms:
         raise RecordError(
             DeadLetterCode.FUTURE,
@@ -270,3 +297,4 @@ def _check_label(label: Label, latest_ms: int) -> None:
         )
     if label.labelled_at < label.event_time:
         raise RecordError(DeadLetterCode.LABEL_BEFORE_EVENT, "labelled_at is before event_time: a label cannot precede its transaction.")
+    return label if label.source is None else _tidied(label, ("source",))

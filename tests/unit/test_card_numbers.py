@@ -73,6 +73,34 @@ def test_a_card_number_is_taken_out_of_broken_json(value: str) -> None:
     assert CARD_NUMBER.encode() not in redacted
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (f'{{"card_id":"{CARD_NUMBER}","pan":"{CARD_NUMBER}"}}', '{"card_id":"REDACTED","pan":"REDACTED"}'),
+        (f'{{"card_id":{CARD_NUMBER},"pan":{CARD_NUMBER},"a":[{CARD_NUMBER}.0]}}', '{"card_id":"REDACTED","pan":0,"a":[0.0]}'),
+        (f'{{"transaction_id":"tx_{CARD_NUMBER}-1","card_id":"{CARD_NUMBER}"}}', '{"transaction_id":"tx_REDACTED-1","card_id":"REDACTED"}'),
+        (f'{{"note":"paid with {CARD_NUMBER}, yes","card_id":"{CARD_NUMBER}"}}', '{"note":"paid with 0, yes","card_id":"REDACTED"}'),
+        (f'{{"note":"paid with {CARD_NUMBER}","card_id":"{CARD_NUMBER}"}}', '{"note":"paid with REDACTED","card_id":"REDACTED"}'),
+        (f'{{"card_id":"{CARD_NUMBER}","b":{{"{CARD_NUMBER}":1}}}}', '{"card_id":"REDACTED","b":{"REDACTED":1}}'),
+        (f'{{"card_id":"\\u0034{CARD_NUMBER[1:]}","pan":"{CARD_NUMBER}"}}', '{"card_id":"REDACTED","pan":"REDACTED"}'),
+        (f'{{"card_id":"{CARD_NUMBER}","pan":"\\u0034{CARD_NUMBER[1:]}"}}', '{"card_id":"REDACTED","pan":"REDACTED"}'),
+        (f'{{"card_id":"{CARD_NUMBER}","other":"5555555555554444"}}', '{"card_id":"REDACTED","other":"5555555555554444"}'),
+        (f'{{"card_id":"{CARD_NUMBER}","long":{CARD_NUMBER}0}}', f'{{"card_id":"REDACTED","long":{CARD_NUMBER}0}}'),
+    ],
+)
+def test_the_refused_number_is_taken_out_wherever_it_stands(value: str, expected: str) -> None:
+    """In another field, within an id or a text: the very number that was refused; other digits stay, and JSON stays JSON."""
+    _, redacted = redact(None, value.encode())
+    assert redacted == expected.encode()
+    json.loads(redacted)
+
+
+def test_a_number_in_the_key_is_taken_out_of_the_value_too() -> None:
+    """And one in the value out of the key."""
+    assert redact(CARD_NUMBER.encode(), f'{{"pan":"{CARD_NUMBER}"}}'.encode()) == (b"REDACTED", b'{"pan":"REDACTED"}')
+    assert redact(f"card{CARD_NUMBER}".encode(), f'{{"card_id":"{CARD_NUMBER}"}}'.encode())[0] == b"cardREDACTED"
+
+
 @pytest.mark.parametrize("key", [CARD_NUMBER.encode(), f'"{CARD_NUMBER}"'.encode()])
 def test_a_card_number_is_taken_out_of_the_key(key: bytes) -> None:
     """Bare or as a JSON string, as key serialisers write it."""

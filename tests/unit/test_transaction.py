@@ -206,3 +206,19 @@ def test_any_bytes_are_decoded_or_refused(value: bytes) -> None:
     assert DeadLetterCode(refusal.code)
     assert refusal.message.isprintable()
     redact(value, value)
+
+
+@pytest.mark.parametrize("field", ["merchant_id", "device_id", "ip"])
+def test_optional_texts_hold_no_control_characters_and_empty_is_as_not_given(field: str) -> None:
+    """They reach alerts and logs as the ids do; an empty merchant is no merchant."""
+    refused = _refusal(_json(**{field: "a\x07b"}))
+    assert refused.code == DeadLetterCode.CONTROL_CHARACTER
+    assert refused.message == f"{field} contains a control character."
+    for given_text, kept in (("", None), ("x", "x"), (None, None)):
+        assert getattr(transactions.decode(_json(**{field: given_text}), b"card-1", NOW_MS), field) == kept
+
+
+def test_the_source_of_a_label_is_held_to_the_same() -> None:
+    """No control characters; empty is as not given."""
+    assert _refusal(_label(source="a\nb"), decoder=labels).code == DeadLetterCode.CONTROL_CHARACTER
+    assert labels.decode(_label(source=""), b"card-1", NOW_MS).source is None
