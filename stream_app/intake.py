@@ -18,6 +18,9 @@ from stream_app.money import Money
 from stream_app.ports import Ids, Outgoing, Record
 from stream_app.transaction import CREDITS, Decoder, Label, Transaction, redact
 
+MAX_DEAD_LETTER_BYTES = 1_040_000
+"""With its headers below what a topic takes by default: a dead letter that no topic takes would stop its partition for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded[T: (Transaction, Label)]:
@@ -150,6 +153,8 @@ def transaction_hashes(ids: Sequence[str]) -> Ints:
 def dead_letter(record: Record, error: RecordError, source: tuple[str, int], topic: str, *, redacted: bool) -> Outgoing:
     """The dead letter of a refused record: its bytes as they came, card numbers taken out, the reason in the headers.
 
+    A value longer than `MAX_DEAD_LETTER_BYTES` is cut there; the header `source.bytes` then says how long it was.
+
     Args:
         record: the refused record.
         error: why.
@@ -158,11 +163,13 @@ def dead_letter(record: Record, error: RecordError, source: tuple[str, int], top
         redacted: whether card numbers are taken out of key and value.
     """
     key, value = redact(record.key, record.value) if redacted else (record.key, record.value)
-    headers = (
+    headers: tuple[tuple[str, bytes], ...] = (
         ("error.code", str(error.code).encode()),
         ("error.message", error.message.encode()),
         ("source.topic", source[0].encode()),
         ("source.partition", str(source[1]).encode()),
         ("source.offset", str(record.offset).encode()),
     )
+    if value is not None and len(value) > MAX_DEAD_LETTER_BYTES:
+        value, headers = value[:MAX_DEAD_LETTER_BYTES], (*headers, ("source.bytes", str(len(value)).encode()))
     return Outgoing(topic, key, value, headers)

@@ -17,7 +17,8 @@ from loguru import logger
 from stream_app.adapters.faust_batches import BatchSchema, use_batches
 from stream_app.adapters.faust_options import faust_options
 from stream_app.bootstrap import WorkerParts, build_worker
-from stream_app.errors import FraudstreamError
+from stream_app.errors import FraudstreamError, Stop
+from stream_app.features.warm import warm
 from stream_app.logs import set_up_logs
 from stream_app.settings import Settings, load_settings
 
@@ -59,18 +60,28 @@ class FraudWorker(faust.App):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         """Connect before Faust joins the group."""
-        settings, parts = self.settings, self.parts
-        port = await parts.status.start(settings.metrics_host, settings.metrics_port)
-        logger.info("Metrics, /healthz and /readyz on http://{}:{}", settings.metrics_host, port)
         try:
-            await parts.publisher.start()
-            await parts.runtime.start()
+            await self._connect()
         except FraudstreamError as error:
             self._end(error)
             raise
+        except Exception as error:
+            stop = Stop(f"The worker could not start: {type(error).__name__}: {error}.")
+            self._end(stop)
+            raise stop from error
+
+    async def _connect(self) -> None:
+        settings, parts = self.settings, self.parts
+        port = await parts.status.start(settings.metrics_host, settings.metrics_port)
+        logger.info("Metrics, /healthz and /readyz on http://{}:{}", settings.metrics_host, port)
+        await asyncio.to_thread(warm)
+        await parts.publisher.start()
+        await parts.runtime.start()
 
     async def on_stop(self) -> None:
-        """Let go of partitions and connections."""
+        """Let go of partitions and connections, where there are any."""
+        if "parts" not in vars(self):
+            return
         await self.parts.runtime.stop()
         await self.parts.publisher.stop()
         await self.parts.status.stop()

@@ -63,9 +63,10 @@ def served(messages: list[dict[str, Any]]) -> tuple[Vectors, list[bool]]:
     intake = merge(decode_all(records, Decoder(Transaction, IntakeRules())), none, MONEY)
     assert len(intake.events.minor) == len(messages)
     plan = compile_plan(CATALOGUE)
-    cards = np.zeros((len(intake.card_ids), plan.card.layout.width), dtype=np.int64)
-    terminals = np.zeros((len(intake.terminal_ids), plan.terminal.layout.width), dtype=np.int64)
-    computed = compute(plan, intake.events, Rows(cards, cards), Rows(terminals, terminals), MONEY.unit)
+    rows = [
+        Rows.alone(np.zeros((len(ids), entity.layout.width), dtype=np.int64)) for ids, entity in zip(intake.ids, plan.entities, strict=True)
+    ]
+    computed = compute(plan, intake.events, rows, MONEY.unit)
     return computed.vectors, (intake.events.minor < 0).tolist()
 
 
