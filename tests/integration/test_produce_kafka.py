@@ -117,7 +117,7 @@ def test_topics_that_are_missing_or_differ_are_named(stack: Any, topics: Topics,
         tally, client = Tally(), {"bootstrap_servers": stack.kafka}
         replay = replay_of(frame, limit=10)
         for _ in range(2):
-            with pytest.raises(TopologyError, match=f"{topics.transactions}.*--create"):
+            with pytest.raises(TopologyError, match=f"{topics.transactions}.*fraudstream topics"):
                 await produce_to_kafka(replay, client, topics, Pace(), tally, ignore)
         await create(stack.kafka, {topics.transactions: 4, topics.labels: 2})
         with pytest.raises(TopologyError, match="number of partitions"):
