@@ -27,8 +27,19 @@ def test_every_variable_of_ours_is_a_setting_with_a_value_that_works(name: str, 
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     assert set(environment) <= known
     for variable, value in environment.items():
-        monkeypatch.setenv(variable, str(value))
+        monkeypatch.setenv(variable, re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", str(value)))
     assert load_settings().kafka_bootstrap_servers == "kafka:19092"
+
+
+def test_names_and_scoring_settings_of_the_users_env_file_reach_every_service_of_ours() -> None:
+    """Addresses, logins and files do not: compose has its own servers. Nor does any secret of `.env`."""
+    of_compose = {"mlflow_tracking_uri", "model_cache", "redis_url", "rates_file", "metrics_port", "metrics_host", "log_format"}
+    handed = {f for f in Settings.model_fields if f not in of_compose and not f.startswith("kafka_")}
+    for name in ("worker", "topics", "trainer"):
+        environment = SERVICES[name]["environment"]
+        for field in handed:
+            variable = f"{PREFIX}{field.upper()}"
+            assert environment[variable] == f"${{{variable}:-}}", name
 
 
 def test_the_images_variables_are_settings() -> None:
