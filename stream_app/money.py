@@ -10,11 +10,15 @@ import msgspec
 from msgspec import Meta
 
 from stream_app.errors import SettingsError
-from stream_app.iso import minor_units
+from stream_app.iso import CURRENCIES, minor_units
 from stream_app.transaction import Transaction
 
 UNKNOWN = math.nan
 """The amount of a transaction for which there is no rate: scored and counted, its money not summed."""
+
+
+MAX_RATE = 1e6
+"""More than one unit of any currency is worth in any other; the largest amount times this still is an integer of 64 bits."""
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -22,7 +26,7 @@ class Rates(msgspec.Struct, frozen=True):
 
     version: str
     base: str
-    rates: dict[str, Annotated[float, Meta(gt=0)]]
+    rates: dict[str, Annotated[float, Meta(gt=0, le=MAX_RATE)]]
 
 
 class Money:
@@ -75,13 +79,18 @@ def read_rates(path: str) -> Rates | None:
     """The rates file of the settings; None where none is named.
 
     Raises:
-        SettingsError: if the file is missing or not of the form {"version": …, "base": "EUR", "rates": {"USD": 0.92}}.
+        SettingsError: if the file is missing or not of the form {"version": …, "base": "EUR", "rates": {"USD": 0.92}}, a code is not of
+            ISO 4217, or a rate is not above 0 and at most `MAX_RATE`.
     """
     if not path:
         return None
     try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=Rates)
-    except (OSError, msgspec.MsgspecError) as error:
+        rates = msgspec.json.decode(Path(path).read_bytes(), type=Rates)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SettingsError(
             f'FRAUDSTREAM_RATES_FILE {path!r} cannot be read: {error}. Its form: {{"version": "2026-11-20", "base": "EUR", "rates": {{"USD": 0.92}}}}'
         ) from None
+    unknown = [code for code in (rates.base, *rates.rates) if code not in CURRENCIES]
+    if unknown:
+        raise SettingsError(f"FRAUDSTREAM_RATES_FILE {path!r} names {unknown[0]!r}, which is not of ISO 4217. Correct the code, as USD.")
+    return rates

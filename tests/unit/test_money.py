@@ -40,11 +40,28 @@ def test_a_rates_file_is_read() -> None:
     assert read_rates("") is None
 
 
-@pytest.mark.parametrize("changes", [{"rates": {"USD": 0}}, {"rates": {"USD": -0.92}}, {"rates": {"USD": "0.92"}}, {"version": None}])
+@pytest.mark.parametrize(
+    "changes", [{"rates": {"USD": 0}}, {"rates": {"USD": -0.92}}, {"rates": {"USD": 1e300}}, {"rates": {"USD": "0.92"}}, {"version": None}]
+)
 def test_a_wrong_rates_file_is_told_with_its_form(changes: dict[str, object]) -> None:
-    """Rates are numbers above 0."""
+    """Rates are numbers above 0, and none that any currency was ever worth more than."""
     Path("rates.json").write_text(json.dumps(RATES | changes))
     with pytest.raises(SettingsError, match=r"FRAUDSTREAM_RATES_FILE 'rates\.json' cannot be read: .*Its form: "):
+        read_rates("rates.json")
+
+
+@pytest.mark.parametrize("changes", [{"base": "EURO"}, {"rates": {"USD": 0.92, "usd": 0.92}}])
+def test_a_code_that_is_none_is_named(changes: dict[str, object]) -> None:
+    """It would never be found: the money of that currency would not be counted."""
+    Path("rates.json").write_text(json.dumps(RATES | changes))
+    with pytest.raises(SettingsError, match=r"names '(EURO|usd)', which is not of ISO 4217"):
+        read_rates("rates.json")
+
+
+def test_a_file_that_is_not_utf8_is_one_line() -> None:
+    """No traceback."""
+    Path("rates.json").write_bytes(b'{"version": "\xff"}')
+    with pytest.raises(SettingsError, match="cannot be read"):
         read_rates("rates.json")
 
 
