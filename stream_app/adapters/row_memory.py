@@ -32,13 +32,14 @@ class RowMemory:
         """Those that are not remembered; the others are used at `tick`."""
         found = [*map(self._slots.get, ids)]
         missing = [name for name, slot in zip(ids, found, strict=True) if slot is None]
-        self._used[[slot for slot in found if slot is not None]] = tick
+        there = [slot for slot in found if slot is not None]
+        self._used[there] = np.maximum(self._used[there], tick)
         return missing
 
     def find(self, ids: Sequence[str], tick: int) -> Ints:
         """The rows of `ids`, all remembered; used at `tick`."""
         at = np.array([*map(self._slots.__getitem__, ids)], dtype=np.int64)
-        self._used[at] = tick
+        self._used[at] = np.maximum(self._used[at], tick)  # a batch that began earlier may look later
         return at
 
     def add(self, ids: Sequence[str], tick: int, in_use_since: int) -> tuple[Ints, list[str]]:
