@@ -88,6 +88,11 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             return {}
         return await super()._getmany(wanted, timeout)
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing. Faust would log an error for each partition from which it took no record for a while: here one that is idle, or waits
+        for room or for a model. What waits, and a Kafka that is away, are told by `progress` and `outage`.
+        """
+
     def _batch_message(self, tp: TP, batch: list[Any]) -> ConsumerMessage:
         last = batch[-1]
         return ConsumerMessage(

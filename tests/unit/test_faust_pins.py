@@ -57,6 +57,7 @@ def test_the_installed_version_is_the_pinned_one(name: str) -> None:
         (Consumer, "seek_to_committed", ["self"]),
         (Consumer, "assignment", ["self"]),
         (Consumer, "ack", ["self", "message"]),
+        (Consumer, "verify_event_path", ["self", "now", "tp"]),
         (AIOKafkaConsumerThread, "seek_wait", ["self", "partitions"]),
         (AIOKafkaConsumerThread, "getmany", ["self", "active_partitions", "timeout"]),
     ],
@@ -69,9 +70,22 @@ def test_a_method_that_we_override_or_call_has_its_parameters(owner: Any, name: 
 
 def test_the_methods_we_override_are_there_to_override() -> None:
     """A name that Faust no longer has would leave our override never called."""
-    for name in ("getmany", "_getmany", "_add_gap", "_new_offset", "seek_to_committed", "_new_consumer_thread"):
+    for name in ("getmany", "_getmany", "_add_gap", "_new_offset", "seek_to_committed", "verify_event_path", "_new_consumer_thread"):
         assert name in vars(BatchConsumer)
         assert any(name in vars(c) for c in Consumer.__mro__)
+
+
+def test_faust_takes_the_time_of_the_last_record_for_that_of_the_last_fetch() -> None:
+    """So it logs "Aiokafka has not sent fetch request" for every partition without records, and for one that waits for room or a model.
+
+    Its detector asks `verify_event_path` of the consumer for each partition, and nothing else: ours says nothing there.
+    """
+    check = source(AIOKafkaConsumerThread._verify_aiokafka_event_path)
+    assert "poll_at = aiotp_state.timestamp / 1000" in check
+    assert "if poll_at is None: if secs_since_started >= self.tp_fetch_request_timeout_secs:" in check
+    assert "self.verify_event_path(now, tp)" in source(faust_consumer.Consumer.verify_all_partitions_active)
+    assert "return self._thread.verify_event_path(now, tp)" in source(Consumer.verify_event_path)
+    assert BatchConsumer.verify_event_path(SimpleNamespace(), 0.0, TRANSACTIONS) is None  # type: ignore[arg-type,func-returns-value]
 
 
 def test_the_broker_holds_no_fetch_for_long() -> None:
