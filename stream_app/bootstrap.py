@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from loguru import logger
 
@@ -16,9 +17,12 @@ from stream_app.adapters.onnx_model import OnnxModel
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.registry import ModelRegistry
 from stream_app.adapters.topics import partition_counts
+from stream_app.addresses import without_password
 from stream_app.errors import ModelError
 from stream_app.money import Money, read_rates
+from stream_app.outage import Watch
 from stream_app.partition import Topics, Workplace
+from stream_app.progress import Progress
 from stream_app.runtime import Runtime, Surroundings
 from stream_app.scorer import Output, Scorer
 from stream_app.settings import Settings
@@ -35,12 +39,12 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
-    """A worker's parts, connected and not yet started."""
+    """A worker's parts, connected and not yet started; `background` is to run beside them."""
 
     runtime: Runtime
     publisher: KafkaPublisher
     status: StatusServer
-    metrics: Metrics
+    background: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
 
 
 def scorer_loader(settings: Settings, metrics: Metrics, money: Money) -> Callable[[], Scorer]:
@@ -90,9 +94,25 @@ def build_worker(
         found = await partition_counts(options, settings.topics())
         return {t: found.get(t, 0) for t in settings.topics()}
 
+    store = RedisStore(settings.redis_url, settings.consumer_group)
+    watches = _watches(settings, publisher, store)
+
+    def away() -> str | None:
+        return next(filter(None, (watch.away() for watch in watches)), None)
+
     runtime = Runtime(
-        RedisStore(settings.redis_url, settings.consumer_group),
-        lambda scorer: Workplace(scorer, end_offset, publisher, metrics, topics, rules, money, settings.batch_max_records),
+        store,
+        lambda scorer: Workplace(scorer, end_offset, publisher, metrics, topics, rules, money, settings.batch_max_records, away),
         Surroundings(scorer_loader(settings, metrics, money), counts, on_fatal, metrics.partitions_owned),
     )
-    return WorkerParts(runtime, publisher, StatusServer(metrics.render, runtime.not_ready), metrics)
+    status = StatusServer(metrics.render, lambda: away() or runtime.not_ready())
+    progress = Progress(metrics.totals, runtime.behind, away)
+    return WorkerParts(runtime, publisher, status, (*(watch.run for watch in watches), progress.run))
+
+
+def _watches(settings: Settings, publisher: KafkaPublisher, store: RedisStore) -> tuple[Watch, ...]:
+    kafka, redis = settings.kafka_bootstrap_servers, without_password(settings.redis_url)
+    return (
+        Watch(("Kafka", kafka), "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers.", publisher.ping),
+        Watch(("Redis", redis), "Check FRAUDSTREAM_REDIS_URL and the server.", store.ping),
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import re
 import sys
+import time
 from types import MappingProxyType
 
 from loguru import logger
@@ -33,9 +35,33 @@ def set_up_logs(level: str, log_format: str) -> None:
     logging.config.dictConfig(dict(LIBRARY_LOGS))
 
 
+SPARE_S = 30.0
+"""A library's line of one kind is told once in this time."""
+
+_CONNECTION = re.compile(
+    r"unable connect|unable to (update|request) metadata|coordinator dead|heartbeat|nodenotready|connection (at|error|reset)|requesttimedout",
+    re.IGNORECASE,
+)
+"""Of aiokafka: one line for each attempt of each of its loops, 60 a second while a broker is away. `outage` tells of it in their place."""
+
+
 class ToLoguru(logging.Handler):
-    """Passes records of libraries on."""
+    """Passes records of libraries on: each kind once in a while, what aiokafka says of its connections as DEBUG only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[tuple[str, str], float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
-        logger.opt(exception=record.exc_info).log(record.levelname, "{}: {}", record.name, record.getMessage())
+        text = record.getMessage()
+        spared = record.name.startswith("aiokafka") and _CONNECTION.search(text)
+        level = "DEBUG" if spared or self._is_repeated(record) else record.levelname
+        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, text)
+
+    def _is_repeated(self, record: logging.LogRecord) -> bool:
+        kind, now = (record.name, str(record.msg)), time.monotonic()
+        if now < self._told.get(kind, -SPARE_S) + SPARE_S:
+            return True
+        self._told[kind] = now
+        return False

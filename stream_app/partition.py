@@ -20,6 +20,8 @@ from stream_app.waiting import Done, Fetched, Waiting
 
 RETRY_FOR_S = 60.0
 """How long a micro-batch waits for Kafka or Redis before the worker stops and leaves it to its supervisor."""
+QUIET_S, REMIND_S = 5.0, 30.0
+"""A step that is tried again for this long is told of, and again after that."""
 _LOOK_AGAIN_S = 0.02
 _QUEUED_BATCHES = 2
 
@@ -42,6 +44,7 @@ class Workplace:
         scorer: asked for each batch, so that a model can change between two.
         end_offset: the log's end of a topic and partition as last heard, None before the first answer.
         most_records: largest micro-batch.
+        away: which server does not answer, where somebody else tells of it, or None.
     """
 
     scorer: Callable[[], Scorer]
@@ -52,6 +55,7 @@ class Workplace:
     rules: IntakeRules
     money: Money
     most_records: int = 1000
+    away: Callable[[], str | None] = lambda: None
 
 
 class Partition:
@@ -149,14 +153,17 @@ class Partition:
 
     async def _patiently[T](self, step: Callable[[], Awaitable[T]]) -> T:
         """One step; while a server is away, wait and try the same again, for a bounded time."""
-        deadline, pause = time.monotonic() + RETRY_FOR_S, 0.05
+        began, pause = time.monotonic(), 0.05
+        tell_at = began + QUIET_S
         while True:
             try:
                 return await step()
             except Unavailable as error:
-                if time.monotonic() > deadline:
+                if (now := time.monotonic()) > began + RETRY_FOR_S:
                     raise
-                logger.warning("Partition {}: {} Trying again.", self.number, error)
+                if now > tell_at and self._shared.away() is None:
+                    logger.warning("Partition {}: {} Trying again.", self.number, error)
+                    tell_at = now + REMIND_S
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 2.0)
 

@@ -76,6 +76,12 @@ class Runtime:
             return self._why_not_ready
         return None if self._partitions else "No partition is assigned to this worker."
 
+    def behind(self) -> int:
+        """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
+        topic = self._workplace.topics.transactions
+        ends = ((self._workplace.end_offset(topic, n), held.cursor.transactions) for n, held in self._partitions.items())
+        return sum(max(0, end - done) for end, done in ends if end is not None)
+
     def wants(self, topic: str, partition: int) -> bool:
         """Whether more records of this partition can be taken now."""
         held = self._partitions.get(partition)

@@ -30,6 +30,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         super().__init__(**faust_options(settings))
         self.settings = settings
         self.fatal: BaseException | None = None
+        self.background: list[asyncio.Task[None]] = []
         use_batches(self, self)
         schema = BatchSchema()
         topic = self.topic(settings.transactions_topic, settings.labels_topic, schema=schema, allow_empty=True)
@@ -77,11 +78,14 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         await asyncio.to_thread(warm)
         await parts.publisher.start()
         await parts.runtime.start()
+        self.background = [asyncio.create_task(run()) for run in parts.background]
 
     async def on_stop(self) -> None:
         """Let go of partitions and connections, where there are any."""
         if "parts" not in vars(self):
             return
+        for task in self.background:
+            task.cancel()
         await self.parts.runtime.stop()
         await self.parts.publisher.stop()
         await self.parts.status.stop()
@@ -110,6 +114,7 @@ def run() -> int:
     """Run a worker until it is told to stop; the exit code."""
     app = create_app()
     worker = faust.Worker(app, loglevel="WARNING", redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # its escape codes would stand in the log
     try:
         worker.execute_from_commandline()
     except SystemExit as end:

@@ -49,6 +49,11 @@ class KafkaPublisher:
         except (KafkaError, OSError, AssertionError) as error:
             raise _unavailable(error) from None
 
+    async def ping(self) -> None:
+        """Answer, or raise Unavailable."""
+        if not await self._producer.client.force_metadata_update():
+            raise Unavailable("No broker of Kafka answers.")
+
     async def partitions_of(self, topic: str) -> int:
         """How many partitions a topic has; 0 where it does not exist."""
         found = await self._producer.client.fetch_all_metadata()

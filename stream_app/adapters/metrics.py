@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from stream_app.progress import Totals
+
 _STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 5.0)
 _LATENCY_BUCKETS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.025, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 5.0, 30.0, 300.0)
 _COUNTED = {
@@ -66,6 +68,15 @@ class Metrics:
     def partitions_owned(self, count: int) -> None:
         """How many partitions this worker holds."""
         self._partitions.set(count)
+
+    def totals(self) -> Totals:
+        """What was done since the start."""
+
+        def total(metric: Counter | Gauge) -> int:
+            return int(sum(s.value for family in metric.collect() for s in family.samples if not s.name.endswith("_created")))
+
+        scored, alerts, labels = (total(self._counters[what]) for what in ("scored", "alerts", "labels"))
+        return Totals(scored, alerts, labels, total(self._refused), total(self._partitions))
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

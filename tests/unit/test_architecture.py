@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     ("addresses", "errors", "iso"),
     ("transaction", "settings", "logs"),
-    ("alert", "money"),
+    ("alert", "money", "outage", "progress"),
     ("features",),
     ("model_metadata",),
     ("ports",),
