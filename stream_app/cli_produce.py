@@ -136,7 +136,7 @@ def _span(frame: pd.DataFrame) -> str:
 
 def _progress(console: Console) -> Progress:
     columns = (BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f}"), TextColumn("{task.description}"), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)  # else an empty line
 
 
 class _Bar:

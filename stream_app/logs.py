@@ -31,7 +31,9 @@ _TEXT = "<dim>{time:YYYY-MM-DD HH:mm:ss.SSS}</dim> <level>{level: <7}</level> {m
 def set_up_logs(level: str, log_format: str) -> None:
     """Send loguru's and the standard library's records to stderr in one form."""
     logger.remove()
-    logger.add(sys.stderr, level=level, format=_TEXT, serialize=log_format == "json", backtrace=False, diagnose=False)
+    colours = None if sys.stderr.isatty() else False  # by itself loguru colours files too, where it finds a build server's variables
+    as_json = log_format == "json"
+    logger.add(sys.stderr, level=level, format=_TEXT, colorize=colours, serialize=as_json, backtrace=False, diagnose=False)
     logging.config.dictConfig(dict(LIBRARY_LOGS))
 
 

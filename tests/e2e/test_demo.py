@@ -44,9 +44,9 @@ def running_in(folder: Path) -> list[str]:
 
 
 def demo(folder: Path, data: Path) -> subprocess.Popen[str]:
-    """A small demo of a user who also has a setting in the environment."""
+    """A small demo of a user who also has a setting in the environment, on a build server, whose variables make libraries colour files."""
     command = [sys.executable, "-u", "-m", "stream_app.cli", "demo", "--data", str(data), "--rate", "500", "--most", "500"]
-    environment = {**os.environ, "FRAUDSTREAM_REDIS_URL": "redis://127.0.0.1:9/0"}
+    environment = {**os.environ, "FRAUDSTREAM_REDIS_URL": "redis://127.0.0.1:9/0", "CI": "true", "GITHUB_ACTIONS": "true"}
     with folder.joinpath("told").open("wb") as told:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=told, stderr=told, text=True)
 
@@ -63,6 +63,9 @@ def test_a_small_demo_scores_its_file_with_nobodys_settings_and_stops_all(folder
     assert "of the frauds are alerted" in told
     assert "refused" not in told
     assert "production" not in told
+    for text in (told, folder.joinpath(HOME, "worker.log").read_text()):
+        assert "Holding" in text or "Summary" in text
+        assert not {"\x1b", "\r", "\b"} & set(text), "codes for a terminal in a file"
     assert running_in(folder) == []
 
 
