@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -26,6 +27,7 @@ from stream_app.progress import Progress
 from stream_app.runtime import Runtime, Surroundings
 from stream_app.scorer import Output, Scorer
 from stream_app.settings import Settings
+from stream_app.topology import unequal
 from stream_app.transaction import IntakeRules
 
 
@@ -103,7 +105,7 @@ def build_worker(
     runtime = Runtime(
         store,
         lambda scorer: Workplace(scorer, end_offset, publisher, metrics, topics, rules, money, settings.batch_max_records, away),
-        Surroundings(scorer_loader(settings, metrics, money), counts, on_fatal, metrics.partitions_owned),
+        Surroundings(scorer_loader(settings, metrics, money), counts, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
     )
     status = StatusServer(metrics.render, lambda: away() or runtime.not_ready())
     progress = Progress(metrics.totals, runtime.behind, away)

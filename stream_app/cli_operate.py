@@ -11,7 +11,9 @@ from rich.console import Console
 
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import BROKERS_DEFAULT, create_topics
+from stream_app.errors import TopologyError
 from stream_app.settings import load_settings
+from stream_app.topology import unequal
 
 
 def worker_command() -> None:
@@ -27,8 +29,13 @@ def topics_command(
 ) -> None:
     """Create the topics that are missing: all with the same number of partitions, kept for 40 days."""
     settings = load_settings()
-    created = asyncio.run(create_topics(client_options(settings), settings, partitions, replication or BROKERS_DEFAULT))
-    print("Created " + ", ".join(created) if created else "All topics exist.")
+    created, counts = asyncio.run(create_topics(client_options(settings), settings, partitions, replication or BROKERS_DEFAULT))
+    if created:
+        print("Created " + ", ".join(created))
+    if len(set(counts.values())) > 1:
+        raise TopologyError(unequal(settings, counts))
+    if not created:
+        print(f"All topics exist, with {counts[settings.transactions_topic]} partitions each.")
 
 
 def doctor_command() -> None:
@@ -38,6 +45,6 @@ def doctor_command() -> None:
     console = Console(highlight=False, soft_wrap=True)
     findings = asyncio.run(examine(load_settings()))
     for finding in findings:
-        mark = "[green]ok  [/]" if finding.well else "[red]FAIL[/]"
+        mark = {True: "[green]ok  [/]", False: "[red]FAIL[/]", None: "[dim]-   [/]"}[finding.well]
         console.print(f"{mark} {finding.subject:<9} {finding.text}", markup=True)
     sys.exit(0 if all(f.well for f in findings) else 1)

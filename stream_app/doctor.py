@@ -17,42 +17,46 @@ from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.registry import ModelRegistry
 from stream_app.adapters.topics import partition_counts
 from stream_app.addresses import without_password, without_passwords
-from stream_app.errors import FraudstreamError
+from stream_app.errors import FraudstreamError, ModelError, Unavailable
 from stream_app.settings import Settings
+from stream_app.topology import unequal
 
 MOST_CLOCK_SKEW_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part's state; `text` names the remedy where it is not well."""
+    """One part's state; `text` names the remedy where it is not well. `well` is None where it was not checked."""
 
     subject: str
-    well: bool
+    well: bool | None
     text: str
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Examine every part; one that fails does not hide the others."""
-    checks: list[tuple[str, Callable[[Settings], Awaitable[str]]]] = [
-        ("Kafka", _kafka),
-        ("topics", _topics),
-        ("Redis", _redis),
-        ("MLflow", _mlflow),
-        ("model", _model),
-        ("clock", _clock),
-    ]
-    return [await _finding(subject, check, settings) for subject, check in checks]
+    """Examine every part; one that fails does not hide the others, and one cause is told once."""
+    kafka = await _finding("Kafka", _kafka, settings)
+    topics = await _finding("topics", _topics, settings) if kafka.well else _not_checked("topics", kafka)
+    redis, mlflow = await _finding("Redis", _redis, settings), await _finding("MLflow", _mlflow, settings)
+    of_mlflow = [await _finding(subject, check, settings, mlflow) for subject, check in (("model", _model), ("clock", _clock))]
+    return [kafka, topics, redis, mlflow, *of_mlflow]
 
 
 class _UnwellError(FraudstreamError):
     """A part that answers and is not as it must be."""
 
 
-async def _finding(subject: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
+def _not_checked(subject: str, needed: Finding) -> Finding:
+    return Finding(subject, well=None, text=f"not checked: {needed.subject} does not answer")
+
+
+async def _finding(subject: str, check: Callable[[Settings], Awaitable[str]], settings: Settings, needed: Finding | None = None) -> Finding:
+    """The finding of one check; where it fails for want of `needed`, which has its own finding, that is not told again."""
     try:
         return Finding(subject, well=True, text=await check(settings))
     except FraudstreamError as error:
+        if needed is not None and not needed.well and isinstance(error, Unavailable):
+            return _not_checked(subject, needed)
         return Finding(subject, well=False, text=str(error))
     except Exception as error:  # noqa: BLE001 - the other findings are still worth having
         text = f"could not be examined: {type(error).__name__}: {without_passwords(str(error))}. Report this with the text."
@@ -72,25 +76,8 @@ async def _topics(settings: Settings) -> str:
     if missing:
         raise _UnwellError(f"missing: {', '.join(missing)}. Create them: fraudstream topics --partitions 4")
     if len(set(counts.values())) > 1:
-        raise _UnwellError(_unequal(settings, counts))
+        raise _UnwellError(unequal(settings, counts))
     return f"{len(names)} topics of {next(iter(counts.values()))} partitions"
-
-
-def _unequal(settings: Settings, counts: dict[str, int]) -> str:
-    """What differs from the transactions, and how to mend each: partitions of an input are never added, its cards would move to others."""
-    wanted = counts[settings.transactions_topic]
-    command = f"kafka-topics.sh --bootstrap-server {settings.kafka_bootstrap_servers}"
-    short = [t for t, n in counts.items() if n < wanted and t != settings.labels_topic]
-    long = [t for t, n in counts.items() if n > wanted and t != settings.labels_topic]
-    said = [", ".join(f"{t} {n}" for t, n in counts.items())]
-    said += [f"Add partitions: {command} --alter --topic {topic} --partitions {wanted}" for topic in short]
-    said += [f"Delete and make again: {command} --delete --topic {topic}; fraudstream topics" for topic in long]
-    if counts[settings.labels_topic] != wanted:
-        said.append(
-            f"Labels: make a new topic of {wanted} partitions, have them sent there, and name it in FRAUDSTREAM_LABELS_TOPIC; "
-            "partitions added to this one would move cards between them"
-        )
-    return f"differ in partitions: {'. '.join(said)}."
 
 
 async def _redis(settings: Settings) -> str:
@@ -108,10 +95,13 @@ async def _redis(settings: Settings) -> str:
 
 
 async def _mlflow(settings: Settings) -> str:
-    version = await asyncio.to_thread(
-        ModelRegistry(settings.mlflow_tracking_uri, Path()).version_of, settings.model_name, settings.model_alias
-    )
-    return f"{without_password(settings.mlflow_tracking_uri)} answers; {settings.model_name}@{settings.model_alias} is version {version[0]}"
+    answers = f"{without_password(settings.mlflow_tracking_uri)} answers"
+    registry = ModelRegistry(settings.mlflow_tracking_uri, Path())
+    try:
+        version, _ = await asyncio.to_thread(registry.version_of, settings.model_name, settings.model_alias)
+    except ModelError:
+        return answers  # what is wrong is the model's finding
+    return f"{answers}; {settings.model_name}@{settings.model_alias} is version {version}"
 
 
 async def _model(settings: Settings) -> str:
@@ -132,9 +122,7 @@ async def _clock(settings: Settings) -> str:
     try:
         answer = await asyncio.to_thread(httpx.get, f"{settings.mlflow_tracking_uri}/health", timeout=5)
     except (httpx.HTTPError, httpx.InvalidURL):
-        raise _UnwellError(
-            "cannot be compared: MLflow, which would tell its time, does not answer. Start it, or see `timedatectl`."
-        ) from None
+        raise Unavailable("MLflow, which would tell its time, does not answer.") from None
     try:
         theirs = parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (KeyError, ValueError):

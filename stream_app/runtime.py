@@ -27,12 +27,14 @@ class Surroundings:
         partition_counts: partitions of each topic that exists.
         on_fatal: called once with the error that ends the worker.
         partitions_changed: called with the number of partitions held.
+        unequal: what to say of topics that differ in their number of partitions.
     """
 
     load_scorer: Callable[[], Scorer]
     partition_counts: Callable[[], Awaitable[Mapping[str, int]]]
     on_fatal: Callable[[BaseException], None]
     partitions_changed: Callable[[int], None]
+    unequal: Callable[[Mapping[str, int]], str]
 
 
 class Runtime:
@@ -134,11 +136,7 @@ class Runtime:
         if missing:
             raise TopologyError(f"Topic {missing[0]!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
         if len(set(counts.values())) > 1:
-            found = ", ".join(f"{t} {n}" for t, n in counts.items())
-            raise TopologyError(
-                f"Topics differ in their number of partitions ({found}); alerts go to their transaction's partition number. "
-                "Bring them to one number: `kafka-topics.sh --alter --topic TOPIC --partitions N`."
-            )
+            raise TopologyError(self._outside.unequal(counts))
         return next(iter(counts.values()))
 
     async def _load_model(self) -> None:

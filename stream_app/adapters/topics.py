@@ -36,14 +36,17 @@ async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]
 
 async def create_topics(
     client_options: dict[str, Any], settings: Settings, partitions: int, replication: int = BROKERS_DEFAULT
-) -> list[str]:
-    """Create the topics that are missing, all with the same number of partitions; return those created.
+) -> tuple[list[str], dict[str, int]]:
+    """Create the topics that are missing, all with the same number of partitions.
 
     Args:
         client_options: how to reach Kafka.
         settings: names of the topics.
-        partitions: of each, where none exists that says otherwise.
+        partitions: of each, where none exists that says otherwise: the transactions first, then the labels.
         replication: copies of each partition; by default as many as the brokers' `default.replication.factor` says.
+
+    Returns:
+        the topics created, and how many partitions each topic has.
 
     Raises:
         Unavailable: if Kafka does not answer or refuses.
@@ -51,7 +54,7 @@ async def create_topics(
     names = settings.topics()
     there = await partition_counts(client_options, names)
     missing = [n for n in names if n not in there]
-    partitions = next(iter(there.values()), partitions)
+    partitions = next((there[n] for n in names if n in there), partitions)
     admin = AIOKafkaAdminClient(**client_options)
     try:
         await admin.start()
@@ -65,7 +68,7 @@ async def create_topics(
     for name, code, *_ in answer.topic_errors if answer else ():
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise Unavailable(f"Kafka did not create topic {name!r}: {for_code(code).__name__}.")
-    return missing
+    return missing, {n: there.get(n, partitions) for n in names}
 
 
 def _new(name: str, partitions: int, replication: int) -> NewTopic:

@@ -68,20 +68,26 @@ def test_the_doctor_names_what_is_not_well_and_the_remedy(env: dict[str, str], s
     assert "missing: not-there. Create them: fraudstream topics" in found["topics"].text
     assert "redis-cli CONFIG SET maxmemory-policy noeviction" in found["Redis"].text
     assert "is not MLflow" in found["MLflow"].text
-    assert "is not MLflow" in found["model"].text
+    assert (found["model"].well, found["model"].text) == (None, "not checked: MLflow does not answer")
     assert not any("pa$s" in f.text for f in found.values())
     assert "trained on amounts in EUR" in findings(env, BASE_CURRENCY="USD")["model"].text
 
 
 def test_the_doctor_tells_of_servers_that_are_away(env: dict[str, str]) -> None:
-    """One line each; the clock says that MLflow does not answer, not that it tells no time."""
+    """Each cause once, with its remedy; what depends on it is not checked, and says for want of what."""
     away = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "REDIS_URL": "redis://127.0.0.1:9/0", "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     found = findings(env, **away)
     assert not any(f.well for f in found.values())
-    assert "does not answer" in found["clock"].text
+    assert {s: f.text for s, f in found.items() if f.well is None} == {
+        "topics": "not checked: Kafka does not answer",
+        "model": "not checked: MLflow does not answer",
+        "clock": "not checked: MLflow does not answer",
+    }
     told = command({**env, **away}, "doctor")
     assert told.returncode == 1
-    assert told.stdout.count("FAIL") == 6
+    assert told.stdout.count("FAIL") == 3
+    for setting in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "MLFLOW_TRACKING_URI"):
+        assert told.stdout.count(f"FRAUDSTREAM_{setting}") == 1
     assert "Traceback" not in told.stdout + told.stderr
 
 
@@ -89,7 +95,7 @@ def test_topics_are_made_with_the_brokers_own_replication(env: dict[str, str], u
     """Without `--replication`, what the cluster's `default.replication.factor` says; only what is missing is made."""
     told = command({**env, "ALERTS_TOPIC": f"new-{unique}"}, "topics")
     assert told.stdout == f"Created new-{unique}\n", told.stderr
-    assert command({**env, "ALERTS_TOPIC": f"new-{unique}"}, "topics").stdout == "All topics exist.\n"
+    assert command({**env, "ALERTS_TOPIC": f"new-{unique}"}, "topics").stdout == "All topics exist, with 2 partitions each.\n"
 
 
 def test_alerts_are_shown_once_and_what_is_none_is_left_out(env: dict[str, str]) -> None:
@@ -131,7 +137,26 @@ def test_partitions_that_differ_end_the_worker(env: dict[str, str], unique: str)
     assert told.returncode == 76, told.stderr
     assert f"three-{unique} 3" in told.stderr
     assert "Traceback" not in told.stderr
-    assert f"Delete and make again: kafka-topics.sh --bootstrap-server {env['KAFKA_BOOTSTRAP_SERVERS']}" in findings(other)["topics"].text
+    remedy = f"Delete and make again: kafka-topics.sh --bootstrap-server {env['KAFKA_BOOTSTRAP_SERVERS']} --delete --topic three-{unique}; "
+    assert remedy in told.stderr
+    assert remedy in findings(other)["topics"].text
+
+
+def test_topics_that_exist_and_differ_are_told_with_what_to_do(env: dict[str, str], unique: str) -> None:
+    """What is missing is made as the transactions are; the exit code is that of a topology error, and no input is to be altered."""
+    for name, partitions in ((f"inputs-{unique}", 3), (f"outputs-{unique}", 1)):
+        asyncio.run(_topic(env["KAFKA_BOOTSTRAP_SERVERS"], name, partitions))
+    changes = {"TRANSACTIONS_TOPIC": f"inputs-{unique}", "ALERTS_TOPIC": f"outputs-{unique}", "SCORES_TOPIC": f"made-{unique}"}
+    told = command({**env, **changes}, "topics", "--partitions", "8")
+    assert told.returncode == 76, told.stderr
+    assert told.stdout == f"Created made-{unique}\n"
+    assert f"inputs-{unique} 3, {env['LABELS_TOPIC']} 2, outputs-{unique} 1," in told.stderr
+    assert f"made-{unique} 3)" in told.stderr
+    for output in (f"outputs-{unique}", env["TRANSACTIONS_DLQ_TOPIC"], env["LABELS_DLQ_TOPIC"]):
+        assert f"--alter --topic {output} --partitions 3" in told.stderr
+    assert told.stderr.count("--alter") == 3
+    assert "Labels: make a new topic of 3 partitions" in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
 
 
 async def _topic(servers: str, name: str, partitions: int) -> None:

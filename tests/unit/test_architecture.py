@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     ("addresses", "errors", "iso"),
     ("transaction", "settings", "logs"),
-    ("alert", "money", "outage", "progress"),
+    ("alert", "money", "outage", "progress", "topology"),
     ("features",),
     ("model_metadata",),
     ("ports",),

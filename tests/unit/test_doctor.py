@@ -1,12 +1,13 @@
-"""What `fraudstream doctor` says of topics that do not fit together; the rest is asked of real servers (tests/e2e/test_operate.py)."""
+"""What is said of topics that do not fit together, and of a check that breaks; the rest of `doctor` is asked of real servers (tests/e2e/test_operate.py)."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from stream_app.doctor import _finding, _unequal
+from stream_app.doctor import _finding
 from stream_app.settings import load_settings
+from stream_app.topology import unequal
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings
@@ -16,7 +17,7 @@ COUNTS = {"transactions": 4, "fraud-labels": 4, "fraud-alerts": 4, "transactions
 
 def test_partitions_are_added_to_outputs_only() -> None:
     """To as many as the transactions have, with the command that does it; an input with more is never touched."""
-    text = _unequal(load_settings(), {**COUNTS, "transactions": 6, "fraud-labels": 6, "transactions-dlq": 6})
+    text = unequal(load_settings(), {**COUNTS, "transactions": 6, "fraud-labels": 6, "transactions-dlq": 6})
     command = "kafka-topics.sh --bootstrap-server localhost:9092 --alter --topic"
     assert f"{command} fraud-alerts --partitions 6" in text
     assert f"{command} fraud-labels-dlq --partitions 6" in text
@@ -26,7 +27,7 @@ def test_partitions_are_added_to_outputs_only() -> None:
 
 def test_an_output_with_too_many_partitions_is_made_again() -> None:
     """Kafka takes none away."""
-    text = _unequal(load_settings(), {**COUNTS, "fraud-alerts": 8})
+    text = unequal(load_settings(), {**COUNTS, "fraud-alerts": 8})
     assert "kafka-topics.sh --bootstrap-server localhost:9092 --delete --topic fraud-alerts; fraudstream topics" in text
     assert "--alter" not in text
 
@@ -34,7 +35,7 @@ def test_an_output_with_too_many_partitions_is_made_again() -> None:
 def test_labels_of_another_number_move_to_a_new_topic() -> None:
     """Partitions added to them would move cards between partitions."""
     for number in (2, 8):
-        text = _unequal(load_settings(), {**COUNTS, "fraud-labels": number})
+        text = unequal(load_settings(), {**COUNTS, "fraud-labels": number})
         assert "make a new topic of 4 partitions" in text
         assert "FRAUDSTREAM_LABELS_TOPIC" in text
         assert "--alter" not in text
