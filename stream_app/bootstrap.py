@@ -11,6 +11,7 @@ from typing import Any
 from loguru import logger
 
 from stream_app.adapters.http_status import StatusServer
+from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.kafka_publisher import KafkaPublisher
 from stream_app.adapters.metrics import Metrics
@@ -20,13 +21,15 @@ from stream_app.adapters.registry import ModelRegistry
 from stream_app.adapters.topics import partition_counts
 from stream_app.addresses import without_password
 from stream_app.errors import ModelError
+from stream_app.holdings import Seek
 from stream_app.money import Money, read_rates
 from stream_app.outage import Watch
-from stream_app.partition import Topics, Workplace
+from stream_app.partition import Workplace
 from stream_app.progress import Progress
 from stream_app.runtime import Runtime, Surroundings
 from stream_app.scorer import Output, Scorer
 from stream_app.settings import Settings
+from stream_app.takeover import Takeover, Topics
 from stream_app.topology import unequal
 from stream_app.transaction import IntakeRules
 
@@ -76,7 +79,7 @@ def scorer_loader(settings: Settings, metrics: Metrics, money: Money) -> Callabl
 
 
 def build_worker(
-    settings: Settings, on_fatal: Callable[[BaseException], None], end_offset: Callable[[str, int], int | None]
+    settings: Settings, on_fatal: Callable[[BaseException], None], end_offset: Callable[[str, int], int | None], seek: Seek
 ) -> WorkerParts:
     """All parts of a worker.
 
@@ -84,12 +87,13 @@ def build_worker(
         settings: read once by the caller.
         on_fatal: called with the error that ends the worker.
         end_offset: the log's end of a topic and partition as the consumer last heard it.
+        seek: makes the consumer read partitions from other offsets.
     """
     options = client_options(settings)
     metrics = Metrics()
     publisher = KafkaPublisher(options)
     money = Money(settings.base_currency, read_rates(settings.rates_file))
-    topics = Topics(settings.transactions_topic, settings.labels_topic, settings.transactions_dlq_topic, settings.labels_dlq_topic)
+    topics = topics_of(settings)
     rules = IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s)
 
     async def counts() -> dict[str, int]:
@@ -99,17 +103,31 @@ def build_worker(
     store = RedisStore(settings.redis_url, settings.consumer_group)
     watches = _watches(settings, publisher, store)
 
+    takeover = Takeover(store, KafkaLog(options, settings.consumer_group), topics)
+
     def away() -> str | None:
         return next(filter(None, (watch.away() for watch in watches)), None)
 
     runtime = Runtime(
         store,
-        lambda scorer: Workplace(scorer, end_offset, publisher, metrics, topics, rules, money, settings.batch_max_records, away),
-        Surroundings(scorer_loader(settings, metrics, money), counts, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
+        lambda scorer: Workplace(scorer, end_offset, publisher, takeover, metrics, topics, rules, money, settings.batch_max_records, away),
+        Surroundings(scorer_loader(settings, metrics, money), counts, seek, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
     )
     status = StatusServer(metrics.render, lambda: away() or runtime.not_ready())
     progress = Progress(metrics.totals, runtime.behind, away)
     return WorkerParts(runtime, publisher, status, (*(watch.run for watch in watches), progress.run))
+
+
+def topics_of(settings: Settings) -> Topics:
+    """The topics' names."""
+    return Topics(
+        settings.transactions_topic,
+        settings.labels_topic,
+        settings.alerts_topic,
+        settings.scores_topic,
+        settings.transactions_dlq_topic,
+        settings.labels_dlq_topic,
+    )
 
 
 def _watches(settings: Settings, publisher: KafkaPublisher, store: RedisStore) -> tuple[Watch, ...]:

@@ -16,6 +16,7 @@ from stream_app.features.definitions import ENTITIES
 from stream_app.features.plan import Ints
 from stream_app.money import Money
 from stream_app.ports import Ids, Outgoing, Record
+from stream_app.standing import SOURCE_OFFSET
 from stream_app.transaction import CREDITS, Decoder, Label, Transaction, redact
 
 MAX_DEAD_LETTER_BYTES = 1_040_000
@@ -168,7 +169,7 @@ def dead_letter(record: Record, error: RecordError, source: tuple[str, int], top
         ("error.message", error.message.encode()),
         ("source.topic", source[0].encode()),
         ("source.partition", str(source[1]).encode()),
-        ("source.offset", str(record.offset).encode()),
+        (SOURCE_OFFSET, str(record.offset).encode()),
     )
     if value is not None and len(value) > MAX_DEAD_LETTER_BYTES:
         value, headers = value[:MAX_DEAD_LETTER_BYTES], (*headers, ("source.bytes", str(len(value)).encode()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +37,18 @@ class Record(Protocol):
         ...
 
 
+class Published(Record, Protocol):
+    """A record of an output topic, with its headers."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """As published."""
+        ...
+
+
+type Place = tuple[str, int]
+"""A topic and the number of one of its partitions."""
+
 type Ids = tuple[list[str], ...]
 """Distinct ids of each entity, in the order of `definitions.ENTITIES`: cards first."""
 
@@ -47,7 +59,7 @@ class Cursor(msgspec.Struct, frozen=True):
     Attributes:
         owner: token of the worker that holds the partition, fresh at every takeover.
         transactions, labels: next offset of each topic.
-        outputs: for each output topic, the next offset of its partition: everything below was seen.
+        outputs: for each output topic, the next offset of its partition: everything below belongs to what was written with a cursor.
         decided: offsets of transactions and of labels below which everything was decided before this state was begun: such records
             are counted again, nothing is published for them.
         full_from_ms: event time from which every window is full; before it decisions are degraded. 0: always.
@@ -156,6 +168,15 @@ class FeatureStore(Protocol):
         """Answer, or raise Unavailable."""
         ...
 
+    async def check(self) -> None:
+        """Refuse a store that may drop what it was given.
+
+        Raises:
+            SettingsError: naming what to change.
+            Unavailable: if the store does not answer.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of all connections."""
         ...
@@ -192,12 +213,47 @@ class Outgoing:
 class Publisher(Protocol):
     """Publishes messages durably."""
 
-    def publish(self, partition: int, messages: Sequence[Outgoing]) -> Awaitable[None]:
-        """Publish all messages; return when every one is acknowledged by all in-sync replicas.
+    def publish(self, partition: int, messages: Sequence[Outgoing], headers: Sequence[tuple[str, bytes]] = ()) -> Awaitable[dict[str, int]]:
+        """Publish all messages, each with these headers beside its own; return when every one is acknowledged by all in-sync replicas.
+
+        Returns:
+            for each topic, the next offset of its partition after these messages.
 
         Raises:
-            Unavailable: if one was not acknowledged.
+            Unavailable: if one was not acknowledged; each of the others may be published or not.
         """
+        ...
+
+    async def settle(self) -> None:
+        """Return when nothing is under way any more: every message of a publication that was cancelled is there, or will never be."""
+        ...
+
+
+class Log(Protocol):
+    """Reads topics outside the consumer group. Every method raises Unavailable if Kafka does not answer."""
+
+    async def bounds(self, places: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
+        """Offset of the first record kept, and the next offset to be written."""
+        ...
+
+    async def read(self, starts: Mapping[Place, int]) -> Mapping[Place, Sequence[Published]]:
+        """The records from these offsets, none of which lies below the first kept, to the end as it is now."""
+        ...
+
+    async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
+        """Offset of the first record whose Kafka timestamp is at or after this time; the end where there is none."""
+        ...
+
+    async def timestamp(self, place: Place, offset: int) -> int | None:
+        """Kafka timestamp of a record, Unix ms; None where it is not kept."""
+        ...
+
+    async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """The offset that the consumer group committed; 0 where it did not."""
+        ...
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Kafka's id of each topic; empty where the brokers know none (before Kafka 2.8)."""
         ...
 
 
@@ -217,7 +273,11 @@ class Observer(Protocol):
         ...
 
     def counted(self, what: str, count: int) -> None:
-        """So many events of a kind: scored, alerts, labels, duplicates, late, unpriced, credits."""
+        """So many events of a kind: scored, alerts, labels, duplicates, late, unpriced, credits, degraded, rebuilt."""
+        ...
+
+    def rebuilding(self, partition: int, records_left: int) -> None:
+        """The state of a partition is being rebuilt; so many records are still to be read again."""
         ...
 
     def refused(self, code: str) -> None:

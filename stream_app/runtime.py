@@ -1,4 +1,4 @@
-"""A worker's life: its model, its partitions, their tasks. Knows no Faust: `worker.py` connects the two."""
+"""A worker's life: its model and its partitions. Knows no Faust: `worker.py` connects the two."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
 from loguru import logger
 
-from stream_app.errors import FraudstreamError, ModelError, Stop, TopologyError, Unavailable
+from stream_app.errors import FraudstreamError, ModelError, Stop, Unavailable
+from stream_app.holdings import Holdings, Seek, one_count
 from stream_app.partition import Partition, Workplace
-from stream_app.ports import FeatureStore, Record
+from stream_app.ports import FeatureStore, Place, Record
 from stream_app.scorer import Scorer
 from stream_app.waiting import Fetched
 
@@ -25,6 +25,7 @@ class Surroundings:
     Attributes:
         load_scorer: fetches the model behind the alias and binds a scorer to it; runs in a thread.
         partition_counts: partitions of each topic that exists.
+        seek: makes the consumer read partitions from other offsets.
         on_fatal: called once with the error that ends the worker.
         partitions_changed: called with the number of partitions held.
         unequal: what to say of topics that differ in their number of partitions.
@@ -32,13 +33,14 @@ class Surroundings:
 
     load_scorer: Callable[[], Scorer]
     partition_counts: Callable[[], Awaitable[Mapping[str, int]]]
+    seek: Seek
     on_fatal: Callable[[BaseException], None]
     partitions_changed: Callable[[int], None]
     unequal: Callable[[Mapping[str, int]], str]
 
 
 class Runtime:
-    """Holds partitions from takeover to revocation; each has one task.
+    """Loads the model, and hands records to the partitions that are held.
 
     Not ready, with the reason, until there is a model; records wait in Kafka meanwhile.
     """
@@ -49,8 +51,7 @@ class Runtime:
         self._scorer: Scorer | None = None
         self._why_not_ready = "No model is loaded yet."
         self._workplace = workplace(self._present_scorer)
-        self._partitions: dict[int, Partition] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._holdings = Holdings(store, self._workplace, outside.seek, self._fatal)
         self._loading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -58,12 +59,13 @@ class Runtime:
 
         Raises:
             TopologyError: if topics are missing or differ in their number of partitions.
+            SettingsError: if the store may drop what it was given.
             Unavailable: if Kafka or Redis does not answer.
         """
-        await self._store.ping()
-        await self._check_topics()
-        self._loading = asyncio.create_task(self._load_model())
-        self._loading.add_done_callback(self._ended)
+        await self._store.check()
+        await self._count_partitions()
+        self._loading = asyncio.create_task(self._load_model(), name="Loading the model")
+        self._loading.add_done_callback(self._loaded)
 
     async def stop(self) -> None:
         """End all tasks; what they did not write is read again by the next owner."""
@@ -76,68 +78,39 @@ class Runtime:
         """Why no payment is scored now, or None."""
         if self._scorer is None:
             return self._why_not_ready
-        return None if self._partitions else "No partition is assigned to this worker."
+        return None if len(self._holdings) else "No partition is assigned to this worker."
 
     def behind(self) -> int:
         """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
-        topic = self._workplace.topics.transactions
-        ends = ((self._workplace.end_offset(topic, n), held.cursor.transactions) for n, held in self._partitions.items())
-        return sum(max(0, end - done) for end, done in ends if end is not None)
+        return self._holdings.behind()
 
-    def wants(self, topic: str, partition: int) -> bool:
-        """Whether more records of this partition can be taken now."""
-        held = self._partitions.get(partition)
-        return self._scorer is not None and held is not None and held.wants(topic)
+    def taker(self, topic: str, partition: int) -> Partition | None:
+        """Who takes more records of this partition now; None where it is not held, has no room, or there is no model."""
+        held = self._holdings.get(partition)
+        return held if held is not None and self._scorer is not None and held.wants(topic) else None
 
-    def submit(self, topic: str, partition: int, records: Sequence[Record], done: Callable[[], None]) -> None:
-        """Queue records of a partition; `done` is called when their effects stand. Records of one that is not held are dropped."""
-        held = self._partitions.get(partition)
-        if held is not None:
-            held.put(topic, Fetched(records, done))
+    def submit(self, topic: str, taker: Partition, records: Sequence[Record], done: Callable[[], None]) -> None:
+        """Queue records for the partition that asked for them; `done` is called when their effects stand.
 
-    async def positions(self, assigned: set[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
+        Records that were fetched for one that is no longer held are dropped: whoever holds it now reads from its cursor.
+        """
+        if self._holdings.get(taker.number) is taker:
+            taker.put(topic, Fetched(records, done))
+
+    async def positions(self, assigned: set[Place]) -> Mapping[Place, int]:
         """Take over every assigned partition; where to read each of its topics from."""
         await self.revoke()
-        counts = await self._check_topics()
-        topics = self._workplace.topics
-        positions: dict[tuple[str, int], int] = {}
-        owned = {p for _, p in assigned}
-        self._store.hold(owned, counts)
-        for number in sorted(owned):
-            state, cursor = await self._store.take_over(number)
-            if not cursor.begun:
-                cursor = msgspec.structs.replace(cursor, begun=True, partitions=counts)
-                await state.begin(cursor)
-            partition = Partition(number, state, cursor, self._workplace)
-            self._partitions[number] = partition
-            task = asyncio.create_task(partition.run(), name=f"partition-{number}")
-            task.add_done_callback(self._ended)
-            self._tasks[number] = task
-            positions |= {(topics.transactions, number): cursor.transactions, (topics.labels, number): cursor.labels}
-        self._outside.partitions_changed(len(self._partitions))
-        if positions:
-            logger.info("Holding {} partitions: {}", len(self._partitions), sorted(self._partitions))
-        return {tp: offset for tp, offset in positions.items() if tp in assigned}
+        positions = await self._holdings.take({p for _, p in assigned}, await self._count_partitions())
+        self._outside.partitions_changed(len(self._holdings))
+        return {place: offset for place, offset in positions.items() if place in assigned}
 
     async def revoke(self) -> None:
         """Let go of all partitions: their tasks end where they stand; the guarded write makes that safe."""
-        tasks = list(self._tasks.values())
-        self._partitions.clear()
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._holdings.let_go()
         self._outside.partitions_changed(0)
 
-    async def _check_topics(self) -> int:
-        """All topics exist with one number of partitions; return it."""
-        counts = await self._outside.partition_counts()
-        missing = [t for t, n in counts.items() if not n]
-        if missing:
-            raise TopologyError(f"Topic {missing[0]!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
-        if len(set(counts.values())) > 1:
-            raise TopologyError(self._outside.unequal(counts))
-        return next(iter(counts.values()))
+    async def _count_partitions(self) -> int:
+        return one_count(await self._outside.partition_counts(), self._outside.unequal)
 
     async def _load_model(self) -> None:
         """Try until there is a model: MLflow may be started after the worker."""
@@ -159,15 +132,14 @@ class Runtime:
             raise Unavailable("No model is loaded yet.")
         return self._scorer
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            return
+    def _loaded(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fatal(error, task.get_name())
+
+    def _fatal(self, error: BaseException, what: str) -> None:
         if not isinstance(error, FraudstreamError):
-            logger.opt(exception=error).error("{} failed", task.get_name())
+            logger.opt(exception=error).error("{} failed", what)
             error = Stop(
-                f"{task.get_name()} failed: {type(error).__name__}: {error}. Nothing of its batch was written; report this with the log above."
+                f"{what} failed: {type(error).__name__}: {error}. Nothing of its batch was written; report this with the log above."
             )
         self._outside.on_fatal(error)

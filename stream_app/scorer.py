@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
@@ -16,6 +17,7 @@ from stream_app.features.plan import CASE_LAST, Ints, compile_plan
 from stream_app.intake import Intake
 from stream_app.money import Money
 from stream_app.ports import Clock, Model, Outgoing, WorkingSet
+from stream_app.standing import SOURCE_OFFSET, Standing, Verdict
 from stream_app.transaction import Transaction
 
 SOURCE_TIMESTAMP = "source.timestamp"
@@ -39,20 +41,29 @@ class Decided:
     """Outcome of a micro-batch.
 
     Attributes:
-        messages: alerts, and scores where they are published.
-        counts: how many were scored, alerted, duplicate, late, without a rate, credits.
+        scores: a message for every decision, where they are published: to be acknowledged before the alerts, because a score stands
+            for its decision where the worker is killed between the two.
+        alerts: a message for every alert.
+        counts: how many were scored, alerted, duplicate, late, without a rate, credits, degraded.
     """
 
-    messages: list[Outgoing]
+    scores: list[Outgoing]
+    alerts: list[Outgoing]
     counts: dict[str, int]
+
+    @property
+    def messages(self) -> list[Outgoing]:
+        """All, in the order of publishing."""
+        return self.scores + self.alerts
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """The payments that get a decision: their places among the payments and among the events, vectors, scores."""
+    """The payments that get a decision: their places among the payments and among the events, offsets, vectors, scores."""
 
     payments: Ints
     events: Ints
+    offsets: list[int]
     vectors: Vectors
     scores: Vectors
 
@@ -83,7 +94,7 @@ class Scorer:
         self._encode = msgspec.json.Encoder().encode
         self._sequence = count(clock.now_ms() * _SEQUENCE_PER_MS)
 
-    def decide(self, intake: Intake, work: WorkingSet, source: tuple[str, int]) -> Decided:
+    def decide(self, intake: Intake, work: WorkingSet, source: tuple[str, int], standing: Standing | None = None) -> Decided:
         """Decide every payment of a micro-batch, in order; each payment and label is counted in the working set.
 
         1. features of each payment, counting it;
@@ -91,14 +102,18 @@ class Scorer:
         3. for those at or above the threshold: case and reasons.
 
         Args:
-            intake: the decoded payments and labels.
+            intake: the decoded payments and labels; the payments all lie below `standing.decided`, or none does.
             work: the state they touch, changed in place.
             source: topic and partition of the payments.
+            standing: what was published for them before: it stands, and is not published again.
         """
         computed = compute(self._plan, intake.events, work.rows, self._money.unit)
         scored = self._score(intake, computed)
-        cases = self._cases(intake, work, computed, scored)
-        messages = self._messages(intake, scored, cases, (source, work.degraded))
+        if standing is not None and scored.offsets and scored.offsets[0] < standing.decided[0]:
+            self._cases(intake, work, computed, scored, standing.verdicts, only=True)
+            return Decided([], [], {"rebuilt": len(scored.payments), "labels": len(intake.labels.messages)})
+        cases = self._cases(intake, work, computed, scored, standing.verdicts if standing else {})
+        scores, alerts = self._messages(intake, scored, cases, (source, work.degraded), standing or Standing())
         duplicates = int(computed.duplicates.sum())
         counts = {
             "scored": len(scored.payments),
@@ -108,43 +123,61 @@ class Scorer:
             "late": int(computed.late.sum()),
             "unpriced": int((intake.events.minor[scored.events] < 0).sum()),
             "credits": len(intake.payments.messages) - len(scored.payments) - duplicates,
+            "degraded": len(scored.payments) if work.degraded else 0,
         }
-        return Decided(messages, counts)
+        return Decided(scores, alerts, counts)
 
     def _score(self, intake: Intake, computed: Computed) -> _Scored:
         of_payments = computed.scored[intake.places]
-        events = intake.places[of_payments]
+        payments, events = np.flatnonzero(of_payments), intake.places[of_payments]
+        offsets = (
+            intake.payments.offsets if len(payments) == len(intake.places) else [intake.payments.offsets[p] for p in payments.tolist()]
+        )
         vectors = np.ascontiguousarray(computed.vectors[events, : self._width])
         scores = self.model.score(vectors) if len(events) else np.empty(0, dtype=np.float32)
-        return _Scored(np.flatnonzero(of_payments), events, vectors, scores)
+        return _Scored(payments, events, offsets, vectors, scores)
 
-    def _cases(self, intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored) -> dict[int, _Case]:
-        """Case and reasons of each alerted payment, by its place among the scored."""
-        alerted = np.flatnonzero(scored.scores.astype(np.float64) >= self.policy.threshold)
-        if not len(alerted):
-            return {}
-        context = computed.vectors[scored.events[alerted]][:, (self._usual_payments, self._usual_mean)].tolist()
-        usual = [Usual(*c) for c in context]
-        reasons = self._reasons.of(scored.vectors[alerted], scored.scores[alerted], usual, self._money.currency)
+    def _cases(
+        self, intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored, verdicts: Mapping[int, Verdict], *, only: bool = False
+    ) -> dict[int, _Case]:
+        """Case and reasons of each alerted payment, by its place among the scored. A verdict stands; with `only`, no other payment alerts."""
+        alerted = np.zeros(len(scored.scores), dtype=bool) if only else scored.scores.astype(np.float64) >= self.policy.threshold
+        stood = {place: verdicts[offset] for place, offset in enumerate(scored.offsets) if offset in verdicts} if verdicts else {}
+        for place, verdict in stood.items():
+            alerted[place] = verdict.action is not None
+        places = np.flatnonzero(alerted).tolist()
+        reasons = self._explain(computed, scored, [p for p in places if p not in stood])
         cases: dict[int, _Case] = {}
-        for place, why in zip(alerted.tolist(), reasons, strict=True):
+        for place in places:
             tx, slot = intake.payments.messages[scored.payments[place]], int(intake.events.entities[0][scored.events[place]])
             card = work.rows[0].own[work.rows[0].own_at[slot]]
             case = case_of(tx.transaction_id, tx.event_time, work.case_ids[slot], int(card[CASE_LAST]))
+            if place in stood:
+                case = stood[place].case_id or case
             work.case_ids[slot] = case
             card[CASE_LAST] = max(int(card[CASE_LAST]), tx.event_time)
-            cases[place] = _Case(case, why)
+            cases[place] = _Case(case, stood[place].reasons if place in stood else reasons[place])
         return cases
 
+    def _explain(self, computed: Computed, scored: _Scored, places: list[int]) -> dict[int, tuple[Reason, ...]]:
+        if not places:
+            return {}
+        context = computed.vectors[scored.events[places]][:, (self._usual_payments, self._usual_mean)].tolist()
+        usual = [Usual(*c) for c in context]
+        reasons = self._reasons.of(scored.vectors[places], scored.scores[places], usual, self._money.currency)
+        return dict(zip(places, reasons, strict=True))
+
     def _messages(
-        self, intake: Intake, scored: _Scored, cases: dict[int, _Case], origin: tuple[tuple[str, int], str | None]
-    ) -> list[Outgoing]:
+        self, intake: Intake, scored: _Scored, cases: dict[int, _Case], origin: tuple[tuple[str, int], str | None], standing: Standing
+    ) -> tuple[list[Outgoing], list[Outgoing]]:
+        """Scores and alerts, but those that stand."""
         (topic, partition), degraded = origin
         scored_at = self._clock.now_ms()
         every = bool(self._output.scores_topic)
-        messages: list[Outgoing] = []
+        scores: list[Outgoing] = []
+        alerts: list[Outgoing] = []
         for place in range(len(scored.payments)) if every else cases:
-            row, score, case = int(scored.payments[place]), float(scored.scores[place]), cases.get(place)
+            row, offset, score, case = int(scored.payments[place]), scored.offsets[place], float(scored.scores[place]), cases.get(place)
             tx = intake.payments.messages[row]
             decision = {
                 **{name: getattr(tx, name) for name in _FIELDS},
@@ -156,16 +189,18 @@ class Scorer:
                 "model": self.model.reference,
                 "reasons": case.reasons if case else (),
                 "degraded": degraded,
-                "source": Source(topic, partition, intake.payments.offsets[row]),
+                "source": Source(topic, partition, offset),
                 "scored_at": scored_at,
             }
-            key = tx.card_id.encode()
-            if case:
-                alert = self._encode(Alert(alert_id=tx.transaction_id, **decision))
-                sent = ((SOURCE_TIMESTAMP, str(intake.payments.timestamps_ms[row]).encode()),)
-                messages.append(Outgoing(self._output.alerts_topic, key, alert, sent))
-            if every:
+            if offset in standing.verdicts:
+                decision |= msgspec.structs.asdict(standing.verdicts[offset])
+            key, at = tx.card_id.encode(), (SOURCE_OFFSET, str(offset).encode())
+            if case and offset not in standing.alerted:
+                alert = self._encode(Alert(alert_id=tx.transaction_id, **(decision | {"case_id": case.id})))
+                sent = (SOURCE_TIMESTAMP, str(intake.payments.timestamps_ms[row]).encode())
+                alerts.append(Outgoing(self._output.alerts_topic, key, alert, (at, sent)))
+            if every and offset not in standing.scored:
                 features = dict(zip(self._names, scored.vectors[place].tolist(), strict=True))
                 score_message = Score(features=features, sequence=next(self._sequence), **decision)
-                messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message)))
-        return messages
+                scores.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), (at,)))
+        return scores, alerts

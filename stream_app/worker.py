@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -40,12 +41,11 @@ class FraudWorker(faust.App):  # type: ignore[misc]
     @cached_property
     def parts(self) -> WorkerParts:
         """Built inside the running loop, not at import."""
-        return build_worker(self.settings, self._end, self._end_offset)
+        return build_worker(self.settings, self._end, self._end_offset, self._seek)
 
-    def wants(self, topic: str, partition: int) -> bool:
+    def taker(self, topic: str, partition: int) -> Any:
         """See `faust_batches.PartitionFlow`."""
-        wanted: bool = self.parts.runtime.wants(topic, partition)
-        return wanted
+        return self.parts.runtime.taker(topic, partition)
 
     async def positions(self, assigned: set[tuple[str, int]]) -> Any:
         """See `faust_batches.PartitionFlow`."""
@@ -54,7 +54,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
     async def _score(self, stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
-            self.parts.runtime.submit(message.topic, message.partition, message.value, event.ack)
+            self.parts.runtime.submit(message.topic, message.value.taker, message.value.records, event.ack)
 
     async def _let_go(self, _app: Any, _revoked: Any, **_: Any) -> None:
         await self.parts.runtime.revoke()
@@ -94,6 +94,9 @@ class FraudWorker(faust.App):  # type: ignore[misc]
     def _end_offset(self, topic: str, partition: int) -> int | None:
         at = TP(topic, partition)
         return self.consumer.highwater(at) if at in self.consumer.assignment() else None
+
+    async def _seek(self, positions: Mapping[tuple[str, int], int]) -> None:
+        await self.consumer.seek_to(positions)
 
     def _end(self, error: BaseException) -> None:
         """A fatal error: one line, a clean stop, and the error's exit code."""

@@ -12,8 +12,9 @@ an exception. Here the consumer yields one message per partition and poll whose 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
@@ -29,13 +30,20 @@ asked for only after that fetch. Faust lets the broker hold it for 1.5 s where i
 class PartitionFlow(Protocol):
     """What the consumer asks of the worker."""
 
-    def wants(self, topic: str, partition: int) -> bool:
-        """Whether more records of this partition can be taken now."""
+    def taker(self, topic: str, partition: int) -> Any:
+        """Who takes more records of this partition now, or None."""
         ...
 
     def positions(self, assigned: set[tuple[str, int]]) -> Awaitable[Mapping[tuple[str, int], int]]:
         """Take the assigned partitions over; where to read each from."""
         ...
+
+
+class Batch(NamedTuple):
+    """Records of one partition, and who asked for them: what was fetched for a taker before a seek is never given to the next."""
+
+    taker: Any
+    records: list[Any]
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]
@@ -65,36 +73,49 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     flow: PartitionFlow
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._fetching = asyncio.Lock()
+
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _QuickFetches(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ARG002, ASYNC109 - Faust's signature
         """One message per partition that has records and room; see `faust.transport.consumer.Consumer.getmany`."""
-        full = any(not self.flow.wants(tp.topic, tp.partition) for tp in self._get_active_partitions())
-        records, _ = await self._wait_next_records(_POLL_WHILE_FULL_S if full else _POLL_S)
+        full = any(self.flow.taker(tp.topic, tp.partition) is None for tp in self._get_active_partitions())
+        batches, _ = await self._wait_next_records(_POLL_WHILE_FULL_S if full else _POLL_S)
         generation = self.app.consumer_generation_id
-        if not records or self.should_stop:
+        if not batches or self.should_stop:
             return
-        for tp, batch in records.items():
+        for tp, batch in batches.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
+            self._read_offset.pop(tp, None)  # Faust drops what lies below it; after a seek back that would be everything
             yield tp, self._batch_message(tp, batch)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
         """Ask only for partitions that have room; the others' records wait in the fetcher, and the broker behind it."""
-        wanted = {tp for tp in active_partitions or () if self.flow.wants(tp.topic, tp.partition)}
-        if not wanted:
-            await self.sleep(timeout)
-            return {}
-        return await super()._getmany(wanted, timeout)
+        async with self._fetching:
+            takers = {tp: self.flow.taker(tp.topic, tp.partition) for tp in active_partitions or ()}
+            wanted = {tp for tp, taker in takers.items() if taker is not None}
+            if wanted:
+                records = await super()._getmany(wanted, timeout)
+                return {tp: Batch(takers[tp], list_) for tp, list_ in records.items()}
+        await self.sleep(timeout)
+        return {}
+
+    async def seek_to(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Read partitions that are taken over again from other offsets, while the others go on."""
+        async with self._fetching:
+            await self._thread.seek_wait({TP(*place): offset for place, offset in positions.items()})
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing. Faust would log an error for each partition from which it took no record for a while: here one that is idle, or waits
         for room or for a model. What waits, and a Kafka that is away, are told by `progress` and `outage`.
         """
 
-    def _batch_message(self, tp: TP, batch: list[Any]) -> ConsumerMessage:
-        last = batch[-1]
+    def _batch_message(self, tp: TP, batch: Batch) -> ConsumerMessage:
+        last = batch.records[-1]
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, batch, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,

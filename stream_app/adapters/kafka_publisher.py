@@ -35,13 +35,12 @@ class KafkaPublisher:
         except (KafkaError, OSError) as error:
             raise _unavailable(error) from None
 
-    async def publish(self, partition: int, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, partition: int, messages: Sequence[Outgoing], headers: Sequence[tuple[str, bytes]] = ()) -> dict[str, int]:
         """See `ports.Publisher`."""
-        if not messages:
-            return
+        send = self._producer.send
         try:
-            sent = [await self._producer.send(m.topic, m.value, key=m.key, partition=partition, headers=list(m.headers)) for m in messages]
-            await asyncio.gather(*sent)
+            sent = [await send(m.topic, m.value, key=m.key, partition=partition, headers=[*m.headers, *headers]) for m in messages]
+            return {at.topic: at.offset + 1 for at in await asyncio.gather(*sent)}
         except OutOfOrderSequenceNumber:
             raise Stop(
                 "Kafka saw this producer's messages out of order. The worker ends; its supervisor starts it anew, from the cursor."
@@ -53,6 +52,13 @@ class KafkaPublisher:
         """Answer, or raise Unavailable."""
         if not await self._producer.client.force_metadata_update():
             raise Unavailable("No broker of Kafka answers.")
+
+    async def settle(self) -> None:
+        """See `ports.Publisher`."""
+        try:
+            await self._producer.flush()
+        except (KafkaError, OSError) as error:
+            raise _unavailable(error) from None
 
     async def partitions_of(self, topic: str) -> int:
         """How many partitions a topic has; 0 where it does not exist."""

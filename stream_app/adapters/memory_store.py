@@ -54,6 +54,9 @@ class MemoryStore:
     async def ping(self) -> None:
         """Always there."""
 
+    async def check(self) -> None:
+        """It drops nothing."""
+
     async def close(self) -> None:
         """Nothing to let go of."""
 

@@ -15,6 +15,8 @@ _COUNTED = {
     "duplicates": ("fraudstream_transactions_duplicate", "Transactions seen before on their card, not counted again"),
     "late": ("fraudstream_transactions_late", "Payments behind every window of their card: scored, not counted"),
     "unpriced": ("fraudstream_transactions_unpriced", "Payments without a rate into the base currency: their money is not summed"),
+    "degraded": ("fraudstream_transactions_degraded", "Payments decided while state was not whole"),
+    "rebuilt": ("fraudstream_transactions_rebuilt", "Payments counted again to rebuild lost state; decided before"),
     "credits": ("fraudstream_transactions_credit", "Refunds and reversals: not scored"),
 }
 
@@ -40,6 +42,12 @@ class Metrics:
             registry=self.registry,
         )
         self._model = Gauge("fraudstream_model_info", "The model in use", ["name", "version"], registry=self.registry)
+        self._rebuilds = Gauge(
+            "fraudstream_rebuild_records_left",
+            "Records still to be counted again until the state of a partition is whole",
+            ["partition"],
+            registry=self.registry,
+        )
         self._partitions = Gauge("fraudstream_partitions_owned", "Partitions that this worker holds", registry=self.registry)
         self._by_stage = {s: self._stages.labels(s) for s in ("read", "score", "publish", "write")}
 
@@ -59,6 +67,10 @@ class Metrics:
     def latency(self, seconds: float) -> None:
         """See `ports.Observer`."""
         self._latency.observe(seconds)
+
+    def rebuilding(self, partition: int, records_left: int) -> None:
+        """See `ports.Observer`."""
+        self._rebuilds.labels(str(partition)).set(records_left)
 
     def model_in_use(self, name: str, version: str) -> None:
         """Name the model in use; the one before is forgotten."""

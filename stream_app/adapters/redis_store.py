@@ -24,7 +24,7 @@ from redis.exceptions import RedisError, WatchError
 
 from stream_app.adapters.redis_line import RedisLine, unavailable
 from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
-from stream_app.errors import NotOwner, StateError, Unavailable
+from stream_app.errors import NotOwner, SettingsError, StateError, Unavailable
 from stream_app.ports import Cursor, Ids, Packed, PartitionState, WorkingSet
 
 _CURSOR_FORMAT = Cursor("").format
@@ -51,6 +51,7 @@ class RedisStore:
         space = Namespace(self._group, partition, self._partitions)
         if partition in self._held:
             await self._held.pop(partition).let_go()
+        self._memory.forget(partition)
         try:
             cursor = await self._take_cursor(space.cursor)
             line = await RedisLine.open(self._redis)
@@ -80,6 +81,15 @@ class RedisStore:
             await self._redis.ping()
         except (RedisError, OSError) as error:
             raise unavailable(error) from None
+
+    async def check(self) -> None:
+        """See `ports.FeatureStore`: a Redis that evicts keys loses cards without anybody noticing."""
+        policy = str((await self.info("memory")).get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction":
+            raise SettingsError(
+                f"Redis at FRAUDSTREAM_REDIS_URL evicts keys when its memory is full (maxmemory-policy {policy}): cards would be lost. "
+                "Set it: `redis-cli config set maxmemory-policy noeviction`, and in its configuration file."
+            )
 
     async def info(self, section: str) -> dict[str, Any]:
         """A section of Redis' INFO, for `doctor`."""
@@ -120,6 +130,7 @@ class _RedisPartition:
         self._memory = PartitionMemory(memory, space.partition)
         self._others = {p: prefix for p, prefix in space.all.items() if p not in memory.owned and p != space.partition}
         self._cursor = msgspec.json.encode(cursor)
+        memory.stands(space.partition, rebuilding=cursor.rebuilding)
         self._guarded = False
         self._attempted = b""
 
@@ -169,7 +180,8 @@ class _RedisPartition:
             text = f"another worker cannot read a part of this partition (found by partition {self._space.partition}). It is rebuilt."
             await self._round_trip([("SET", f"{self._others[partition]}damaged", text)])
             logger.warning("Partition {} has damaged state; its owner is told to rebuild it.", partition)
-        doubtful = damaged | {p for p, cursor in cursors.items() if _rebuilding(cursor)}
+        rebuilding = {p for p, cursor in cursors.items() if _rebuilding(cursor)} | (self._worker.rebuilding - {self._space.partition})
+        doubtful = damaged | rebuilding
         if not doubtful:
             return work
         named = ", ".join(map(str, sorted(doubtful)))
@@ -181,6 +193,7 @@ class _RedisPartition:
     async def write(self, packed: Packed, cursor: Cursor) -> None:
         encoded = msgspec.json.encode(cursor)
         if not self._guarded and await self._stands(encoded):
+            self._now_at(cursor, encoded)
             return
         pairs: list[str | bytes] = [self._space.cursor, encoded]
         for key, value in packed:
@@ -191,15 +204,18 @@ class _RedisPartition:
             raise self._lost()
         if isinstance(written[0], RedisError):  # an error of a command within EXEC comes as a value
             raise unavailable(written[0])
+        self._now_at(cursor, encoded)
+
+    def _now_at(self, cursor: Cursor, encoded: bytes) -> None:
+        """The batch in flight is written."""
         self._cursor = encoded
         self._memory.written()
+        self._worker.stands(self._space.partition, rebuilding=cursor.rebuilding)
 
     async def _stands(self, encoded: bytes) -> bool:
         """After a lost answer: whether the write of `encoded` was done. The cursor is watched again."""
         _, (found,) = await self._round_trip([("WATCH", self._space.cursor), ("MGET", self._space.cursor)])
         if found == encoded == self._attempted:
-            self._cursor = encoded
-            self._memory.written()
             return True
         if found != self._cursor:
             raise self._lost()

@@ -32,7 +32,7 @@ SHARED_MEMORY_BYTES = 72 * 2**20
 
 
 class WorkerMemory:
-    """What the partitions of one worker share."""
+    """What the partitions of one worker share; `rebuilding` are those whose state is not whole."""
 
     def __init__(self) -> None:
         plan = catalogue_plan()
@@ -41,6 +41,7 @@ class WorkerMemory:
         self.packers = tuple(Packer(layout) for layout in self.layouts)
         self.shared: list[SharedMemory] = []
         self.generation = 0
+        self.rebuilding: set[int] = set()
         self._tick = 0
         self._in_flight: dict[int, int] = {}
         self.hold(())
@@ -49,9 +50,14 @@ class WorkerMemory:
         """Forget everything; remember these partitions from now on."""
         self.owned = tuple(sorted(owned))
         self.generation += 1
+        self.rebuilding.clear()
         self._in_flight.clear()
         pairs = zip(self.layouts[1:], self.packers[1:], strict=True)
         self.shared = [SharedMemory(layout, packer, self.owned) for layout, packer in pairs]
+
+    def stands(self, partition: int, *, rebuilding: bool) -> None:
+        """Whether the state of a partition is whole."""
+        (self.rebuilding.add if rebuilding else self.rebuilding.discard)(partition)
 
     def start(self, partition: int) -> tuple[int, int]:
         """A batch of this partition begins: its tick, and the oldest tick in flight."""

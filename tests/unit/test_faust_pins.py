@@ -21,7 +21,7 @@ from faust.transport import consumer as faust_consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
-from stream_app.adapters.faust_batches import BatchConsumer, BatchSchema, BatchTransport, use_batches
+from stream_app.adapters.faust_batches import Batch, BatchConsumer, BatchSchema, BatchTransport, use_batches
 from stream_app.adapters.faust_options import faust_options
 from stream_app.settings import Settings
 
@@ -112,6 +112,8 @@ def test_the_drain_loop_uses_getmany_message_offsets_and_add_gap() -> None:
     assert "getmany(timeout=1.0)" in drain
     assert "offset = message.offset" in drain
     assert "if r_offset is None or offset >= r_offset:" in drain
+    assert "get_read_offset = self._read_offset.__getitem__" in drain
+    assert "self._read_offset = defaultdict(lambda: None)" in source(faust_consumer.Consumer.__init__)
     assert "await self._add_gap(tp, r_offset + 1, offset)" in drain
 
 
@@ -194,14 +196,14 @@ def test_a_batch_message_carries_the_records_and_their_last_offset() -> None:
     consumer = bare_consumer()
     consumer.app = SimpleNamespace(consumer_generation_id=3)
     batch = [SimpleNamespace(offset=o, timestamp=2500, timestamp_type=0) for o in (4, 9)]
-    message = consumer._batch_message(TRANSACTIONS, batch)
+    message = consumer._batch_message(TRANSACTIONS, Batch("taker", batch))
     assert isinstance(message, ConsumerMessage)
     assert (message.topic, message.partition, message.offset, message.tp) == ("transactions", 0, 9, TRANSACTIONS)
     assert (message.timestamp, message.generation_id) == (2.5, 3)
-    assert message.value is batch
+    assert message.value == Batch("taker", batch)
     assert parameters(faust.Schema.compile)[:2] == ["self", "app"]
     decode: Any = BatchSchema().compile(SimpleNamespace(create_event=lambda *parts: parts))
-    assert asyncio.run(decode(message)) == (None, batch, (), message)
+    assert asyncio.run(decode(message)) == (None, Batch("taker", batch), (), message)
 
 
 def test_take_acknowledges_in_a_finally_so_also_on_errors() -> None:

@@ -1,0 +1,125 @@
+"""Reading Kafka's logs outside the consumer group: where they begin and end, what the outputs hold, what the group committed."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion, KafkaError
+
+from stream_app.adapters.topic_ids import TopicIdsRequest
+from stream_app.errors import Unavailable
+from stream_app.ports import Place, Published
+
+_ANSWER_S = 30.0
+_NO_OFFSET = -1
+
+
+class KafkaLog:
+    """See `ports.Log`. Each call connects anew: takeovers are rare, and nothing is left open between them."""
+
+    def __init__(self, client_options: dict[str, Any], group: str) -> None:
+        self._options = client_options
+        self._group = group
+
+    async def bounds(self, places: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
+        """See `ports.Log`."""
+        async with self._consumer() as consumer:
+            return await _bounds(consumer, places)
+
+    async def read(self, starts: Mapping[Place, int]) -> Mapping[Place, Sequence[Published]]:
+        """See `ports.Log`."""
+        async with self._consumer() as consumer:
+            ends = {p: end for p, (_, end) in (await _bounds(consumer, starts)).items()}
+            open_ = {p: start for p, start in starts.items() if start < ends[p]}
+            found: dict[Place, list[Published]] = {p: [] for p in starts}
+            consumer.assign([TopicPartition(*p) for p in open_])
+            for place, start in open_.items():
+                consumer.seek(TopicPartition(*place), start)
+            while open_:
+                batches = await consumer.getmany(*[TopicPartition(*p) for p in open_], timeout_ms=200)
+                for at, records in batches.items():
+                    found[at.topic, at.partition] += [r for r in records if r.offset < ends[at.topic, at.partition]]
+                for place in [p for p in open_ if await consumer.position(TopicPartition(*p)) >= ends[p]]:
+                    del open_[place]
+            return found
+
+    async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
+        """See `ports.Log`."""
+        async with self._consumer() as consumer:
+            found = await consumer.offsets_for_times({TopicPartition(*p): max(0, at) for p, at in times_ms.items()})
+            ends = await _bounds(consumer, times_ms)
+            return {p: ends[p][1] if (at := found[TopicPartition(*p)]) is None else at.offset for p in times_ms}
+
+    async def timestamp(self, place: Place, offset: int) -> int | None:
+        """See `ports.Log`."""
+        at = TopicPartition(*place)
+        async with self._consumer() as consumer:
+            begin, end = (await _bounds(consumer, [place]))[place]
+            if not begin <= offset < end:
+                return None
+            consumer.assign([at])
+            consumer.seek(at, offset)
+            record = await consumer.getone(at)
+            return int(record.timestamp)
+
+    async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """See `ports.Log`."""
+        async with self._admin() as admin:
+            try:
+                found = await admin.list_consumer_group_offsets(self._group, partitions=[TopicPartition(*p) for p in places])
+            except GroupCoordinatorNotAvailableError:  # no group has committed anything in this cluster yet
+                found = {}
+        offsets = {(at.topic, at.partition): kept.offset for at, kept in found.items()}
+        return {p: max(0, offsets.get(p, _NO_OFFSET)) for p in places}
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """See `ports.Log`."""
+        async with self._admin() as admin:
+            try:
+                # aiokafka's own metadata request knows no topic ids; its client sends any request of this form
+                answer = await admin._send_request(TopicIdsRequest(topics))  # noqa: SLF001
+            except (IncompatibleBrokerVersion, NotImplementedError):
+                return {}
+        return {t["name"]: uuid.UUID(bytes=t["topic_id"]).hex for t in answer.to_object()["topics"] if not t["error_code"]}
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(**self._options, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50)
+        async with _answering(), asyncio.timeout(_ANSWER_S):
+            try:
+                await consumer.start()
+                yield consumer
+            finally:
+                await consumer.stop()
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(**self._options)
+        async with _answering(), asyncio.timeout(_ANSWER_S):
+            try:
+                await admin.start()
+                yield admin
+            finally:
+                await admin.close()
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[None]:
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Unavailable(
+            f"Kafka did not answer ({type(error).__name__}: {error}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
+        ) from None
+
+
+async def _bounds(consumer: AIOKafkaConsumer, places: Collection[Place]) -> dict[Place, tuple[int, int]]:
+    at = [TopicPartition(*p) for p in places]
+    begins, ends = await consumer.beginning_offsets(at), await consumer.end_offsets(at)
+    return {(t.topic, t.partition): (begins[t], ends[t]) for t in at}

@@ -1,0 +1,154 @@
+"""The partitions that a worker holds, from takeover to revocation; each has one task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loguru import logger
+
+from stream_app.errors import NotOwner, StateError, TopologyError
+from stream_app.partition import Partition, Workplace
+from stream_app.patience import patiently
+from stream_app.ports import Cursor, FeatureStore, Place
+
+RETAKE_AFTER_S = 2.5
+"""Longer than the group's heartbeat: a worker that woke up late learns first that its partitions are another's."""
+
+type Seek = Callable[[Mapping[Place, int]], Awaitable[None]]
+type Ended = Callable[[BaseException, str], None]
+
+
+@dataclass(slots=True)
+class _Held:
+    partition: Partition
+    task: asyncio.Task[None] | None = field(default=None)
+
+
+class Holdings:
+    """Takes partitions over, starts their tasks, and takes one over again where it was lost while Kafka still assigns it."""
+
+    def __init__(self, store: FeatureStore, workplace: Workplace, seek: Seek, ended: Ended) -> None:
+        """Hold nothing yet.
+
+        Args:
+            store: told which partitions are held.
+            workplace: what all partitions share.
+            seek: makes the consumer read partitions from other offsets.
+            ended: called with the error, and the name of its task, that ends the worker.
+        """
+        self._store = store
+        self._shared = workplace
+        self._seek = seek
+        self._ended = ended
+        self._held: dict[int, _Held] = {}
+        self._remembered: dict[int, Cursor] = {}
+        self._retakes: set[asyncio.Task[None]] = set()
+        self._taking = asyncio.Lock()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, number: int) -> Partition | None:
+        """The partition, if it is held now."""
+        held = self._held.get(number)
+        return held.partition if held else None
+
+    def behind(self) -> int:
+        """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
+        topic = self._shared.topics.transactions
+        ends = ((self._shared.end_offset(topic, n), held.partition.cursor.transactions) for n, held in self._held.items())
+        return sum(max(0, end - done) for end, done in ends if end is not None)
+
+    async def take(self, numbers: Collection[int], count: int) -> dict[Place, int]:
+        """Hold these partitions, of `count`, and no others; where to read each of their topics from.
+
+        Raises:
+            Stop, Unavailable: as `Takeover.of`.
+        """
+        await self.let_go()
+        self._count = count
+        self._store.hold(numbers, count)
+        positions: dict[Place, int] = {}
+        for number in sorted(numbers):
+            positions |= await self._take(number)
+        if positions:
+            logger.info("Holding {} partitions: {}", len(self._held), sorted(self._held))
+        return positions
+
+    async def let_go(self) -> None:
+        """End all tasks where they stand, and wait for what they were publishing: the next owner looks for it."""
+        retakes = list(self._retakes)
+        for task in retakes:
+            task.cancel()
+        await asyncio.gather(*retakes, return_exceptions=True)
+        for number in list(self._held):
+            await self._drop(number)
+        await self._shared.publisher.settle()
+
+    async def _take(self, number: int, *, lost: bool = False) -> dict[Place, int]:
+        takeover, topics = self._shared.takeover, self._shared.topics
+        remembered = self._remembered.get(number)
+        taken = await patiently(lambda: takeover.of(number, self._count, lost=lost, remembered=remembered), number, self._shared.away)
+        partition = Partition(number, taken, self._shared)
+        task = asyncio.create_task(partition.run(), name=f"Partition {number}")
+        self._held[number] = _Held(partition, task)
+        task.add_done_callback(lambda _: self._task_ended(number, partition, task))
+        return {(topics.transactions, number): taken.cursor.transactions, (topics.labels, number): taken.cursor.labels}
+
+    async def _drop(self, number: int) -> None:
+        held = self._held.pop(number, None)
+        if held is None or held.task is None:
+            return
+        self._remembered[number] = held.partition.cursor
+        held.task.cancel()
+        await asyncio.gather(held.task, return_exceptions=True)
+
+    def _task_ended(self, number: int, partition: Partition, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self.get(number) is not partition:
+            return
+        error = task.exception()
+        if isinstance(error, NotOwner) or (isinstance(error, StateError) and error.partition in self._held):
+            retake = asyncio.create_task(self._take_again(number, partition, error), name=f"Taking partition {number} again")
+            self._retakes.add(retake)
+            retake.add_done_callback(self._retaken)
+        elif error is not None:
+            self._ended(error, task.get_name())
+
+    def _retaken(self, retake: asyncio.Task[None]) -> None:
+        self._retakes.discard(retake)
+        if not retake.cancelled() and (error := retake.exception()) is not None:
+            self._ended(error, retake.get_name())
+
+    async def _take_again(self, number: int, partition: Partition, error: NotOwner | StateError) -> None:
+        """Take a lost partition over again, unless Kafka gives it to another worker first; one with damaged state is rebuilt."""
+        logger.warning("{} It is taken over again.", error)
+        if isinstance(error, NotOwner):
+            await asyncio.sleep(RETAKE_AFTER_S)
+        async with self._taking:
+            if self.get(number) is not partition:
+                return
+            damaged = error.partition if isinstance(error, StateError) else None
+            if damaged is not None and (rebuilt := self.get(damaged)) and rebuilt.cursor.rebuilding:
+                raise StateError(f"Partition {damaged} is damaged again while it is rebuilt: {error}", damaged)
+            positions: dict[Place, int] = {}
+            for each in sorted({number} | ({damaged} if damaged is not None else set())):
+                await self._drop(each)
+                positions |= await self._take(each, lost=each == damaged)
+            await self._seek(positions)
+
+
+def one_count(counts: Mapping[str, int], unequal: Callable[[Mapping[str, int]], str]) -> int:
+    """The one number of partitions of all topics.
+
+    Raises:
+        TopologyError: if a topic is missing, or they differ.
+    """
+    missing: Sequence[str] = [t for t, n in counts.items() if not n]
+    if missing:
+        raise TopologyError(f"Topic {missing[0]!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
+    if len(set(counts.values())) > 1:
+        raise TopologyError(unequal(counts))
+    return next(iter(counts.values()))

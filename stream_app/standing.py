@@ -1,0 +1,133 @@
+"""What stands: messages that were published for payments and labels which are decided, or counted, once more.
+
+Each output carries where it comes from in its headers, so that a new owner of a partition knows what a killed one had done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from stream_app.alert import Action, ModelReference, Reason
+from stream_app.ports import Cursor, Published
+
+SOURCE_OFFSET = "source.offset"
+"""Header of every output: the offset of the transaction or label that it was made from."""
+SOURCE_CURSOR = "source.cursor"
+"""Header of every output: `<topic id>:<offset>` of transactions and of labels, below which everything was decided, joined by a comma."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A decision as it was published, in an alert or a score."""
+
+    score: float
+    raw_score: float
+    threshold: float
+    action: Action | None
+    case_id: str | None
+    model: ModelReference
+    reasons: tuple[Reason, ...]
+    degraded: str | None
+    scored_at: int
+
+
+_VERDICT = msgspec.json.Decoder(Verdict)
+
+
+@dataclass(slots=True)
+class Standing:
+    """What was published for offsets at or above the cursor, and what was surely decided.
+
+    Attributes:
+        decided: offsets of transactions and labels below which nothing is published any more.
+        verdicts: by offset of the transaction; each stands, whatever would be decided now.
+        alerted, scored: offsets of transactions whose alert, whose score is there.
+        refused: (dead-letter topic, offset) of records whose dead letter is there.
+    """
+
+    decided: tuple[int, int] = (0, 0)
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    alerted: set[int] = field(default_factory=set)
+    scored: set[int] = field(default_factory=set)
+    refused: set[tuple[str, int]] = field(default_factory=set)
+    _last: tuple[int, int] = (-1, -1)
+
+    def add_alerts(self, records: Iterable[Published]) -> None:
+        """Learn from alerts, which hold the decision."""
+        for record, offset in _sources(records):
+            self.alerted.add(offset)
+            self.verdicts.setdefault(offset, _VERDICT.decode(record.value or b""))
+            self._reach(offset, -1)
+
+    def add_scores(self, records: Iterable[Published]) -> None:
+        """Learn from scores, which hold the decision too."""
+        for record, offset in _sources(records):
+            self.scored.add(offset)
+            self.verdicts.setdefault(offset, _VERDICT.decode(record.value or b""))
+            self._reach(offset, -1)
+
+    def add_refused(self, topic: str, records: Iterable[Published], *, labels: bool) -> None:
+        """Learn from the dead letters of a topic."""
+        for _, offset in _sources(records):
+            self.refused.add((topic, offset))
+            self._reach(*((-1, offset) if labels else (offset, -1)))
+
+    def passed_by(self, cursor: Cursor) -> bool:
+        """Whether everything here lies below this cursor, so that it may be forgotten."""
+        transactions, labels = (max(self._last[n] + 1, self.decided[n]) for n in (0, 1))
+        return cursor.transactions >= transactions and cursor.labels >= labels
+
+    def _reach(self, transactions: int, labels: int) -> None:
+        self._last = (max(self._last[0], transactions), max(self._last[1], labels))
+
+
+def position_header(cursor: Cursor, topics: tuple[str, str]) -> tuple[str, bytes]:
+    """The header `source.cursor` of what is published from this cursor on.
+
+    Args:
+        cursor: the position before the batch.
+        topics: names of transactions and labels.
+    """
+    offsets = (cursor.transactions, cursor.labels)
+    return SOURCE_CURSOR, ",".join(f"{cursor.topic_ids.get(t, '')}:{o}" for t, o in zip(topics, offsets, strict=True)).encode()
+
+
+def source_offset(record: Published) -> int | None:
+    """The offset that an output was made from; None of a foreign record."""
+    text = dict(record.headers).get(SOURCE_OFFSET, b"")
+    return int(text) if text.isdigit() else None
+
+
+def surely_decided(records: Iterable[Published], ids: Sequence[str]) -> tuple[int, int]:
+    """Offsets of transactions and labels below which everything was decided when the newest of these outputs were published.
+
+    Args:
+        records: outputs; those of topics that were deleted since, and foreign ones, count for nothing.
+        ids: Kafka's ids of transactions and labels.
+    """
+    newest = [0, 0]
+    for record in records:
+        for n, offset in enumerate(_positions(record, ids)):
+            newest[n] = max(newest[n], offset)
+    return newest[0], newest[1]
+
+
+def of_these_topics(records: Iterable[Published], ids: Sequence[str]) -> list[Published]:
+    """The outputs that were made from these very topics, not from others that once had their names."""
+    return [r for r in records if len(_positions(r, ids)) == len(ids)]
+
+
+def _positions(record: Published, ids: Sequence[str]) -> list[int]:
+    parts = [p.rpartition(":") for p in dict(record.headers).get(SOURCE_CURSOR, b"").decode(errors="replace").split(",")]
+    if [topic for topic, *_ in parts] != list(ids) or not all(o.isdigit() for *_, o in parts):
+        return []
+    return [int(o) for *_, o in parts]
+
+
+def _sources(records: Iterable[Published]) -> Iterable[tuple[Published, int]]:
+    for record in records:
+        offset = source_offset(record)
+        if offset is not None:
+            yield record, offset

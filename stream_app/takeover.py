@@ -1,0 +1,196 @@
+"""Taking a partition over: where to go on, what stands already, and where to begin again when its state was lost. Knows no Kafka, no Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from loguru import logger
+
+from stream_app.errors import TopologyError
+from stream_app.features.definitions import DAY_S, HORIZON_S
+from stream_app.ports import Cursor, FeatureStore, Log, Outgoing, PartitionState, Place, Published
+from stream_app.standing import SOURCE_OFFSET, Standing, of_these_topics, source_offset, surely_decided
+
+MOST_AHEAD_MS = 120_000
+"""A transaction's event time lies at most so far ahead of its Kafka timestamp, with room for clocks that differ."""
+LOOK_BACK = 5_000
+"""So many of the last messages of each output are looked at where no cursor says more."""
+LOOK_BACK_ALERTS = 200_000
+"""Bound of the alerts of a day, from which the present cases of cards are known again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names of the topics that a partition reads and writes; `scores` is empty where they are not published."""
+
+    transactions: str
+    labels: str
+    alerts: str
+    scores: str
+    transactions_dlq: str
+    labels_dlq: str
+
+    @property
+    def read(self) -> tuple[str, str]:
+        """Those that are read."""
+        return self.transactions, self.labels
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Those that are written."""
+        return tuple(t for t in (self.scores, self.alerts, self.transactions_dlq, self.labels_dlq) if t)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A partition in the hands of its new owner."""
+
+    state: PartitionState
+    cursor: Cursor
+    standing: Standing
+
+
+class Takeover:
+    """Takes partitions over."""
+
+    def __init__(self, store: FeatureStore, log: Log, topics: Topics) -> None:
+        self._store = store
+        self._log = log
+        self._topics = topics
+
+    async def of(self, number: int, partitions: int, *, lost: bool = False, remembered: Cursor | None = None) -> Taken:
+        """Become the owner of a partition.
+
+        Args:
+            number: of the partition.
+            partitions: how many the topics have.
+            lost: whether its state is known to be damaged, whatever its cursor says.
+            remembered: the last cursor that this worker wrote, where it held the partition before.
+
+        Raises:
+            TopologyError: if the topics are not those that the state was made from.
+            StateError: if the cursor is of a version that this program cannot read.
+            Unavailable: if Redis or Kafka does not answer.
+        """
+        topics = self._topics
+        ids = await self._log.topic_ids(topics.read)
+        bounds = await self._log.bounds([(t, number) for t in (*topics.read, *topics.written)])
+        state, cursor = await self._store.take_over(number)
+        if cursor.begun and not lost:
+            cursor = _checked(cursor, number, (topics.read, ids, partitions), bounds)
+        else:
+            kept = max((c for c in (cursor, remembered) if c is not None), key=lambda c: c.transactions)
+            anew = await self._horizon(number, bounds, ids, kept)
+            cursor = msgspec.structs.replace(anew, owner=cursor.owner, topic_ids=dict(ids), partitions=partitions)
+            await state.begin(cursor)
+        return Taken(state, cursor, await self._standing(number, cursor, bounds))
+
+    async def _standing(self, number: int, cursor: Cursor, bounds: Mapping[Place, tuple[int, int]]) -> Standing:
+        """What the outputs hold for offsets at or above the cursor."""
+        topics = self._topics
+        tails = await self._log.read(_starts([(t, number) for t in topics.written], cursor.outputs, bounds))
+        ids = [cursor.topic_ids.get(t, "") for t in topics.read]
+        ours = {topic: of_these_topics(records, ids) for (topic, _), records in tails.items()}
+
+        def above(topic: str, least: int) -> list[Published]:
+            return [r for r in ours.get(topic, ()) if (source_offset(r) or 0) >= least]
+
+        standing = Standing(cursor.decided)
+        standing.add_scores(above(topics.scores, cursor.transactions))
+        standing.add_alerts(above(topics.alerts, cursor.transactions))
+        standing.add_refused(topics.transactions_dlq, above(topics.transactions_dlq, cursor.transactions), labels=False)
+        standing.add_refused(topics.labels_dlq, above(topics.labels_dlq, cursor.labels), labels=True)
+        return standing
+
+    async def _horizon(self, number: int, bounds: Mapping[Place, tuple[int, int]], ids: Mapping[str, str], kept: Cursor) -> Cursor:
+        """Where to begin again: one horizon before what was decided."""
+        topics, log = self._topics, self._log
+        transactions, labels = (topics.transactions, number), (topics.labels, number)
+        starts = _starts([(t, number) for t in topics.written], {}, bounds)
+        tails = [r for records in (await log.read(starts)).values() for r in records]
+        published = surely_decided(tails, [ids.get(t, "") for t in topics.read])
+        committed = await log.committed([transactions, labels])
+        decided = (
+            min(bounds[transactions][1], max(kept.transactions, kept.decided[0], committed[transactions], published[0])),
+            min(bounds[labels][1], max(kept.labels, kept.decided[1], committed[labels], published[1])),
+        )
+        last_ms = await log.timestamp(transactions, decided[0] - 1) if decided[0] else None
+        if last_ms is None:
+            outputs = {t: offset for (t, _), offset in starts.items()}
+            return Cursor("", bounds[transactions][0], bounds[labels][0], outputs=outputs, decided=decided)
+        since_ms = last_ms - HORIZON_S * 1000 - MOST_AHEAD_MS
+        alerts = (topics.alerts, number)
+        at = await log.from_time({transactions: since_ms, labels: since_ms, alerts: last_ms - DAY_S * 1000 - MOST_AHEAD_MS})
+        starts |= {alerts: max(min(at[alerts], starts[alerts]), bounds[alerts][1] - LOOK_BACK_ALERTS)}
+        logger.warning(
+            "Partition {}: its state is not in Redis. It is rebuilt from {} transactions; nothing is published for them again.",
+            number,
+            decided[0] - min(at[transactions], decided[0]),
+        )
+        return Cursor(
+            "",
+            transactions=min(at[transactions], decided[0]),
+            labels=min(at[labels], decided[1]),
+            outputs={t: offset for (t, _), offset in starts.items()},
+            decided=decided,
+            full_from_ms=await self._full_from(transactions, at[transactions], bounds[transactions][0]),
+        )
+
+    async def _full_from(self, transactions: Place, start: int, first: int) -> int:
+        """Event time from which all windows are full; 0 where the log was not cut within the horizon."""
+        if not first or start > first:
+            return 0
+        oldest_ms = await self._log.timestamp(transactions, first)
+        return (oldest_ms or 0) + HORIZON_S * 1000 + MOST_AHEAD_MS
+
+    async def missing(self, number: int, cursor: Cursor, messages: Sequence[Outgoing]) -> list[Outgoing]:
+        """Those of the messages of a batch that are not in their topics: asked after a publication of unknown end."""
+        places = [(t, number) for t in {m.topic for m in messages}]
+        bounds = await self._log.bounds(places)
+        tails = await self._log.read(_starts(places, cursor.outputs, bounds))
+        ids = [cursor.topic_ids.get(t, "") for t in self._topics.read]
+        there = {(topic, source_offset(r)) for (topic, _), records in tails.items() for r in of_these_topics(records, ids)}
+        return [m for m in messages if (m.topic, int(dict(m.headers)[SOURCE_OFFSET])) not in there]
+
+
+def _starts(places: Sequence[Place], outputs: Mapping[str, int], bounds: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:
+    """Where to read each output from; an offset beyond the end is of a topic that was made anew since."""
+    starts = {}
+    for place in places:
+        begin, end = bounds[place]
+        known = outputs.get(place[0], end + 1)
+        starts[place] = max(begin, known if known <= end else end - LOOK_BACK)
+    return starts
+
+
+def _checked(
+    cursor: Cursor, number: int, now: tuple[Sequence[str], Mapping[str, str], int], bounds: Mapping[Place, tuple[int, int]]
+) -> Cursor:
+    """The cursor, if it belongs to the topics as they are now."""
+    topics, ids, partitions = now
+    remedy = "Set FRAUDSTREAM_CONSUMER_GROUP to a new name: the worker then begins with the topics as they are now."
+    if cursor.partitions and cursor.partitions != partitions:
+        raise TopologyError(
+            f"State was written while the topics had {cursor.partitions} partitions; now they have {partitions}, and cards are in others. {remedy}"
+        )
+    for topic in topics:
+        known = cursor.topic_ids.get(topic)
+        if known and topic in ids and known != ids[topic]:
+            raise TopologyError(f"Topic {topic!r} was deleted and made again since partition {number} was written. {remedy}")
+    for topic, offset in zip(topics, (cursor.transactions, cursor.labels), strict=True):
+        begin, end = bounds[topic, number]
+        if offset > end:
+            raise TopologyError(
+                f"Partition {number} was read up to offset {offset} of topic {topic!r}, which ends at {end}: it was cut or made again. {remedy}"
+            )
+        if offset < begin:
+            logger.error(
+                "Topic {!r} lost {} records of partition {} that were not decided yet: its retention is shorter than the worker was away. "
+                "Lengthen retention.ms.",
+                topic,
+                begin - offset,
+                number,
+            )
+    return msgspec.structs.replace(cursor, topic_ids=dict(ids) or cursor.topic_ids, partitions=partitions)

@@ -1,0 +1,212 @@
+"""One contract for what we ask of Kafka outside the consumer group: topics in memory and a real Kafka keep the same promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.structs import OffsetAndMetadata
+
+from stream_app.adapters.kafka_log import KafkaLog
+from stream_app.adapters.kafka_publisher import KafkaPublisher
+from stream_app.errors import Unavailable
+from stream_app.ports import Log, Outgoing, Publisher
+from tests.topics import MemoryTopics
+
+FIVE = [f"v{i}".encode() for i in range(5)]
+
+
+class Memory:
+    """Topics in memory, and what the tests do behind their back."""
+
+    def __init__(self, _servers: str) -> None:
+        self.topics = MemoryTopics()
+        self.log: Log = self.topics
+        self.publisher: Publisher = self.topics
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def write(self, topic: str, values: list[bytes], times_ms: list[int]) -> None:
+        """Records in partition 1 with these Kafka timestamps."""
+        for value, at in zip(values, times_ms, strict=True):
+            self.topics.now_ms = at
+            self.topics.append((topic, 1), b"k", value)
+
+    async def cut(self, topic: str, first: int) -> None:
+        """Remove the records of partition 1 below an offset."""
+        self.topics.first[topic, 1] = first
+
+    async def commit(self, topic: str, offset: int) -> None:
+        """Commit an offset of partition 1 for the group."""
+        self.topics.commits[topic, 1] = offset
+
+    async def make_anew(self, topic: str) -> None:
+        """Delete the topic and create it again."""
+        self.topics.ids[topic] = "another"
+
+
+class Kafka:
+    """The same on a real Kafka."""
+
+    def __init__(self, servers: str) -> None:
+        self._options: dict[str, Any] = {"bootstrap_servers": servers}
+        self._group = f"group-{uuid4().hex[:8]}"
+        self.log: Log = KafkaLog(self._options, self._group)
+        self.publisher: Any = None  # made in the running loop
+
+    async def start(self) -> None:
+        """Connect."""
+        self._admin = AIOKafkaAdminClient(**self._options)
+        await self._admin.start()
+        self.publisher = KafkaPublisher(self._options)
+        await self.publisher.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self.publisher.stop()
+        await self._admin.close()
+
+    async def create(self, topic: str) -> None:
+        """A topic of two partitions."""
+        await self._admin.create_topics([NewTopic(topic, 2, 1)])
+
+    async def write(self, topic: str, values: list[bytes], times_ms: list[int]) -> None:
+        """See `Memory`."""
+        async with AIOKafkaProducer(**self._options) as producer:
+            for value, at in zip(values, times_ms, strict=True):
+                await producer.send_and_wait(topic, value, key=b"k", partition=1, timestamp_ms=at)
+
+    async def cut(self, topic: str, first: int) -> None:
+        """See `Memory`."""
+        await self._admin.delete_records({TopicPartition(topic, 1): RecordsToDelete(first)})
+
+    async def commit(self, topic: str, offset: int) -> None:
+        """See `Memory`."""
+        async with AIOKafkaConsumer(**self._options, group_id=self._group, enable_auto_commit=False) as consumer:
+            at = TopicPartition(topic, 1)
+            consumer.assign([at])
+            await consumer.commit({at: OffsetAndMetadata(offset, "")})
+
+    async def make_anew(self, topic: str) -> None:
+        """See `Memory`."""
+        await self._admin.delete_topics([topic])
+        async with asyncio.timeout(20):
+            while topic in await self._admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody when it is gone
+                await asyncio.sleep(0.05)
+        await self.create(topic)
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
+def subject(request: pytest.FixtureRequest) -> Memory | Kafka:
+    """Each in turn."""
+    return Memory("") if request.param == "memory" else Kafka(request.getfixturevalue("stack").kafka)
+
+
+def run(subject: Memory | Kafka, topic: str, test: Callable[[Memory | Kafka], Awaitable[None]]) -> None:
+    """Run a test with a topic of its own."""
+
+    async def body() -> None:
+        await subject.start()
+        try:
+            if isinstance(subject, Kafka):
+                await subject.create(topic)
+            await test(subject)
+        finally:
+            await subject.stop()
+
+    asyncio.run(body())
+
+
+def test_bounds_and_what_is_read_follow_retention(subject: Memory | Kafka, unique: str) -> None:
+    """First kept and next offset; from an offset to the end; nothing of an empty partition."""
+    topic = f"log-{unique}"
+
+    async def test(subject: Memory | Kafka) -> None:
+        await subject.write(topic, FIVE, [100, 200, 300, 400, 500])
+        assert await subject.log.bounds([(topic, 0), (topic, 1)]) == {(topic, 0): (0, 0), (topic, 1): (0, 5)}
+        found = await subject.log.read({(topic, 0): 0, (topic, 1): 2})
+        assert [(r.offset, r.timestamp, r.key, r.value) for r in found[topic, 1]] == [
+            (2, 300, b"k", b"v2"), (3, 400, b"k", b"v3"), (4, 500, b"k", b"v4"),
+        ]  # fmt: skip
+        assert list(found[topic, 0]) == []
+        assert list((await subject.log.read({(topic, 1): 5}))[topic, 1]) == []
+        await subject.cut(topic, 3)
+        assert (await subject.log.bounds([(topic, 1)]))[topic, 1] == (3, 5)
+        assert await subject.log.timestamp((topic, 1), 2) is None
+
+    run(subject, topic, test)
+
+
+def test_offsets_by_time_and_times_by_offset(subject: Memory | Kafka, unique: str) -> None:
+    """The first record at or after a time; the end where there is none."""
+    topic = f"log-{unique}"
+
+    async def test(subject: Memory | Kafka) -> None:
+        await subject.write(topic, FIVE, [100, 200, 300, 400, 500])
+        place = (topic, 1)
+        for at, offset in ((-5, 0), (0, 0), (200, 1), (201, 2), (501, 5)):
+            assert (await subject.log.from_time({place: at}))[place] == offset
+        assert [await subject.log.timestamp(place, o) for o in (0, 4, 5)] == [100, 500, None]
+
+    run(subject, topic, test)
+
+
+def test_what_the_group_committed(subject: Memory | Kafka, unique: str) -> None:
+    """0 where it committed nothing."""
+    topic = f"log-{unique}"
+
+    async def test(subject: Memory | Kafka) -> None:
+        await subject.write(topic, FIVE, [100, 200, 300, 400, 500])
+        await subject.commit(topic, 4)
+        assert await subject.log.committed([(topic, 0), (topic, 1)]) == {(topic, 0): 0, (topic, 1): 4}
+
+    run(subject, topic, test)
+
+
+def test_a_topic_that_was_made_anew_has_another_id(subject: Memory | Kafka, unique: str) -> None:
+    """Same name, other topic."""
+    topic = f"log-{unique}"
+
+    async def test(subject: Memory | Kafka) -> None:
+        before = (await subject.log.topic_ids([topic]))[topic]
+        assert (await subject.log.topic_ids([topic]))[topic] == before
+        await subject.make_anew(topic)
+        assert (await subject.log.topic_ids([topic]))[topic] != before
+
+    run(subject, topic, test)
+
+
+def test_what_is_published_stands_with_its_headers_and_the_next_offsets_are_told(subject: Memory | Kafka, unique: str) -> None:
+    """Own headers and those of the batch; the next offset of each topic; nothing to publish is nothing done."""
+    topic = f"log-{unique}"
+
+    async def test(subject: Memory | Kafka) -> None:
+        messages = [Outgoing(topic, b"k", v, (("own", v),)) for v in FIVE]
+        assert await subject.publisher.publish(1, messages[:3], [("batch", b"1")]) == {topic: 3}
+        assert await subject.publisher.publish(1, messages[3:]) == {topic: 5}
+        assert await subject.publisher.publish(1, []) == {}
+        await subject.publisher.settle()
+        found = (await subject.log.read({(topic, 1): 0}))[topic, 1]
+        assert [r.value for r in found] == FIVE
+        assert list(found[0].headers) == [("own", b"v0"), ("batch", b"1")]
+        assert list(found[4].headers) == [("own", b"v4")]
+
+    run(subject, topic, test)
+
+
+def test_a_kafka_that_is_away_is_unavailable() -> None:
+    """One error of ours, that names the setting."""
+    log = KafkaLog({"bootstrap_servers": "127.0.0.1:9"}, "g")
+    with pytest.raises(Unavailable, match="FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"):
+        asyncio.run(log.bounds([("t", 0)]))
+    with pytest.raises(Unavailable, match="FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"):
+        asyncio.run(log.topic_ids(["t"]))

@@ -1,0 +1,70 @@
+"""Topics in memory: what `ports.Log` and `ports.Publisher` ask of Kafka, under the same contract suite as the real ones."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stream_app.ports import Outgoing, Place
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record in a partition's log."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass
+class MemoryTopics:
+    """Logs of partitions; `first` is the offset of the first record that retention left."""
+
+    logs: dict[Place, list[Kept]] = field(default_factory=lambda: defaultdict(list))
+    first: dict[Place, int] = field(default_factory=dict)
+    commits: dict[Place, int] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    now_ms: int = 0
+
+    def append(self, place: Place, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
+        """Write a record at the present time; the next offset."""
+        log = self.logs[place]
+        log.append(Kept(len(log), self.now_ms, key, value, tuple(headers)))
+        return len(log)
+
+    async def publish(self, partition: int, messages: Sequence[Outgoing], headers: Sequence[tuple[str, bytes]] = ()) -> dict[str, int]:
+        """See `ports.Publisher`."""
+        return {m.topic: self.append((m.topic, partition), m.key, m.value, (*m.headers, *headers)) for m in messages}
+
+    async def settle(self) -> None:
+        """Nothing is ever under way."""
+
+    async def bounds(self, places: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
+        """See `ports.Log`."""
+        return {p: (self.first.get(p, 0), len(self.logs[p])) for p in places}
+
+    async def read(self, starts: Mapping[Place, int]) -> Mapping[Place, Sequence[Kept]]:
+        """See `ports.Log`."""
+        return {p: self.logs[p][start:] for p, start in starts.items()}
+
+    async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
+        """See `ports.Log`."""
+        kept = {p: [r for r in self.logs[p] if r.offset >= self.first.get(p, 0)] for p in times_ms}
+        return {p: next((r.offset for r in kept[p] if r.timestamp >= at), len(self.logs[p])) for p, at in times_ms.items()}
+
+    async def timestamp(self, place: Place, offset: int) -> int | None:
+        """See `ports.Log`."""
+        there = self.first.get(place, 0) <= offset < len(self.logs[place])
+        return self.logs[place][offset].timestamp if there else None
+
+    async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """See `ports.Log`."""
+        return {p: self.commits.get(p, 0) for p in places}
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """See `ports.Log`."""
+        return {t: self.ids.get(t, f"id-of-{t}") for t in topics}
