@@ -124,7 +124,8 @@ class Scorer:
         if not len(alerted):
             return {}
         context = computed.vectors[scored.events[alerted]][:, (self._usual_payments, self._usual_mean)].tolist()
-        usual = [Usual(*c) for c in context]
+        priced = (intake.events.minor[scored.events[alerted]] >= 0).tolist()
+        usual = [Usual(payments, mean, known) for (payments, mean), known in zip(context, priced, strict=True)]
         reasons = self._reasons.of(scored.vectors[alerted], scored.scores[alerted], usual, self._money.currency)
         cases: dict[int, _Case] = {}
         for place, why in zip(alerted.tolist(), reasons, strict=True):
