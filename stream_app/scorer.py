@@ -68,10 +68,9 @@ class Scorer:
 
     def __init__(self, model: Model, money: Money, output: Output, clock: Clock, threshold: float | None = None) -> None:
         features = model.metadata.resolved()
-        context = tuple(f for f in CONTEXT_FEATURES if f not in features)
         self.model = model
         self.policy: Policy = policy_of(model.metadata, threshold)
-        self._plan = compile_plan(features + context)
+        self._plan = compile_plan(features + CONTEXT_FEATURES)
         self._names = [f.name for f in features]
         self._width = len(features)
         columns = [f.name for f in self._plan.features]

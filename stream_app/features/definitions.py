@@ -166,13 +166,17 @@ def resolve(named: Sequence[tuple[str, str]], catalogue: Sequence[Feature] = CAT
         catalogue: the features that this program can compute.
 
     Raises:
-        ModelError: if the model names a feature that is missing here or defined otherwise.
+        ModelError: if the model names a feature that is missing here, defined otherwise, or for reasons only.
     """
     known = {f.name: f for f in catalogue}
     for name, digest in named:
         if name not in known:
             raise ModelError(
                 f"The model needs feature {name!r}, which this version does not know. Deploy a newer worker, or promote another model."
+            )
+        if known[name] in CONTEXT_FEATURES:
+            raise ModelError(
+                f"The model needs feature {name!r}, which is for the texts of reasons only. Train it again without that feature."
             )
         if known[name].hash != digest:
             raise ModelError(
