@@ -82,10 +82,11 @@ class Till:
     money: Money = field(default_factory=lambda: Money("EUR"))
     threshold: float | None = None
     offset: int = 100
+    model: FakeModel = field(default_factory=FakeModel)
 
     def __post_init__(self) -> None:
         """Take partition 0 over."""
-        self.scorer = Scorer(FakeModel(), self.money, Output("alerts", self.scores_topic), FakeClock(), self.threshold)
+        self.scorer = Scorer(self.model, self.money, Output("alerts", self.scores_topic), FakeClock(), self.threshold)
         store = MemoryStore()
         store.hold([0], 1)
         self.state, cursor = asyncio.run(store.take_over(0))
