@@ -41,7 +41,7 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
         code: fixed code from `stream_app.decision.REASON_CODES`.
         feature: name of the feature.
         value: its value in this decision.
-        usual: the same for this card or terminal as a rule, where that is known.
+        usual: the same for this card or terminal as a rule; None where that is unknown, or the feature is itself a comparison with it.
         contribution: how much of the score goes when the feature takes its usual training value.
         text: one sentence for an analyst.
     """

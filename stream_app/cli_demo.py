@@ -34,7 +34,7 @@ LIVE_DAYS = 7
 HISTORY_DAYS = 38
 """What every window needs before the live part: 30 days, 7 days of delay, one tile."""
 _DAY_MS = 86_400_000
-_SIZE = {"customers": 2000, "terminals": 4000, "days": 100, "compromised-terminals": 0.8, "compromised-customers": 1.2}
+_SIZE = {"customers": 2000, "terminals": 4000, "days": 100}
 
 
 def demo_command(

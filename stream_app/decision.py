@@ -10,7 +10,7 @@ import numpy as np
 
 from stream_app.alert import Action, Reason
 from stream_app.features.compute import Vectors
-from stream_app.features.definitions import DAY_S, HORIZON_S, HOUR_S, Feature
+from stream_app.features.definitions import DAY_S, HORIZON_S, HOUR_S, OF_THE_PAYMENTS_MONEY, Feature
 from stream_app.model_metadata import ModelMetadata
 
 CASE_GAP_MS = 24 * HOUR_S * 1000
@@ -41,10 +41,14 @@ REASON_CODES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What is usual for the card: payments and mean amount of the 30 days before, without the present payment."""
+    """What is usual for the card: payments and mean amount of the 30 days before, without the present payment.
+
+    `priced`: whether the present payment's own money could be turned into the base currency.
+    """
 
     payments: float
     mean_amount: float
+    priced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +118,14 @@ class Reasons:
 
     def _reason(self, column: int, value: float, contribution: float, usual: Usual, currency: str) -> Reason:
         feature = self._features[column]
-        norm = usual_value(feature, usual)
         kind = f"{feature.entity}_{feature.aggregation}" if feature.entity else feature.aggregation
-        return Reason(REASON_CODES[kind], feature.name, value, norm, contribution, sentence(feature, value, norm, currency))
+        return Reason(
+            REASON_CODES[kind], feature.name, value, usual_value(feature, usual), contribution, sentence(feature, value, usual, currency)
+        )
 
 
 def usual_value(feature: Feature, usual: Usual) -> float | None:
-    """What the feature is for this card as a rule; None where the card's history does not say."""
+    """What the feature is for this card as a rule; None where the card's history does not say, or the feature is itself a comparison."""
     if feature.entity == "terminal" or usual.payments == 0:
         return None
     if feature.aggregation == "count":
@@ -129,13 +134,29 @@ def usual_value(feature: Feature, usual: Usual) -> float | None:
         return usual.mean_amount
     if feature.aggregation == "seconds_since_last":
         return _MONTH_S / usual.payments
-    return {"amount_ratio": 1.0, "amount_zscore": 0.0}.get(feature.aggregation)
+    return None
 
 
-def sentence(feature: Feature, value: float, usual: float | None, currency: str) -> str:
-    """One sentence for an analyst, with the card's own norm where there is one and the sentence does not compare with it anyway."""
-    norm = None if usual is None else _norm(feature, usual)
-    return f"{_statement(feature, value, currency)}; this card's usual is {norm}." if norm else f"{_statement(feature, value, currency)}."
+def sentence(feature: Feature, value: float, usual: Usual, currency: str) -> str:
+    """One sentence for an analyst, with the card's own norm where there is one."""
+    if feature.aggregation in OF_THE_PAYMENTS_MONEY and not usual.priced:
+        return f"The amount is in another currency and there is no rate into {currency}: it is taken for unknown."
+    if feature.aggregation in {"amount_ratio", "amount_zscore"}:
+        return f"{_comparison(feature, value, usual, currency)}."
+    norm = usual_value(feature, usual)
+    told = None if norm is None else _norm(feature, norm)
+    return f"{_statement(feature, value, currency)}; this card's usual is {told}." if told else f"{_statement(feature, value, currency)}."
+
+
+def _comparison(feature: Feature, value: float, usual: Usual, currency: str) -> str:
+    """The amount against the card's own mean; the mean itself where the window is that of the card's norm."""
+    window = _window(feature)
+    if not usual.payments:
+        return f"The card has no payments of the {window} before to compare the amount with"
+    mean = f"the card's mean of the {window} before"
+    if feature.window_s == _MONTH_S:
+        mean += f", {usual.mean_amount:.2f} {currency}"
+    return _times(value, mean) if feature.aggregation == "amount_ratio" else _deviations(value, mean)
 
 
 def _norm(feature: Feature, usual: float) -> str | None:
@@ -150,7 +171,7 @@ def _norm(feature: Feature, usual: float) -> str | None:
 
 
 def _statement(feature: Feature, value: float, currency: str) -> str:
-    window = "hour" if feature.window_s == HOUR_S else "day" if feature.window_s == DAY_S else f"{feature.window_s // DAY_S} days"
+    window = _window(feature)
     when = f"in the {window} that ended a week ago" if feature.delay_s else f"in the last {window}"
     match feature.aggregation:
         case "amount":
@@ -161,10 +182,6 @@ def _statement(feature: Feature, value: float, currency: str) -> str:
             text = f"{_payments(value)}{' at this terminal' if feature.entity == 'terminal' else ''} {when}"
         case "risk":
             text = f"{_share(value)} of this terminal's payments {when} were fraud"
-        case "amount_ratio":
-            text = _times(value, f"the card's mean of {window}")
-        case "amount_zscore":
-            text = _deviations(value, f"the card's mean of {window}")
         case "seconds_since_last":
             text = f"The card's last payment was {_span(value)} before" if value < HORIZON_S else f"No payment of this card {_BEFORE}"
         case "weekend":
@@ -172,6 +189,10 @@ def _statement(feature: Feature, value: float, currency: str) -> str:
         case _:
             text = f"The payment was {'' if value else 'not '}made at night (UTC)"
     return text
+
+
+def _window(feature: Feature) -> str:
+    return {HOUR_S: "hour", DAY_S: "day"}.get(feature.window_s, f"{feature.window_s // DAY_S} days")
 
 
 _ROUNDS_TO_A_TENTH = 0.05

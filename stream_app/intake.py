@@ -121,7 +121,6 @@ def _payment_events(messages: list[Transaction], known: Sequence[dict[str, int]]
         labelled_ms=np.zeros(len(messages), dtype=np.int64),
         ids=transaction_hashes([m.transaction_id for m in messages]),
         minor=np.where(priced, to_minor(np.where(priced, based, 0.0), money.unit), -1),
-        amounts=np.array([m.amount for m in messages], dtype=np.float64),
         entities=_places(messages, known),
     )
 
@@ -140,7 +139,6 @@ def _label_events(messages: list[Label], known: Sequence[dict[str, int]]) -> Eve
         labelled_ms=np.array([m.labelled_at for m in messages], dtype=np.int64),
         ids=transaction_hashes([m.transaction_id for m in messages]),
         minor=np.zeros(count, dtype=np.int64),
-        amounts=np.zeros(count, dtype=np.float64),
         entities=_places(messages, known),
     )
 

@@ -79,10 +79,9 @@ class Scorer:
 
     def __init__(self, model: Model, money: Money, output: Output, clock: Clock, threshold: float | None = None) -> None:
         features = model.metadata.resolved()
-        context = tuple(f for f in CONTEXT_FEATURES if f not in features)
         self.model = model
         self.policy: Policy = policy_of(model.metadata, threshold)
-        self._plan = compile_plan(features + context)
+        self._plan = compile_plan(features + CONTEXT_FEATURES)
         self._names = [f.name for f in features]
         self._width = len(features)
         columns = [f.name for f in self._plan.features]
@@ -146,7 +145,7 @@ class Scorer:
         for place, verdict in stood.items():
             alerted[place] = verdict.action is not None
         places = np.flatnonzero(alerted).tolist()
-        reasons = self._explain(computed, scored, [p for p in places if p not in stood])
+        reasons = self._explain(intake, computed, scored, [p for p in places if p not in stood])
         cases: dict[int, _Case] = {}
         for place in places:
             tx, slot = intake.payments.messages[scored.payments[place]], int(intake.events.entities[0][scored.events[place]])
@@ -159,11 +158,13 @@ class Scorer:
             cases[place] = _Case(case, stood[place].reasons if place in stood else reasons[place])
         return cases
 
-    def _explain(self, computed: Computed, scored: _Scored, places: list[int]) -> dict[int, tuple[Reason, ...]]:
+    def _explain(self, intake: Intake, computed: Computed, scored: _Scored, places: list[int]) -> dict[int, tuple[Reason, ...]]:
         if not places:
             return {}
-        context = computed.vectors[scored.events[places]][:, (self._usual_payments, self._usual_mean)].tolist()
-        usual = [Usual(*c) for c in context]
+        events = scored.events[places]
+        context = computed.vectors[events][:, (self._usual_payments, self._usual_mean)].tolist()
+        priced = (intake.events.minor[events] >= 0).tolist()
+        usual = [Usual(payments, mean, known) for (payments, mean), known in zip(context, priced, strict=True)]
         reasons = self._reasons.of(scored.vectors[places], scored.scores[places], usual, self._money.currency)
         return dict(zip(places, reasons, strict=True))
 

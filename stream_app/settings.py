@@ -35,7 +35,26 @@ def _currency(code: str) -> str:
     return code
 
 
-Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+def _matching(pattern: str, words: str) -> AfterValidator:
+    """Text of a form; where it is another, the error says the form in words."""
+    form = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not form.fullmatch(text):
+            raise ValueError(words)
+        return text
+
+    return AfterValidator(check)
+
+
+_NAME = "letters, digits, dots, underscores and dashes"
+Topic = Annotated[str, _matching(r"[A-Za-z0-9._-]{1,249}", f"a topic's name is up to 249 {_NAME}")]
+Brokers = Annotated[
+    str, _matching(r"[^\s,:]+:\d+(,[^\s,:]+:\d+)*", "it must be host:port, or several of them with commas and no spaces between")
+]
+RedisUrl = Annotated[str, _matching(r"(redis|rediss|unix)://.+", "it must begin with redis://, rediss:// (TLS) or unix://")]
+HttpUrl = Annotated[str, _matching(r"https?://.+", "it must begin with http:// or https://")]
+Group = Annotated[str, _matching(r"[A-Za-z0-9._-]{1,100}", f"a group's name is up to 100 {_NAME}")]
 
 
 def _setting(default: Any, about: str, example: str) -> Any:
@@ -47,7 +66,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, env_file_encoding="utf-8")
 
-    kafka_bootstrap_servers: Annotated[str, Field(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$")] = _setting(
+    kafka_bootstrap_servers: Brokers = _setting(
         "localhost:9092", "Kafka brokers, host:port, separated by commas", "kafka-1:9092,kafka-2:9092"
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting(
@@ -61,10 +80,10 @@ class Settings(BaseSettings):
     kafka_ssl_cafile: str = _setting("", "File with the CA certificates of the brokers; empty: the system's", "/etc/kafka/ca.pem")
     kafka_ssl_certfile: str = _setting("", "Client certificate, for mutual TLS", "/etc/kafka/client.pem")
     kafka_ssl_keyfile: str = _setting("", "Key of the client certificate", "/etc/kafka/client.key")
-    redis_url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://.+")] = _setting(
+    redis_url: RedisUrl = _setting(
         "redis://localhost:6379/0", "Redis that holds the features' state; `noeviction`", "rediss://user:secret@redis:6379/0"
     )
-    mlflow_tracking_uri: Annotated[str, Field(pattern=r"^(https?://.+)$")] = _setting(
+    mlflow_tracking_uri: HttpUrl = _setting(
         "http://localhost:5000", "MLflow server with the model registry (it must serve artifacts)", "http://mlflow:5000"
     )
     model_name: str = _setting("fraudstream", "Registered model", "fraud-eu")
@@ -72,13 +91,11 @@ class Settings(BaseSettings):
     model_cache: Path = _setting(
         Path(".fraudstream/models"), "Folder of the verified copy of the model, used when MLflow is down", "/var/lib/fraudstream/models"
     )
-    consumer_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = _setting(
-        "fraudstream", "Kafka consumer group; also the namespace of the state in Redis", "fraud-eu"
-    )
+    consumer_group: Group = _setting("fraudstream", "Kafka consumer group; also the namespace of the state in Redis", "fraud-eu")
     transactions_topic: Topic = _setting("transactions", "Topic of transactions, in", "payments.authorised")
     labels_topic: Topic = _setting("fraud-labels", "Topic of labels (chargebacks, analysts), in", "chargebacks")
     alerts_topic: Topic = _setting("fraud-alerts", "Topic of alerts, out", "alerts")
-    scores_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$")] = _setting(
+    scores_topic: Topic | Literal[""] = _setting(
         "", "Topic of every decision with its features, out; empty: not published", "transaction-scores"
     )
     transactions_dlq_topic: Topic = _setting("transactions-dlq", "Dead letters of the transactions", "payments.dlq")
@@ -129,7 +146,8 @@ def load_settings(**overrides: Any) -> Settings:
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
-    why = first["msg"].removeprefix("Value error, ")
+    why = first["msg"].removeprefix("Value error, ").partition(", unable to ")[0]
+    why = why.replace("Input should be", "it must be").replace("a valid boolean", "true or false")
     if not first["loc"]:
         return f"Settings: {why}."
     name = str(first["loc"][0])

@@ -114,7 +114,6 @@ def _merged(frame: pd.DataFrame, cards: Ints, terminals: Ints, minor: Ints) -> t
         labelled_ms=np.concatenate([labelled_at, np.zeros_like(times)])[order],
         ids=rows + 1,
         minor=minor[rows],
-        amounts=frame["amount"].to_numpy()[rows],
         entities=(cards[rows], terminals[rows]),
     )
     return events, rows

@@ -21,8 +21,12 @@ def simulate_command(  # noqa: PLR0913 - the command's options
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same file.")] = 0,
     label_delay_days: Annotated[float, typer.Option(min=0, help="Frauds become known so many days later.")] = 7.0,
     clock_skew_s: Annotated[int, typer.Option(min=0, help="One terminal in 20 has a clock wrong by up to so many seconds.")] = 0,
-    compromised_terminals: Annotated[float, typer.Option(min=0, help="Terminals compromised each day; 0.2: one in five days.")] = 2.0,
-    compromised_customers: Annotated[float, typer.Option(min=0, help="Customers compromised each day; scale both.")] = 3.0,
+    compromised_terminals: Annotated[
+        float | None, typer.Option(min=0, help="Terminals compromised each day (0.2: one in five days); default: one in 5,000.")
+    ] = None,
+    compromised_customers: Annotated[
+        float | None, typer.Option(min=0, help="Customers compromised each day; default: three in 5,000.")
+    ] = None,
 ) -> None:
     """Make card payments with known frauds, after the Fraud Detection Handbook; 1.77 M by default, in seconds."""
     if out.suffix != ".parquet":
@@ -37,8 +41,8 @@ def simulate_command(  # noqa: PLR0913 - the command's options
             seed=seed,
             label_delay_days=label_delay_days,
             clock_skew_s=clock_skew_s,
-            compromised_terminals=compromised_terminals,
-            compromised_customers=compromised_customers,
+            compromised_terminals=terminals / 5_000 if compromised_terminals is None else compromised_terminals,
+            compromised_customers=customers * 3 / 5_000 if compromised_customers is None else compromised_customers,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--start") from None

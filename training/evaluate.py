@@ -6,7 +6,8 @@ that differ after rounding, just below the upper one.
 
 The threshold follows from what a fraud team can work through: so many alerts a day. By default 1 % of the payments, which on the
 Handbook's data are the hundred a day of its card precision@100. The stronger actions follow from precision: where nine in ten are
-frauds the payment is declined, where half of the others are the customer is asked (step up), below that an analyst reviews.
+frauds the payment is declined, where half of the others are the customer is asked (step up), below that an analyst reviews; each of the
+milder two keeps a share of the alerts, whatever the precision: a team that sees declines alone learns nothing.
 Threshold and bands are chosen on the validation window only, over all its payments: known cards make alerts too.
 """
 
@@ -34,6 +35,7 @@ STEP = 10.0**-DIGITS
 ALERT_SHARE = 0.01
 STEP_UP_PRECISION = 0.5
 DECLINE_PRECISION = 0.9
+BANDS, LEAST_SHARE = 3, 0.2
 CARDS_A_DAY = 100
 
 
@@ -150,20 +152,35 @@ def bands_for(what: Scored, threshold: float) -> Bands:
     1. decline: nine in ten of the transactions from that score on;
     2. step up: half of those from that score up to decline.
 
-    They never lie below the threshold, nor decline below step up. A band that no score reaches is empty; decline then begins at 1.
+    Where the alerts have three different scores or more, no two bounds fall together: review and step up keep a fifth of the alerts each,
+    as far as ties allow, though more of them be frauds, and step up takes that fifth also where fewer of them are. With fewer scores
+    bounds may be equal; they never lie below the threshold, nor decline below step up. A decline band always holds its precision; where
+    no score does, it is empty and begins at 1.
     """
-    decline = max(threshold, precise_from(what, DECLINE_PRECISION))
-    step_up = min(decline, max(threshold, precise_from(what, STEP_UP_PRECISION, below=decline)))
+    alerts = np.sort(what.rounded[what.scores >= threshold])
+    levels, below = np.unique(alerts, return_index=True)  # below: how many alerts score less
+    share = LEAST_SHARE * len(alerts)
+    if len(levels) < BANDS:
+        decline = max(threshold, precise_from(what, DECLINE_PRECISION))
+        return Bands(step_up=min(decline, max(threshold, precise_from(what, STEP_UP_PRECISION, below=decline))), decline=decline)
+    least = max(2, int(np.argmax(below >= 2 * share)) or len(levels) - 1)
+    decline = precise_from(what, DECLINE_PRECISION, at_least=float(levels[least]))
+    inner = range(1, int(np.count_nonzero(levels < decline)))
+    milder = np.count_nonzero(alerts < decline)
+    lowest = next((i for i in inner if below[i] >= share), inner[0])
+    highest = next((i for i in reversed(inner) if milder - below[i] >= share and i >= lowest), lowest)
+    wanted = precise_from(what, STEP_UP_PRECISION, below=decline)
+    step_up = min(max(wanted, _just_below(what, levels[lowest])), _just_below(what, levels[highest]))
     return Bands(step_up=step_up, decline=decline)
 
 
-def precise_from(what: Scored, precision: float, below: float = 2.0) -> float:
-    """The lowest score from which on, up to `below`, the transactions are frauds in that share; 1 if there is none."""
+def precise_from(what: Scored, precision: float, below: float = 2.0, at_least: float = 0.0) -> float:
+    """The lowest score, `at_least` or more, from which on, up to `below`, the transactions are frauds in that share; 1 if there is none."""
     among = what.scores < below
     levels, alerts = _alerts_from(what.rounded[among])
     frauds = np.sort(what.rounded[among & what.is_fraud])
     caught = len(frauds) - np.searchsorted(frauds, levels, side="left")
-    enough = levels[(caught >= precision * alerts) & (levels > 0)]
+    enough = levels[(caught >= precision * alerts) & (levels > 0) & (levels >= at_least)]
     return _just_below(what, enough[0]) if len(enough) else 1.0
 
 

@@ -31,7 +31,6 @@ class Events:
         labelled_ms: when the label was given; 0 for payments.
         ids: hash of the transaction id, never 0.
         minor: amount in minor units of the base currency, -1 where it cannot be converted.
-        amounts: amount in major units, as sent.
         entities: for each entity of the plan, the place of the event's card, terminal … among the rows; -1 where it has none.
     """
 
@@ -40,7 +39,6 @@ class Events:
     labelled_ms: Ints
     ids: Ints
     minor: Ints
-    amounts: Floats
     entities: tuple[Ints, ...]
 
 
@@ -123,7 +121,7 @@ def _fold(  # noqa: PLR0913 - arrays
 
 def _of_record(aggregation: str, events: Events, unit: int) -> Vectors:
     if aggregation == "amount":
-        return np.where(events.minor >= 0, events.minor / unit, events.amounts).astype(np.float32)
+        return (np.maximum(events.minor, 0) / unit).astype(np.float32)
     if aggregation == "weekend":
         return ((events.times_ms // _DAY_MS + _EPOCH_WEEKDAY) % 7 >= _SATURDAY).astype(np.float32)
     return (events.times_ms // _HOUR_MS % 24 <= _LAST_NIGHT_HOUR).astype(np.float32)

@@ -3,6 +3,9 @@
 A window of a payment at time t holds the payments of the same card (or terminal) in (t-w, t], kept as tiles of one hop h:
 with k(x) = floor(x/h) it is the tiles k(t-w)+1 … k(t). A delayed window (t-7d-w, t-7d] is the tiles k(t-7d-w) … up to the
 last full hour before t-7d. The tiled value is the feature, in training as in the stream.
+
+Money is in the base currency. A payment without a rate into it has an unknown amount: `amount` is 0.0, `amount_ratio` 1.0 and
+`amount_zscore` 0.0, as where a card has no history; its means count it as a payment without money.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 DELAY_S = 7 * DAY_S
 
-KERNEL_VERSION = 1
+KERNEL_VERSION = 2
 """Raised when the meaning of an aggregation changes; part of each feature's hash."""
 
 Entity = Literal["card", "terminal"]
@@ -40,6 +43,9 @@ Aggregation = Literal[
 
 OF_RECORD = frozenset({"amount", "weekend", "night"})
 """Aggregations that need no history: they belong to no entity."""
+
+OF_THE_PAYMENTS_MONEY = frozenset({"amount", "amount_ratio", "amount_zscore"})
+"""Aggregations that say something of the present payment's own money."""
 
 WINDOWED = frozenset(get_args(Aggregation)) - OF_RECORD - {"seconds_since_last"}
 
@@ -160,13 +166,17 @@ def resolve(named: Sequence[tuple[str, str]], catalogue: Sequence[Feature] = CAT
         catalogue: the features that this program can compute.
 
     Raises:
-        ModelError: if the model names a feature that is missing here or defined otherwise.
+        ModelError: if the model names a feature that is missing here, defined otherwise, or for reasons only.
     """
     known = {f.name: f for f in catalogue}
     for name, digest in named:
         if name not in known:
             raise ModelError(
                 f"The model needs feature {name!r}, which this version does not know. Deploy a newer worker, or promote another model."
+            )
+        if known[name] in CONTEXT_FEATURES:
+            raise ModelError(
+                f"The model needs feature {name!r}, which is for the texts of reasons only. Train it again without that feature."
             )
         if known[name].hash != digest:
             raise ModelError(

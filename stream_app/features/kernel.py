@@ -186,7 +186,10 @@ def _add_up(terms: Any, row: Any, t: int, sums: Any) -> None:
 
 @_jit  # type: ignore[untyped-decorator]
 def _feature(op: int, a: int, b: int, c: int, last_ms: int, t: int, minor: int, counted: int, unit: int) -> float:
-    """One feature from its sums: a payments, b minor units (or frauds), c squares, all without the present payment."""
+    """One feature from its sums: a payments, b minor units (or frauds), c squares, all without the present payment.
+
+    `minor` < 0: the payment's money is not known; it then neither stands out nor adds to a mean.
+    """
     amount = max(minor, 0)
     if op == _COUNT:
         return float(a + counted)
@@ -197,11 +200,11 @@ def _feature(op: int, a: int, b: int, c: int, last_ms: int, t: int, minor: int, 
     if op == _PRIOR_MEAN:
         return b / (unit * a) if a else 0.0
     if op == _RATIO:
-        return amount * float(a) / b if b else 1.0
+        return amount * float(a) / b if b and minor >= 0 else 1.0
     if op == _ZSCORE:
         mean = b / a if a else 0.0
         variance = c / a - mean * mean if a > 1 else 0.0
-        return (min(amount, CLIP_MINOR) - mean) / np.sqrt(variance) if variance >= 1.0 else 0.0
+        return (min(amount, CLIP_MINOR) - mean) / np.sqrt(variance) if variance >= 1.0 and minor >= 0 else 0.0
     if op == _SINCE_LAST:
         return min(max(t - last_ms, 0), _HORIZON_MS) / 1000.0 if last_ms else _HORIZON_MS / 1000.0
     return min(1.0, b / a) if a else 0.0

@@ -43,6 +43,5 @@ def _payment_and_label() -> Events:
         labelled_ms=times_ms + _DAY_MS,
         ids=np.ones(2, dtype=np.int64),
         minor=np.full(2, 100, dtype=np.int64),
-        amounts=np.ones(2, dtype=np.float64),
         entities=tuple(np.zeros(2, dtype=np.int64) for _ in ENTITIES),
     )

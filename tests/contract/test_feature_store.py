@@ -94,7 +94,6 @@ def pay(work: WorkingSet, times: Sequence[int], card: int = 0, terminal: int = 0
             labelled_ms=np.zeros(size, dtype=np.int64),
             ids=np.array([next(_ids) for _ in times], dtype=np.int64),
             minor=np.full(size, 1000),
-            amounts=np.full(size, 10.0),
             entities=(np.full(size, card), np.full(size, terminal)),
         ),
         work.rows,

@@ -85,6 +85,25 @@ def test_a_file_in_many_currencies_gives_the_vectors_that_the_worker_serves(tmp_
     assert result.unpriced == sum(unpriced) > 0
 
 
+def test_a_payment_without_a_rate_does_not_stand_out_trained_or_served(tmp_path: Path) -> None:
+    """Ten payments of 10 to 19 EUR, then 10,000 JPY: no amount, the ratio and z-score of a card without history; the next stands out."""
+    [like] = payments()[:1]
+    euros = [like | {"transaction_id": f"E{i}", "event_time": START_MS + i * 60_000, "amount": 10.0 + i} for i in range(10)]
+    later = [
+        like | {"transaction_id": f"L{i}", "event_time": START_MS + (20 + i) * 60_000, "amount": 10_000.0, "currency": currency}
+        for i, currency in enumerate(("JPY", "EUR"))
+    ]
+    messages = [*euros, *later]
+    vectors, _ = served(messages)
+    for rows in (vectors, trained(messages, tmp_path).vectors):
+        unpriced, priced = ({f.name: v for f, v in zip(CATALOGUE, row, strict=True)} for row in rows[-2:].tolist())
+        names = ("amount", "card_amount_ratio_30d", "card_amount_zscore_30d")
+        assert [unpriced[n] for n in names] == [0.0, 1.0, 0.0]
+        assert priced["amount"] == 10_000
+        assert priced["card_amount_ratio_30d"] > 100
+        assert priced["card_amount_zscore_30d"] > 100
+
+
 def test_a_payment_without_a_rate_is_counted_and_its_money_is_not(tmp_path: Path) -> None:
     """JPY without a rate, USD with one: the second is two payments of the day, and all of its money, trained and served."""
     first, second = (m | {"amount": 10.0, "billing_amount": None, "card_id": "C0"} for m in payments()[:2])

@@ -137,7 +137,8 @@ def test_each_decision_has_the_reasons_of_its_own_row() -> None:
     assert none == ()
 
 
-USUAL = Usual(payments=60, mean_amount=25.0)
+USUAL, UNPRICED = Usual(payments=60, mean_amount=25.0), Usual(payments=60, mean_amount=25.0, priced=False)
+RATIO, ZSCORE = Feature("amount_ratio", "card", 30 * DAY_S), Feature("amount_zscore", "card", 30 * DAY_S)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +149,8 @@ USUAL = Usual(payments=60, mean_amount=25.0)
         (COUNT, 2.0),
         (Feature("count", "card", HOUR_S), 60 / (30 * 24)),
         (Feature("seconds_since_last", "card"), 30 * DAY_S / 60),
-        (Feature("amount_ratio", "card", 30 * DAY_S), 1.0),
-        (Feature("amount_zscore", "card", 30 * DAY_S), 0.0),
+        (Feature("amount_ratio", "card", 30 * DAY_S), None),
+        (Feature("amount_zscore", "card", 30 * DAY_S), None),
         (Feature("night"), None),
         (Feature("count", "terminal", HOUR_S), None),
         (RISK, None),
@@ -157,7 +158,7 @@ USUAL = Usual(payments=60, mean_amount=25.0)
     ids=lambda f: f.name if isinstance(f, Feature) else "",
 )
 def test_the_usual_value_comes_from_the_cards_last_thirty_days(feature: Feature, usual: float | None) -> None:
-    """60 payments of 25.00 in 30 days; nothing is said of terminals, nor of a card without a past."""
+    """60 payments of 25.00 in 30 days; nothing is said of terminals, of a card without a past, nor of comparisons, whose usual is theirs by definition."""
     assert usual_value(feature, USUAL) == usual
     assert usual_value(feature, UNKNOWN) is None
 
@@ -165,41 +166,46 @@ def test_the_usual_value_comes_from_the_cards_last_thirty_days(feature: Feature,
 @pytest.mark.parametrize(
     ("feature", "value", "usual", "text"),
     [
-        (AMOUNT, 250, 25.0, "The amount is 250.00 EUR; this card's usual is 25.00."),
-        (AMOUNT, 250, None, "The amount is 250.00 EUR."),
-        (COUNT, 9, 2.0, "9 payments in the last day; this card's usual is 2.0."),
-        (Feature("mean_amount", "card", 7 * DAY_S), 50, 25.0, "The card's mean amount over the last 7 days is 50.00 EUR; this card's usual is 25.00."),
-        (Feature("count", "terminal", HOUR_S), 40, None, "40 payments at this terminal in the last hour."),
-        (Feature("count", "terminal", DAY_S, DELAY_S), 4, None, "4 payments at this terminal in the day that ended a week ago."),
-        (RISK, 0.5, None, "50% of this terminal's payments in the 7 days that ended a week ago were fraud."),
-        (Feature("amount_ratio", "card", 30 * DAY_S), 9.44, 1.0, "The amount is 9.4 times the card's mean of 30 days."),
-        (Feature("seconds_since_last", "card"), 90, 43200.0, "The card's last payment was 1.5 minutes before; this card's usual is 12 hours."),
-        (Feature("seconds_since_last", "card"), 5, None, "The card's last payment was 5 seconds before."),
-        (Feature("weekend"), 1, None, "The payment was made at the weekend."),
-        (Feature("weekend"), 0, None, "The payment was not made at the weekend."),
-        (Feature("night"), 1, None, "The payment was made at night (UTC)."),
-        (COUNT, 1, 2.0, "1 payment in the last day; this card's usual is 2.0."),
-        (COUNT, 0, 0.04, "No payment in the last day; this card's usual is less than 0.1."),
-        (Feature("count", "terminal", HOUR_S), 0, None, "No payment at this terminal in the last hour."),
-        (Feature("count", "terminal", DAY_S, DELAY_S), 1, None, "1 payment at this terminal in the day that ended a week ago."),
-        (RISK, 0, None, "None of this terminal's payments in the 7 days that ended a week ago were fraud."),
-        (RISK, 1, None, "All of this terminal's payments in the 7 days that ended a week ago were fraud."),
-        (RISK, 0.004, None, "Less than 1% of this terminal's payments in the 7 days that ended a week ago were fraud."),
-        (RISK, 0.996, None, "More than 99% of this terminal's payments in the 7 days that ended a week ago were fraud."),
-        (Feature("amount_ratio", "card", 30 * DAY_S), 0, 1.0, "The amount is less than a tenth of the card's mean of 30 days."),
-        (Feature("amount_ratio", "card", 30 * DAY_S), 1, 1.0, "The amount does not stand out from the card's mean of 30 days."),
-        (Feature("amount_zscore", "card", 30 * DAY_S), 0, 0.0, "The amount does not stand out from the card's mean of 30 days."),
-        (Feature("amount_zscore", "card", 30 * DAY_S), 1, 0.0, "The amount is 1 standard deviation above the card's mean of 30 days."),
-        (Feature("amount_zscore", "card", 30 * DAY_S), -2.54, 0.0, "The amount is 2.5 standard deviations below the card's mean of 30 days."),
-        (Feature("seconds_since_last", "card"), 0, None, "The card's last payment was less than a second before."),
-        (Feature("seconds_since_last", "card"), 1, None, "The card's last payment was 1 second before."),
-        (Feature("seconds_since_last", "card"), DAY_S, None, "The card's last payment was 1 day before."),
-        (Feature("seconds_since_last", "card"), HORIZON_S, None, "No payment of this card in the 38 days before."),
-        (Feature("mean_amount", "card", DAY_S), 0, None, "The card's mean amount over the last day is 0.00 EUR."),
+        (AMOUNT, 250, USUAL, "The amount is 250.00 EUR; this card's usual is 25.00."),
+        (AMOUNT, 250, UNKNOWN, "The amount is 250.00 EUR."),
+        (COUNT, 9, USUAL, "9 payments in the last day; this card's usual is 2.0."),
+        (Feature("mean_amount", "card", 7 * DAY_S), 50, USUAL, "The card's mean amount over the last 7 days is 50.00 EUR; this card's usual is 25.00."),
+        (Feature("count", "terminal", HOUR_S), 40, UNKNOWN, "40 payments at this terminal in the last hour."),
+        (Feature("count", "terminal", DAY_S, DELAY_S), 4, UNKNOWN, "4 payments at this terminal in the day that ended a week ago."),
+        (RISK, 0.5, UNKNOWN, "50% of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (Feature("seconds_since_last", "card"), 90, USUAL, "The card's last payment was 1.5 minutes before; this card's usual is 12 hours."),
+        (Feature("seconds_since_last", "card"), 5, UNKNOWN, "The card's last payment was 5 seconds before."),
+        (Feature("weekend"), 1, UNKNOWN, "The payment was made at the weekend."),
+        (Feature("weekend"), 0, UNKNOWN, "The payment was not made at the weekend."),
+        (Feature("night"), 1, UNKNOWN, "The payment was made at night (UTC)."),
+        (COUNT, 1, USUAL, "1 payment in the last day; this card's usual is 2.0."),
+        (COUNT, 0, Usual(1, 25.0), "No payment in the last day; this card's usual is less than 0.1."),
+        (Feature("count", "terminal", HOUR_S), 0, UNKNOWN, "No payment at this terminal in the last hour."),
+        (Feature("count", "terminal", DAY_S, DELAY_S), 1, UNKNOWN, "1 payment at this terminal in the day that ended a week ago."),
+        (RISK, 0, UNKNOWN, "None of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (RISK, 1, UNKNOWN, "All of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (RISK, 0.004, UNKNOWN, "Less than 1% of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (RISK, 0.996, UNKNOWN, "More than 99% of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (Feature("seconds_since_last", "card"), 0, UNKNOWN, "The card's last payment was less than a second before."),
+        (Feature("seconds_since_last", "card"), 1, UNKNOWN, "The card's last payment was 1 second before."),
+        (Feature("seconds_since_last", "card"), DAY_S, UNKNOWN, "The card's last payment was 1 day before."),
+        (Feature("seconds_since_last", "card"), HORIZON_S, UNKNOWN, "No payment of this card in the 38 days before."),
+        (Feature("mean_amount", "card", DAY_S), 0, UNKNOWN, "The card's mean amount over the last day is 0.00 EUR."),
+        (RATIO, 9.44, USUAL, "The amount is 9.4 times the card's mean of the 30 days before, 25.00 EUR."),
+        (RATIO, 0, USUAL, "The amount is less than a tenth of the card's mean of the 30 days before, 25.00 EUR."),
+        (RATIO, 1, USUAL, "The amount does not stand out from the card's mean of the 30 days before, 25.00 EUR."),
+        (RATIO, 1, UNKNOWN, "The card has no payments of the 30 days before to compare the amount with."),
+        (Feature("amount_ratio", "card", 7 * DAY_S), 3, USUAL, "The amount is 3.0 times the card's mean of the 7 days before."),
+        (ZSCORE, 0, USUAL, "The amount does not stand out from the card's mean of the 30 days before, 25.00 EUR."),
+        (ZSCORE, 1, USUAL, "The amount is 1 standard deviation above the card's mean of the 30 days before, 25.00 EUR."),
+        (ZSCORE, -2.54, USUAL, "The amount is 2.5 standard deviations below the card's mean of the 30 days before, 25.00 EUR."),
+        (AMOUNT, 0, UNPRICED, "The amount is in another currency and there is no rate into EUR: it is taken for unknown."),
+        (RATIO, 1, UNPRICED, "The amount is in another currency and there is no rate into EUR: it is taken for unknown."),
+        (COUNT, 9, UNPRICED, "9 payments in the last day; this card's usual is 2.0."),
     ],
     ids=lambda f: f.name if isinstance(f, Feature) else "",
 )  # fmt: skip
-def test_a_reason_is_one_sentence(feature: Feature, value: float, usual: float | None, text: str) -> None:
+def test_a_reason_is_one_sentence(feature: Feature, value: float, usual: Usual, text: str) -> None:
     """The value in words, none and one among them; the card's own norm where there is one."""
     assert sentence(feature, value, usual, "EUR") == text
 
@@ -209,4 +215,4 @@ def test_every_feature_that_a_model_may_name_has_a_code_and_a_sentence() -> None
     for feature in CATALOGUE:
         if feature not in CONTEXT_FEATURES:
             assert f"{feature.entity}_{feature.aggregation}".removeprefix("None_") in REASON_CODES
-            assert sentence(feature, 2.0, None, "EUR").endswith(".")
+            assert sentence(feature, 2.0, UNKNOWN, "EUR").endswith(".")

@@ -165,6 +165,44 @@ def test_bands_hold_their_precision_and_rise() -> None:
     assert (above.step_up, above.decline) == (0.8, 0.8)
 
 
+def band_counts(what: Scored, threshold: float) -> list[int]:
+    """How many are reviewed, asked and declined."""
+    bands = bands_for(what, threshold)
+    policy = Policy(threshold, bands.step_up, bands.decline)
+    actions = [policy.action(score) for score in what.scores.tolist()]
+    return [actions.count(a) for a in ("review", "step_up", "decline")]
+
+
+def test_bands_do_not_fall_together_where_every_alert_is_a_fraud() -> None:
+    """Precision alone would decline all ten: a fifth is reviewed, a fifth asked."""
+    assert band_counts(made([i / 20 for i in range(20)], [0] * 10 + [1] * 10), 0.5 - STEP / 2) == [2, 2, 6]
+
+
+def test_bands_do_not_fall_together_where_no_score_is_precise_enough_to_ask() -> None:
+    """Above six genuine ones are four frauds: the fifth of the alerts just below them is asked though none of it is fraud."""
+    assert band_counts(made([i / 20 for i in range(20)], [0] * 16 + [1] * 4), 0.5 - STEP / 2) == [4, 2, 4]
+
+
+def test_nobody_is_declined_for_the_sake_of_a_band() -> None:
+    """Without frauds the decline band is empty; some are asked, most are reviewed."""
+    assert band_counts(made([i / 20 for i in range(20)], [0] * 20), 0.5 - STEP / 2) == [8, 2, 0]
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=3, max_size=40), st.integers(1, 6))
+def test_three_different_scores_are_enough_for_three_bounds(drawn: list[tuple[int, bool]], lowest: int) -> None:
+    """Whatever their ties: review and step up are not empty, bounds rise, and nine in ten of the declined are frauds."""
+    what = made([s / 20 for s, _ in drawn], [int(f) for _, f in drawn])
+    threshold = lowest / 20 - STEP / 2
+    assume(len({s for s, _ in drawn if s >= lowest}) >= 3)
+    bands = bands_for(what, threshold)
+    assert threshold < bands.step_up < bands.decline <= 1
+    review, step_up, _ = band_counts(what, threshold)
+    assert review > 0
+    assert step_up > 0
+    declined = what.is_fraud[what.scores >= bands.decline]
+    assert declined.sum() >= 0.9 * len(declined)
+
+
 def test_bands_without_precise_scores_are_empty() -> None:
     """Nothing is declined, nobody is asked."""
     bands = bands_for(made([0.1, 0.2, 0.9], [0, 0, 0]), 0.2)

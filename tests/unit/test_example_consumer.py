@@ -90,7 +90,10 @@ def _line(**changes: Any) -> str:
 def test_a_line_names_what_an_analyst_needs() -> None:
     """Action, score, card, amount with currency, terminal, first reason: on one line, whatever the ids hold."""
     text = _line(card_id="card\u2028\u200b1")
-    assert text == "decline  0.87  card 'card\\u2028\\u200b1'  12.50 EUR at 'term-0042'  The amount is 9.4 times the card's 30-day mean."
+    assert (
+        text
+        == "decline  0.87  card 'card\\u2028\\u200b1'  12.50 EUR at 'term-0042'  The amount is 9.4 times the card's mean of the 30 days before, 34.50 EUR."
+    )
     assert text.isprintable()
 
 

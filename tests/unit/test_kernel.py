@@ -109,10 +109,10 @@ def expected(feature: Feature, entity: Entity, now: int, minor: int, counted: in
         case "mean_amount":
             return (total + counted * amount) / (UNIT * (count + counted)) if count + counted else 0.0
         case "amount_ratio":
-            return amount * count / total if total else 1.0
+            return amount * count / total if total and minor >= 0 else 1.0
         case "amount_zscore":
             variance = Fraction(sum(min(m, CLIP) ** 2 for m in known), count) - mean**2 if count > 1 else Fraction(0)
-            return float(min(amount, CLIP) - mean) / float(variance) ** 0.5 if variance >= 1 else 0.0
+            return float(min(amount, CLIP) - mean) / float(variance) ** 0.5 if variance >= 1 and minor >= 0 else 0.0
         case _:
             return min(1.0, sum(entity.window(entity.frauds, now, window, delay)) / count) if count else 0.0
 
@@ -158,7 +158,7 @@ class BruteForce:
                 entity.newest = max(entity.newest, event.time)
                 entity.payments.append((event.time, event.minor))
         when = datetime.fromtimestamp(event.time / 1000, UTC)
-        features |= {"amount": abs(event.minor) / UNIT, "weekend": float(when.weekday() >= 5), "night": float(when.hour <= 6)}
+        features |= {"amount": max(event.minor, 0) / UNIT, "weekend": float(when.weekday() >= 5), "night": float(when.hour <= 6)}
         return Outcome(features, late=late[0])
 
     def _label(self, event: Event, entities: tuple[Entity, Entity]) -> None:
@@ -180,12 +180,9 @@ class BruteForce:
 
 
 def arrays(stream: Sequence[Event]) -> Events:
-    """A stream as the kernel takes it; an unknown amount was sent as one minor unit."""
+    """A stream as the kernel takes it; an amount below 0 is unknown."""
     column = [np.array([e[i] for e in stream], dtype=np.int64) for i in range(7)]
-    minor = np.maximum(column[3], -1)
-    return Events(
-        column[0].astype(np.int8), column[1], column[6], column[2], minor, np.abs(column[3]) / UNIT, (column[4], column[5])
-    )  # fmt: skip
+    return Events(column[0].astype(np.int8), column[1], column[6], column[2], np.maximum(column[3], -1), (column[4], column[5]))
 
 
 def zeros(plan: EntityPlan, count: int = 4) -> Rows:

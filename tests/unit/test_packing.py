@@ -30,7 +30,6 @@ def reached(seed: int, events: int, days: int = 60, entities_: int = 3) -> dict[
         labelled_ms=np.where(kinds >= kernel.LABEL_GENUINE, times + draw.integers(0, DAY, events), 0),
         ids=draw.integers(1, 2**63 - 1, events),
         minor=draw.integers(-1, 10**13, events),
-        amounts=np.zeros(events),
         entities=(draw.integers(0, entities_, events), draw.integers(0, entities_, events)),
     )
     rows = {name: np.zeros((entities_, plan.layout.width), dtype=np.int64) for name, plan in PLANS.items()}
@@ -126,7 +125,6 @@ def test_cards_and_terminals_as_in_the_handbook_keep_to_their_sizes() -> None:
         labelled_ms=times,
         ids=draw.integers(1, 2**63 - 1, count),
         minor=draw.integers(100, 20_000, count),
-        amounts=np.zeros(count),
         entities=(draw.integers(0, cards, count), draw.integers(0, 2 * cards, count)),
     )
     own = {name: np.zeros((2 * cards, plan.layout.width), dtype=np.int64) for name, plan in PLANS.items()}

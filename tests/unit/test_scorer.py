@@ -82,10 +82,11 @@ class Till:
     money: Money = field(default_factory=lambda: Money("EUR"))
     threshold: float | None = None
     offset: int = 100
+    model: FakeModel = field(default_factory=FakeModel)
 
     def __post_init__(self) -> None:
         """Take partition 0 over."""
-        self.scorer = Scorer(FakeModel(), self.money, Output("alerts", self.scores_topic), FakeClock(), self.threshold)
+        self.scorer = Scorer(self.model, self.money, Output("alerts", self.scores_topic), FakeClock(), self.threshold)
         store = MemoryStore()
         store.hold([0], 1)
         self.state, cursor = asyncio.run(store.take_over(0))
@@ -210,9 +211,10 @@ def test_a_declined_payment_is_scored_and_alerted_but_not_counted() -> None:
 
 
 def test_a_payment_without_a_rate_is_scored_and_counted_and_its_money_is_not_summed() -> None:
-    """10,000 JPY without a rate: the next payment of 10.00 EUR is the second of the day, and all of its money."""
+    """10,000 JPY without a rate: no amount that could alert; the next of 10.00 EUR is the second of the day, and all of its money."""
     decided = Till().take(payment("a", 10_000, currency="JPY"), payment("b", 10))
-    assert counts(decided) == {"scored": 2, "alerts": 1, "unpriced": 1}
+    assert counts(decided) == {"scored": 2, "unpriced": 1}
+    assert scores(decided)[0].features["amount"] == 0
     features = scores(decided)[1].features
     assert features["card_count_1d"] == 2
     assert features["card_mean_amount_1d"] * features["card_count_1d"] == 10

@@ -27,6 +27,8 @@ WRONG = [
     ("BATCH_MAX_RECORDS", "0"),
     ("METRICS_PORT", "70000"),
     ("LOG_LEVEL", "LOUD"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092, other:9092"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092\n"),
     ("LOG_FORMAT", "xml"),
 ]
 
@@ -40,6 +42,10 @@ def test_a_wrong_value_is_told_in_one_line(name: str, value: str, monkeypatch: p
     text = str(caught.value)
     assert text.startswith(f"{PREFIX}{name} = {value!r} is wrong: ")
     assert "\n" not in text
+    why = text.partition(" is wrong: ")[2].partition(". Example: ")[0]
+    assert why
+    assert not set(r"^$[]{}|\+*?") & set(why), "no regular expression"
+    assert not {"String", "Input", "pattern"} & set(why.split()), "no words of the library"
     monkeypatch.setenv(PREFIX + name, text.rpartition(f"Example: {PREFIX}{name}=")[2])
     load_settings()
 

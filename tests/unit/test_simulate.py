@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from stream_app.iso import COUNTRIES
 from stream_app.transaction import Transaction
+from training.commands import simulate_command
 from training.dataset import check_for_training, read_transactions
 from training.simulate import LABEL_COLUMNS, Simulation, simulate, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 DAY_MS = 86_400_000
@@ -221,3 +223,17 @@ def test_any_size_holds_the_invariants(customers: int, terminals: int, days_: in
     assert (frame["labelled_at"].notna() == frame["is_fraud"]).all()
     assert frame.loc[frame["amount"] > 220, "is_fraud"].all()
     assert (frame["amount"] >= 0).all()
+
+
+@pytest.mark.parametrize(("customers", "terminals"), [(500, 1000), (2000, 4000)])
+def test_the_command_keeps_the_books_share_of_frauds_at_any_size(customers: int, terminals: int) -> None:
+    """Below 1 %, as in the field; what is compromised can still be said."""
+    out = Path("p.parquet")
+    app = typer.Typer()
+    app.command()(simulate_command)
+    size = ["--out", str(out), "--customers", str(customers), "--terminals", str(terminals), "--days", "60"]
+    assert CliRunner().invoke(app, size).exit_code == 0
+    assert 0.003 < pd.read_parquet(out)["is_fraud"].mean() < 0.01
+    none = ["--compromised-terminals", "0", "--compromised-customers", "0"]
+    assert CliRunner().invoke(app, [*size, *none]).exit_code == 0
+    assert set(pd.read_parquet(out)["fraud_scenario"]) <= {0, 1}

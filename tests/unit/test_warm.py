@@ -24,7 +24,7 @@ def _signatures() -> list[int]:
 
 def _events() -> Events:
     at = np.zeros(1, dtype=np.int64)
-    return Events(np.zeros(1, np.int8), at + 10**12, at, at + 1, at + 5, np.ones(1), (at, at))
+    return Events(np.zeros(1, np.int8), at + 10**12, at, at + 1, at + 5, (at, at))
 
 
 def test_a_worker_compiles_nothing_after_warm() -> None:
