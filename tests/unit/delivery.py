@@ -1,0 +1,215 @@
+"""A worker's partition over topics and a store in memory, with servers that fail and a process that is killed where a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+
+from stream_app.adapters.memory_store import MemoryStore
+from stream_app.errors import NotOwner
+from stream_app.money import Money
+from stream_app.partition import Partition, Workplace
+from stream_app.ports import Outgoing
+from stream_app.scorer import Output, Scorer
+from stream_app.takeover import Takeover, Topics
+from stream_app.transaction import IntakeRules
+from stream_app.waiting import Fetched
+from tests.topics import MemoryTopics
+from tests.unit.test_scorer import NOW, FakeClock, FakeModel, payment
+
+TOPICS = Topics("transactions", "labels", "alerts", "scores", "dlq", "labels-dlq")
+BATCH = 3
+
+
+class Killed(Exception):  # noqa: N818 - what happened to the process
+    """The process is gone."""
+
+
+@dataclass
+class Fuse:
+    """Counts effects; the process is killed when it has burnt down. None: never."""
+
+    left: int | None = None
+
+    def burn(self) -> None:
+        """One effect is about to happen."""
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Killed
+
+
+class Counted:
+    """What operators would see."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def counted(self, what: str, count: int) -> None:
+        """See `ports.Observer`."""
+        self.counts[what] = self.counts.get(what, 0) + count
+
+    def stage(self, name: str, seconds: float) -> None:
+        """See `ports.Observer`."""
+
+    def refused(self, code: str) -> None:
+        """See `ports.Observer`."""
+
+    def latency(self, seconds: float) -> None:
+        """See `ports.Observer`."""
+
+    def rebuilding(self, partition: int, records_left: int) -> None:
+        """See `ports.Observer`."""
+
+
+class Publishing:
+    """Publishes message by message; the process can be killed before each."""
+
+    def __init__(self, topics: MemoryTopics, fuse: Fuse) -> None:
+        self._topics, self._fuse = topics, fuse
+
+    async def publish(self, partition: int, messages: Sequence[Outgoing], headers: Sequence[tuple[str, bytes]] = ()) -> dict[str, int]:
+        """See `ports.Publisher`."""
+        ends: dict[str, int] = {}
+        for message in messages:
+            self._fuse.burn()
+            ends |= await self._topics.publish(partition, [message], headers)
+        return ends
+
+    async def settle(self) -> None:
+        """See `ports.Publisher`."""
+
+
+class Writing:
+    """A partition's state; the process can be killed before and after each write."""
+
+    def __init__(self, state: Any, fuse: Fuse) -> None:
+        self._state, self._fuse = state, fuse
+        self.read, self.pack, self.forget = state.read, state.pack, state.forget
+
+    async def write(self, packed: Any, cursor: Any) -> None:
+        """See `ports.PartitionState`."""
+        self._fuse.burn()
+        await self._state.write(packed, cursor)
+        self._fuse.burn()
+
+    async def begin(self, cursor: Any) -> None:
+        """See `ports.PartitionState`."""
+        self._fuse.burn()
+        await self._state.begin(cursor)
+        self._fuse.burn()
+
+
+class Store(MemoryStore):
+    """A store whose partitions burn the fuse."""
+
+    fuse: Fuse
+
+    async def take_over(self, partition: int) -> Any:
+        """See `ports.FeatureStore`."""
+        state, cursor = await super().take_over(partition)
+        self.fuse.burn()
+        return Writing(state, self.fuse), cursor
+
+
+@dataclass
+class World:
+    """One partition's topics and state, which outlive every process."""
+
+    topics: MemoryTopics = field(default_factory=lambda: MemoryTopics(now_ms=NOW))
+    store: Store = field(default_factory=Store)
+    past: list[Any] = field(default_factory=list)
+    seen: Counted = field(default_factory=Counted)
+
+    def send(self, payments: Sequence[dict[str, Any] | bytes], labels: Sequence[dict[str, Any]] = ()) -> None:
+        """Publish payments, or bytes that are none, and labels."""
+        for message in payments:
+            raw = message if isinstance(message, bytes) else msgspec.json.encode(message)
+            key = b"?" if isinstance(message, bytes) else message["card_id"].encode()
+            self.topics.append(("transactions", 0), key, raw)
+        for label in labels:
+            self.topics.append(("labels", 0), label["card_id"].encode(), msgspec.json.encode(label))
+
+    def run(self, *, kill_after: int | None = None) -> str:
+        """One life of a worker: until all is decided, or it is killed, or it finds that it lost the partition; which of them."""
+        try:
+            asyncio.run(self._live(Fuse(kill_after)))
+        except Killed:
+            return "killed"
+        except NotOwner:
+            return "lost"
+        self.past.append(copy.deepcopy(self.store.kept))
+        return "done"
+
+    async def _live(self, fuse: Fuse) -> None:
+        self.store.fuse = fuse
+        self.store.hold([0], 1)
+        takeover = Takeover(self.store, self.topics, TOPICS)
+        taken = await takeover.of(0, 1)
+        partition = Partition(0, taken, self._workplace(takeover, fuse))
+        logs = {topic: self.topics.logs[topic, 0] for topic in TOPICS.read}
+        for topic, at in zip(TOPICS.read, (taken.cursor.transactions, taken.cursor.labels), strict=True):
+            if logs[topic][at:]:
+                partition.put(topic, Fetched(logs[topic][at:], lambda: None))
+        task = asyncio.create_task(partition.run())
+        ends = tuple(len(log) for log in logs.values())
+        while not task.done() and (partition.cursor.transactions, partition.cursor.labels) != ends:  # noqa: ASYNC110 - one loop, no events
+            await asyncio.sleep(0)
+        task.cancel()
+        for error in await asyncio.gather(task, return_exceptions=True):
+            if isinstance(error, Exception):
+                raise error
+
+    def _workplace(self, takeover: Takeover, fuse: Fuse) -> Workplace:
+        scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock())
+        return Workplace(
+            scorer=lambda: scorer,
+            end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
+            publisher=Publishing(self.topics, fuse),
+            takeover=takeover,
+            observer=self.seen,
+            topics=TOPICS,
+            rules=IntakeRules(),
+            money=Money("EUR"),
+            most_records=BATCH,
+        )
+
+    def commit(self) -> None:
+        """Kafka learns where the partition stands now."""
+        cursor = self.store.kept[0].cursor
+        assert cursor is not None
+        self.topics.commits = {("transactions", 0): cursor.transactions, ("labels", 0): cursor.labels}
+
+    def lose_all(self) -> None:
+        """FLUSHALL."""
+        self.store.kept.clear()
+
+    def go_back(self, steps: int) -> None:
+        """Redis starts from an older file."""
+        if self.past:
+            self.store.kept = copy.deepcopy(self.past[-min(steps, len(self.past))])
+
+    def published(self, topic: str) -> list[Any]:
+        """The messages of an output in the order of the log, as namespaces; only what must not depend on when it was decided."""
+        found = [msgspec.json.decode(r.value or b"") for r in self.topics.logs[topic, 0]]
+        return [
+            SimpleNamespace(offset=m["source"]["offset"], id=m["transaction_id"], score=m["score"], action=m["action"], case=m["case_id"])
+            for m in found
+        ]
+
+    def refused(self) -> list[bytes]:
+        """Source offsets of the dead letters of transactions."""
+        return [dict(r.headers)["source.offset"] for r in self.topics.logs["dlq", 0]]
+
+    def state(self) -> dict[str, bytes]:
+        """The partition's values."""
+        return dict(self.store.kept[0].values)
+
+
+__all__ = ["BATCH", "TOPICS", "World", "payment"]
