@@ -16,7 +16,7 @@ from faust.types import TP
 from loguru import logger
 
 from stream_app.adapters.faust_batches import BatchSchema, use_batches
-from stream_app.adapters.faust_options import faust_options
+from stream_app.adapters.faust_options import PlainWorker, faust_options
 from stream_app.bootstrap import WorkerParts, build_worker
 from stream_app.errors import FraudstreamError, Stop
 from stream_app.features.warm import warm
@@ -116,8 +116,7 @@ def create_app() -> FraudWorker:
 def run() -> int:
     """Run a worker until it is told to stop; the exit code."""
     app = create_app()
-    worker = faust.Worker(app, loglevel="WARNING", redirect_stdouts=False, quiet=True)
-    worker.spinner = None  # its escape codes would stand in the log
+    worker = PlainWorker(app, loglevel="WARNING", redirect_stdouts=False, quiet=True)
     try:
         worker.execute_from_commandline()
     except SystemExit as end:

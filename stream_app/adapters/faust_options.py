@@ -18,11 +18,20 @@ SESSION_TIMEOUT_S = 8.0
 _PREFETCH_BYTES = 1_048_576
 
 
+class PlainWorker(faust.Worker):  # type: ignore[misc]
+    """Faust's worker without its spinner, whose escape codes stand in logs too, terminal or not."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.spinner = None
+
+
 def faust_options(settings: Settings) -> dict[str, Any]:
     """Keyword arguments for `faust.App`. No tables, no web server, no changelogs: state is ours."""
     brokers = ";".join(f"kafka://{b}" for b in settings.kafka_bootstrap_servers.split(","))
     return {
         "id": settings.consumer_group,
+        "Worker": PlainWorker,
         "broker": brokers,
         "broker_credentials": _credentials(settings),
         "broker_session_timeout": SESSION_TIMEOUT_S,

@@ -189,6 +189,7 @@ def test_the_worker_runs_as_any_faust_app(env: dict[str, str], port: int, tmp_pa
         asyncio.run(publish(env["KAFKA_BOOTSTRAP_SERVERS"], env["TRANSACTIONS_TOPIC"], [(b"C1", raw())]))
         until(lambda: running.metric("fraudstream_transactions_scored_total") == 1, "one to be scored")
         assert running.stop() == 0
+        assert "\x1b" not in running.log.read_text(), "codes for a terminal in a file"
 
 
 def test_a_missing_topic_ends_the_worker_with_its_remedy(env: dict[str, str], port: int, tmp_path: Path) -> None:
