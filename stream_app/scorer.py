@@ -41,20 +41,12 @@ class Decided:
     """Outcome of a micro-batch.
 
     Attributes:
-        scores: a message for every decision, where they are published: to be acknowledged before the alerts, because a score stands
-            for its decision where the worker is killed between the two.
-        alerts: a message for every alert.
+        messages: alerts, and scores where they are published.
         counts: how many were scored, alerted, duplicate, late, without a rate, credits, degraded.
     """
 
-    scores: list[Outgoing]
-    alerts: list[Outgoing]
+    messages: list[Outgoing]
     counts: dict[str, int]
-
-    @property
-    def messages(self) -> list[Outgoing]:
-        """All, in the order of publishing."""
-        return self.scores + self.alerts
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +102,9 @@ class Scorer:
         scored = self._score(intake, computed)
         if standing is not None and scored.offsets and scored.offsets[0] < standing.decided[0]:
             self._cases(intake, work, computed, scored, standing.verdicts, only=True)
-            return Decided([], [], {"rebuilt": len(scored.payments), "labels": len(intake.labels.messages)})
+            return Decided([], {"rebuilt": len(scored.payments), "labels": len(intake.labels.messages)})
         cases = self._cases(intake, work, computed, scored, standing.verdicts if standing else {})
-        scores, alerts = self._messages(intake, scored, cases, (source, work.degraded), standing or Standing())
+        messages = self._messages(intake, scored, cases, (source, work.degraded), standing or Standing())
         duplicates = int(computed.duplicates.sum())
         counts = {
             "scored": len(scored.payments),
@@ -124,7 +116,7 @@ class Scorer:
             "credits": len(intake.payments.messages) - len(scored.payments) - duplicates,
             "degraded": len(scored.payments) if work.degraded else 0,
         }
-        return Decided(scores, alerts, counts)
+        return Decided(messages, counts)
 
     def _score(self, intake: Intake, computed: Computed) -> _Scored:
         of_payments = computed.scored[intake.places]
@@ -170,13 +162,12 @@ class Scorer:
 
     def _messages(
         self, intake: Intake, scored: _Scored, cases: dict[int, _Case], origin: tuple[tuple[str, int], str | None], standing: Standing
-    ) -> tuple[list[Outgoing], list[Outgoing]]:
-        """Scores and alerts, but those that stand."""
+    ) -> list[Outgoing]:
+        """Alerts and scores, but those that stand."""
         (topic, partition), degraded = origin
         scored_at = self._clock.now_ms()
         every = bool(self._output.scores_topic)
-        scores: list[Outgoing] = []
-        alerts: list[Outgoing] = []
+        messages: list[Outgoing] = []
         for place in range(len(scored.payments)) if every else cases:
             row, offset, score, case = int(scored.payments[place]), scored.offsets[place], float(scored.scores[place]), cases.get(place)
             tx = intake.payments.messages[row]
@@ -199,9 +190,9 @@ class Scorer:
             if case and offset not in standing.alerted:
                 alert = self._encode(Alert(alert_id=tx.transaction_id, **(decision | {"case_id": case.id})))
                 sent = (SOURCE_TIMESTAMP, str(intake.payments.timestamps_ms[row]).encode())
-                alerts.append(Outgoing(self._output.alerts_topic, key, alert, (at, sent)))
+                messages.append(Outgoing(self._output.alerts_topic, key, alert, (at, sent)))
             if every and offset not in standing.scored:
                 features = dict(zip(self._names, scored.vectors[place].tolist(), strict=True))
                 score_message = Score(features=features, sequence=next(self._sequence), **decision)
-                scores.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), (at,)))
-        return scores, alerts
+                messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), (at,)))
+        return messages

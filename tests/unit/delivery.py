@@ -126,6 +126,8 @@ class World:
     store: Store = field(default_factory=Store)
     past: list[Any] = field(default_factory=list)
     seen: Counted = field(default_factory=Counted)
+    threshold: float | None = None
+    scores: str = "scores"
 
     def send(self, payments: Sequence[dict[str, Any] | bytes], labels: Sequence[dict[str, Any]] = ()) -> None:
         """Publish payments, or bytes that are none, and labels."""
@@ -167,7 +169,7 @@ class World:
                 raise error
 
     def _workplace(self, takeover: Takeover, fuse: Fuse) -> Workplace:
-        scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock())
+        scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", self.scores), FakeClock(), self.threshold)
         return Workplace(
             scorer=lambda: scorer,
             end_offset=lambda topic, number: len(self.topics.logs[topic, number]),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.errors import TopologyError
-from tests.unit.delivery import World, payment
+from tests.unit.delivery import BATCH, World, payment
 
 HOUR = 3_600_000
 PAYMENTS: list[dict[str, Any] | bytes] = [
@@ -114,11 +114,29 @@ def test_lost_state_is_rebuilt_without_a_word() -> None:
 
 
 def test_without_a_commit_the_outputs_tell_what_was_decided() -> None:
-    """Kafka's committed offset may be gone with the group."""
+    """Kafka's committed offset may be gone with the group: below the last batch everything was decided."""
     world = undisturbed()
     world.lose_all()
     assert world.run() == "done"
     assert_as_undisturbed(world)
+    assert world.seen.counts["rebuilt"] == len([m for m in EXPECTED.published("scores") if m.offset < len(PAYMENTS) // BATCH * BATCH])
+
+
+def test_an_alert_further_on_stands_though_others_are_found_before_it() -> None:
+    """Only alerts are published, Redis goes back, the threshold is lower now: what stands further on is still known after another kill."""
+    world = World(scores="")
+    sent = [payment(f"T{i}", 900.0 if i in {4, 7} else 20.0, i * HOUR) for i in range(10)]
+    world.send(sent[:1])
+    world.run()
+    world.send(sent[1:])
+    world.run()
+    world.go_back(2)
+    world.threshold = 0.01
+    assert world.run(kill_after=6) == "killed"
+    assert world.run() == "done"
+    offsets = [m.offset for m in world.published("alerts")]
+    assert len(offsets) == len(set(offsets))
+    assert set(offsets) == set(range(1, 10))
 
 
 def test_where_topics_keep_less_than_the_windows_need_decisions_are_degraded_until_they_are_full() -> None:
