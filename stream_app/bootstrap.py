@@ -32,6 +32,7 @@ from stream_app.settings import Settings
 from stream_app.takeover import Takeover, Topics
 from stream_app.topology import unequal
 from stream_app.transaction import IntakeRules
+from stream_app.watchdog import Watchdog
 
 
 class SystemClock:
@@ -115,7 +116,8 @@ def build_worker(
     )
     status = StatusServer(metrics.render, lambda: away() or runtime.not_ready())
     progress = Progress(metrics.totals, runtime.behind, away)
-    return WorkerParts(runtime, publisher, status, (*(watch.run for watch in watches), progress.run))
+    watchdog = Watchdog(runtime.progress, runtime.undecided, lambda: away() is not None or runtime.not_ready() is not None)
+    return WorkerParts(runtime, publisher, status, (*(watch.run for watch in watches), progress.run, watchdog.run))
 
 
 def topics_of(settings: Settings) -> Topics:

@@ -62,6 +62,19 @@ class Holdings:
         ends = ((self._shared.end_offset(topic, n), held.partition.cursor.transactions) for n, held in self._held.items())
         return sum(max(0, end - done) for end, done in ends if end is not None)
 
+    def progress(self) -> int:
+        """A number that changes with each batch."""
+        cursors = [held.partition.cursor for held in self._held.values()]
+        return sum(cursor.transactions + cursor.labels for cursor in cursors)
+
+    async def undecided(self) -> int:
+        """Transactions of the held partitions that wait, as Kafka itself says; marks of transactions count as none.
+
+        Raises:
+            Unavailable: if Kafka does not answer.
+        """
+        return await self._shared.takeover.waiting({n: held.partition.cursor.transactions for n, held in self._held.items()})
+
     async def take(self, numbers: Collection[int], count: int) -> dict[Place, int]:
         """Hold these partitions, of `count`, and no others; where to read each of their topics from.
 
@@ -91,9 +104,11 @@ class Holdings:
     async def _take(self, number: int, *, lost: bool = False) -> dict[Place, int]:
         takeover, topics = self._shared.takeover, self._shared.topics
         remembered = self._remembered.get(number)
-        taken = await patiently(lambda: takeover.of(number, self._count, lost=lost, remembered=remembered), number, self._shared.away)
+        taken = await patiently(
+            lambda: takeover.of(number, self._count, lost=lost, remembered=remembered), f"Partition {number}", self._shared.away
+        )
         partition = Partition(number, taken, self._shared)
-        task = asyncio.create_task(partition.run(), name=f"Partition {number}")
+        task = asyncio.create_task(partition.run(), name=partition.name)
         self._held[number] = _Held(partition, task)
         task.add_done_callback(lambda _: self._task_ended(number, partition, task))
         return {(topics.transactions, number): taken.cursor.transactions, (topics.labels, number): taken.cursor.labels}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 import numpy as np
 import xxhash
@@ -17,7 +17,7 @@ from stream_app.features.plan import Ints
 from stream_app.money import Money
 from stream_app.ports import Ids, Outgoing, Record
 from stream_app.standing import SOURCE_OFFSET
-from stream_app.transaction import CREDITS, Decoder, Label, Transaction, redact
+from stream_app.transaction import CREDITS, DeadLetterCode, Decoder, Label, Transaction, redact
 
 MAX_DEAD_LETTER_BYTES = 1_040_000
 """With its headers below what a topic takes by default: a dead letter that no topic takes would stop its partition for ever."""
@@ -29,15 +29,46 @@ class Decoded[T: (Transaction, Label)]:
 
     Attributes:
         messages: what could be read.
+        records: as they came, one for each message.
         offsets: their offsets.
         timestamps_ms: their Kafka timestamps.
         refused: what could not be read, and why.
     """
 
     messages: list[T]
+    records: list[Record]
     offsets: list[int]
     timestamps_ms: list[int]
     refused: list[tuple[Record, RecordError]]
+
+    @classmethod
+    def of_none(cls) -> Decoded[T]:
+        """No record at all."""
+        return cls([], [], [], [], [])
+
+    def __len__(self) -> int:
+        return len(self.messages) + len(self.refused)
+
+    @property
+    def offset(self) -> int:
+        """Of the only record."""
+        return self.records[0].offset if self.records else self.refused[0][0].offset
+
+    def all_refused(self, error: RecordError) -> Decoded[T]:
+        """The same with what could be read refused too."""
+        return Decoded([], [], [], [], [*self.refused, *((record, error) for record in self.records)])
+
+    def singles(self, time_of: Callable[[T], int]) -> Iterator[tuple[int, Decoded[T]]]:
+        """Each record by itself in the log's order, with the newest time up to it, ms."""
+        read = zip(self.messages, self.records, strict=True)
+        alone: list[tuple[int, Decoded[T]]] = [(r.offset, Decoded([m], [r], [r.offset], [r.timestamp], [])) for m, r in read]
+        alone += [(r.offset, Decoded([], [], [], [], [(r, error)])) for r, error in self.refused]
+        alone.sort(key=itemgetter(0))
+        newest_ms = 0
+        one: Decoded[T]
+        for _, one in alone:
+            newest_ms = max([newest_ms, *map(time_of, one.messages)])
+            yield newest_ms, one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +90,10 @@ class Intake:
 
 
 def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Decoder[T]) -> Decoded[T]:
-    """Decode records in order; one that cannot be read is set aside with its reason."""
+    """Decode records in order; one that cannot be read, for whatever reason, is set aside with it."""
     decode = decoder.decode
     messages: list[T] = []
+    read: list[Record] = []
     offsets: list[int] = []
     timestamps: list[int] = []
     refused: list[tuple[Record, RecordError]] = []
@@ -70,10 +102,14 @@ def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Deco
             messages.append(decode(record.value, record.key, record.timestamp))
         except RecordError as error:
             refused.append((record, error))
+        except Exception as error:  # noqa: BLE001 - a fault of the decoder's that one record brings to light stops no other
+            told = f"The record could not be decoded: {type(error).__name__}: {error}."
+            refused.append((record, RecordError(DeadLetterCode.SCORING_FAILED, told)))
         else:
+            read.append(record)
             offsets.append(record.offset)
             timestamps.append(record.timestamp)
-    return Decoded(messages, offsets, timestamps, refused)
+    return Decoded(messages, read, offsets, timestamps, refused)
 
 
 def merge(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) -> Intake:

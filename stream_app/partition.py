@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from stream_app.errors import RecordError
-from stream_app.intake import Decoded, Intake, dead_letter, decode_all, merge
+from stream_app.inbox import Batch, Inbox
+from stream_app.intake import Decoded, Intake, dead_letter, merge
+from stream_app.isolation import Isolation
 from stream_app.money import Money
 from stream_app.patience import patiently
-from stream_app.ports import Cursor, Observer, Outgoing, Publisher, Record, WorkingSet
+from stream_app.ports import Cursor, Observer, Outgoing, Publisher, WorkingSet
 from stream_app.rebuild import RebuildProgress
 from stream_app.scorer import Scorer
 from stream_app.standing import position_header
 from stream_app.takeover import Taken, Takeover, Topics
-from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
-from stream_app.waiting import Done, Fetched, Waiting
+from stream_app.transaction import IntakeRules, Label, Transaction
+from stream_app.waiting import Fetched
 
 _LOOK_AGAIN_S = 0.02
-_QUEUED_BATCHES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +75,28 @@ class Partition:
         self._rebuild = RebuildProgress(number, cursor, workplace.observer) if cursor.rebuilding else None
         self._outputs: dict[str, int] = {}
         self._shared = workplace
-        self._decode_payments = Decoder(Transaction, workplace.rules)
-        self._decode_labels = Decoder(Label, workplace.rules)
-        self._payments = Waiting(cursor.transactions)
-        self._labels = Waiting(cursor.labels)
-        self._reached_ms = 0
+        self._inbox = Inbox(cursor, workplace.topics.read, workplace.rules, self._ends_at)
+        self._isolation = Isolation(number, self._take_through, self._state.forget)
+        self._unsure = False
         self._wake = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """For logs."""
+        return f"Partition {self.number}"
 
     def wants(self, topic: str) -> bool:
         """Whether more records of this topic can be queued here."""
-        waiting = self._payments if topic == self._shared.topics.transactions else self._labels
-        return waiting.count < _QUEUED_BATCHES * self._shared.most_records
+        return self._inbox.has_room(topic, self._shared.most_records)
 
     def put(self, topic: str, fetched: Fetched) -> None:
         """Queue records; those of a topic are taken in order."""
-        (self._payments if topic == self._shared.topics.transactions else self._labels).put(fetched)
+        self._inbox.put(topic, fetched)
         self._wake.set()
+
+    def reached(self, topic: str, position: int) -> None:
+        """There is no record of this topic below this offset but those that were put here."""
+        self._inbox.reached(topic, position)
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -99,61 +105,27 @@ class Partition:
             FraudstreamError: when going on would be wrong.
         """
         while True:
-            intake, offsets, done = self._next()
-            if not done and not intake.events.kinds.size and offsets == (None, None):
+            batch = self._inbox.next(self.cursor, self._shared.most_records)
+            if batch.empty:
                 await self._something_new()
                 continue
-            await self._take_through(intake, offsets)
-            for acknowledge in done:
+            await self._isolation.take(batch)
+            for acknowledge in batch.done:
                 acknowledge()
 
     async def _something_new(self) -> None:
         """Wait for records; look again soon where labels or payments wait for one another."""
         self._wake.clear()
-        patience = _LOOK_AGAIN_S if self._payments.count or self._labels.count else None
         try:
-            await asyncio.wait_for(self._wake.wait(), patience)
+            await asyncio.wait_for(self._wake.wait(), _LOOK_AGAIN_S if self._inbox.some else None)
         except TimeoutError:
             return
 
-    def _next(self) -> tuple[Intake, tuple[int | None, int | None], list[Done]]:
-        """The next micro-batch, the next offsets of both topics after it (None: as before), and what it acknowledges."""
-        records: list[Record] = []
-        done: list[Done] = []
-        if self._labels.count or self._all_fetched(self._shared.topics.labels, self._labels):
-            records, done = self._payments.take(self._shared.most_records, self._decided_below())
-        fresh = [r for r in records if r.offset >= self.cursor.transactions]
-        payments = decode_all(fresh, self._decode_payments)
-        self._reached_ms = max([self._reached_ms, *[m.event_time for m in payments.messages]])
-        labels, more_done = self._due_labels()
-        offsets = (records[-1].offset + 1 if fresh else None, labels[-1].offset + 1 if labels else None)
-        intake = merge(payments, decode_all(labels, self._decode_labels), self._shared.money)
-        return intake, offsets, done + more_done
-
-    def _decided_below(self) -> Callable[[Record], bool] | None:
-        """Where the next batch ends at the latest: all its payments lie below `decided`, or none does."""
-        decided = self.cursor.decided[0]
-        return (lambda record: record.offset >= decided) if self.cursor.transactions < decided else None
-
-    def _due_labels(self) -> tuple[list[Record], list[Done]]:
-        if not self._labels.count:
-            return [], []
-        live = not self._payments.count and self._all_fetched(self._shared.topics.transactions, self._payments)
-        records, done = self._labels.take(self._shared.most_records, None if live else self._ahead)
-        return [r for r in records if r.offset >= self.cursor.labels], done
-
-    def _ahead(self, record: Record) -> bool:
-        """Whether a label is from a time that the payments have not reached."""
-        try:
-            return self._decode_labels.decode(record.value, record.key, record.timestamp).labelled_at > self._reached_ms
-        except RecordError:
-            return False
-
-    def _all_fetched(self, topic: str, waiting: Waiting) -> bool:
+    def _ends_at(self, topic: str, offset: int) -> bool:
         end = self._shared.end_offset(topic, self.number)
-        return end is not None and waiting.position >= end
+        return end is not None and offset >= end
 
-    async def _take_through(self, intake: Intake, offsets: tuple[int | None, int | None]) -> None:
+    async def _take_through(self, batch: Batch) -> None:
         """All steps but the acknowledgement. Each is tried again by itself: features are computed once.
 
         Raises:
@@ -161,17 +133,18 @@ class Partition:
             NotOwner, StateError: nothing was written.
         """
         shared, clock = self._shared, time.perf_counter
+        intake = merge(batch.payments, batch.labels, shared.money)
         began = clock()
-        work = await patiently(lambda: self._state.read(intake.ids), self.number, shared.away)
+        work = await patiently(lambda: self._state.read(intake.ids), self.name, shared.away)
         read = clock()
         decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._standing)
         packed = self._state.pack(work)
         scored = clock()
         await self._publish(decided.messages + self._dead_letters(intake))
         published = clock()
-        cursor = self._after(offsets)
-        await patiently(lambda: self._state.write(packed, cursor), self.number, shared.away)
-        self.cursor = cursor
+        cursor = self._after(batch.offsets)
+        await patiently(lambda: self._state.write(packed, cursor), self.name, shared.away)
+        self.cursor, self._unsure = cursor, False
         written = clock()
         stages = {"read": read - began, "score": scored - read, "publish": published - scored, "write": written - published}
         self._observe(intake, decided.counts, stages)
@@ -185,19 +158,19 @@ class Partition:
         return replace(work, degraded=f"state was lost and the topics keep less than the windows need: they are full from {day}")
 
     async def _publish(self, messages: Sequence[Outgoing]) -> None:
-        """Publish all; where a publication ended unknown, only what is found to be missing is published again."""
+        """Publish all; where a publication of this batch ended unknown, only what is found to be missing is published again."""
         headers = (position_header(self.cursor, self._shared.topics.read),)
-        left, unsure = list(messages), False
+        left = list(messages)
 
         async def step() -> None:
-            nonlocal left, unsure
-            if unsure:
+            nonlocal left
+            if self._unsure:
                 left = await self._shared.takeover.missing(self.number, self.cursor, left)
-            unsure = True
+            self._unsure = True
             self._outputs |= await self._shared.publisher.publish(self.number, left, headers)
 
-        if messages:
-            await patiently(step, self.number, self._shared.away)
+        if left:
+            await patiently(step, self.name, self._shared.away)
 
     def _after(self, offsets: tuple[int | None, int | None]) -> Cursor:
         """The cursor after a batch. Positions of outputs stay while something stands there that was not reached yet."""

@@ -17,12 +17,12 @@ QUIET_S, REMIND_S = 5.0, 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 
 
-async def patiently[T](step: Callable[[], Awaitable[T]], number: int, away: Callable[[], str | None]) -> T:
+async def patiently[T](step: Callable[[], Awaitable[T]], who: str, away: Callable[[], str | None]) -> T:
     """What the step returns, once its servers answer.
 
     Args:
         step: done again as a whole after Unavailable.
-        number: of the partition, for the log.
+        who: waits, for the log.
         away: which server does not answer, where somebody else tells of it, or None.
 
     Raises:
@@ -37,7 +37,7 @@ async def patiently[T](step: Callable[[], Awaitable[T]], number: int, away: Call
             if (now := time.monotonic()) > began + RETRY_FOR_S:
                 raise
             if now > tell_at and away() is None:
-                logger.warning("Partition {}: {} Trying again.", number, error)
+                logger.warning("{}: {} Trying again.", who, error)
                 tell_at = now + REMIND_S
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)

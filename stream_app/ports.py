@@ -245,7 +245,7 @@ class Log(Protocol):
         ...
 
     async def timestamp(self, place: Place, offset: int) -> int | None:
-        """Kafka timestamp of a record, Unix ms; None where it is not kept."""
+        """Kafka timestamp of the first record at or after an offset, Unix ms; None where there is none."""
         ...
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:

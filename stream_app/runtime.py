@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from loguru import logger
@@ -11,7 +11,8 @@ from loguru import logger
 from stream_app.errors import FraudstreamError, ModelError, Stop, Unavailable
 from stream_app.holdings import Holdings, Seek, one_count
 from stream_app.partition import Partition, Workplace
-from stream_app.ports import FeatureStore, Place, Record
+from stream_app.patience import patiently
+from stream_app.ports import FeatureStore, Place
 from stream_app.scorer import Scorer
 from stream_app.waiting import Fetched
 
@@ -62,8 +63,8 @@ class Runtime:
             SettingsError: if the store may drop what it was given.
             Unavailable: if Kafka or Redis does not answer.
         """
-        await self._store.check()
-        await self._count_partitions()
+        await patiently(self._store.check, "Start", self._workplace.away)
+        await patiently(self._count_partitions, "Start", self._workplace.away)
         self._loading = asyncio.create_task(self._load_model(), name="Loading the model")
         self._loading.add_done_callback(self._loaded)
 
@@ -84,23 +85,32 @@ class Runtime:
         """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
         return self._holdings.behind()
 
+    def progress(self) -> int:
+        """A number that changes with each batch."""
+        return self._holdings.progress()
+
+    async def undecided(self) -> int:
+        """Transactions of the held partitions that wait, as Kafka itself says."""
+        return await self._holdings.undecided()
+
     def taker(self, topic: str, partition: int) -> Partition | None:
         """Who takes more records of this partition now; None where it is not held, has no room, or there is no model."""
         held = self._holdings.get(partition)
         return held if held is not None and self._scorer is not None and held.wants(topic) else None
 
-    def submit(self, topic: str, taker: Partition, records: Sequence[Record], done: Callable[[], None]) -> None:
-        """Queue records for the partition that asked for them; `done` is called when their effects stand.
+    def submit(self, topic: str, taker: Partition, fetched: Fetched) -> None:
+        """Queue records for the partition that asked for them.
 
         Records that were fetched for one that is no longer held are dropped: whoever holds it now reads from its cursor.
         """
         if self._holdings.get(taker.number) is taker:
-            taker.put(topic, Fetched(records, done))
+            taker.put(topic, fetched)
 
     async def positions(self, assigned: set[Place]) -> Mapping[Place, int]:
         """Take over every assigned partition; where to read each of its topics from."""
         await self.revoke()
-        positions = await self._holdings.take({p for _, p in assigned}, await self._count_partitions())
+        count = await patiently(self._count_partitions, "Assignment", self._workplace.away)
+        positions = await self._holdings.take({p for _, p in assigned}, count)
         self._outside.partitions_changed(len(self._holdings))
         return {place: offset for place, offset in positions.items() if place in assigned}
 

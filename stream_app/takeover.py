@@ -145,6 +145,17 @@ class Takeover:
         oldest_ms = await self._log.timestamp(transactions, first)
         return (oldest_ms or 0) + HORIZON_S * 1000 + MOST_AHEAD_MS
 
+    async def waiting(self, offsets: Mapping[int, int]) -> int:
+        """How many transactions each partition has from an offset on; offsets that hold no record count where others follow.
+
+        Args:
+            offsets: by number of the partition.
+        """
+        places = {(self._topics.transactions, number): offset for number, offset in offsets.items()}
+        bounds = await self._log.bounds(places)
+        behind = {p: max(offset, bounds[p][0]) for p, offset in places.items() if offset < bounds[p][1]}
+        return sum([bounds[p][1] - offset for p, offset in behind.items() if await self._log.timestamp(p, offset) is not None])
+
     async def missing(self, number: int, cursor: Cursor, messages: Sequence[Outgoing]) -> list[Outgoing]:
         """Those of the messages of a batch that are not in their topics: asked after a publication of unknown end."""
         places = [(t, number) for t in {m.topic for m in messages}]

@@ -13,10 +13,11 @@ type Done = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Records of one topic and partition as they were fetched, and how to acknowledge them."""
+    """Records of one topic and partition as they were fetched, how to acknowledge them, and the next offset after them, where it is told."""
 
     records: Sequence[Record]
     done: Done
+    position: int = 0
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Waiting:
         """Queue records behind those that wait."""
         self._fetched.append(fetched)
         self.count += len(fetched.records)
-        self.position = fetched.records[-1].offset + 1
+        self.position = max(fetched.records[-1].offset + 1, fetched.position)
 
     def take(self, most: int, until: Callable[[Record], bool] | None = None) -> tuple[list[Record], list[Done]]:
         """The first records, `most` at most, up to the first that `until` holds back.

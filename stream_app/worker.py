@@ -22,6 +22,7 @@ from stream_app.errors import FraudstreamError, Stop
 from stream_app.features.warm import warm
 from stream_app.logs import set_up_logs
 from stream_app.settings import Settings, load_settings
+from stream_app.waiting import Fetched
 
 
 class FraudWorker(faust.App):  # type: ignore[misc]
@@ -54,7 +55,8 @@ class FraudWorker(faust.App):  # type: ignore[misc]
     async def _score(self, stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
-            self.parts.runtime.submit(message.topic, message.value.taker, message.value.records, event.ack)
+            taker, records, position = message.value
+            self.parts.runtime.submit(message.topic, taker, Fetched(records, event.ack, position))
 
     async def _let_go(self, _app: Any, _revoked: Any, **_: Any) -> None:
         await self.parts.runtime.revoke()

@@ -58,8 +58,7 @@ class MemoryTopics:
 
     async def timestamp(self, place: Place, offset: int) -> int | None:
         """See `ports.Log`."""
-        there = self.first.get(place, 0) <= offset < len(self.logs[place])
-        return self.logs[place][offset].timestamp if there else None
+        return next((r.timestamp for r in self.logs[place][max(offset, self.first.get(place, 0)) :]), None)
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `ports.Log`."""

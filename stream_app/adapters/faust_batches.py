@@ -40,10 +40,15 @@ class PartitionFlow(Protocol):
 
 
 class Batch(NamedTuple):
-    """Records of one partition, and who asked for them: what was fetched for a taker before a seek is never given to the next."""
+    """Records of one partition, the next offset to be fetched after them, and who asked for them.
+
+    What was fetched for a taker before a seek is never given to the next. The next offset can lie further on than the last record's:
+    marks of transactions take offsets too.
+    """
 
     taker: Any
     records: list[Any]
+    position: int
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]
@@ -100,9 +105,21 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             wanted = {tp for tp, taker in takers.items() if taker is not None}
             if wanted:
                 records = await super()._getmany(wanted, timeout)
-                return {tp: Batch(takers[tp], list_) for tp, list_ in records.items()}
+                positions = self._positions(wanted)
+                for tp in wanted - records.keys():
+                    takers[tp].reached(tp.topic, positions[tp])
+                return {tp: Batch(takers[tp], found, positions[tp]) for tp, found in records.items()}
         await self.sleep(timeout)
         return {}
+
+    def _positions(self, places: set[TP]) -> dict[TP, int]:
+        """Next offset to be fetched; 0 where the assignment changed meanwhile."""
+        subscription: Any = self._thread._ensure_consumer()._subscription.subscription  # noqa: SLF001 - told to coroutines only; pinned
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return dict.fromkeys(places, 0)
+        there = assignment.tps
+        return {tp: (assignment.state_value(tp)._position or 0) if tp in there else 0 for tp in places}  # noqa: SLF001
 
     async def seek_to(self, positions: Mapping[tuple[str, int], int]) -> None:
         """Read partitions that are taken over again from other offsets, while the others go on."""

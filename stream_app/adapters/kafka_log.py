@@ -61,12 +61,13 @@ class KafkaLog:
         at = TopicPartition(*place)
         async with self._consumer() as consumer:
             begin, end = (await _bounds(consumer, [place]))[place]
-            if not begin <= offset < end:
-                return None
             consumer.assign([at])
-            consumer.seek(at, offset)
-            record = await consumer.getone(at)
-            return int(record.timestamp)
+            consumer.seek(at, max(begin, offset))
+            while await consumer.position(at) < end:  # an offset may hold the mark of a transaction, which is no record
+                found = await consumer.getmany(at, timeout_ms=200, max_records=1)
+                if found:
+                    return int(found[at][0].timestamp)
+            return None
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `ports.Log`."""

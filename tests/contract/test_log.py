@@ -16,6 +16,7 @@ from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_publisher import KafkaPublisher
 from stream_app.errors import Unavailable
 from stream_app.ports import Log, Outgoing, Publisher
+from tests.servers import Servers
 from tests.topics import MemoryTopics
 
 FIVE = [f"v{i}".encode() for i in range(5)]
@@ -141,7 +142,7 @@ def test_bounds_and_what_is_read_follow_retention(subject: Memory | Kafka, uniqu
         assert list((await subject.log.read({(topic, 1): 5}))[topic, 1]) == []
         await subject.cut(topic, 3)
         assert (await subject.log.bounds([(topic, 1)]))[topic, 1] == (3, 5)
-        assert await subject.log.timestamp((topic, 1), 2) is None
+        assert await subject.log.timestamp((topic, 1), 2) == 400
 
     run(subject, topic, test)
 
@@ -201,6 +202,26 @@ def test_what_is_published_stands_with_its_headers_and_the_next_offsets_are_told
         assert list(found[4].headers) == [("own", b"v4")]
 
     run(subject, topic, test)
+
+
+def test_marks_of_transactions_are_no_records(stack: Servers, unique: str) -> None:
+    """A transactional producer's marks take offsets at the end of the log: reading ends there all the same."""
+    topic = f"log-{unique}"
+
+    async def body() -> None:
+        kafka = Kafka(stack.kafka)
+        await kafka.start()
+        await kafka.create(topic)
+        async with AIOKafkaProducer(bootstrap_servers=stack.kafka, transactional_id=unique) as producer, producer.transaction():
+            await producer.send_and_wait(topic, b"v", partition=1)
+        place = (topic, 1)
+        assert await kafka.log.bounds([place]) == {place: (0, 2)}
+        assert [r.offset for r in (await kafka.log.read({place: 0}))[place]] == [0]
+        assert list((await kafka.log.read({place: 1}))[place]) == []
+        assert await kafka.log.timestamp(place, 1) is None
+        await kafka.stop()
+
+    asyncio.run(body())
 
 
 def test_a_kafka_that_is_away_is_unavailable() -> None:

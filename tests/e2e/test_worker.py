@@ -142,6 +142,23 @@ def test_a_bad_label_goes_to_its_dead_letters(env: dict[str, str], port: int, tm
     assert [dict(r.headers)["error.code"] for r in letters] == [b"label_before_event", b"missing_field"]
 
 
+def test_labels_from_a_transactional_producer_hold_no_payment_back(env: dict[str, str], port: int, tmp_path: Path) -> None:
+    """The mark that ends a transaction takes an offset and is no record: payments must not wait for it."""
+    servers = env["KAFKA_BOOTSTRAP_SERVERS"]
+    label = {k: v for k, v in transaction(is_fraud=True, labelled_at=NOW_MS).items() if k != "currency"}
+
+    async def label_in_a_transaction() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id=env["CONSUMER_GROUP"]) as producer, producer.transaction():
+            await producer.send_and_wait(env["LABELS_TOPIC"], json.dumps(label).encode(), key=b"C1", partition=0)
+
+    with worker(env, port, tmp_path) as running:
+        until(running.ready, "the worker to be ready")
+        asyncio.run(label_in_a_transaction())
+        until(lambda: running.metric("fraudstream_labels_total") == 1, "the label to be counted")
+        asyncio.run(publish(servers, env["TRANSACTIONS_TOPIC"], [(b"C1", raw())]))
+        until(lambda: running.metric("fraudstream_transactions_scored_total") == 1, "the payment to be scored")
+
+
 def test_a_worker_that_restarts_goes_on_where_it_stood(env: dict[str, str], port: int, tmp_path: Path) -> None:
     """The cursor beside the state decides: what was scored before is not scored again, what came meanwhile is."""
     servers, topic = env["KAFKA_BOOTSTRAP_SERVERS"], env["TRANSACTIONS_TOPIC"]

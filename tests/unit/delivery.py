@@ -13,6 +13,7 @@ import msgspec
 
 from stream_app.adapters.memory_store import MemoryStore
 from stream_app.errors import NotOwner
+from stream_app.features.compute import Vectors
 from stream_app.money import Money
 from stream_app.partition import Partition, Workplace
 from stream_app.ports import Outgoing
@@ -27,7 +28,7 @@ TOPICS = Topics("transactions", "labels", "alerts", "scores", "dlq", "labels-dlq
 BATCH = 3
 
 
-class Killed(Exception):  # noqa: N818 - what happened to the process
+class Killed(BaseException):
     """The process is gone."""
 
 
@@ -43,6 +44,20 @@ class Fuse:
             self.left -= 1
             if self.left < 0:
                 raise Killed
+
+
+@dataclass
+class Fussy(FakeModel):
+    """Breaks on payments of certain amounts, as a fault that nobody foresaw."""
+
+    poison: frozenset[int]
+
+    def score(self, vectors: Vectors) -> Vectors:
+        """See `ports.Model`."""
+        broken = self.poison & set(vectors[:, 0].astype(int).tolist())
+        if broken:
+            raise ZeroDivisionError(f"amount {min(broken)}")
+        return super().score(vectors)
 
 
 class Counted:
@@ -128,6 +143,7 @@ class World:
     seen: Counted = field(default_factory=Counted)
     threshold: float | None = None
     scores: str = "scores"
+    poison: frozenset[int] = frozenset()
 
     def send(self, payments: Sequence[dict[str, Any] | bytes], labels: Sequence[dict[str, Any]] = ()) -> None:
         """Publish payments, or bytes that are none, and labels."""
@@ -165,11 +181,11 @@ class World:
             await asyncio.sleep(0)
         task.cancel()
         for error in await asyncio.gather(task, return_exceptions=True):
-            if isinstance(error, Exception):
+            if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
                 raise error
 
     def _workplace(self, takeover: Takeover, fuse: Fuse) -> Workplace:
-        scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", self.scores), FakeClock(), self.threshold)
+        scorer = Scorer(Fussy(self.poison), Money("EUR"), Output("alerts", self.scores), FakeClock(), self.threshold)
         return Workplace(
             scorer=lambda: scorer,
             end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
@@ -208,6 +224,11 @@ class World:
     def refused(self) -> list[bytes]:
         """Source offsets of the dead letters of transactions."""
         return [dict(r.headers)["source.offset"] for r in self.topics.logs["dlq", 0]]
+
+    def codes(self) -> dict[int, str]:
+        """Codes of the dead letters of transactions, by source offset."""
+        headers = [dict(r.headers) for r in self.topics.logs["dlq", 0]]
+        return {int(h["source.offset"]): h["error.code"].decode() for h in headers}
 
     def state(self) -> dict[str, bytes]:
         """The partition's values."""

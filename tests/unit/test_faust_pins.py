@@ -137,6 +137,15 @@ def test_a_commit_asks_new_offset_for_each_partition() -> None:
     assert "offset = self._new_offset(tp)" in source(faust_consumer.Consumer._filter_committable_offsets)
 
 
+def test_the_next_offset_to_fetch_is_an_attribute_of_the_assignment() -> None:
+    """`AIOKafkaConsumer.position` is a coroutine that belongs to the consumer's thread; what it returns is read here without it."""
+    position = source(AIOKafkaConsumer.position)
+    assert "self._subscription.subscription.assignment" in position
+    assert "tp_state = assignment.state_value(partition)" in position
+    assert "return tp_state.position" in position
+    assert "_ensure_consumer" in vars(AIOKafkaConsumerThread)
+
+
 def test_flow_and_generation_are_attributes() -> None:
     """`getmany` stops in the middle where `flow_active` falls or `consumer_generation_id` changes."""
     assert faust_consumer.Consumer.flow_active is True
@@ -196,14 +205,14 @@ def test_a_batch_message_carries_the_records_and_their_last_offset() -> None:
     consumer = bare_consumer()
     consumer.app = SimpleNamespace(consumer_generation_id=3)
     batch = [SimpleNamespace(offset=o, timestamp=2500, timestamp_type=0) for o in (4, 9)]
-    message = consumer._batch_message(TRANSACTIONS, Batch("taker", batch))
+    message = consumer._batch_message(TRANSACTIONS, Batch("taker", batch, 12))
     assert isinstance(message, ConsumerMessage)
     assert (message.topic, message.partition, message.offset, message.tp) == ("transactions", 0, 9, TRANSACTIONS)
     assert (message.timestamp, message.generation_id) == (2.5, 3)
-    assert message.value == Batch("taker", batch)
+    assert message.value == Batch("taker", batch, 12)
     assert parameters(faust.Schema.compile)[:2] == ["self", "app"]
     decode: Any = BatchSchema().compile(SimpleNamespace(create_event=lambda *parts: parts))
-    assert asyncio.run(decode(message)) == (None, Batch("taker", batch), (), message)
+    assert asyncio.run(decode(message)) == (None, Batch("taker", batch, 12), (), message)
 
 
 def test_take_acknowledges_in_a_finally_so_also_on_errors() -> None:

@@ -1,0 +1,131 @@
+"""Records of a partition that wait, and the micro-batches that are made of them: payments in the log's order, labels when their time has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from stream_app.errors import RecordError
+from stream_app.intake import Decoded, decode_all
+from stream_app.ports import Cursor, Record
+from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.waiting import Done, Fetched, Waiting
+
+_QUEUED_BATCHES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is taken through all steps together.
+
+    Attributes:
+        payments, labels: decoded; those that could not be read among the refused.
+        offsets: next offsets of both topics after it; None: as before.
+        done: acknowledgements of the fetches that are used up with it.
+    """
+
+    payments: Decoded[Transaction]
+    labels: Decoded[Label]
+    offsets: tuple[int | None, int | None]
+    done: list[Done] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do, not even to acknowledge."""
+        return not self.done and self.offsets == (None, None)
+
+    def __len__(self) -> int:
+        return len(self.payments) + len(self.labels)
+
+    def singles(self) -> Iterator[Batch]:
+        """One batch for each record, in processing order; they acknowledge nothing."""
+        alone: list[tuple[tuple[int, int], Batch]] = []
+        nothing: Decoded[Label] = Decoded.of_none()
+        for newest_ms, one in self.labels.singles(lambda label: label.labelled_at):
+            alone.append(((newest_ms, 0), Batch(Decoded.of_none(), one, (None, one.offset + 1))))
+        for newest_ms, payment in self.payments.singles(lambda payment: payment.event_time):
+            alone.append(((newest_ms, 1), Batch(payment, nothing, (payment.offset + 1, None))))
+        alone.sort(key=lambda a: a[0])
+        return (batch for _, batch in alone)
+
+    def refused(self, error: RecordError) -> Batch:
+        """The same with its records refused."""
+        return Batch(self.payments.all_refused(error), self.labels.all_refused(error), self.offsets, self.done)
+
+
+class Inbox:
+    """Payments and labels of one partition that were fetched and not taken yet."""
+
+    def __init__(self, cursor: Cursor, topics: tuple[str, str], rules: IntakeRules, all_fetched: Callable[[str, int], bool]) -> None:
+        """Wait for the records from a cursor on.
+
+        Args:
+            cursor: where the partition stands.
+            topics: names of transactions and labels.
+            rules: of decoding.
+            all_fetched: whether a topic ends at an offset, as far as known.
+        """
+        self._payments_topic, self._labels_topic = topics
+        self._decode_payments = Decoder(Transaction, rules)
+        self._decode_labels = Decoder(Label, rules)
+        self._payments = Waiting(cursor.transactions)
+        self._labels = Waiting(cursor.labels)
+        self._ended = all_fetched
+        self._reached_ms = 0
+
+    @property
+    def some(self) -> bool:
+        """Whether records wait."""
+        return bool(self._payments.count or self._labels.count)
+
+    def has_room(self, topic: str, most: int) -> bool:
+        """Whether more records of a topic can be queued, where a batch takes `most`."""
+        return self._of(topic).count < _QUEUED_BATCHES * most
+
+    def put(self, topic: str, fetched: Fetched) -> None:
+        """Queue records; those of a topic are taken in order."""
+        self._of(topic).put(fetched)
+
+    def reached(self, topic: str, position: int) -> None:
+        """Nothing was fetched, and this is the next offset: what lies between are no records, as marks of transactions."""
+        waiting = self._of(topic)
+        waiting.position = max(waiting.position, position)
+
+    def next(self, cursor: Cursor, most: int) -> Batch:
+        """The next micro-batch, `most` payments and `most` labels at most. Records below the cursor were decided: they are passed over."""
+        records: list[Record] = []
+        done: list[Done] = []
+        if self._labels.count or self._all_fetched(self._labels_topic):
+            records, done = self._payments.take(most, _decided_below(cursor))
+        fresh = [r for r in records if r.offset >= cursor.transactions]
+        payments = decode_all(fresh, self._decode_payments)
+        self._reached_ms = max([self._reached_ms, *[m.event_time for m in payments.messages]])
+        due, more_done = self._due_labels(most)
+        labels = [r for r in due if r.offset >= cursor.labels]
+        offsets = (fresh[-1].offset + 1 if fresh else None, labels[-1].offset + 1 if labels else None)
+        return Batch(payments, decode_all(labels, self._decode_labels), offsets, done + more_done)
+
+    def _due_labels(self, most: int) -> tuple[list[Record], list[Done]]:
+        if not self._labels.count:
+            return [], []
+        live = not self._payments.count and self._all_fetched(self._payments_topic)
+        return self._labels.take(most, None if live else self._ahead)
+
+    def _ahead(self, record: Record) -> bool:
+        """Whether a label is from a time that the payments have not reached."""
+        try:
+            return self._decode_labels.decode(record.value, record.key, record.timestamp).labelled_at > self._reached_ms
+        except RecordError:
+            return False
+
+    def _all_fetched(self, topic: str) -> bool:
+        return self._ended(topic, self._of(topic).position)
+
+    def _of(self, topic: str) -> Waiting:
+        return self._payments if topic == self._payments_topic else self._labels
+
+
+def _decided_below(cursor: Cursor) -> Callable[[Record], bool] | None:
+    """Where the next batch ends at the latest: all its payments lie below `decided`, or none does."""
+    decided = cursor.decided[0]
+    return (lambda record: record.offset >= decided) if cursor.transactions < decided else None
