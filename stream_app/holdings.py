@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from loguru import logger
 
-from stream_app.errors import NotOwner, StateError, TopologyError
+from stream_app.errors import NotOwner, StateError, TopologyError, Unavailable
 from stream_app.partition import Partition, Workplace
 from stream_app.patience import patiently
 from stream_app.ports import Cursor, FeatureStore, Place
 
 RETAKE_AFTER_S = 2.5
 """Longer than the group's heartbeat: a worker that woke up late learns first that its partitions are another's."""
+SETTLE_S = 5.0
 
 type Seek = Callable[[Mapping[Place, int]], Awaitable[None]]
 type Ended = Callable[[BaseException, str], None]
@@ -22,8 +23,11 @@ type Ended = Callable[[BaseException, str], None]
 
 @dataclass(slots=True)
 class _Held:
+    """A partition, its task, and whether the consumer reads from its cursor: before that, what is fetched is not for it."""
+
     partition: Partition
-    task: asyncio.Task[None] | None = field(default=None)
+    task: asyncio.Task[None]
+    sought: bool = False
 
 
 class Holdings:
@@ -52,9 +56,9 @@ class Holdings:
         return len(self._held)
 
     def get(self, number: int) -> Partition | None:
-        """The partition, if it is held now."""
+        """The partition, if it is held now and the consumer reads from its cursor."""
         held = self._held.get(number)
-        return held.partition if held else None
+        return held.partition if held is not None and held.sought else None
 
     def behind(self) -> int:
         """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
@@ -87,6 +91,7 @@ class Holdings:
         positions: dict[Place, int] = {}
         for number in sorted(numbers):
             positions |= await self._take(number)
+        self._now_sought()  # the consumer is still while partitions are assigned: it seeks before it fetches
         if positions:
             logger.info("Holding {} partitions: {}", len(self._held), sorted(self._held))
         return positions
@@ -99,7 +104,7 @@ class Holdings:
         await asyncio.gather(*retakes, return_exceptions=True)
         for number in list(self._held):
             await self._drop(number)
-        await self._shared.publisher.settle()
+        await self._settle()
 
     async def _take(self, number: int, *, lost: bool = False) -> dict[Place, int]:
         takeover, topics = self._shared.takeover, self._shared.topics
@@ -113,16 +118,33 @@ class Holdings:
         task.add_done_callback(lambda _: self._task_ended(number, partition, task))
         return {(topics.transactions, number): taken.cursor.transactions, (topics.labels, number): taken.cursor.labels}
 
+    def _is_held(self, number: int, partition: Partition) -> bool:
+        return number in self._held and self._held[number].partition is partition
+
     async def _drop(self, number: int) -> None:
         held = self._held.pop(number, None)
-        if held is None or held.task is None:
+        if held is None:
             return
         self._remembered[number] = held.partition.cursor
         held.task.cancel()
         await asyncio.gather(held.task, return_exceptions=True)
 
+    def _now_sought(self) -> None:
+        for held in self._held.values():
+            held.sought = True
+
+    async def _settle(self) -> None:
+        """Wait for what is being published, for a bounded time: a Kafka that is away takes it later, or never."""
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                await self._shared.publisher.settle()
+        except (TimeoutError, Unavailable):
+            logger.warning(
+                "Kafka did not acknowledge in {:.0f} s what was being published: it may arrive twice, under the same ids.", SETTLE_S
+            )
+
     def _task_ended(self, number: int, partition: Partition, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or self.get(number) is not partition:
+        if task.cancelled() or not self._is_held(number, partition):
             return
         error = task.exception()
         if isinstance(error, NotOwner) or (isinstance(error, StateError) and error.partition in self._held):
@@ -143,16 +165,20 @@ class Holdings:
         if isinstance(error, NotOwner):
             await asyncio.sleep(RETAKE_AFTER_S)
         async with self._taking:
-            if self.get(number) is not partition:
+            if not self._is_held(number, partition):
                 return
             damaged = error.partition if isinstance(error, StateError) else None
-            if damaged is not None and (rebuilt := self.get(damaged)) and rebuilt.cursor.rebuilding:
+            if damaged is not None and self._held[damaged].partition.cursor.rebuilding:
                 raise StateError(f"Partition {damaged} is damaged again while it is rebuilt: {error}", damaged)
-            positions: dict[Place, int] = {}
-            for each in sorted({number} | ({damaged} if damaged is not None else set())):
+            again = {number} if damaged is None else {number, damaged}
+            for each in again:
                 await self._drop(each)
+            await self._settle()
+            positions: dict[Place, int] = {}
+            for each in sorted(again):
                 positions |= await self._take(each, lost=each == damaged)
             await self._seek(positions)
+            self._now_sought()
 
 
 def one_count(counts: Mapping[str, int], unequal: Callable[[Mapping[str, int]], str]) -> int:

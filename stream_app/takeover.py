@@ -81,7 +81,8 @@ class Takeover:
         if cursor.begun and not lost:
             cursor = _checked(cursor, number, (topics.read, ids, partitions), bounds)
         else:
-            kept = max((c for c in (cursor, remembered) if c is not None), key=lambda c: c.transactions)
+            of_now = [c for c in (cursor, remembered) if c is not None and c.topic_ids == ids]
+            kept = max(of_now, key=lambda c: c.transactions, default=Cursor(""))
             anew = await self._horizon(number, bounds, ids, kept)
             cursor = msgspec.structs.replace(anew, owner=cursor.owner, topic_ids=dict(ids), partitions=partitions)
             await state.begin(cursor)

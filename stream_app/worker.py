@@ -50,7 +50,11 @@ class FraudWorker(faust.App):  # type: ignore[misc]
 
     async def positions(self, assigned: set[tuple[str, int]]) -> Any:
         """See `faust_batches.PartitionFlow`."""
-        return await self.parts.runtime.positions(assigned)
+        try:
+            return await self.parts.runtime.positions(assigned)
+        except FraudstreamError as error:
+            self._end(error)
+            return {}  # nothing is held, so nothing is read until the worker has ended
 
     async def _score(self, stream: Any) -> None:
         async for event in stream.noack().events():

@@ -16,7 +16,7 @@ from stream_app.errors import NotOwner
 from stream_app.features.compute import Vectors
 from stream_app.money import Money
 from stream_app.partition import Partition, Workplace
-from stream_app.ports import Outgoing
+from stream_app.ports import Cursor, Outgoing
 from stream_app.scorer import Output, Scorer
 from stream_app.takeover import Takeover, Topics
 from stream_app.transaction import IntakeRules
@@ -154,10 +154,10 @@ class World:
         for label in labels:
             self.topics.append(("labels", 0), label["card_id"].encode(), msgspec.json.encode(label))
 
-    def run(self, *, kill_after: int | None = None) -> str:
+    def run(self, *, kill_after: int | None = None, remembered: Cursor | None = None) -> str:
         """One life of a worker: until all is decided, or it is killed, or it finds that it lost the partition; which of them."""
         try:
-            asyncio.run(self._live(Fuse(kill_after)))
+            asyncio.run(self._live(Fuse(kill_after), remembered))
         except Killed:
             return "killed"
         except NotOwner:
@@ -165,11 +165,11 @@ class World:
         self.past.append(copy.deepcopy(self.store.kept))
         return "done"
 
-    async def _live(self, fuse: Fuse) -> None:
+    async def _live(self, fuse: Fuse, remembered: Cursor | None) -> None:
         self.store.fuse = fuse
         self.store.hold([0], 1)
         takeover = Takeover(self.store, self.topics, TOPICS)
-        taken = await takeover.of(0, 1)
+        taken = await takeover.of(0, 1, remembered=remembered)
         partition = Partition(0, taken, self._workplace(takeover, fuse))
         logs = {topic: self.topics.logs[topic, 0] for topic in TOPICS.read}
         for topic, at in zip(TOPICS.read, (taken.cursor.transactions, taken.cursor.labels), strict=True):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.errors import TopologyError
+from tests.topics import MemoryTopics
 from tests.unit.delivery import BATCH, World, payment
 
 HOUR = 3_600_000
@@ -137,6 +138,17 @@ def test_an_alert_further_on_stands_though_others_are_found_before_it() -> None:
     offsets = [m.offset for m in world.published("alerts")]
     assert len(offsets) == len(set(offsets))
     assert set(offsets) == set(range(1, 10))
+
+
+def test_a_cursor_of_topics_that_are_gone_says_nothing_of_those_that_are_there() -> None:
+    """Redis lost all, the topics were made anew, and the worker still remembers how far it was: all is decided that the new topics hold."""
+    world = undisturbed()
+    remembered = world.store.kept[0].cursor
+    world.lose_all()
+    world.topics = MemoryTopics(now_ms=world.topics.now_ms, ids={"transactions": "another"})
+    world.send(PAYMENTS[:4])
+    assert world.run(remembered=remembered) == "done"
+    assert [m.offset for m in world.published("scores")] == [0, 1, 2, 3]
 
 
 def test_where_topics_keep_less_than_the_windows_need_decisions_are_degraded_until_they_are_full() -> None:

@@ -1,0 +1,117 @@
+"""A running worker whose state is lost, damaged or rolled back in Redis under its hands: it mends it by itself and decides on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from redis import Redis
+
+from stream_app.adapters.kafka_options import client_options
+from stream_app.adapters.topics import create_topics
+from stream_app.settings import load_settings
+from tests.e2e.test_worker import publish, raw, read
+from tests.e2e.workers import Worker, until, worker
+
+
+class Group:
+    """The Redis keys of one consumer group."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self._redis: Any = Redis.from_url(env["REDIS_URL"])
+        self._pattern = f"{{{env['CONSUMER_GROUP']}:*"
+
+    def dump(self) -> dict[bytes, bytes]:
+        """All keys and values."""
+        keys = list(self._redis.scan_iter(match=self._pattern))
+        return dict(zip(keys, self._redis.mget(keys), strict=True)) if keys else {}
+
+    def put(self, values: dict[bytes, bytes]) -> None:
+        """These and no others."""
+        with self._redis.pipeline() as pipeline:
+            for key in self._redis.scan_iter(match=self._pattern):
+                pipeline.delete(key)
+            if values:
+                pipeline.mset(values)
+            pipeline.execute()
+
+    def damage(self, ending: bytes, change: Callable[[bytes], bytes]) -> None:
+        """Change the values of keys with this ending."""
+        found = {k: change(v) for k, v in self.dump().items() if k.endswith(ending)}
+        assert found
+        self._redis.mset(found)
+
+
+def send(env: dict[str, str], first: int, count: int = 20) -> None:
+    """Payments of one card to partition 0."""
+    records: list[tuple[bytes, bytes | None]] = [(b"C1", raw(transaction_id=f"T{i}")) for i in range(first, first + count)]
+    asyncio.run(publish(env["KAFKA_BOOTSTRAP_SERVERS"], env["TRANSACTIONS_TOPIC"], records))
+
+
+def decided(running: Worker, count: int) -> None:
+    """Wait until the worker has decided so many."""
+    until(lambda: running.metric("fraudstream_transactions_scored_total") == count, f"{count} to be scored")
+
+
+def test_state_that_is_lost_damaged_or_rolled_back_is_mended_by_the_running_worker(env: dict[str, str], port: int, tmp_path: Path) -> None:
+    """Every payment is decided once, and each knows of all before it: the card's count of the day rises by one with each."""
+    group = Group(env)
+    with worker(env, port, tmp_path) as running:
+        until(running.ready, "the worker to be ready")
+        send(env, 0)
+        decided(running, 20)
+        group.put({})
+        send(env, 20)
+        decided(running, 40)
+        assert running.metric("fraudstream_transactions_rebuilt_total") == 20
+        old = group.dump()
+        send(env, 40)
+        decided(running, 60)
+        group.put(old)
+        send(env, 60)
+        until(lambda: running.metric("fraudstream_transactions_scored_total") >= 80, "those behind the rollback to be decided")
+        running.process.kill()
+        running.process.wait()
+        group.damage(b"}c:C1", lambda value: value[: len(value) // 2])
+    with worker(env, port, tmp_path) as again:
+        until(again.ready, "the next worker to be ready")
+        send(env, 80)
+        decided(again, 20)
+        assert again.metric("fraudstream_transactions_rebuilt_total") == 80
+        assert "C1" in again.log.read_text()
+        assert again.stop() == 0
+    scores = [json.loads(r.value) for r in asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["SCORES_TOPIC"], 100))]
+    assert [s["transaction_id"] for s in scores] == [f"T{i}" for i in range(100)]
+    assert [s["features"]["card_count_1d"] for s in scores] == [i + 1.0 for i in range(100)]
+
+
+def test_a_topic_that_was_made_anew_ends_the_worker_with_its_remedy(env: dict[str, str], port: int, tmp_path: Path) -> None:
+    """Its offsets are not those of the cursor."""
+    with worker(env, port, tmp_path) as running:
+        until(running.ready, "the worker to be ready")
+        send(env, 0)
+        decided(running, 20)
+        assert running.stop() == 0
+    settings = load_settings(**{k.lower(): v for k, v in env.items()})
+
+    async def make_anew() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"])
+        await admin.start()
+        await admin.delete_topics([env["TRANSACTIONS_TOPIC"]])
+        async with asyncio.timeout(20):
+            while env["TRANSACTIONS_TOPIC"] in await admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody when it is gone
+                await asyncio.sleep(0.05)
+        await admin.close()
+        await create_topics(client_options(settings), settings, partitions=2)
+
+    asyncio.run(make_anew())
+    with worker(env, port, tmp_path) as running:
+        assert running.process.wait(30) == 76, running.log.read_text()
+        text = running.log.read_text()
+        assert "deleted and made again" in text
+        assert "FRAUDSTREAM_CONSUMER_GROUP" in text
+        assert "Traceback" not in text
