@@ -22,6 +22,20 @@ _LOOK_EVERY_S = 1.0
 _ASK_KAFKA_AFTER_S = 30.0
 
 
+def end_within(seconds: float, exit_code: Callable[[], int], end: Callable[[int], object] = os._exit) -> None:
+    """End the process after so many seconds, whatever still waits: it may be killed at any time, so it may also end itself."""
+
+    def over() -> None:
+        logger.warning(
+            "Not stopped after {:.0f} s, as where Kafka is away: the worker ends without waiting. Nothing is lost by it.", seconds
+        )
+        end(exit_code())
+
+    timer = threading.Timer(seconds, over)
+    timer.daemon = True
+    timer.start()
+
+
 class Watchdog:
     """Is fed while there is progress, nothing to do, or a declared wait."""
 

@@ -23,6 +23,10 @@ from stream_app.features.warm import warm
 from stream_app.logs import set_up_logs
 from stream_app.settings import Settings, load_settings
 from stream_app.waiting import Fetched
+from stream_app.watchdog import end_within
+
+STOP_WITHIN_S = 15.0
+"""Less than supervisors wait before they kill: 30 s in Kubernetes."""
 
 
 class FraudWorker(faust.App):  # type: ignore[misc]
@@ -85,6 +89,11 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         await parts.publisher.start()
         await parts.runtime.start()
         self.background = [asyncio.create_task(run()) for run in parts.background]
+
+    async def stop(self) -> None:
+        """Stop all services, within a bounded time."""
+        end_within(STOP_WITHIN_S, lambda: _exit_code(self, 0))
+        await super().stop()
 
     async def on_stop(self) -> None:
         """Let go of partitions and connections, where there are any."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 
-from stream_app.errors import Stop, Unavailable
+from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.ports import Outgoing
 
 MAX_MESSAGE_BYTES = 4_194_304
 """Larger than any message that the topics take, so that a dead letter can carry what a producer sent."""
+STOP_S = 5.0
 
 
 class KafkaPublisher:
@@ -38,15 +40,15 @@ class KafkaPublisher:
     async def publish(self, partition: int, messages: Sequence[Outgoing], headers: Sequence[tuple[str, bytes]] = ()) -> dict[str, int]:
         """See `ports.Publisher`."""
         send = self._producer.send
+        sent: list[Any] = []
         try:
-            sent = [await send(m.topic, m.value, key=m.key, partition=partition, headers=[*m.headers, *headers]) for m in messages]
+            for m in messages:
+                sent.append(await send(m.topic, m.value, key=m.key, partition=partition, headers=[*m.headers, *headers]))  # noqa: PERF401 - those before a failure count
             return {at.topic: at.offset + 1 for at in await asyncio.gather(*sent)}
-        except OutOfOrderSequenceNumber:
-            raise Stop(
-                "Kafka saw this producer's messages out of order. The worker ends; its supervisor starts it anew, from the cursor."
-            ) from None
         except (KafkaError, OSError, AssertionError) as error:
-            raise _unavailable(error) from None
+            # what is still under way would not be found in its topic: it is waited for before the batch is looked at again
+            await asyncio.gather(*sent, return_exceptions=True)
+            raise _error(error) from None
 
     async def ping(self) -> None:
         """Answer, or raise Unavailable."""
@@ -66,8 +68,16 @@ class KafkaPublisher:
         return len(found.partitions_for_topic(topic) or ())
 
     async def stop(self) -> None:
-        """Send what is left and disconnect."""
-        await self._producer.stop()
+        """Send what is left, for a bounded time, and disconnect: a worker that is told to stop while Kafka is away stops."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self._producer.stop()
+
+
+def _error(error: Exception) -> FraudstreamError:
+    if isinstance(error, OutOfOrderSequenceNumber):
+        return Stop("Kafka saw this producer's messages out of order. The worker ends; its supervisor starts it anew, from the cursor.")
+    return _unavailable(error)
 
 
 def _unavailable(error: Exception) -> Unavailable:

@@ -38,8 +38,10 @@ def test_a_worker_without_its_kafka_says_so_once_and_comes_back(stack: Servers, 
             until(running.ready, "the worker to be ready again")
             asyncio.run(publish(servers, "transactions", [(b"C1", raw(TRANSACTION))]))
             until(lambda: running.metric("fraudstream_transactions_scored_total") == 1, "a payment to be scored")
-            assert running.stop() == 0
             log = running.log.read_text()
+            kafka.down()
+            until(lambda: not running.ready(), "the worker to be unready again")
+            assert running.stop() == 0, "it stops while Kafka is away"
     finally:
         kafka.reset()
     assert log.count(away) == 1

@@ -93,3 +93,17 @@ def test_a_loop_that_hangs_is_ended() -> None:
     worker = Worker()
     worker.dog().watch(0.001)
     assert worker.ended == [EXIT_CODE]
+
+
+def test_a_worker_that_does_not_stop_ends_all_the_same() -> None:
+    """With the exit code that it would have had."""
+    ended: list[int] = []
+    over = threading.Event()
+
+    def end(code: int) -> None:
+        ended.append(code)
+        over.set()
+
+    watchdog.end_within(0.01, lambda: 76, end)
+    assert over.wait(10)
+    assert ended == [76]
