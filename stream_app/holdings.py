@@ -147,8 +147,11 @@ class Holdings:
         if task.cancelled() or not self._is_held(number, partition):
             return
         error = task.exception()
-        if isinstance(error, NotOwner) or (isinstance(error, StateError) and error.partition in self._held):
-            retake = asyncio.create_task(self._take_again(number, partition, error), name=f"Taking partition {number} again")
+        damaged = self._held.get(error.partition) if isinstance(error, StateError) and error.partition is not None else None
+        if isinstance(error, NotOwner) or damaged is not None:
+            logger.warning("Partition {} is taken over again: {}", number, error)
+            again = self._take_again(partition, damaged.partition if damaged else None)
+            retake = asyncio.create_task(again, name=f"Taking partition {number} again")
             self._retakes.add(retake)
             retake.add_done_callback(self._retaken)
         elif error is not None:
@@ -159,24 +162,27 @@ class Holdings:
         if not retake.cancelled() and (error := retake.exception()) is not None:
             self._ended(error, retake.get_name())
 
-    async def _take_again(self, number: int, partition: Partition, error: NotOwner | StateError) -> None:
-        """Take a lost partition over again, unless Kafka gives it to another worker first; one with damaged state is rebuilt."""
-        logger.warning("{} It is taken over again.", error)
-        if isinstance(error, NotOwner):
+    async def _take_again(self, lost: Partition, damaged: Partition | None) -> None:
+        """Take a lost partition over again, unless Kafka gives it to another worker first.
+
+        Args:
+            lost: whose task ended.
+            damaged: the partition whose state cannot be read, itself or another: rebuilt, unless somebody did meanwhile.
+        """
+        if damaged is None:
             await asyncio.sleep(RETAKE_AFTER_S)
         async with self._taking:
-            if not self._is_held(number, partition):
+            again = [p for p in {lost, damaged} if p is not None and self._is_held(p.number, p)]
+            if damaged in again and damaged.cursor.rebuilding:
+                raise StateError(f"Partition {damaged.number} is damaged again while it is rebuilt. Check Redis, then start the worker.")
+            if not again:
                 return
-            damaged = error.partition if isinstance(error, StateError) else None
-            if damaged is not None and self._held[damaged].partition.cursor.rebuilding:
-                raise StateError(f"Partition {damaged} is damaged again while it is rebuilt: {error}", damaged)
-            again = {number} if damaged is None else {number, damaged}
             for each in again:
-                await self._drop(each)
+                await self._drop(each.number)
             await self._settle()
             positions: dict[Place, int] = {}
-            for each in sorted(again):
-                positions |= await self._take(each, lost=each == damaged)
+            for each in sorted(again, key=lambda p: p.number):
+                positions |= await self._take(each.number, lost=each is damaged)
             await self._seek(positions)
             self._now_sought()
 

@@ -126,7 +126,7 @@ class Takeover:
         at = await log.from_time({transactions: since_ms, labels: since_ms, alerts: last_ms - DAY_S * 1000 - MOST_AHEAD_MS})
         starts |= {alerts: max(min(at[alerts], starts[alerts]), bounds[alerts][1] - LOOK_BACK_ALERTS)}
         logger.warning(
-            "Partition {}: its state is not in Redis. It is rebuilt from {} transactions; nothing is published for them again.",
+            "Partition {}: its state is not in Redis, or damaged. It is rebuilt from {} transactions; nothing is published for them again.",
             number,
             decided[0] - min(at[transactions], decided[0]),
         )

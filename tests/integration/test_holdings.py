@@ -1,0 +1,172 @@
+"""A worker's partitions over a real Redis that is damaged, emptied or rolled back while they work; topics in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+from redis import Redis
+
+from stream_app import holdings
+from stream_app.adapters.redis_store import RedisStore
+from stream_app.holdings import Holdings
+from stream_app.money import Money
+from stream_app.partition import Workplace
+from stream_app.ports import Place
+from stream_app.scorer import Output, Scorer
+from stream_app.takeover import Takeover
+from stream_app.transaction import IntakeRules
+from stream_app.waiting import Fetched
+from tests.servers import Servers
+from tests.topics import MemoryTopics
+from tests.unit.delivery import TOPICS, Counted
+from tests.unit.test_scorer import NOW, FakeClock, FakeModel, payment
+
+PARTITIONS = 3
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No heartbeat to wait for."""
+    monkeypatch.setattr(holdings, "RETAKE_AFTER_S", 0.05)
+
+
+@dataclass
+class Fleet:
+    """A worker with three partitions, whose payments all go to one terminal, and its consumer."""
+
+    url: str
+    group: str
+    topics: MemoryTopics = field(default_factory=lambda: MemoryTopics(now_ms=NOW))
+    positions: dict[Place, int] = field(default_factory=dict)
+    fatal: list[BaseException] = field(default_factory=list)
+    sent: int = 0
+
+    def __post_init__(self) -> None:
+        """Connect to Redis behind the worker's back."""
+        self.redis: Any = Redis.from_url(self.url)
+
+    def send(self, count: int) -> None:
+        """So many payments to each partition, one in ten alerted."""
+        for number in range(PARTITIONS):
+            for i in range(count):
+                at = self.sent + i
+                message = payment(f"T{number}-{at}", 900.0 if at % 10 == 0 else 20.0, at * 1000, card_id=f"c{number}")
+                self.topics.append(("transactions", number), f"c{number}".encode(), msgspec.json.encode(message))
+        self.sent += count
+
+    async def work(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """Hold all partitions until everything is decided; `meanwhile` is done when a third is."""
+        store = RedisStore(self.url, self.group)
+        held = Holdings(store, self._workplace(store), self._seek, lambda error, _: self.fatal.append(error))
+        self.positions = await held.take(range(PARTITIONS), PARTITIONS)
+        began = self._decided()
+        try:
+            async with asyncio.timeout(30):
+                while not self.fatal and self._decided() < PARTITIONS * self.sent:
+                    await self._fetch(held)
+                    if meanwhile and self._decided() - began > PARTITIONS * self.sent // 3:
+                        meanwhile = meanwhile()
+            await held.let_go()
+        finally:
+            await store.close()
+
+    async def _fetch(self, held: Holdings) -> None:
+        for place, at in self.positions.items():
+            taker = held.get(place[1])
+            if taker is not None and taker.wants(place[0]) and (records := self.topics.logs[place][at : at + 4]):
+                taker.put(place[0], Fetched(records, lambda: None))
+                self.positions[place] += len(records)
+        await asyncio.sleep(0.001)
+
+    async def _seek(self, positions: Mapping[Place, int]) -> None:
+        self.positions |= positions
+
+    def _decided(self) -> int:
+        return len({r.value for n in range(PARTITIONS) for r in self.topics.logs["scores", n]})
+
+    def _workplace(self, store: RedisStore) -> Workplace:
+        scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock())
+        return Workplace(
+            scorer=lambda: scorer,
+            end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
+            publisher=self.topics,
+            takeover=Takeover(store, self.topics, TOPICS),
+            observer=Counted(),
+            topics=TOPICS,
+            rules=IntakeRules(),
+            money=Money("EUR"),
+            most_records=4,
+        )
+
+    def keys(self, pattern: str) -> list[bytes]:
+        """Keys of the group."""
+        return sorted(self.redis.scan_iter(match=f"{{{self.group}:{pattern}"))
+
+    def counts(self) -> Counter[str]:
+        """How often each transaction was decided."""
+        return Counter(
+            msgspec.json.decode(r.value or b"")["transaction_id"] for n in range(PARTITIONS) for r in self.topics.logs["scores", n]
+        )
+
+    def state(self) -> dict[bytes, bytes]:
+        """All cards and terminals."""
+        keys = [k for k in self.keys("*") if not k.endswith(b"cursor")]
+        return dict(zip([k.split(b"}")[0][-2:] + k.split(b"}")[1] for k in keys], self.redis.mget(keys), strict=True))
+
+
+@pytest.fixture
+def fleet(stack: Servers, unique: str) -> Fleet:
+    """A worker of its own."""
+    return Fleet(stack.redis, f"fleet-{unique}")
+
+
+@pytest.fixture
+def calm(stack: Servers, unique: str) -> Fleet:
+    """Another, to which nothing happens: what should come out."""
+    calm = Fleet(stack.redis, f"calm-{unique}")
+    calm.send(60)
+    asyncio.run(calm.work())
+    return calm
+
+
+def assert_as(calm: Fleet, fleet: Fleet) -> None:
+    """Everything decided once, and the same state."""
+    assert fleet.fatal == []
+    assert fleet.counts() == calm.counts()
+    assert set(fleet.counts().values()) == {1}
+    assert fleet.state() == calm.state()
+
+
+def test_state_that_is_emptied_at_work_is_rebuilt(fleet: Fleet, calm: Fleet) -> None:
+    """All partitions lose it at once, and each finds out by itself."""
+    fleet.send(60)
+    asyncio.run(fleet.work(lambda: fleet.redis.delete(*fleet.keys("*")) and None))
+    assert_as(calm, fleet)
+
+
+def test_a_damaged_part_that_two_other_partitions_meet_is_rebuilt_once_and_stops_nobody(fleet: Fleet, calm: Fleet) -> None:
+    """The worker holds all three: a new one reads the terminal's parts, and that of partition 1 is garbage."""
+    fleet.send(20)
+    asyncio.run(fleet.work())
+    (key,) = fleet.keys("1}t:*")
+    fleet.redis.set(key, b"garbage")
+    fleet.send(40)
+    asyncio.run(fleet.work())
+    assert_as(calm, fleet)
+
+
+def test_state_that_goes_back_at_work_is_taken_up_from_there(fleet: Fleet, calm: Fleet) -> None:
+    """What was published since stands."""
+    fleet.send(20)
+    asyncio.run(fleet.work())
+    old = dict(zip(keys := fleet.keys("*"), fleet.redis.mget(keys), strict=True))
+    fleet.send(40)
+    asyncio.run(fleet.work(lambda: fleet.redis.mset(old) and None))
+    assert_as(calm, fleet)
