@@ -1,0 +1,88 @@
+"""A label acts from `labelled_at` on, never before, however late the log is read; repeated and corrected labels add nothing or take back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from stream_app.features.definitions import DAY_S, DELAY_S, Feature
+from tests.unit import delivery
+from tests.unit.delivery import Fussy, World, payment
+
+DAY = 86_400_000
+RISK = Feature("risk", "terminal", DAY_S, DELAY_S)
+
+
+class RiskModel(Fussy):
+    """The fake model, that asks for a terminal's risk too."""
+
+    metadata = msgspec.structs.replace(
+        Fussy.metadata, features=(*Fussy.metadata.features, (RISK.name, RISK.hash)), typical=(0.0, 1.0, 0.0, 0.0)
+    )
+
+
+@pytest.fixture(autouse=True)
+def _risk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decisions carry the terminal's risk."""
+    monkeypatch.setattr(delivery, "Fussy", RiskModel)
+
+
+def label(of: str, labelled_day: float, *, fraud: bool = True, at_day: float = 0) -> dict[str, Any]:
+    """A label of a payment."""
+    base = {k: v for k, v in payment(of, 20.0, int(at_day * DAY)).items() if k != "currency"}
+    return {**base, "is_fraud": fraud, "labelled_at": payment("", at=int(labelled_day * DAY))["event_time"]}
+
+
+def risks(world: World) -> list[float]:
+    """The terminal's risk at each decision, in the log's order."""
+    values = [msgspec.json.decode(r.value or b"") for r in world.topics.logs["scores", 0]]
+    return [v["features"][RISK.name] for v in values]
+
+
+PAYMENTS = [payment("T0", 20.0), payment("T1", 20.0, int(7.5 * DAY))]
+
+
+@pytest.mark.parametrize(
+    ("labels", "risk"),
+    [
+        ([], 0.0),
+        ([label("T0", 1)], 1.0),
+        ([label("T0", 7.4)], 1.0),
+        ([label("T0", 7.6)], 0.0),
+        ([label("T0", 90)], 0.0),
+        ([label("T0", 1), label("T0", 1), label("T0", 2)], 1.0),
+        ([label("T0", 1), label("T0", 2, fraud=False)], 0.0),
+        ([label("T0", 2, fraud=False), label("T0", 1)], 0.0),
+        ([label("T0", 1, fraud=False), label("T0", 3)], 1.0),
+        ([label("T0", 1), label("T0", 8, fraud=False)], 1.0),
+        ([label("unknown", 1, at_day=-20)], 0.0),
+    ],
+    ids=[
+        "none", "before", "just before", "just after", "90 days later", "repeated", "taken back", "taken back, out of order", "corrected",
+        "taken back after the decision", "of an unknown transaction",
+    ],
+)  # fmt: skip
+def test_a_log_that_is_read_late_gives_each_decision_the_labels_of_its_time(labels: list[dict[str, Any]], risk: float) -> None:
+    """Payments and labels wait in the topics when the worker starts; lost state is rebuilt to the same values without a word."""
+    world = World()
+    world.send(PAYMENTS, labels)
+    assert world.run() == "done"
+    assert risks(world) == [0.0, risk]
+    state = world.state()
+    world.commit()
+    world.lose_all()
+    assert world.run() == "done"
+    assert risks(world) == [0.0, risk]
+    assert world.state() == state
+
+
+def test_a_label_that_arrives_before_its_transaction_counts_from_it_on() -> None:
+    """An analyst was faster than the topic."""
+    world = World()
+    world.send([], [label("T0", 0.1)])
+    world.run()
+    world.send(PAYMENTS)
+    assert world.run() == "done"
+    assert risks(world) == [0.0, 1.0]
