@@ -45,6 +45,7 @@ class Backfill:
         features: what the columns of `vectors` are.
         vectors: float32 [transactions, features].
         scored: bool [transactions]; False for refunds, reversals and repeated transactions, whose vectors mean nothing.
+        amounts: float64, money of each in major units of the base currency; 0 where it is in another.
         late: transactions so far behind their card's newest that they were scored, not counted.
         unpriced: transactions without a rate into the base currency: scored and counted, their money is not summed.
     """
@@ -52,6 +53,7 @@ class Backfill:
     features: tuple[Feature, ...]
     vectors: Vectors
     scored: NDArray[np.bool_]
+    amounts: Floats
     late: int
     unpriced: int
 
@@ -84,7 +86,8 @@ def backfill(frame: pd.DataFrame, features: Sequence[Feature] = DEFAULT_FEATURES
     place[rows[payments]] = payments
     scored = computed.scored[place]
     late, unpriced = int(np.count_nonzero(computed.late)), int(np.count_nonzero(scored & (minor < 0)))
-    return Backfill(plan.features, computed.vectors[place], scored, late, unpriced)
+    amounts = np.maximum(minor, 0) / money.unit
+    return Backfill(plan.features, computed.vectors[place], scored, amounts, late, unpriced)
 
 
 def _numbered(ids: pd.Series[Any]) -> tuple[Ints, int]:

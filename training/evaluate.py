@@ -14,7 +14,7 @@ Threshold and bands are chosen on the validation window only, over all its payme
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,8 @@ class Scored:
         rounded: the same, rounded to 1e-5; for ranks.
         is_fraud: bool.
         times_ms: event time.
-        cards: number of the card; the lower one wins a tie.
+        cards: place of the card among all cards by id, as text; the lower one wins a tie. See `card_ranks`.
+        amounts: money of the transaction in major units of the base currency; 0 where it is in another.
     """
 
     scores: Floats
@@ -56,11 +57,25 @@ class Scored:
     is_fraud: NDArray[np.bool_]
     times_ms: Ints
     cards: Ints
+    amounts: Floats
+
+    @property
+    def days(self) -> int:
+        """How many days have a transaction; at least 1."""
+        return max(1, len(np.unique(self.times_ms // DAY_MS)))
 
 
-def scored(scores: Floats, is_fraud: NDArray[np.bool_], times_ms: Ints, cards: Ints) -> Scored:
+def scored(scores: Floats, is_fraud: NDArray[np.bool_], times_ms: Ints, cards: Ints, amounts: Floats) -> Scored:
     """The same, with the scores rounded beside them."""
-    return Scored(scores, np.round(scores, DIGITS), is_fraud, times_ms, cards)
+    return Scored(scores, np.round(scores, DIGITS), is_fraud, times_ms, cards, amounts)
+
+
+def card_ranks(card_ids: pd.Series[Any]) -> Ints:
+    """Of each row, the place of its card among all cards in the order of their ids as texts: the same whatever the order of the file."""
+    ids = card_ids.cat.categories.to_numpy(dtype=str)
+    ranks = np.empty(len(ids), dtype=np.int64)
+    ranks[np.argsort(ids, kind="stable")] = np.arange(len(ids))
+    return ranks[card_ids.cat.codes.to_numpy()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,7 @@ def evaluate(what: Scored, threshold: float) -> Metrics:
         brier=float(brier_score_loss(what.is_fraud, what.rounded)),
         precision=caught / max(1, int(np.count_nonzero(alerts))),
         recall=caught / max(1, int(np.count_nonzero(what.is_fraud))),
-        alerts_a_day=np.count_nonzero(alerts) / _days(what),
+        alerts_a_day=np.count_nonzero(alerts) / what.days,
     )
 
 
@@ -135,7 +150,7 @@ def threshold_for(what: Scored, alerts_a_day: float | None = None) -> float:
     Raises:
         DataError: all scores are equal; whatever the threshold, it would alert everything or nothing.
     """
-    budget = ALERT_SHARE * len(what.scores) if alerts_a_day is None else alerts_a_day * _days(what)
+    budget = ALERT_SHARE * len(what.scores) if alerts_a_day is None else alerts_a_day * what.days
     levels, alerts = _alerts_from(what.rounded)
     if len(levels) == 1:
         raise DataError(
@@ -199,7 +214,3 @@ def _alerts_from(scores: Floats) -> tuple[Floats, Ints]:
     """Each distinct score, ascending, and how many transactions score as much or more."""
     levels, counts = np.unique(scores, return_counts=True)
     return levels, counts[::-1].cumsum()[::-1]
-
-
-def _days(what: Scored) -> int:
-    return max(1, len(np.unique(what.times_ms // DAY_MS)))

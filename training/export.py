@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import onnxruntime
-from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType
 
 from stream_app.errors import ModelError
 from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Bands, ModelMetadata, ParityVectors
+from training.converters import graph_of
 from training.fit import scores_of
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from stream_app.features.compute import Floats, Vectors
     from stream_app.features.definitions import Feature
 
-OPSET = {"": 17, "ai.onnx.ml": 3}
-"""Old enough for every ONNX Runtime of the last years."""
 TOLERANCE = 1e-5
 PARITY_ROWS = 32
 SINGLES = 200
@@ -56,12 +53,7 @@ def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisi
 
 def to_onnx_model(model: Any, width: int) -> Any:
     """The ONNX model: float32 [None, width] in, float32 [None, 2] out; `describe` completes it."""
-    inputs = [(INPUT_NAME, FloatTensorType([None, width]))]
-    exported = to_onnx(model, initial_types=inputs, options={"zipmap": False}, target_opset=OPSET)
-    outputs = [o.name for o in exported.graph.output]
-    if OUTPUT_NAME not in outputs:
-        raise ModelError(f"skl2onnx named the outputs {outputs}, without {OUTPUT_NAME!r}. Install the versions of requirements.lock.")
-    return exported
+    return graph_of(model, width)
 
 
 def describe(exported: Any, metadata: ModelMetadata) -> None:

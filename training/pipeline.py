@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from stream_app.features.definitions import DEFAULT_FEATURES, features_hash
 from training.backfill import EUR, backfill
 from training.dataset import check_for_training, read_transactions
-from training.evaluate import Metrics, Scored, bands_for, evaluate, scored, threshold_for
+from training.evaluate import Metrics, Scored, bands_for, card_ranks, evaluate, scored, threshold_for
 from training.export import Decisions, check_parity, describe, metadata_for, onnx_scores, onnx_session, to_onnx_model
-from training.fit import Forest, fit
+from training.fit import Recipe, fit, importances_of
 from training.plots import draw
 from training.register import Registered, Registration, Report, check_reachable, code_revision, register
 from training.split import Part, Parts, Split, Windows, split
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from stream_app.features.compute import Vectors
+    from stream_app.features.compute import Floats, Vectors
     from stream_app.model_metadata import Bands
     from stream_app.money import Money
 
@@ -46,7 +46,7 @@ class Options:
     Attributes:
         data: file of transactions with labels.
         split: the windows.
-        forest: the model's parameters.
+        recipe: the model to fit.
         money: of the money features: the base currency and the rates into it.
         label_delay_days: when a fraud became known, where the file does not say.
         alerts_per_day: budget that the threshold follows from; None: 1 % of the payments.
@@ -56,7 +56,7 @@ class Options:
 
     data: Path
     split: Split
-    forest: Forest
+    recipe: Recipe
     money: Money = EUR
     label_delay_days: float = 7.0
     alerts_per_day: float | None = None
@@ -70,14 +70,16 @@ class History:
 
     frame: pd.DataFrame
     vectors: Vectors
+    amounts: Floats
     windows: Windows
     parts: Parts
     unpriced: int
 
     def scored(self, session: Any, part: Part) -> Scored:
         """A part, scored by ONNX Runtime as the worker scores."""
-        times, cards = self.frame["event_time"].to_numpy(), self.frame["card_id"].cat.codes.to_numpy()
-        return scored(onnx_scores(session, self.vectors[part.rows]), part.is_fraud, times[part.rows], cards[part.rows].astype("int64"))
+        times, cards = self.frame["event_time"].to_numpy(), card_ranks(self.frame["card_id"])
+        scores = onnx_scores(session, self.vectors[part.rows])
+        return scored(scores, part.is_fraud, times[part.rows], cards[part.rows], self.amounts[part.rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,9 @@ def train(options: Options, stage: Stage | None = None) -> Trained:
     if where:
         check_reachable(where.tracking_uri)
     history = _history(options, timed)
-    with timed("Fit the forest"):
+    with timed("Fit the model"):
         train_part = history.parts.train
-        model = fit(history.vectors[train_part.rows], train_part.is_fraud, options.forest)
+        model = fit(history.vectors[train_part.rows], train_part.is_fraud, options.recipe)
     with timed("Export to ONNX and check parity"):
         exported = to_onnx_model(model, len(DEFAULT_FEATURES))
         parity = check_parity(model, exported.SerializeToString(), history.vectors[history.parts.test.rows])
@@ -161,7 +163,7 @@ def _history(options: Options, timed: Stage) -> History:
         windows = options.split.windows(int(times.iloc[0]), int(times.iloc[-1]))
     with timed("Compute the features"):
         features = backfill(frame, DEFAULT_FEATURES, options.money)
-    return History(frame, features.vectors, windows, split(frame, windows, features.scored), features.unpriced)
+    return History(frame, features.vectors, features.amounts, windows, split(frame, windows, features.scored), features.unpriced)
 
 
 def _fitted(options: Options, history: History, model: Any, exported: Any) -> Fitted:
@@ -182,7 +184,8 @@ def _complete(options: Options, history: History, fitted: Fitted, exported: Any)
 
 
 def _registered(options: Options, history: History, fitted: Fitted, exported: Any, where: Registration, parity: float) -> Registered:
-    importances = zip((f.name for f in DEFAULT_FEATURES), fitted.model.feature_importances_.tolist(), strict=True)
+    ranked = importances_of(fitted.model, len(DEFAULT_FEATURES)).tolist()
+    importances = zip((f.name for f in DEFAULT_FEATURES), ranked, strict=True)
     example = history.vectors[history.parts.test.rows[:EXAMPLE_ROWS]]
     with tempfile.TemporaryDirectory() as folder:
         report = Report(
@@ -211,8 +214,7 @@ def _tags(data: Path, times: pd.Series[int]) -> dict[str, str]:
 
 def _parameters(options: Options, windows: Windows) -> dict[str, str | int | float]:
     return {
-        "model": "RandomForestClassifier",
-        **asdict(options.forest),
+        **{name: str(value) for name, value in options.recipe.described().items()},
         **{f"{window.name}_window": window.dates() for window in (windows.train, windows.validation, windows.test)},
         "gap_days": options.split.gap_days,
         "warm_up_days": windows.warm_up_days,

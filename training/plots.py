@@ -26,7 +26,7 @@ def draw(folder: Path, test: Scored, threshold: float, importances: Sequence[tup
         folder: it is there.
         test: the scored test window.
         threshold: marked in the curve.
-        importances: (feature, mean decrease of impurity).
+        importances: (feature, its share).
 
     Returns:
         The files.
@@ -61,7 +61,7 @@ def _reliability(path: Path, test: Scored) -> Path:
 
 
 def _importance(path: Path, importances: Sequence[tuple[str, float]]) -> Path:
-    figure, axes = _axes("Feature importance", "mean decrease of impurity", "")
+    figure, axes = _axes("Feature importance", "share", "")
     ranked = sorted(importances, key=lambda pair: pair[1])
     axes.barh([name for name, _ in ranked], [value for _, value in ranked])
     return _written(figure, path)

@@ -40,9 +40,13 @@ def train_command(  # noqa: PLR0913 - the command's options
     register: Annotated[bool, typer.Option(help="Register the model in MLflow and move the alias to it.")] = True,
     out: Annotated[Path | None, typer.Option(help="Also write the ONNX file here.")] = None,
     alerts_per_day: Budget = None,
-    trees: Annotated[int, typer.Option(min=1, help="Trees of the forest.")] = 100,
-    max_depth: Annotated[int, typer.Option(min=1, max=30, help="Depth of the trees; deeper is slower to score.")] = 12,
-    min_leaf: Annotated[int, typer.Option(min=1, help="Least transactions in a leaf.")] = 5,
+    model: Annotated[
+        str, typer.Option(help="logistic_regression, random_forest, extra_trees or hist_gradient_boosting.")
+    ] = "random_forest",
+    trees: Annotated[int | None, typer.Option(min=1, help="Trees. Default: 100.")] = None,
+    max_depth: Annotated[int | None, typer.Option(min=1, max=30, help="Depth of the trees; deeper is slower. Forests: 12.")] = None,
+    min_leaf: Annotated[int | None, typer.Option(min=1, help="Least transactions in a leaf. Forests: 5, boosting: 50.")] = None,
+    fraud_weight: Annotated[float, typer.Option(help="Genuine payments that one fraud counts for in training.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
     train_days: Annotated[int, typer.Option(min=1, help="Days to train on, at most.")] = 28,
     validation_days: Annotated[int, typer.Option(min=1, help="Days to choose the threshold on.")] = 7,
@@ -57,13 +61,13 @@ def train_command(  # noqa: PLR0913 - the command's options
         settings = load_settings(**{k: v for k, v in {"model_name": model_name, "model_alias": alias}.items() if v})
         where = _prepared(console, settings, register=register)
         from training import pipeline  # noqa: PLC0415 - seconds of imports, see `_prepared`
-        from training.fit import Forest  # noqa: PLC0415
+        from training.fit import Recipe  # noqa: PLC0415
         from training.split import Split  # noqa: PLC0415
 
         options = pipeline.Options(
             data=data,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
-            forest=Forest(trees=trees, max_depth=max_depth, min_leaf=min_leaf, seed=seed),
+            recipe=Recipe(model=model, parameters=_parameters(model, trees, max_depth, min_leaf), fraud_weight=fraud_weight, seed=seed),
             money=Money(settings.base_currency, read_rates(settings.rates_file)),
             label_delay_days=label_delay_days,
             alerts_per_day=alerts_per_day,
@@ -80,6 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     return 0
+
+
+def _parameters(model: str, trees: int | None, max_depth: int | None, min_leaf: int | None) -> dict[str, int]:
+    """The options that were given, under the names that scikit-learn has for them in this kind of model."""
+    number = "max_iter" if model == "hist_gradient_boosting" else "n_estimators"
+    given = {number: trees, "max_depth": max_depth, "min_samples_leaf": min_leaf}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @contextmanager

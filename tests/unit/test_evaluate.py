@@ -20,14 +20,18 @@ def sample(count: int = 600, days: int = 5, seed: int = 3) -> Scored:
     rng = np.random.default_rng(seed)
     is_fraud = rng.random(count) < 0.2
     scores = np.clip(rng.normal(0.3 + 0.3 * is_fraud, 0.2), 0, 1).round(2)
-    return scored(scores, is_fraud, np.sort(rng.integers(0, days * DAY_MS, count)), rng.integers(0, 60, count))
+    return scored(
+        scores, is_fraud, np.sort(rng.integers(0, days * DAY_MS, count)), rng.integers(0, 60, count), rng.exponential(50, count).round(2)
+    )
 
 
 def made(scores: list[float], frauds: list[int], days: list[int] | None = None, cards: list[int] | None = None) -> Scored:
     """A handful of transactions."""
     count = len(scores)
     times = np.array(days or [0] * count, dtype=np.int64) * DAY_MS
-    return scored(np.array(scores), np.array(frauds, dtype=np.bool_), times, np.array(cards or range(count), dtype=np.int64))
+    return scored(
+        np.array(scores), np.array(frauds, dtype=np.bool_), times, np.array(cards or range(count), dtype=np.int64), np.ones(count)
+    )
 
 
 def just_below(score: float) -> Any:

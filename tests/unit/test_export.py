@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from stream_app.features.compute import Vectors
 from stream_app.features.definitions import DEFAULT_FEATURES
 from stream_app.model_metadata import INPUT_NAME, OUTPUT_NAME, Bands, read_metadata
 from training.export import TOLERANCE, Decisions, check_parity, describe, metadata_for, onnx_scores, onnx_session, to_onnx_model
-from training.fit import Forest, fit, scores_of
+from training.fit import Recipe, fit, scores_of
 
 DECISIONS = Decisions(0.2, Bands(step_up=0.5, decline=0.9), 1_700_000_000_000, "EUR")
+SMALL = Recipe(parameters={"n_estimators": 10, "max_depth": 8})
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def vectors() -> Vectors:
 @pytest.fixture(scope="module")
 def model(vectors: Vectors) -> Any:
     """A small forest."""
-    return fit(vectors, vectors[:, 0] + vectors[:, 1] > 0, Forest(trees=10, max_depth=8))
+    return fit(vectors, vectors[:, 0] + vectors[:, 1] > 0, SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def exported(model: Any, vectors: Vectors) -> Any:
 
 def test_the_same_seed_gives_the_same_forest(model: Any, vectors: Vectors) -> None:
     """Bit by bit; another seed gives another."""
-    again, other = (fit(vectors, vectors[:, 0] + vectors[:, 1] > 0, Forest(trees=10, max_depth=8, seed=seed)) for seed in (0, 1))
+    again, other = (fit(vectors, vectors[:, 0] + vectors[:, 1] > 0, replace(SMALL, seed=seed)) for seed in (0, 1))
     np.testing.assert_array_equal(scores_of(model, vectors), scores_of(again, vectors))
     assert (scores_of(model, vectors) != scores_of(other, vectors)).any()
 
