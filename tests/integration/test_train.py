@@ -16,7 +16,7 @@ from stream_app.alert import ModelReference
 from stream_app.decision import policy_of
 from stream_app.model_metadata import read_metadata
 from training.export import onnx_session
-from training.fit import Forest
+from training.fit import Recipe
 from training.pipeline import Options, train
 from training.simulate import Simulation, simulate, write
 from training.split import Split
@@ -103,7 +103,7 @@ def test_training_reads_the_rates_file(
 def test_the_worker_decides_as_training_counted(history: Path, tmp_path: Path) -> None:
     """The file that training wrote, loaded by the worker's runtime, in the worker's small batches: the same payments are alerted."""
     out = tmp_path / "model.onnx"
-    options = Options(data=history, split=Split(), forest=Forest(trees=5, max_depth=6), out=out)
+    options = Options(data=history, split=Split(), recipe=Recipe(parameters={"n_estimators": 5, "max_depth": 6}), out=out)
     trained = train(options)
     model = OnnxModel(out.read_bytes(), ModelReference(name="m", version="1"))
     policy = policy_of(model.metadata, None)
