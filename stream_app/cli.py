@@ -26,6 +26,9 @@ COMMANDS = {
     "simulate": _Command("training.commands", "simulate_command", "Make a file of card payments with known frauds."),
     "produce": _Command("stream_app.cli_produce", "produce_command", "Publish a file of transactions, and its labels at their delay."),
     "train": _Command("training.train", "train_command", "Train a model and register it; the same as `python -m training.train`."),
+    "evaluate": _Command(
+        "training.evaluate_command", "evaluate_command", "Run the tables of the Fraud Detection Handbook; the published beside."
+    ),
     "worker": _Command("stream_app.cli_operate", "worker_command", "Score transactions until told to stop."),
     "alerts": _Command("stream_app.cli_alerts", "alerts_command", "Show alerts as they come."),
     "doctor": _Command("stream_app.cli_operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
