@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -51,7 +52,7 @@ def evaluate_command(
     _show(table, time.monotonic() - begun)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(report(table, data), indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(report(table, data), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         console.print(f"written: {out}", soft_wrap=True)
 
 
@@ -103,7 +104,7 @@ def _row(row: Row) -> dict[str, Any]:
         **{f"published_{name}": value for name, value in published.items()},
         "seeds": len(row.by_seed),
         "spread": spread,
-        "team": asdict(row.team),
+        "team": {name: value if math.isfinite(value) else None for name, value in asdict(row.team).items()},  # JSON knows no infinity
     }
 
 
