@@ -15,7 +15,18 @@ import numpy as np
 import xxhash
 
 from stream_app.features.plan import (
-    CASE_LAST, LABELS, LABELS_LEN, LAST, NEWEST, RECENT, RECENT_LEN, RECENT_NEXT, Ints, Layout, Quantity, catalogue_plan,
+    CASE_LAST,
+    LABELS,
+    LABELS_LEN,
+    LAST,
+    NEWEST,
+    RECENT,
+    RECENT_LEN,
+    RECENT_NEXT,
+    Ints,
+    Layout,
+    Quantity,
+    catalogue_plan,
 )  # fmt: skip
 from tests.faults.ledger import Ledger
 from tests.faults.model import is_alerted
@@ -112,10 +123,10 @@ class Card:
         """The row as it must stand in Redis."""
         row = self.tally.row()
         row[CASE_LAST], row[RECENT_NEXT] = self.case_last, self.seen % RECENT_LEN
-        for n, name in enumerate(self.recent, start=self.seen - len(self.recent)):
-            row[RECENT + n % RECENT_LEN] = hashed(name)
-        for n, (name, entry) in enumerate(self.labels):
-            row[LABELS + 2 * n : LABELS + 2 * n + 2] = name, entry
+        for n, transaction_id in enumerate(self.recent, start=self.seen - len(self.recent)):
+            row[RECENT + n % RECENT_LEN] = hashed(transaction_id)
+        for n, label in enumerate(self.labels):
+            row[LABELS + 2 * n : LABELS + 2 * n + 2] = label
         return row
 
 

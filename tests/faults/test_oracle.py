@@ -54,7 +54,9 @@ def test_brute_force_and_product_agree_on_state_and_decisions(tmp_path: Path) ->
     scores, rows, cases = served(scorer(tmp_path), ledger)
     assert {s.transaction_id: s.action is not None for s in scores} == {n: d.alerted for n, d in oracle.decisions.items()}
     assert 300 < sum(d.alerted for d in oracle.decisions.values()) < 3000
-    assert {s.transaction_id: s.features[model.FEATURES[1].name] for s in scores} == {n: d.count_of_day for n, d in oracle.decisions.items()}
+    assert {s.transaction_id: s.features[model.FEATURES[1].name] for s in scores} == {
+        n: d.count_of_day for n, d in oracle.decisions.items()
+    }
     assert cases == {name: card.case_id for (_, name), card in oracle.cards.items()}
     for name, row in rows[0].items():
         np.testing.assert_array_equal(row, oracle.cards[0, name].row(), name)

@@ -1,0 +1,59 @@
+"""The negative controls, run: each is a lane whose workers lack one part of the protocol. It must be found wrong, in the way it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.checks import Findings, check
+from tests.faults.faults import FAULTS, Fault, kill_anywhere, kill_at
+from tests.faults.ground import Ground
+from tests.faults.scene import Scene, Stuck
+
+PATIENCE_S = 30.0
+
+
+async def _between_writes(scene: Scene) -> None:
+    await kill_at(scene, "between_writes")
+
+
+SHOWS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
+    "unguarded": ((FAULTS["stale_owner"],), ("wrong_state", "lost", "unexpected")),
+    "apart": ((_between_writes,), ("wrong_state",)),
+    "no_tail": ((FAULTS["after_publish"],), ("doubled",)),
+    "take": ((kill_anywhere, kill_anywhere, kill_anywhere), ("lost", "wrong_state")),
+}
+"""For each control: the faults that show what it lacks, and what must be found, one of these at least."""
+
+
+async def run_controls(ground: Ground, folder: Path, say: Callable[[str], None]) -> bool:
+    """Run all controls; whether each was found wrong as it should be."""
+    as_they_should = True
+    for control, (faults, shows) in SHOWS.items():
+        scene = Scene(ground, folder / f"control-{control}", f"control-{control}", seed=1, control=control)
+        findings = Findings()
+        try:
+            findings = await _play(scene, faults)
+        finally:
+            await scene.close()
+        found = {name: n for name, n in findings.wrong.items() if name in shows}
+        say(f"control {control}: {found or 'NOT SEEN'}{'' if found else f', only {findings.wrong}'}")
+        as_they_should = as_they_should and bool(found)
+    return as_they_should
+
+
+async def _play(scene: Scene, faults: tuple[Fault, ...]) -> Findings:
+    """The faults of a control. A lane that lost records may never catch up: that alone is not what must be found."""
+    findings = Findings()
+    scene.patience_s = PATIENCE_S
+    try:
+        await scene.open()
+        for fault in faults:
+            await fault(scene)
+            await scene.recovered("a fault of a control")
+        await scene.drain()
+    except Stuck as stuck:
+        findings.stuck.append(str(stuck))
+        await scene.hush()
+    await check(scene, findings)
+    return findings
