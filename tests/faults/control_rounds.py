@@ -6,11 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.checks import Findings, check
-from tests.faults.faults import FAULTS, Fault, kill_anywhere, kill_at
+from tests.faults.faults import FAULTS, Fault, kill_at, resumed, stopped_owner
 from tests.faults.ground import Ground
 from tests.faults.scene import Scene, Stuck
 
-PATIENCE_S = 30.0
+PATIENCE_S = 20.0
+
+
+async def _wakes_into_silence(scene: Scene) -> None:
+    """A stale owner wakes when nothing is sent any more: no later payment mends what it overwrites."""
+    stale = await stopped_owner(scene)
+    await scene.hush()
+    await scene.recovered("the load's end")
+    await resumed(scene, stale)
 
 
 async def _between_writes(scene: Scene) -> None:
@@ -18,10 +26,10 @@ async def _between_writes(scene: Scene) -> None:
 
 
 SHOWS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
-    "unguarded": ((FAULTS["stale_owner"],), ("wrong_state", "lost", "unexpected")),
+    "unguarded": ((_wakes_into_silence,), ("wrong_state", "lost", "unexpected")),
     "apart": ((_between_writes,), ("wrong_state",)),
     "no_tail": ((FAULTS["after_publish"],), ("doubled",)),
-    "take": ((kill_anywhere, kill_anywhere, kill_anywhere), ("lost", "wrong_state")),
+    "take": ((FAULTS["killed_in_outage"],), ("lost", "wrong_state")),
 }
 """For each control: the faults that show what it lacks, and what must be found, one of these at least."""
 

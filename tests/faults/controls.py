@@ -43,16 +43,17 @@ def _unguarded(_: Points) -> None:
 
 
 def _apart(points: Points) -> None:
-    """State first, the cursor in a transaction of its own."""
+    """The cursor first, the state in a transaction of its own. State first would be no proof: a card's ring of seen ids takes the repetition."""
 
     def line(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def around(self: RedisLine, commands: Sequence[tuple[Any, ...]]) -> Any:
             if commands[0][0] != "MULTI" or commands[1][0] != "MSET" or len(commands[1]) <= len(("MSET", "key", "value")):
                 return await original(self, commands)
             name, cursor, position, *state = commands[1]
-            await original(self, [(name, *state)])
+            written = await original(self, [commands[0], (name, cursor, position), *commands[2:]])
             points.reached("between_writes")
-            return await original(self, [commands[0], (name, cursor, position), *commands[2:]])
+            await original(self, [(name, *state)])
+            return written
 
         return around
 

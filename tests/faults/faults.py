@@ -89,6 +89,12 @@ async def join_and_leave(scene: Scene) -> None:
 
 async def stale_owner(scene: Scene) -> None:
     """SIGSTOP within step 3, until another owner went on for a while; then SIGCONT."""
+    stale = await stopped_owner(scene)
+    await resumed(scene, stale)
+
+
+async def stopped_owner(scene: Scene) -> Worker:
+    """One of two workers is stopped within step 3, and the other went on with its partition."""
     await _second(scene)
     stale = scene.worker
     stale.arm(Arm("within_publish", scene.random.randrange(1, 4), signal.SIGSTOP))
@@ -105,12 +111,27 @@ async def stale_owner(scene: Scene) -> None:
         return bool(now and now["owner"] != left_at["owner"] and now["transactions"] > left_at["transactions"] + 100)
 
     await scene.until(went_on, f"another worker to go on with partition {partition}")
+    return stale
+
+
+async def resumed(scene: Scene, stale: Worker) -> None:
+    """The stopped worker goes on for a while, and is asked to end."""
     stale.send(signal.SIGCONT)
     await asyncio.sleep(2)
     scene.wanted = 1
     if stale.process.poll() is None:
         stale.send(signal.SIGTERM)
         await _ended(scene, stale, "SIGTERM after SIGCONT")
+
+
+async def killed_in_outage(scene: Scene) -> None:
+    """Redis is away for longer than Faust's commit interval, and the worker is killed while it waits."""
+    await scene.ground.kill("redis")
+    await asyncio.sleep(scene.random.uniform(2.5, 3.5))
+    worker = scene.worker
+    worker.send(signal.SIGKILL)
+    await _ended(scene, worker, "kill -9")
+    await scene.ground.restart()
 
 
 async def redis_killed(scene: Scene) -> None:
@@ -198,6 +219,7 @@ FAULTS: dict[str, Fault] = {
     "card_cut": _damage("card", _cut),
     "kill_anywhere": kill_anywhere,
     "redis_killed": redis_killed,
+    "killed_in_outage": killed_in_outage,
     "join_and_leave": join_and_leave,
     **{point: _at(point) for point in POINTS if point not in {"within_publish", "after_publish", "within_write_sent"}},
     "ask_to_end": ask_to_end,

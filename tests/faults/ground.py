@@ -52,22 +52,24 @@ class Ground:
     async def restart(self) -> None:
         """Start what was killed, on the same ports."""
         await asyncio.to_thread(self._stack.up, SERVICES)
+        await self.redis.connection_pool.disconnect()
 
     def keep_redis(self) -> None:
-        """Keep a copy of Redis' append-only files as they are now."""
+        """Keep a copy of Redis' append-only files as they are now; the last command may be cut, which Redis mends."""
         shutil.rmtree(self._kept, ignore_errors=True)
-        shutil.copytree(self._files, self._kept)
+        _copy(self._files, self._kept)
 
     async def roll_back_redis(self) -> None:
         """Kill Redis and start it on the copy."""
         await self.kill("redis")
-        shutil.rmtree(self._files)
-        shutil.copytree(self._kept, self._files)
+        for file in _append_only(self._files):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        _copy(self._kept, self._files)
         await self.restart()
 
     @property
     def _files(self) -> Path:
-        return self._home / "redis" / "appendonlydir"
+        return self._home / "redis"
 
     @property
     def _kept(self) -> Path:
@@ -95,6 +97,17 @@ class Ground:
                     await admin._send_request(LeaveGroupRequest(group, member["member_id"]), coordinator)
         finally:
             await admin.close()
+
+
+def _append_only(folder: Path) -> list[Path]:
+    """One file before Redis 7, a folder since."""
+    return list(folder.glob("appendonly*"))
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    for file in _append_only(source):
+        (shutil.copytree if file.is_dir() else shutil.copy)(file, target / file.name)
 
 
 def _decoded(value: bytes | str | None) -> Mapping[str, Any]:

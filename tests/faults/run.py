@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import shutil
@@ -120,6 +121,7 @@ def main() -> int:
     unknown = [name for name in os.environ.get("FAULTS_ONLY", "").split(",") if name and name not in FAULTS]
     if unknown:
         sys.exit(f"FAULTS_ONLY = {unknown[0]!r} is no fault; there are {', '.join(FAULTS)}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is killed on purpose
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     say(f"{count} faults, seed {seed}, files in {folder}")
     well = asyncio.run(run(count, seed, folder))

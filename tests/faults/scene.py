@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
 
 from stream_app.settings import PREFIX, Settings
 from tests.faults import model
@@ -147,7 +148,7 @@ class Scene:
         ends = self.ledger.ends()
 
         async def done() -> bool:
-            with suppress(KafkaError, OSError):
+            with suppress(RedisError):
                 cursors = await self.ground.cursors(self.name, PARTITIONS)
                 return all(cursors[p].get(kind, -1) >= end for (kind, p), end in ends.items())
             return False
