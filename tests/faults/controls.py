@@ -12,6 +12,8 @@ from faust.transport.drivers.aiokafka import Consumer, Transport
 from stream_app import worker
 from stream_app.adapters.redis_line import RedisLine
 from stream_app.adapters.redis_store import _RedisPartition
+from stream_app.standing import Standing
+from stream_app.takeover import Takeover
 from tests.faults.points import Points, replace
 
 CONTROLS = ("unguarded", "apart", "no_tail", "take")
@@ -62,12 +64,6 @@ def _apart(points: Points) -> None:
 
 def _no_tail(_: Points) -> None:
     """What was published beyond the cursor is not looked for."""
-    try:
-        from stream_app.standing import Standing  # noqa: PLC0415
-        from stream_app.takeover import Takeover  # noqa: PLC0415
-    except ImportError:
-        return  # nothing to take out
-
     def standing(_original: Any) -> Any:
         async def around(_self: Any, _number: int, cursor: Any, _bounds: Any) -> Any:
             return Standing(cursor.decided)
@@ -98,7 +94,9 @@ def _take(_: Points) -> None:
                 )
                 of.setdefault((message.topic, message.partition), []).append(record)
             for place, records in of.items():
-                self.parts.runtime.submit(*place, records, lambda: None)
+                taker = self.parts.runtime._holdings.get(place[1])
+                if taker is not None:
+                    self.parts.runtime.submit(place[0], taker, records, lambda: None)
 
     vars(worker)["use_batches"] = stock
     replace(worker.FraudWorker, "_score", lambda _original: score)

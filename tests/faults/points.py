@@ -23,6 +23,7 @@ from hiredis import pack_command
 from stream_app.adapters.kafka_publisher import KafkaPublisher
 from stream_app.adapters.redis_line import RedisLine
 from stream_app.adapters.redis_store import _RedisPartition
+from stream_app.partition import Partition
 from stream_app.ports import Outgoing
 from stream_app.runtime import Runtime
 
@@ -109,10 +110,10 @@ def _publisher(points: Points, worker: str) -> None:
             half = len(named) // 2
             ends: dict[str, int] = {}
             if points.armed == "within_publish" and half:
-                ends = await publish(self, partition, named[:half], *more) or {}
+                ends = await publish(self, partition, named[:half], *more)
                 points.reached("within_publish", partition)
                 named = named[half:]
-            ends |= await publish(self, partition, named, *more) or {}
+            ends |= await publish(self, partition, named, *more)
             points.reached("after_publish", partition)
             return ends
 
@@ -162,13 +163,13 @@ def _line(points: Points) -> None:
 
 def _runtime(points: Points) -> None:
     def made(original: Callable[..., None]) -> Callable[..., None]:
-        def around(self: Runtime, topic: str, partition: int, records: Any, done: Callable[[], None]) -> None:
+        def around(self: Runtime, topic: str, taker: Partition, records: Any, done: Callable[[], None]) -> None:
             def acknowledge() -> None:
-                points.reached("before_ack", partition)
+                points.reached("before_ack", taker.number)
                 done()
-                points.reached("after_ack", partition)
+                points.reached("after_ack", taker.number)
 
-            original(self, topic, partition, records, acknowledge)
+            original(self, topic, taker, records, acknowledge)
 
         return around
 
