@@ -27,7 +27,8 @@ class Findings:
     Attributes:
         lost: decisions, alerts and dead letters that were never published.
         doubled: raw copies beyond the first that no stale owner explains.
-        doubled_by_stale_owner: those that one does: published by a worker that was stopped, after it was resumed.
+        doubled_by_stale_owner: those that one does: published by a worker that was stopped, after another had published them, or made
+            after it was resumed.
         unexpected: alerts and dead letters that should not be; decisions that are other than they must be.
         wrong_state: keys in Redis whose value is not the brute force's.
         unnamed: damaged values that no worker named.
@@ -137,16 +138,21 @@ def _check_dead_letters(scene: Scene, found: Copies, findings: Findings) -> None
 
 
 def _check_doubles(scene: Scene, found: Copies, findings: Findings) -> None:
-    """A stale owner may have published, after it was resumed, what it held: one micro-batch of a partition, no more."""
+    """A stale owner may have published once more what it held: one micro-batch of a partition, no more."""
     stale = scene.fleet.stale()
     by_stale: Counter[tuple[str, str, int]] = Counter()
     for (topic, name), copies in found.items():
         if len(copies) == 1:
             continue
-        late = [by for copy in copies if (by := dict(copy.headers).get(BY, b"").decode()) in stale and copy.timestamp >= stale[by]]
+        publishers = [dict(copy.headers).get(BY, b"").decode() for copy in copies]
+        late = [
+            by
+            for n, (by, copy) in enumerate(zip(publishers, copies, strict=True))
+            if by in stale and set(publishers) != {by} and (n or copy.timestamp >= stale[by])
+        ]
         allowed = min(len(late), len(copies) - 1)
         findings.doubled_by_stale_owner += [f"{topic}: {name}"] * allowed
-        findings.doubled += [f"{topic}: {name}, by {[dict(c.headers).get(BY) for c in copies]}"] * (len(copies) - 1 - allowed)
+        findings.doubled += [f"{topic}: {name}, by {publishers}"] * (len(copies) - 1 - allowed)
         by_stale.update((by, topic, copies[0].partition) for by in late[:allowed])
     findings.doubled += [
         f"{by} published {n} times again in {t} {p}: more than it held" for (by, t, p), n in by_stale.items() if n > MOST_RECORDS

@@ -64,6 +64,7 @@ def _apart(points: Points) -> None:
 
 def _no_tail(_: Points) -> None:
     """What was published beyond the cursor is not looked for."""
+
     def standing(_original: Any) -> Any:
         async def around(_self: Any, _number: int, cursor: Any, _bounds: Any) -> Any:
             return Standing(cursor.decided)

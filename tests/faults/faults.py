@@ -64,15 +64,14 @@ async def ask_to_end(scene: Scene) -> None:
 
 
 async def _second(scene: Scene) -> Worker:
-    """A second worker that has joined: every partition has a new owner."""
-    before = await scene.owners()
+    """A second worker that has joined: each of the two holds its half of the partitions."""
     scene.wanted = 2
+    half = f"Holding {PARTITIONS // 2} partitions"
 
-    async def taken_anew() -> bool:
-        now = await scene.owners()
-        return len(scene.fleet.running) > 1 and all(a != b for a, b in zip(now, before, strict=True))
+    async def shared() -> bool:
+        return len(scene.fleet.running) > 1 and all(half in w.holding() for w in scene.fleet.running)
 
-    await scene.until(taken_anew, "a second worker to join")
+    await scene.until(shared, "two workers to share the partitions")
     return scene.fleet.running[-1]
 
 

@@ -45,6 +45,11 @@ class Worker:
         report = self.home / f"{self.name}.reached"
         return [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
 
+    def holding(self) -> str:
+        """The last line of its log that says what it holds."""
+        lines = (self.home / f"{self.name}.log").read_text(errors="replace").splitlines()
+        return next((line for line in reversed(lines) if "Holding" in line), "")
+
     def send(self, number: int) -> None:
         """A signal."""
         if number == signal.SIGCONT:

@@ -1,6 +1,6 @@
 """The model of the suite: a rule that is known by heart, so that the expected alerts follow from the records alone.
 
-A payment is alerted if its amount is 300 or more, or if it is the 7th, 14th, 21st … of its card within the day. A payment of the card that
+A payment is alerted if its amount, in the base currency, is 300 or more, or if it is the 7th, 14th, 21st … of its card within the day. A payment of the card that
 was lost or counted twice moves all later ones: the alerts tell.
 """
 

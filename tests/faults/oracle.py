@@ -177,10 +177,10 @@ class Oracle:
             card.tally.count(at, minor)
             card.hours[at // HOUR] += int(counted)
             terminal.count(at, minor)
-        self._decide(card, payment, is_alerted(max(minor, 0) / 100, count), count)
+        self._decide(card, payment, max(minor, 0) / 100, count)
 
-    def _decide(self, card: Card, payment: Any, alerted: bool, count: int) -> None:  # noqa: FBT001
-        name, at = payment["transaction_id"], payment["event_time"]
+    def _decide(self, card: Card, payment: Any, amount: float, count: int) -> None:
+        name, at, alerted = payment["transaction_id"], payment["event_time"], is_alerted(amount, count)
         if alerted:
             if not card.case_id or at - card.case_last >= DAY:
                 card.case_id = name

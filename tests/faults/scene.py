@@ -144,7 +144,13 @@ class Scene:
             await asyncio.sleep(LOOK_S)
 
     async def recovered(self, after: str) -> None:
-        """Wait until all that is in the ledger now is decided."""
+        """Wait until something more was sent, where there is a load, and all that is in the ledger then is decided."""
+        sent = self.ledger.sent
+
+        async def more() -> bool:
+            return self._load is None or self._load.done() or self.ledger.sent > sent
+
+        await self.until(more, f"another chunk to be sent, after {after}")
         ends = self.ledger.ends()
 
         async def done() -> bool:
