@@ -14,6 +14,7 @@ from stream_app.adapters.redis_line import RedisLine
 from stream_app.adapters.redis_store import _RedisPartition
 from stream_app.standing import Standing
 from stream_app.takeover import Takeover
+from stream_app.waiting import Fetched
 from tests.faults.points import Points, replace
 
 CONTROLS = ("unguarded", "apart", "no_tail", "take")
@@ -97,7 +98,7 @@ def _take(_: Points) -> None:
             for place, records in of.items():
                 taker = self.parts.runtime._holdings.get(place[1])
                 if taker is not None:
-                    self.parts.runtime.submit(place[0], taker, records, lambda: None)
+                    taker.put(place[0], Fetched(records, lambda: None, records[-1].offset + 1))
 
     vars(worker)["use_batches"] = stock
     replace(worker.FraudWorker, "_score", lambda _original: score)

@@ -19,7 +19,9 @@ BODY, FORMAT_AT = 4, 4
 type Fault = Callable[[Scene], Awaitable[None]]
 
 
-async def _ended(scene: Scene, worker: Worker, what: str) -> None:
+async def ended(scene: Scene, worker: Worker, what: str) -> None:
+    """Wait until a worker ended."""
+
     async def gone() -> bool:
         return worker.process.poll() is not None
 
@@ -31,7 +33,7 @@ async def kill_at(scene: Scene, point: str) -> None:
     worker = scene.worker
     passing = 1 if point in {"within_write_open", "within_write_sent"} else scene.random.randrange(1, 5)
     worker.arm(Arm(point, passing))
-    await _ended(scene, worker, f"{point}, passing {passing}")
+    await ended(scene, worker, f"{point}, passing {passing}")
     if [line["point"] for line in worker.reached()][-1:] != [point]:
         raise Stuck(f"{worker.name} ended without reaching {point}")
 
@@ -41,7 +43,7 @@ async def kill_anywhere(scene: Scene) -> None:
     await asyncio.sleep(scene.random.uniform(0.2, 1.5))
     worker = scene.worker
     worker.send(signal.SIGKILL)
-    await _ended(scene, worker, "kill -9")
+    await ended(scene, worker, "kill -9")
 
 
 async def kill_unseen(scene: Scene) -> None:
@@ -58,7 +60,7 @@ async def ask_to_end(scene: Scene) -> None:
     """SIGTERM; the worker ends with 0."""
     worker = scene.worker
     worker.send(signal.SIGTERM)
-    await _ended(scene, worker, "SIGTERM")
+    await ended(scene, worker, "SIGTERM")
     if worker.process.returncode:
         scene.fleet.ended[worker.process.returncode] += 1
 
@@ -81,7 +83,7 @@ async def join_and_leave(scene: Scene) -> None:
     await asyncio.sleep(scene.random.uniform(0.5, 2))
     scene.wanted = 1
     second.send(signal.SIGTERM)
-    await _ended(scene, second, "SIGTERM")
+    await ended(scene, second, "SIGTERM")
     if second.process.returncode:
         scene.fleet.ended[second.process.returncode] += 1
 
@@ -120,7 +122,7 @@ async def resumed(scene: Scene, stale: Worker) -> None:
     scene.wanted = 1
     if stale.process.poll() is None:
         stale.send(signal.SIGTERM)
-        await _ended(scene, stale, "SIGTERM after SIGCONT")
+        await ended(scene, stale, "SIGTERM after SIGCONT")
 
 
 async def killed_in_outage(scene: Scene) -> None:
@@ -129,7 +131,7 @@ async def killed_in_outage(scene: Scene) -> None:
     await asyncio.sleep(scene.random.uniform(2.5, 3.5))
     worker = scene.worker
     worker.send(signal.SIGKILL)
-    await _ended(scene, worker, "kill -9")
+    await ended(scene, worker, "kill -9")
     await scene.ground.restart()
 
 
@@ -177,7 +179,7 @@ async def damaged(scene: Scene, entity: str, harm: Callable[[bytes], bytes]) -> 
     scene.wanted, dying = 0, list(scene.fleet.running)
     for worker in dying:
         worker.send(signal.SIGKILL)
-        await _ended(scene, worker, "kill -9")
+        await ended(scene, worker, "kill -9")
     card, terminal = scene.random.choice(scene.traffic.cards), scene.random.choice(scene.traffic.terminals)
     prefix = f"{{{scene.name}:{scene.sender.partition_of(card)}}}"
     name, key = (card, f"{prefix}c:{card}") if entity == "card" else (terminal, f"{prefix}t:{terminal}")

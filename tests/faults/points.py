@@ -25,7 +25,7 @@ from stream_app.adapters.redis_line import RedisLine
 from stream_app.adapters.redis_store import _RedisPartition
 from stream_app.partition import Partition
 from stream_app.ports import Outgoing
-from stream_app.runtime import Runtime
+from stream_app.waiting import Fetched
 
 POINTS = (
     "after_read", "before_publish", "within_publish", "after_publish", "before_write", "within_write_open", "within_write_sent",
@@ -92,7 +92,7 @@ def install(points: Points, worker: str) -> None:
     _publisher(points, worker)
     _partition(points)
     _line(points)
-    _runtime(points)
+    _acknowledgement(points)
 
 
 def replace(owner: type, name: str, made: Callable[[Any], Any]) -> None:
@@ -161,16 +161,16 @@ def _line(points: Points) -> None:
     replace(RedisLine, "round_trip", made)
 
 
-def _runtime(points: Points) -> None:
+def _acknowledgement(points: Points) -> None:
     def made(original: Callable[..., None]) -> Callable[..., None]:
-        def around(self: Runtime, topic: str, taker: Partition, records: Any, done: Callable[[], None]) -> None:
+        def around(self: Partition, topic: str, fetched: Fetched) -> None:
             def acknowledge() -> None:
-                points.reached("before_ack", taker.number)
-                done()
-                points.reached("after_ack", taker.number)
+                points.reached("before_ack", self.number)
+                fetched.done()
+                points.reached("after_ack", self.number)
 
-            original(self, topic, taker, records, acknowledge)
+            original(self, topic, dataclasses.replace(fetched, done=acknowledge))
 
         return around
 
-    replace(Runtime, "submit", made)
+    replace(Partition, "put", made)

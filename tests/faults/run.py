@@ -3,6 +3,7 @@
     FAULTS=N        how many faults, 60 by default
     FAULTS_SEED=N   another order of the same
     FAULTS_ONLY=a,b these faults alone
+    FAULTS_CONTROLS= these controls alone, for a look at one; none: "-"; then nothing is proven
     FAULTS_KEEP=1   keep logs and data of the lanes that failed
 
 Rounds of several faults each, in a lane of its own, under one continuous load; then the negative controls. The last line is one JSON
@@ -87,7 +88,7 @@ async def run(count: int, seed: int, folder: Path) -> bool:
             kinds += scene.fleet.ended
             for name in findings.wrong:
                 getattr(total, name).extend(getattr(findings, name))
-        controls = await run_controls(ground, folder, say)
+        controls = await run_controls(ground, folder, say, os.environ.get("FAULTS_CONTROLS", ""))
     finally:
         await ground.down()
     well = not total.wrong and controls
