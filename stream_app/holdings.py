@@ -51,6 +51,7 @@ class Holdings:
         self._retakes: set[asyncio.Task[None]] = set()
         self._taking = asyncio.Lock()
         self._count = 0
+        self._numbers: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -86,7 +87,7 @@ class Holdings:
             Stop, Unavailable: as `Takeover.of`.
         """
         await self.let_go()
-        self._count = count
+        self._count, self._numbers = count, frozenset(numbers)
         self._store.hold(numbers, count)
         positions: dict[Place, int] = {}
         for number in sorted(numbers):
@@ -147,8 +148,10 @@ class Holdings:
         if task.cancelled() or not self._is_held(number, partition):
             return
         error = task.exception()
-        if isinstance(error, NotOwner) or (isinstance(error, StateError) and error.partition in self._held):
-            retake = asyncio.create_task(self._take_again(number, partition, error), name=f"Taking partition {number} again")
+        if isinstance(error, NotOwner) or (isinstance(error, StateError) and error.partition in self._numbers):
+            damaged = self._held.get(error.partition) if isinstance(error, StateError) and error.partition is not None else None
+            again = self._take_again(number, partition, error, damaged.partition if damaged else None)
+            retake = asyncio.create_task(again, name=f"Taking partition {number} again")
             self._retakes.add(retake)
             retake.add_done_callback(self._retaken)
         elif error is not None:
@@ -159,24 +162,28 @@ class Holdings:
         if not retake.cancelled() and (error := retake.exception()) is not None:
             self._ended(error, retake.get_name())
 
-    async def _take_again(self, number: int, partition: Partition, error: NotOwner | StateError) -> None:
-        """Take a lost partition over again, unless Kafka gives it to another worker first; one with damaged state is rebuilt."""
+    async def _take_again(self, number: int, partition: Partition, error: NotOwner | StateError, damaged: Partition | None) -> None:
+        """Take a lost partition over again, unless Kafka gives it to another worker first; one with damaged state is rebuilt.
+
+        All that read a damaged value fail at once, each partition by itself: the first of them has it rebuilt. What the others met is
+        `damaged`, the partition as it was then.
+        """
         logger.warning("{} It is taken over again.", error)
         if isinstance(error, NotOwner):
             await asyncio.sleep(RETAKE_AFTER_S)
         async with self._taking:
             if not self._is_held(number, partition):
                 return
-            damaged = error.partition if isinstance(error, StateError) else None
-            if damaged is not None and self._held[damaged].partition.cursor.rebuilding:
-                raise StateError(f"Partition {damaged} is damaged again while it is rebuilt: {error}", damaged)
-            again = {number} if damaged is None else {number, damaged}
+            lost = damaged.number if damaged is not None and self._is_held(damaged.number, damaged) else None
+            if damaged is not None and lost is not None and damaged.cursor.rebuilding:
+                raise StateError(f"Partition {lost} is damaged again while it is rebuilt: {error}", lost)
+            again = {number} if lost is None else {number, lost}
             for each in again:
                 await self._drop(each)
             await self._settle()
             positions: dict[Place, int] = {}
             for each in sorted(again):
-                positions |= await self._take(each, lost=each == damaged)
+                positions |= await self._take(each, lost=each == lost)
             await self._seek(positions)
             self._now_sought()
 
