@@ -25,6 +25,7 @@ from collections import Counter
 from itertools import batched
 from pathlib import Path
 
+from stream_app.settings import PREFIX
 from tests.faults.checks import Findings, check
 from tests.faults.control_rounds import run_controls
 from tests.faults.faults import FAULTS
@@ -124,6 +125,9 @@ def main() -> int:
         sys.exit(f"FAULTS_ONLY = {unknown[0]!r} is no fault; there are {', '.join(FAULTS)}")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is killed on purpose
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    for name in [n for n in os.environ if n.upper().startswith(PREFIX)]:
+        del os.environ[name]  # nobody's own servers are killed and emptied here
+    os.chdir(folder)  # nor those of a `.env`
     say(f"{count} faults, seed {seed}, files in {folder}")
     well = asyncio.run(run(count, seed, folder))
     if well or not os.environ.get("FAULTS_KEEP"):
