@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install demo test lint-check lint-fix format-check format-fix type-check bench clean lock
+.PHONY: help install demo test faults lint-check lint-fix format-check format-fix type-check bench clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
@@ -22,6 +22,9 @@ test: install ## All tests, with coverage; FRAUDSTREAM_TEST_BACKEND=docker takes
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest --verbose --cov --cov-report=xml
 	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (by line: coverage.xml)"
+
+faults: install ## Break everything, then compare with the ledger; FAULTS=N, 60 by default
+	@$(BIN)/python -m tests.faults.run
 
 lint-check: install ## Find what the linter objects to
 	@$(BIN)/ruff check $(WHERE)

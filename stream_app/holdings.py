@@ -51,6 +51,7 @@ class Holdings:
         self._retakes: set[asyncio.Task[None]] = set()
         self._taking = asyncio.Lock()
         self._count = 0
+        self._numbers: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -86,7 +87,7 @@ class Holdings:
             Stop, Unavailable: as `Takeover.of`.
         """
         await self.let_go()
-        self._count = count
+        self._count, self._numbers = count, frozenset(numbers)
         self._store.hold(numbers, count)
         positions: dict[Place, int] = {}
         for number in sorted(numbers):
@@ -147,10 +148,10 @@ class Holdings:
         if task.cancelled() or not self._is_held(number, partition):
             return
         error = task.exception()
-        damaged = self._held.get(error.partition) if isinstance(error, StateError) and error.partition is not None else None
-        if isinstance(error, NotOwner) or damaged is not None:
+        if isinstance(error, NotOwner) or (isinstance(error, StateError) and error.partition in self._numbers):
             logger.warning("Partition {} is taken over again: {}", number, error)
-            again = self._take_again(partition, damaged.partition if damaged else None)
+            damaged = self._held.get(error.partition) if isinstance(error, StateError) and error.partition is not None else None
+            again = self._take_again(partition, damaged.partition if damaged else None, 0 if damaged else RETAKE_AFTER_S)
             retake = asyncio.create_task(again, name=f"Taking partition {number} again")
             self._retakes.add(retake)
             retake.add_done_callback(self._retaken)
@@ -162,15 +163,16 @@ class Holdings:
         if not retake.cancelled() and (error := retake.exception()) is not None:
             self._ended(error, retake.get_name())
 
-    async def _take_again(self, lost: Partition, damaged: Partition | None) -> None:
+    async def _take_again(self, lost: Partition, damaged: Partition | None, after_s: float) -> None:
         """Take a lost partition over again, unless Kafka gives it to another worker first.
 
         Args:
             lost: whose task ended.
-            damaged: the partition whose state cannot be read, itself or another: rebuilt, unless somebody did meanwhile.
+            damaged: the partition whose state cannot be read, itself or another, as it was then: all that read a damaged value fail at
+                once, and the first of them has it rebuilt.
+            after_s: how long to wait, in which Kafka may give the partition away.
         """
-        if damaged is None:
-            await asyncio.sleep(RETAKE_AFTER_S)
+        await asyncio.sleep(after_s)
         async with self._taking:
             again = [p for p in {lost, damaged} if p is not None and self._is_held(p.number, p)]
             if damaged in again and damaged.cursor.rebuilding:

@@ -1,0 +1,74 @@
+"""The negative controls, run: each is a lane whose workers lack one part of the protocol. It must be found wrong, in the way it is."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.checks import Findings, check
+from tests.faults.faults import FAULTS, Fault, ended, kill_at, stopped_owner
+from tests.faults.ground import Ground
+from tests.faults.points import Arm
+from tests.faults.scene import Scene, Stuck
+
+PATIENCE_S = 20.0
+
+
+async def _wakes_into_silence(scene: Scene) -> None:
+    """A stale owner wakes when nothing is sent any more, and dies of its first write: nothing later mends what it overwrote."""
+    stale = await stopped_owner(scene)
+    await scene.hush()
+    await scene.recovered("the load's end")
+    scene.wanted = 1
+    stale.arm(Arm("after_write"))
+    stale.send(signal.SIGCONT)
+    await ended(scene, stale, "its first write after SIGCONT")
+
+
+async def _between_writes(scene: Scene) -> None:
+    await kill_at(scene, "between_writes")
+
+
+SHOWS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
+    "unguarded": ((_wakes_into_silence,), ("wrong_state", "lost", "unexpected")),
+    "apart": ((_between_writes,), ("wrong_state",)),
+    "no_tail": ((FAULTS["after_publish"],), ("doubled",)),
+    "take": ((FAULTS["killed_in_outage"],), ("lost", "wrong_state")),
+}
+"""For each control: the faults that show what it lacks, and what must be found, one of these at least."""
+
+
+async def run_controls(ground: Ground, folder: Path, say: Callable[[str], None], only: str = "") -> bool:
+    """Run all controls, or `only` those named; whether each of all was found wrong as it should be."""
+    as_they_should = not only
+    for control, (faults, shows) in SHOWS.items():
+        if only and control not in only.split(","):
+            continue
+        scene = Scene(ground, folder / f"control-{control}", f"control-{control}", seed=1, control=control)
+        findings = Findings()
+        try:
+            findings = await _play(scene, faults)
+        finally:
+            await scene.close()
+        found = {name: n for name, n in findings.wrong.items() if name in shows}
+        say(f"control {control}: {found or 'NOT SEEN'}{'' if found else f', only {findings.wrong}'}")
+        as_they_should = as_they_should and bool(found)
+    return as_they_should
+
+
+async def _play(scene: Scene, faults: tuple[Fault, ...]) -> Findings:
+    """The faults of a control. A lane that lost records may never catch up: that alone is not what must be found."""
+    findings = Findings()
+    scene.patience_s = PATIENCE_S
+    try:
+        await scene.open()
+        for fault in faults:
+            await fault(scene)
+            await scene.recovered("a fault of a control")
+        await scene.drain()
+    except Stuck as stuck:
+        findings.stuck.append(str(stuck))
+        await scene.hush()
+    await check(scene, findings)
+    return findings

@@ -1,0 +1,104 @@
+"""Negative controls: workers with one part of the protocol taken out. A suite that does not fail for each of them cannot see loss."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+from faust.transport.drivers.aiokafka import Consumer, Transport
+
+from stream_app import worker
+from stream_app.adapters.redis_line import RedisLine
+from stream_app.adapters.redis_store import _RedisPartition
+from stream_app.standing import Standing
+from stream_app.takeover import Takeover
+from stream_app.waiting import Fetched
+from tests.faults.points import Points, replace
+
+CONTROLS = ("unguarded", "apart", "no_tail", "take")
+
+
+def install(control: str, points: Points) -> None:
+    """Take a part of the protocol out of the classes of this process."""
+    {"unguarded": _unguarded, "apart": _apart, "no_tail": _no_tail, "take": _take}[control](points)
+
+
+def _unguarded(_: Points) -> None:
+    """The cursor guard is off: it is not watched, and another owner's is taken for one's own."""
+
+    def line(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def around(self: RedisLine, commands: Sequence[tuple[Any, ...]]) -> Any:
+            return await original(self, [("PING",) if c[0] == "WATCH" else c for c in commands])
+
+        return around
+
+    def own(original: Callable[..., Any]) -> Callable[..., Any]:
+        def around(self: Any, values: list[bytes | None], missing: Any) -> Any:
+            self._cursor = values[0]
+            return original(self, values, missing)
+
+        return around
+
+    replace(RedisLine, "round_trip", line)
+    replace(_RedisPartition, "_own", own)
+
+
+def _apart(points: Points) -> None:
+    """The cursor first, the state in a transaction of its own. State first would be no proof: a card's ring of seen ids takes the repetition."""
+
+    def line(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def around(self: RedisLine, commands: Sequence[tuple[Any, ...]]) -> Any:
+            if commands[0][0] != "MULTI" or commands[1][0] != "MSET" or len(commands[1]) <= len(("MSET", "key", "value")):
+                return await original(self, commands)
+            name, cursor, position, *state = commands[1]
+            written = await original(self, [commands[0], (name, cursor, position), *commands[2:]])
+            points.reached("between_writes")
+            await original(self, [(name, *state)])
+            return written
+
+        return around
+
+    replace(RedisLine, "round_trip", line)
+
+
+def _no_tail(_: Points) -> None:
+    """What was published beyond the cursor is not looked for."""
+
+    def standing(_original: Any) -> Any:
+        async def around(_self: Any, _number: int, cursor: Any, _bounds: Any) -> Any:
+            return Standing(cursor.decided)
+
+        return around
+
+    replace(Takeover, "_standing", standing)
+
+
+def _take(_: Points) -> None:
+    """Faust's own transport, its `take` and its committed offsets in place of the record batches."""
+
+    def stock(app: faust.App, flow: Any) -> None:
+        class Committed(Consumer):  # type: ignore[misc]
+            async def seek_to_committed(self) -> Any:
+                await flow.positions({(tp.topic, tp.partition) for tp in self.assignment()})
+                return await super().seek_to_committed()
+
+        transport = type("StockTransport", (Transport,), {"Consumer": Committed})
+        app.transport = transport(app.conf.broker_consumer, app, loop=app.loop)
+
+    async def score(self: worker.FraudWorker, stream: Any) -> None:
+        async for events in stream.take_events(200, within=0.1):
+            of: dict[tuple[str, int], list[Any]] = {}
+            for message in (event.message for event in events):
+                record = SimpleNamespace(
+                    offset=message.offset, timestamp=int(message.timestamp * 1000), key=message.key, value=message.value, headers=()
+                )
+                of.setdefault((message.topic, message.partition), []).append(record)
+            for place, records in of.items():
+                taker = self.parts.runtime._holdings.get(place[1])
+                if taker is not None:
+                    taker.put(place[0], Fetched(records, lambda: None, records[-1].offset + 1))
+
+    vars(worker)["use_batches"] = stock
+    replace(worker.FraudWorker, "_score", lambda _original: score)

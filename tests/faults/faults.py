@@ -1,0 +1,232 @@
+"""The faults, by name. Each returns when the harm is done; the round then waits until the workers have caught up."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import xxhash
+
+from tests.faults.fleet import Worker
+from tests.faults.points import POINTS, Arm
+from tests.faults.scene import PARTITIONS, Scene, Stuck
+
+BODY, FORMAT_AT = 4, 4
+"""Where in a packed value the checksummed part begins, and its format."""
+
+type Fault = Callable[[Scene], Awaitable[None]]
+
+
+async def ended(scene: Scene, worker: Worker, what: str) -> None:
+    """Wait until a worker ended."""
+
+    async def gone() -> bool:
+        return worker.process.poll() is not None
+
+    await scene.until(gone, f"{worker.name} to end: {what}")
+
+
+async def kill_at(scene: Scene, point: str) -> None:
+    """Kill -9 at a named point; it must have been reached."""
+    worker = scene.worker
+    passing = 1 if point in {"within_write_open", "within_write_sent"} else scene.random.randrange(1, 5)
+    worker.arm(Arm(point, passing))
+    await ended(scene, worker, f"{point}, passing {passing}")
+    if [line["point"] for line in worker.reached()][-1:] != [point]:
+        raise Stuck(f"{worker.name} ended without reaching {point}")
+
+
+async def kill_anywhere(scene: Scene) -> None:
+    """Kill -9 at some instant."""
+    await asyncio.sleep(scene.random.uniform(0.2, 1.5))
+    worker = scene.worker
+    worker.send(signal.SIGKILL)
+    await ended(scene, worker, "kill -9")
+
+
+async def kill_unseen(scene: Scene) -> None:
+    """Kill -9, and nobody tells Kafka: the member is missed after the session timeout."""
+    scene.forgets = False
+    try:
+        await kill_anywhere(scene)
+        await scene.recovered("a killed member that Kafka still waits for")
+    finally:
+        scene.forgets = True
+
+
+async def ask_to_end(scene: Scene) -> None:
+    """SIGTERM; the worker ends with 0."""
+    worker = scene.worker
+    worker.send(signal.SIGTERM)
+    await ended(scene, worker, "SIGTERM")
+    if worker.process.returncode:
+        scene.fleet.ended[worker.process.returncode] += 1
+
+
+async def _second(scene: Scene) -> Worker:
+    """A second worker that has joined: each of the two holds its half of the partitions."""
+    scene.wanted = 2
+    half = f"Holding {PARTITIONS // 2} partitions"
+
+    async def shared() -> bool:
+        return len(scene.fleet.running) > 1 and all(half in w.holding() for w in scene.fleet.running)
+
+    await scene.until(shared, "two workers to share the partitions")
+    return scene.fleet.running[-1]
+
+
+async def join_and_leave(scene: Scene) -> None:
+    """A second worker joins, works, and leaves."""
+    second = await _second(scene)
+    await asyncio.sleep(scene.random.uniform(0.5, 2))
+    scene.wanted = 1
+    second.send(signal.SIGTERM)
+    await ended(scene, second, "SIGTERM")
+    if second.process.returncode:
+        scene.fleet.ended[second.process.returncode] += 1
+
+
+async def stale_owner(scene: Scene) -> None:
+    """SIGSTOP within step 3, until another owner went on for a while; then SIGCONT."""
+    stale = await stopped_owner(scene)
+    await resumed(scene, stale)
+
+
+async def stopped_owner(scene: Scene) -> Worker:
+    """One of two workers is stopped within step 3, and the other went on with its partition."""
+    await _second(scene)
+    stale = scene.worker
+    stale.arm(Arm("within_publish", scene.random.randrange(1, 4), signal.SIGSTOP))
+
+    async def stopped() -> bool:
+        return bool(stale.reached())
+
+    await scene.until(stopped, f"{stale.name} to stop within its publication")
+    partition = stale.reached()[-1]["partition"]
+    left_at = (await scene.ground.cursors(scene.name, PARTITIONS))[partition]
+
+    async def went_on() -> bool:
+        now = (await scene.ground.cursors(scene.name, PARTITIONS))[partition]
+        return bool(now and now["owner"] != left_at["owner"] and now["transactions"] > left_at["transactions"] + 100)
+
+    await scene.until(went_on, f"another worker to go on with partition {partition}")
+    return stale
+
+
+async def resumed(scene: Scene, stale: Worker) -> None:
+    """The stopped worker goes on for a while, and is asked to end."""
+    stale.send(signal.SIGCONT)
+    await asyncio.sleep(2)
+    scene.wanted = 1
+    if stale.process.poll() is None:
+        stale.send(signal.SIGTERM)
+        await ended(scene, stale, "SIGTERM after SIGCONT")
+
+
+async def killed_in_outage(scene: Scene) -> None:
+    """Redis is away for longer than Faust's commit interval, and the worker is killed while it waits."""
+    await scene.ground.kill("redis")
+    await asyncio.sleep(scene.random.uniform(2.5, 3.5))
+    worker = scene.worker
+    worker.send(signal.SIGKILL)
+    await ended(scene, worker, "kill -9")
+    await scene.ground.restart()
+
+
+async def redis_killed(scene: Scene) -> None:
+    """Redis killed and restarted."""
+    await scene.ground.kill("redis")
+    await asyncio.sleep(scene.random.uniform(0, 2))
+    await scene.ground.restart()
+
+
+async def redis_emptied(scene: Scene) -> None:
+    """FLUSHALL."""
+    await scene.ground.redis.flushall()
+
+
+async def redis_rolled_back(scene: Scene) -> None:
+    """Redis killed and started on an older append-only file."""
+    scene.ground.keep_redis()
+    await asyncio.sleep(scene.random.uniform(1, 3))
+    await scene.ground.roll_back_redis()
+
+
+async def kafka_killed(scene: Scene) -> None:
+    """Kafka killed and restarted."""
+    await scene.ground.kill("kafka")
+    await asyncio.sleep(scene.random.uniform(0, 1))
+    await scene.ground.restart()
+
+
+def _cut(value: bytes) -> bytes:
+    return value[: len(value) // 2]
+
+
+def _garbage(value: bytes) -> bytes:
+    return bytes(byte ^ 0x5A for byte in value)
+
+
+def _other_version(value: bytes) -> bytes:
+    body = bytes([value[FORMAT_AT] + 7]) + value[FORMAT_AT + 1 :]
+    return xxhash.xxh32_intdigest(body).to_bytes(BODY, "little") + body
+
+
+async def damaged(scene: Scene, entity: str, harm: Callable[[bytes], bytes]) -> None:
+    """A value of a card or terminal is damaged while no worker runs, then needed; the worker must name it."""
+    scene.wanted, dying = 0, list(scene.fleet.running)
+    for worker in dying:
+        worker.send(signal.SIGKILL)
+        await ended(scene, worker, "kill -9")
+    card, terminal = scene.random.choice(scene.traffic.cards), scene.random.choice(scene.traffic.terminals)
+    prefix = f"{{{scene.name}:{scene.sender.partition_of(card)}}}"
+    name, key = (card, f"{prefix}c:{card}") if entity == "card" else (terminal, f"{prefix}t:{terminal}")
+    value = await scene.ground.redis.get(key)
+    if not isinstance(value, bytes):
+        raise Stuck(f"{key} is not in Redis: nothing to damage")
+    await scene.ground.redis.set(key, harm(value))
+    await scene.sender.send([scene.traffic.touch(card, terminal)])
+    scene.wanted = 1
+    await scene.recovered(f"damage of {key}")
+    logs = [file.read_text(errors="replace") for file in scene.folder.glob("worker-*.log")]
+    if not any(f"'{name}'" in line and "cannot be read" in line for log in logs for line in log.splitlines()):
+        scene.unnamed.append(key)
+
+
+async def cursor_damaged(scene: Scene) -> None:
+    """A partition's cursor becomes garbage under the running worker."""
+    key = f"{{{scene.name}:{scene.random.randrange(PARTITIONS)}}}cursor"
+    await scene.ground.redis.set(key, msgspec.json.encode({"owner": 7})[:-3])
+
+
+def _at(point: str) -> Fault:
+    return lambda scene: kill_at(scene, point)
+
+
+def _damage(entity: str, harm: Callable[[bytes], bytes]) -> Fault:
+    return lambda scene: damaged(scene, entity, harm)
+
+
+FAULTS: dict[str, Fault] = {
+    "within_publish": _at("within_publish"),
+    "redis_emptied": redis_emptied,
+    "after_publish": _at("after_publish"),
+    "stale_owner": stale_owner,
+    "redis_rolled_back": redis_rolled_back,
+    "within_write_sent": _at("within_write_sent"),
+    "kafka_killed": kafka_killed,
+    "card_cut": _damage("card", _cut),
+    "kill_anywhere": kill_anywhere,
+    "redis_killed": redis_killed,
+    "killed_in_outage": killed_in_outage,
+    "join_and_leave": join_and_leave,
+    **{point: _at(point) for point in POINTS if point not in {"within_publish", "after_publish", "within_write_sent"}},
+    "ask_to_end": ask_to_end,
+    "kill_unseen": kill_unseen,
+    "terminal_garbage": _damage("terminal", _garbage),
+    "card_of_other_version": _damage("card", _other_version),
+    "cursor_damaged": cursor_damaged,
+}
+"""Every fault; the first ones make the short form."""

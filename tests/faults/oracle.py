@@ -1,0 +1,199 @@
+"""Brute force: what state and decisions must be, from the ledger alone.
+
+Each partition's payments are taken in the order of its log, then its labels in theirs: neither the borders of micro-batches nor how the two
+were merged may make a difference. Nothing is computed step by step: payments are kept in lists, and a row is made from all of them.
+Only the meaning of a row's columns is the product's own (`Layout`), because it is the product's rows that are compared.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from stream_app.features.plan import (
+    CASE_LAST,
+    LABELS,
+    LABELS_LEN,
+    LAST,
+    NEWEST,
+    RECENT,
+    RECENT_LEN,
+    RECENT_NEXT,
+    Ints,
+    Layout,
+    Quantity,
+    catalogue_plan,
+)  # fmt: skip
+from tests.faults.ledger import Ledger
+from tests.faults.model import is_alerted
+from tests.faults.traffic import DAY, HOUR
+
+CLIP_MINOR = 10_000_000
+CARD_LAYOUT, TERMINAL_LAYOUT = (entity.layout for entity in catalogue_plan().entities)
+HOURS_KEPT = CARD_LAYOUT.series[HOUR // 1000, Quantity.COUNT][1]
+
+
+def hashed(transaction_id: str) -> int:
+    """63 bits of XXH3, never 0: so ids stand in a card's rings."""
+    return (xxhash.xxh3_64_intdigest(transaction_id.encode()) >> 1) or 1
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted of one card, or of one terminal in one partition: (time, minor units or -1) of payments, (time, ±1) of frauds."""
+
+    layout: Layout
+    newest: int = 0
+    paid: list[tuple[int, int]] = field(default_factory=list)
+    frauds: list[tuple[int, int]] = field(default_factory=list)
+
+    def count(self, at: int, minor: int) -> bool:
+        """Count a payment, unless it is behind every ring."""
+        kept = any(at // hop > self.newest // hop - tiles for hop, tiles, *_ in self.layout.table.tolist())
+        if kept:
+            self.paid.append((at, minor))
+            self.newest = max(self.newest, at)
+        return kept
+
+    def fraud(self, at: int, change: int) -> None:
+        """Count a fraud, or take it back."""
+        self.frauds.append((at, change))
+        self.newest = max(self.newest, at)
+
+    def row(self) -> Ints:
+        """The row as it must stand in Redis."""
+        row: Ints = np.zeros(self.layout.width, dtype=np.int64)
+        row[NEWEST] = self.newest
+        row[LAST] = max((at for at, _ in self.paid), default=0)
+        paid, frauds = _array(self.paid), _array(self.frauds)
+        for hop, tiles, first, quantity in self.layout.table.tolist():
+            times, values = frauds if quantity == Quantity.FRAUD else paid
+            added = {
+                Quantity.COUNT: np.ones_like(values),
+                Quantity.AMOUNT: np.maximum(values, 0),
+                Quantity.AMOUNT_SQ: np.clip(values, 0, CLIP_MINOR) ** 2,
+                Quantity.FRAUD: values,
+            }[Quantity(quantity)]
+            kept = times // hop > self.newest // hop - tiles
+            np.add.at(row, first + times[kept] // hop % tiles, added[kept])
+        return row
+
+
+def _array(pairs: list[tuple[int, int]]) -> tuple[Ints, Ints]:
+    both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+@dataclass(slots=True)
+class Card:
+    """One card: its tally, the ids and labels that it remembers, its present case."""
+
+    tally: Tally = field(default_factory=lambda: Tally(CARD_LAYOUT))
+    hours: Counter[int] = field(default_factory=Counter)
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_LEN))
+    seen: int = 0
+    labels: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * LABELS_LEN)
+    case_id: str = ""
+    case_last: int = 0
+
+    def count_of_day(self, at: int, counted: int) -> int:
+        """The feature of the rule: payments of the last day, in tiles of an hour, as far as they are kept; the present one included."""
+        head = self.tally.newest // HOUR
+        tiles = range(max((at - DAY) // HOUR + 1, head - HOURS_KEPT + 1), at // HOUR + 1)
+        return sum(self.hours[k] for k in tiles) + counted
+
+    def label(self, transaction_id: str, labelled_at: int, *, fraud: bool) -> int:
+        """What a label adds to the frauds: the newest of a transaction wins, the oldest gives way to another transaction's."""
+        name, entry = hashed(transaction_id), 2 * labelled_at + fraud
+        for place, (known, before) in enumerate(self.labels):
+            if known == name:
+                if before // 2 > labelled_at or before == entry:
+                    return 0
+                self.labels[place] = (name, entry)
+                return int(fraud) - before % 2
+        place = min(range(LABELS_LEN), key=lambda n: self.labels[n][1])
+        self.labels[place] = (name, entry)
+        return int(fraud)
+
+    def row(self) -> Ints:
+        """The row as it must stand in Redis."""
+        row = self.tally.row()
+        row[CASE_LAST], row[RECENT_NEXT] = self.case_last, self.seen % RECENT_LEN
+        for n, transaction_id in enumerate(self.recent, start=self.seen - len(self.recent)):
+            row[RECENT + n % RECENT_LEN] = hashed(transaction_id)
+        for n, label in enumerate(self.labels):
+            row[LABELS + 2 * n : LABELS + 2 * n + 2] = label
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What must be published of a payment."""
+
+    alerted: bool
+    count_of_day: int
+    case_id: str | None
+
+
+class Oracle:
+    """State and decisions of all partitions, brought up to the ledger by `follow`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._done = dict.fromkeys(ledger.logs, 0)
+        self.cards: dict[tuple[int, str], Card] = {}
+        self.terminals: dict[tuple[int, str], Tally] = {}
+        self.decisions: dict[str, Decision] = {}
+
+    def follow(self) -> None:
+        """Take in what was sent since."""
+        for (kind, partition), log in self._ledger.logs.items():
+            new = log[self._done[kind, partition] :]
+            self._done[kind, partition] = len(log)
+            for record in new:
+                if record.message is not None:
+                    (self._pay if kind == "transactions" else self._label)(partition, record.message)
+
+    def _pay(self, partition: int, payment: Any) -> None:
+        card = self.cards.setdefault((partition, payment["card_id"]), Card())
+        name, at = payment["transaction_id"], payment["event_time"]
+        if name in card.recent:
+            return
+        card.recent.append(name)
+        card.seen += 1
+        terminal = self._terminal(partition, payment)
+        if payment.get("type") in {"refund", "reversal"}:
+            return
+        minor = round(payment["amount"] * 100) if payment["currency"] == "EUR" else -1
+        counted = int(payment.get("approved") is not False) and any(
+            at // hop > card.tally.newest // hop - tiles for hop, tiles, *_ in CARD_LAYOUT.table.tolist()
+        )
+        count = card.count_of_day(at, int(counted))
+        if payment.get("approved") is not False:
+            card.tally.count(at, minor)
+            card.hours[at // HOUR] += int(counted)
+            terminal.count(at, minor)
+        self._decide(card, payment, max(minor, 0) / 100, count)
+
+    def _decide(self, card: Card, payment: Any, amount: float, count: int) -> None:
+        name, at, alerted = payment["transaction_id"], payment["event_time"], is_alerted(amount, count)
+        if alerted:
+            if not card.case_id or at - card.case_last >= DAY:
+                card.case_id = name
+            card.case_last = max(card.case_last, at)
+        self.decisions[name] = Decision(alerted, count, card.case_id if alerted else None)
+
+    def _label(self, partition: int, label: Any) -> None:
+        card = self.cards.setdefault((partition, label["card_id"]), Card())
+        terminal = self._terminal(partition, label)
+        change = card.label(label["transaction_id"], label["labelled_at"], fraud=label["is_fraud"])
+        if change:
+            card.tally.fraud(label["event_time"], change)
+            terminal.fraud(label["event_time"], change)
+
+    def _terminal(self, partition: int, message: Any) -> Tally:
+        return self.terminals.setdefault((partition, message["terminal_id"]), Tally(TERMINAL_LAYOUT))

@@ -1,0 +1,139 @@
+"""`make faults`: break everything, again and again, and compare what is left with the ledger.
+
+    FAULTS=N        how many faults, 60 by default
+    FAULTS_SEED=N   another order of the same
+    FAULTS_ONLY=a,b these faults alone
+    FAULTS_CONTROLS= these controls alone, for a look at one; none: "-"; then nothing is proven
+    FAULTS_KEEP=1   keep logs and data of the lanes that failed
+
+Rounds of several faults each, in a lane of its own, under one continuous load; then the negative controls. The last line is one JSON
+object; the exit code is 0 only where nothing was lost, doubled or wrong, and every control failed as it should.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import batched
+from pathlib import Path
+
+from stream_app.settings import PREFIX
+from tests.faults.checks import Findings, check
+from tests.faults.control_rounds import run_controls
+from tests.faults.faults import FAULTS
+from tests.faults.ground import Ground
+from tests.faults.scene import Scene, Stuck
+
+A_ROUND = 8
+_SHOWN = 3
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)  # noqa: T201 - the suite's report
+
+
+async def play(scene: Scene, faults: list[str]) -> Findings:
+    """One round: load, faults, checks."""
+    findings = Findings()
+    try:
+        await scene.open()
+        for name in faults:
+            began = time.monotonic()
+            await FAULTS[name](scene)
+            await scene.recovered(name)
+            say(f"  {name}: caught up after {time.monotonic() - began:.1f} s, {scene.ledger.sent} sent")
+        await scene.drain()
+    except Stuck as stuck:
+        findings.stuck.append(str(stuck))
+        await scene.hush()
+    await check(scene, findings)
+    return findings
+
+
+def plan(count: int, seed: int) -> list[str]:
+    """Which faults, in which order: every one once before any comes twice; the short form takes the first."""
+    only = [name for name in os.environ.get("FAULTS_ONLY", "").split(",") if name]
+    names, chosen = only or list(FAULTS), random.Random(seed)
+    order: list[str] = []
+    while len(order) < count:
+        order += names if count <= len(names) else chosen.sample(names, len(names))
+    return order[:count]
+
+
+async def run(count: int, seed: int, folder: Path) -> bool:
+    """All rounds and controls; whether all is well."""
+    ground, total, kinds = Ground(folder / "stack"), Findings(), Counter[int]()
+    sent = doubled_by_stale = done = 0
+    try:
+        await ground.up()
+        for number, faults in enumerate(batched(plan(count, seed), A_ROUND), start=1):
+            say(f"round {number}: {', '.join(faults)}")
+            scene = Scene(ground, folder / f"round-{number}", f"round-{number}", seed * 1000 + number)
+            try:
+                findings = await play(scene, list(faults))
+            finally:
+                await scene.close()
+            _report(findings, scene)
+            sent += scene.ledger.sent
+            done += len(faults)
+            doubled_by_stale += len(findings.doubled_by_stale_owner)
+            kinds += scene.fleet.ended
+            for name in findings.wrong:
+                getattr(total, name).extend(getattr(findings, name))
+        controls = await run_controls(ground, folder, say, os.environ.get("FAULTS_CONTROLS", ""))
+    finally:
+        await ground.down()
+    well = not total.wrong and controls
+    line = {
+        "faults": done,
+        "sent": sent,
+        "lost": len(total.lost),
+        "doubled": len(total.doubled),
+        "doubled_by_stale_owner": doubled_by_stale,
+        "wrong_state": len(total.wrong_state),
+        "unexpected": len(total.unexpected) + len(total.unnamed),
+        "stuck": len(total.stuck),
+        "workers_ended_by_themselves": {str(code): n for code, n in sorted(kinds.items())},
+        "controls_failed_as_they_should": controls,
+    }
+    print(json.dumps(line), flush=True)  # noqa: T201 - the suite's result
+    return well
+
+
+def _report(findings: Findings, scene: Scene) -> None:
+    ended = f", workers ended by themselves: {dict(scene.fleet.ended)}" if scene.fleet.ended else ""
+    say(f"  {findings.wrong or 'all as it must be'}; doubled by a stale owner: {len(findings.doubled_by_stale_owner)}{ended}")
+    for name in findings.wrong:
+        for text in getattr(findings, name)[:_SHOWN]:
+            say(f"    {name}: {text}")
+
+
+def main() -> int:
+    """Run the suite; the exit code."""
+    count, seed = int(os.environ.get("FAULTS") or 60), int(os.environ.get("FAULTS_SEED") or 1)
+    unknown = [name for name in os.environ.get("FAULTS_ONLY", "").split(",") if name and name not in FAULTS]
+    if unknown:
+        sys.exit(f"FAULTS_ONLY = {unknown[0]!r} is no fault; there are {', '.join(FAULTS)}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is killed on purpose
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    for name in [n for n in os.environ if n.upper().startswith(PREFIX)]:
+        del os.environ[name]  # nobody's own servers are killed and emptied here
+    os.chdir(folder)  # nor those of a `.env`
+    say(f"{count} faults, seed {seed}, files in {folder}")
+    well = asyncio.run(run(count, seed, folder))
+    if well or not os.environ.get("FAULTS_KEEP"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

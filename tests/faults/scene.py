@@ -1,0 +1,166 @@
+"""One lane of the suite: a group with topics of its own, its workers under a supervisor, a continuous load, its ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from stream_app.settings import PREFIX, Settings
+from tests.faults import model
+from tests.faults.fleet import Fleet, Worker
+from tests.faults.ground import Ground
+from tests.faults.ledger import Kind, Ledger
+from tests.faults.sender import Sender
+from tests.faults.traffic import Traffic
+
+PARTITIONS = 4
+LOOK_S = 0.05
+PATIENCE_S = 60.0
+MOST_RECORDS = 200
+"""Largest micro-batch of a worker here: several are on the way at any time."""
+
+
+class Stuck(Exception):  # noqa: N818 - what became of the workers
+    """What was awaited did not come."""
+
+
+class Scene:
+    """A lane.
+
+    Attributes:
+        wanted: how many workers the supervisor keeps.
+        forgets: whether Kafka is told of dead members; else it misses them after the session timeout.
+        patience_s: how long anything is awaited.
+        unnamed: damaged values that no worker named.
+    """
+
+    def __init__(self, ground: Ground, folder: Path, name: str, seed: int, control: str = "") -> None:
+        self.ground, self.name, self.folder = ground, name, folder
+        self.random = random.Random(seed)
+        self.traffic = Traffic(seed)
+        self.ledger = Ledger(PARTITIONS)
+        self.settings = self._settings()
+        self.fleet = Fleet(folder, {f"{PREFIX}{k}": v for k, v in self._environment().items()}, control)
+        topics: dict[Kind, str] = {"transactions": self.settings.transactions_topic, "labels": self.settings.labels_topic}
+        self.sender = Sender(ground.addresses.kafka, topics, self.ledger, self.traffic)
+        self.wanted, self.forgets, self.patience_s = 0, True, PATIENCE_S
+        self.unnamed: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._load: asyncio.Task[None] | None = None
+
+    def _environment(self) -> dict[str, str]:
+        name = self.name
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.ground.addresses.kafka,
+            "REDIS_URL": self.ground.addresses.redis,
+            "MLFLOW_TRACKING_URI": model.NO_REGISTRY,
+            "MODEL_NAME": model.NAME,
+            "MODEL_ALIAS": model.ALIAS,
+            "MODEL_CACHE": str(self.folder / "models"),
+            "CONSUMER_GROUP": name,
+            "TRANSACTIONS_TOPIC": f"{name}-transactions",
+            "LABELS_TOPIC": f"{name}-labels",
+            "ALERTS_TOPIC": f"{name}-alerts",
+            "SCORES_TOPIC": f"{name}-scores",
+            "TRANSACTIONS_DLQ_TOPIC": f"{name}-transactions-dlq",
+            "LABELS_DLQ_TOPIC": f"{name}-labels-dlq",
+            "BATCH_MAX_RECORDS": str(MOST_RECORDS),
+            "METRICS_PORT": "0",
+        }
+
+    def _settings(self) -> Settings:
+        return Settings.model_validate({name.lower(): value for name, value in self._environment().items()})
+
+    async def open(self) -> None:
+        """Topics, model, a first worker, the opening payments; then the load runs."""
+        self.folder.mkdir(parents=True)
+        model.place(self.folder / "models")
+        await self.ground.create_topics(self.settings, PARTITIONS)
+        self.wanted = 1
+        self._tasks.append(asyncio.create_task(self._supervise()))
+        await self.sender.open()
+        self._load = asyncio.create_task(self.sender.run())
+        await self.recovered("the start")
+
+    async def drain(self) -> None:
+        """Stop the load; wait until everything is decided."""
+        await self.hush()
+        await self.recovered("the end")
+
+    async def hush(self) -> None:
+        """Stop the load; every chunk is in the ledger then."""
+        if self._load is not None:
+            self._load.cancel()
+            await asyncio.gather(self._load, return_exceptions=True)
+        await self.sender.send([])
+
+    async def close(self) -> None:
+        """End everything of this lane."""
+        await self.hush()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.fleet.end()
+        await self.sender.close()
+
+    async def _supervise(self) -> None:
+        """Start a worker for each one that ended, whyever."""
+        while True:
+            before = list(self.fleet.running)
+            self.fleet.look()
+            for dead in [w for w in before if w not in self.fleet.running]:
+                if self.forgets:
+                    with suppress(KafkaError, OSError, TimeoutError):
+                        await asyncio.wait_for(self.ground.forget_members(self.name, dead.name), 10)
+            while len(self.fleet.running) < self.wanted:
+                self.fleet.start()
+            await asyncio.sleep(LOOK_S)
+
+    @property
+    def worker(self) -> Worker:
+        """The worker that runs longest."""
+        return self.fleet.running[0]
+
+    async def until(self, look: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Look until it is so.
+
+        Raises:
+            Stuck: if it does not become so.
+        """
+        deadline = time.monotonic() + self.patience_s
+        while not await look():
+            for task in [*self._tasks, *([self._load] if self._load else [])]:
+                if task.done() and not task.cancelled():
+                    task.result()
+            if time.monotonic() > deadline:
+                raise Stuck(f"waited {self.patience_s:.0f} s for {what}")
+            await asyncio.sleep(LOOK_S)
+
+    async def recovered(self, after: str) -> None:
+        """Wait until something more was sent, where there is a load, and all that is in the ledger then is decided."""
+        sent = self.ledger.sent
+
+        async def more() -> bool:
+            return self._load is None or self._load.done() or self.ledger.sent > sent
+
+        await self.until(more, f"another chunk to be sent, after {after}")
+        ends = self.ledger.ends()
+
+        async def done() -> bool:
+            with suppress(RedisError):
+                cursors = await self.ground.cursors(self.name, PARTITIONS)
+                return all(cursors[p].get(kind, -1) >= end for (kind, p), end in ends.items())
+            return False
+
+        await self.until(done, f"the cursors to pass all that was sent, after {after}")
+
+    async def owners(self) -> list[str]:
+        """The owner's token of each partition."""
+        return [str(c.get("owner", "")) for c in await self.ground.cursors(self.name, PARTITIONS)]

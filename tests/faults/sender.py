@@ -1,0 +1,95 @@
+"""The bounded producer: what it was acknowledged stands in the ledger, in the order of the logs, also where Kafka was killed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+
+from tests.faults.ledger import Kind, Ledger, Record
+from tests.faults.traffic import Traffic
+
+CHUNK, PAUSE_S = 100, 0.25
+"""Payments in a chunk, and the time between two chunks: about 400 payments/s."""
+
+
+class Sender:
+    """Sends chunks of traffic until it is stopped."""
+
+    def __init__(self, kafka: str, topics: dict[Kind, str], ledger: Ledger, traffic: Traffic) -> None:
+        self._kafka, self._topics, self._ledger, self._traffic = kafka, topics, ledger, traffic
+        self._producer: AIOKafkaProducer | None = None
+        self._turn = asyncio.Lock()
+
+    def partition_of(self, key: str) -> int:
+        """Where Kafka's own producers put a key."""
+        every = list(range(self._ledger.partitions))
+        return int(DefaultPartitioner()(key.encode(), every, every))
+
+    async def open(self) -> None:
+        """Send one plain payment of each card before everything else."""
+        await self.send(self._traffic.opening(self.partition_of))
+
+    async def run(self) -> None:
+        """Send until cancelled, which takes effect between two chunks."""
+        while True:
+            await asyncio.shield(asyncio.ensure_future(self.send(self._traffic.take(CHUNK))))
+            await asyncio.sleep(PAUSE_S)
+
+    async def send(self, records: Sequence[Record]) -> None:
+        """Send records; return when every one is in its log, once, and in the ledger."""
+        async with self._turn:
+            left: dict[tuple[Kind, int], list[Record]] = {}
+            for record in records:
+                left.setdefault((record.kind, self.partition_of(record.key.decode())), []).append(record)
+            while left:
+                with suppress(KafkaError, OSError):
+                    await self._publish(left)
+                    for place, those in left.items():
+                        self._ledger.logs[place] += those
+                    return
+                await self.close()
+                left = await self._resume(left)
+
+    async def _publish(self, left: dict[tuple[Kind, int], list[Record]]) -> None:
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(bootstrap_servers=self._kafka, acks="all", enable_idempotence=True)
+            await self._producer.start()
+        sent = [
+            (place, await self._producer.send(self._topics[place[0]], r.value, key=r.key, partition=place[1]))
+            for place, those in left.items()
+            for r in those
+        ]
+        await asyncio.gather(*(future for _, future in sent))
+        nexts = {place: (await future).offset + 1 for place, future in sent}
+        expected = {place: self._ledger.end(*place) + len(those) for place, those in left.items()}
+        if nexts != expected:
+            raise AssertionError(f"the ledger and the logs differ: {nexts}, expected {expected}")
+
+    async def _resume(self, left: dict[tuple[Kind, int], list[Record]]) -> dict[tuple[Kind, int], list[Record]]:
+        """After a failure: what of each log's share arrived goes into the ledger; the rest is left."""
+        while True:
+            with suppress(KafkaError, OSError):
+                consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka)
+                await consumer.start()
+                try:
+                    places = {p: TopicPartition(self._topics[p[0]], p[1]) for p in left}
+                    ends = await consumer.end_offsets(places.values())
+                finally:
+                    await consumer.stop()
+                arrived = {p: ends[at] - self._ledger.end(*p) for p, at in places.items()}
+                for place, count in arrived.items():
+                    self._ledger.logs[place] += left[place][:count]
+                return {p: rest for p, those in left.items() if (rest := those[arrived[p] :])}
+            await asyncio.sleep(0.2)
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(TimeoutError, KafkaError, OSError):
+                await asyncio.wait_for(producer.stop(), 5)

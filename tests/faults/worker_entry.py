@@ -1,0 +1,50 @@
+"""The real worker in a process of its own, with the points of `points` and, for a negative control, a part taken out.
+
+It imports, compiles, and waits for a line on stdin: then it starts. It ends with whoever started it: at the end of stdin.
+
+    FAULTS_HOME     folder for the files of this worker
+    FAULTS_WORKER   its name: client id in Kafka, header of all it publishes, name of its files
+    FAULTS_CONTROL  one of `controls.CONTROLS`, or empty
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from stream_app import worker
+from stream_app.adapters.faust_options import faust_options
+from stream_app.features.warm import warm
+from tests.faults import controls, points
+
+
+def main() -> int:
+    """Be a worker; its exit code."""
+    home, name, control = Path(os.environ["FAULTS_HOME"]), os.environ["FAULTS_WORKER"], os.environ.get("FAULTS_CONTROL")
+    passed = points.Points(home / f"{name}.arm", home / f"{name}.reached")
+    if control:
+        controls.install(control, passed)
+    points.install(passed, name)
+
+    def named(settings: Any) -> dict[str, Any]:
+        return {**faust_options(settings), "broker_client_id": name}
+
+    vars(worker)["faust_options"] = named
+    warm()
+    if not sys.stdin.readline():
+        return 0
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    return worker.run()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
