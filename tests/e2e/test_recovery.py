@@ -48,7 +48,7 @@ class Group:
 
 def send(env: dict[str, str], first: int, count: int = 20) -> None:
     """Payments of one card to partition 0."""
-    records: list[tuple[bytes, bytes | None]] = [(b"C1", raw(transaction_id=f"T{i}")) for i in range(first, first + count)]
+    records: list[tuple[bytes | None, bytes | None]] = [(b"C1", raw(transaction_id=f"T{i}")) for i in range(first, first + count)]
     asyncio.run(publish(env["KAFKA_BOOTSTRAP_SERVERS"], env["TRANSACTIONS_TOPIC"], records))
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from jsonschema import Draft202012Validator
 
+from tests.conftest import ROOT
 from tests.e2e.workers import until, worker
 
 NOW_MS = int(time.time() * 1000)
@@ -47,6 +49,13 @@ BAD: list[tuple[str, bytes | None, str]] = [
     ("an empty id", raw(transaction_id=""), "out_of_range"),
     ("an overlong id", raw(terminal_id="x" * 65), "out_of_range"),
     ("a control character", raw(terminal_id="a\u0007b"), "control_character"),
+    ("an empty card id", raw(card_id=""), "out_of_range"),
+    ("an overlong card id", raw(card_id="c" * 65), "out_of_range"),
+    ("a control character in the card id", raw(card_id="C\u00001"), "control_character"),
+    ("a card id that is a number", raw(card_id=4111111111111111), "wrong_type"),
+    ("an empty terminal id", raw(terminal_id=""), "out_of_range"),
+    ("an overlong transaction id", raw(transaction_id="t" * 65), "out_of_range"),
+    ("a null where a value must be", raw(card_id=None), "wrong_type"),
     ("a time in the future", raw(event_time=NOW_MS + 3_600_000), "future"),
     ("a message of 1 MB", raw(note="x" * 1_000_000), "too_large"),
     ("an empty value", b"", "empty"),
@@ -57,7 +66,7 @@ BAD: list[tuple[str, bytes | None, str]] = [
 ]
 
 
-async def publish(servers: str, topic: str, records: list[tuple[bytes, bytes | None]]) -> None:
+async def publish(servers: str, topic: str, records: list[tuple[bytes | None, bytes | None]]) -> None:
     """Publish all to partition 0, in order."""
     producer = AIOKafkaProducer(bootstrap_servers=servers, max_request_size=4_194_304)
     await producer.start()
@@ -86,12 +95,13 @@ async def read(servers: str, topic: str, count: int) -> list[Any]:
 
 def test_bad_records_go_to_the_dead_letters_and_their_neighbours_are_scored(env: dict[str, str], port: int, tmp_path: Path) -> None:
     """Each bad record between two good ones: a dead letter with its code and a sentence, the original bytes, and nothing lost."""
-    records: list[tuple[bytes, bytes | None]] = []
+    records: list[tuple[bytes | None, bytes | None]] = []
     for i, (_, value, _) in enumerate(BAD):
         records += [(b"C1", raw(transaction_id=f"good-{i}")), (b"C1", value)]
     records += [
         (CARD_NUMBER.encode(), raw(card_id=CARD_NUMBER)),
         (b"C2", raw(transaction_id="wrong-key")),
+        (None, raw(transaction_id="no-key")),
         (b"C1", raw(transaction_id="with-extras", note="ignored", nested={"a": [1]})),
         (b"C1", raw(transaction_id="far-past", event_time=NOW_MS - 400 * 86_400_000)),
         (b"C1", raw(transaction_id="good-0")),
@@ -102,44 +112,81 @@ def test_bad_records_go_to_the_dead_letters_and_their_neighbours_are_scored(env:
         until(running.ready, "the worker to be ready")
         asyncio.run(publish(servers, env["TRANSACTIONS_TOPIC"], records))
         until(lambda: running.metric("fraudstream_transactions_scored_total") == len(good), "every good one to be scored")
-        until(lambda: running.metric("fraudstream_dead_letters_total") == len(BAD) + 2, "every bad one to be refused")
+        until(lambda: running.metric("fraudstream_dead_letters_total") == len(BAD) + 3, "every bad one to be refused")
         assert running.metric("fraudstream_transactions_late_total") == 1
         assert running.metric("fraudstream_transactions_duplicate_total") == 1
         assert running.stop() == 0, running.log.read_text()
-    letters = asyncio.run(read(servers, env["TRANSACTIONS_DLQ_TOPIC"], len(BAD) + 2))
+    letters = asyncio.run(read(servers, env["TRANSACTIONS_DLQ_TOPIC"], len(BAD) + 3))
     codes = [dict(r.headers)["error.code"].decode() for r in letters]
-    assert codes == [code for *_, code in BAD] + ["card_number", "wrong_key"]
+    assert codes == [code for *_, code in BAD] + ["card_number", "wrong_key", "wrong_key"]
     for (what, value, _), letter in zip(BAD, letters, strict=False):
         headers = dict(letter.headers)
-        assert letter.value == value, what
+        assert letter.value == value or CARD_NUMBER.encode() in (value or b""), what
         assert headers["error.message"].decode().endswith("."), what
         assert headers["source.topic"].decode() == env["TRANSACTIONS_TOPIC"]
         assert records[int(headers["source.offset"])][1] == value
-    assert CARD_NUMBER.encode() not in (letters[-2].key + letters[-2].value)
+    assert all(CARD_NUMBER.encode() not in (letter.key or b"") + (letter.value or b"") for letter in letters)
     scores = asyncio.run(read(servers, env["SCORES_TOPIC"], len(good)))
     assert [json.loads(r.value)["transaction_id"] for r in scores] == [*[f"good-{i}" for i in range(len(BAD))], "with-extras", "far-past"]
 
 
-def test_a_bad_label_goes_to_its_dead_letters(env: dict[str, str], port: int, tmp_path: Path) -> None:
-    """A label that cannot be read is refused; the one beside it is counted."""
-    good = {
-        "transaction_id": "T1",
-        "card_id": "C1",
-        "terminal_id": "M1",
-        "event_time": NOW_MS,
-        "amount": 1,
-        "is_fraud": True,
-        "labelled_at": NOW_MS,
-    }
-    early = {**good, "labelled_at": NOW_MS - 1}
+LABEL = {
+    "transaction_id": "T1",
+    "card_id": "C1",
+    "terminal_id": "M1",
+    "event_time": NOW_MS,
+    "amount": 1,
+    "is_fraud": True,
+    "labelled_at": NOW_MS,
+}
+
+
+def raw_label(**changes: Any) -> bytes:
+    """The JSON of a valid label, changed; `...` leaves a field out."""
+    return json.dumps({k: v for k, v in (LABEL | changes).items() if v is not ...}).encode()
+
+
+BAD_LABELS: list[tuple[str, bytes | None, str]] = [
+    ("not JSON", b"fraud", "not_json"),
+    ("JSON of another shape", b"[]", "wrong_shape"),
+    ("a missing field", raw_label(is_fraud=...), "missing_field"),
+    ("a wrong type", raw_label(is_fraud="yes"), "wrong_type"),
+    ("an empty transaction id", raw_label(transaction_id=""), "out_of_range"),
+    ("an overlong card id", raw_label(card_id="c" * 65), "out_of_range"),
+    ("a control character", raw_label(terminal_id="a\u0007b"), "control_character"),
+    ("a negative amount", raw_label(amount=-1), "out_of_range"),
+    ("labelled before its transaction", raw_label(labelled_at=NOW_MS - 1), "label_before_event"),
+    ("labelled in the future", raw_label(labelled_at=NOW_MS + 3_600_000), "future"),
+    ("an empty value", b"", "empty"),
+    ("a tombstone", None, "tombstone"),
+    ("invalid UTF-8", raw_label().replace(b"M1", b"\xff\xfe"), "not_utf8"),
+    ("a message of 1 MB", raw_label(note="x" * 1_000_000), "too_large"),
+    ("a card number as card id", raw_label(card_id=CARD_NUMBER), "card_number"),
+]
+
+
+def test_bad_labels_go_to_their_dead_letters_and_their_neighbours_count(env: dict[str, str], port: int, tmp_path: Path) -> None:
+    """Each between two good ones; the last has another card's key."""
+    servers = env["KAFKA_BOOTSTRAP_SERVERS"]
+    records: list[tuple[bytes | None, bytes | None]] = []
+    for i, (_, value, code) in enumerate(BAD_LABELS):
+        records += [(b"C1", raw_label(transaction_id=f"T{i}")), (CARD_NUMBER.encode() if code == "card_number" else b"C1", value)]
+    records.append((b"C2", raw_label()))
     with worker(env, port, tmp_path) as running:
         until(running.ready, "the worker to be ready")
-        values = [json.dumps(v).encode() for v in (early, good)] + [b"{}"]
-        asyncio.run(publish(env["KAFKA_BOOTSTRAP_SERVERS"], env["LABELS_TOPIC"], [(b"C1", v) for v in values]))
-        until(lambda: running.metric("fraudstream_labels_total") == 1, "the good label to be counted")
-        until(lambda: running.metric("fraudstream_dead_letters_total") == 2, "the others to be refused")
-    letters = asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["LABELS_DLQ_TOPIC"], 2))
-    assert [dict(r.headers)["error.code"] for r in letters] == [b"label_before_event", b"missing_field"]
+        asyncio.run(publish(servers, env["LABELS_TOPIC"], records))
+        until(lambda: running.metric("fraudstream_labels_total") == len(BAD_LABELS), "the good labels to be counted")
+        until(lambda: running.metric("fraudstream_dead_letters_total") == len(BAD_LABELS) + 1, "the others to be refused")
+        assert running.stop() == 0, running.log.read_text()
+    letters = asyncio.run(read(servers, env["LABELS_DLQ_TOPIC"], len(BAD_LABELS) + 1))
+    headers = [{k: v.decode() for k, v in r.headers} for r in letters]
+    assert [h["error.code"] for h in headers] == [code for *_, code in BAD_LABELS] + ["wrong_key"]
+    described = json.loads((ROOT / "schemas" / "dead_letter.v1.json").read_text(encoding="utf-8"))
+    for letter, found in zip(letters, headers, strict=True):
+        Draft202012Validator(described).validate(found)
+        assert found["source.topic"] == env["LABELS_TOPIC"]
+        assert found["error.code"] == "card_number" or letter.value == records[int(found["source.offset"])][1]
+    assert CARD_NUMBER.encode() not in (letters[-2].key + letters[-2].value)
 
 
 def test_labels_from_a_transactional_producer_hold_no_payment_back(env: dict[str, str], port: int, tmp_path: Path) -> None:

@@ -123,7 +123,11 @@ def _check_decisions(scene: Scene, oracle: Oracle, found: Copies, findings: Find
                 message["source"]["partition"] == copy.partition == scene.sender.partition_of(message["card_id"]),
             ]
             if not all(right):
-                findings.unexpected.append(f"{topic}: {name}, case, action, count, partition are right: {right}")
+                by, found_count = dict(copy.headers).get(BY, b"").decode(), message.get("features", {}).get(model.FEATURES[1].name)
+                findings.unexpected.append(
+                    f"{topic}: {name} by {by} at {message['source']}, {message['scored_at']}: case {message['case_id']} ({expected.case_id}), "
+                    f"action {message['action']} ({expected.alerted}), count {found_count} ({expected.count_of_day}), {message['degraded']}"
+                )
 
 
 def _check_dead_letters(scene: Scene, found: Copies, findings: Findings) -> None:

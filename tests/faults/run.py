@@ -33,7 +33,7 @@ from tests.faults.ground import Ground
 from tests.faults.scene import Scene, Stuck
 
 A_ROUND = 8
-_SHOWN = 3
+_SHOWN = 12
 
 
 def say(text: str) -> None:
