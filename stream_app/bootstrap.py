@@ -20,6 +20,7 @@ from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.registry import ModelRegistry
 from stream_app.adapters.topics import partition_counts
 from stream_app.addresses import without_password
+from stream_app.backlog import BacklogWatch
 from stream_app.errors import ModelError
 from stream_app.holdings import Seek
 from stream_app.money import Money, read_rates
@@ -41,6 +42,10 @@ class SystemClock:
     def now_ms(self) -> int:
         """Unix time, ms."""
         return time.time_ns() // 1_000_000
+
+    def elapsed_s(self) -> float:
+        """Seconds, ever forward."""
+        return time.perf_counter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +70,17 @@ def scorer_loader(settings: Settings, metrics: Metrics, money: Money) -> Callabl
                 f"Model {fetched.reference.name} version {fetched.reference.version} was trained on amounts in {model.metadata.base_currency}; "
                 f"FRAUDSTREAM_BASE_CURRENCY is {money.currency}. Make them one."
             )
-        metrics.model_in_use(fetched.reference.name, fetched.reference.version)
+        scorer = Scorer(model, money, Output(settings.alerts_topic, settings.scores_topic), SystemClock(), settings.threshold)
+        metrics.model_in_use(fetched.reference, model.metadata, scorer.policy.threshold)
         logger.info(
             "Model {} version {} from {}, {} features, threshold {:.4f}",
             fetched.reference.name,
             fetched.reference.version,
             fetched.origin,
             len(model.metadata.features),
-            model.metadata.threshold if settings.threshold is None else settings.threshold,
+            scorer.policy.threshold,
         )
-        return Scorer(model, money, Output(settings.alerts_topic, settings.scores_topic), SystemClock(), settings.threshold)
+        return scorer
 
     return load
 
@@ -91,9 +97,9 @@ def build_worker(
         seek: makes the consumer read partitions from other offsets.
     """
     options = client_options(settings)
-    metrics = Metrics()
     publisher = KafkaPublisher(options)
     money = Money(settings.base_currency, read_rates(settings.rates_file))
+    metrics = Metrics(money.unit)
     topics = topics_of(settings)
     rules = IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s)
 
@@ -104,7 +110,8 @@ def build_worker(
     store = RedisStore(settings.redis_url, settings.consumer_group)
     watches = _watches(settings, publisher, store)
 
-    takeover = Takeover(store, KafkaLog(options, settings.consumer_group), topics)
+    log = KafkaLog(options, settings.consumer_group)
+    takeover = Takeover(store, log, topics)
 
     def away() -> str | None:
         return next(filter(None, (watch.away() for watch in watches)), None)
@@ -114,10 +121,23 @@ def build_worker(
         lambda scorer: Workplace(scorer, end_offset, publisher, takeover, metrics, topics, rules, money, settings.batch_max_records, away),
         Surroundings(scorer_loader(settings, metrics, money), counts, seek, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
     )
-    status = StatusServer(metrics.render, lambda: away() or runtime.not_ready())
+
+    def not_ready() -> str | None:
+        return away() or runtime.not_ready()
+
+    _show_health(metrics, watches, not_ready)
     progress = Progress(metrics.totals, runtime.behind, away)
-    watchdog = Watchdog(runtime.progress, runtime.undecided, lambda: away() is not None or runtime.not_ready() is not None)
-    return WorkerParts(runtime, publisher, status, (*(watch.run for watch in watches), progress.run, watchdog.run))
+    watchdog = Watchdog(runtime.progress, runtime.undecided, lambda: not_ready() is not None)
+    backlog = BacklogWatch(runtime.held, log, topics, metrics)
+    background = (*(watch.run for watch in watches), progress.run, watchdog.run, backlog.run)
+    return WorkerParts(runtime, publisher, StatusServer(metrics.render, not_ready), background)
+
+
+def _show_health(metrics: Metrics, watches: tuple[Watch, ...], not_ready: Callable[[], str | None]) -> None:
+    """As metrics, what /readyz and the log tell."""
+    metrics.watch_readiness(lambda: not_ready() is None)
+    for watch in watches:
+        metrics.watch(watch.server.lower(), watch.is_up)
 
 
 def topics_of(settings: Settings) -> Topics:

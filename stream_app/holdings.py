@@ -61,6 +61,10 @@ class Holdings:
         held = self._held.get(number)
         return held.partition if held is not None and held.sought else None
 
+    def held(self) -> dict[int, Partition]:
+        """The partitions that are held now, by number."""
+        return {number: held.partition for number, held in self._held.items()}
+
     def behind(self) -> int:
         """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
         topic = self._shared.topics.transactions

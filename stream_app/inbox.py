@@ -78,6 +78,11 @@ class Inbox:
         """Whether records wait."""
         return bool(self._payments.count or self._labels.count)
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """Kafka timestamp of the first payment that waits here; None where none does."""
+        return self._payments.oldest_ms
+
     def has_room(self, topic: str, most: int) -> bool:
         """Whether more records of a topic can be queued, where a batch takes `most`."""
         return self._of(topic).count < _QUEUED_BATCHES * most

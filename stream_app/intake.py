@@ -54,6 +54,11 @@ class Decoded[T: (Transaction, Label)]:
         """Of the only record."""
         return self.records[0].offset if self.records else self.refused[0][0].offset
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """Kafka timestamp of the first record; None where there is none."""
+        return self.timestamps_ms[0] if self.timestamps_ms else self.refused[0][0].timestamp if self.refused else None
+
     def all_refused(self, error: RecordError) -> Decoded[T]:
         """The same with what could be read refused too."""
         return Decoded([], [], [], [], [*self.refused, *((record, error) for record in self.records)])

@@ -30,7 +30,7 @@ class Watch:
             ask: returns when it answers, raises Unavailable where it does not.
             now: seconds of a clock that only goes forward.
         """
-        self._name, self._address = server
+        self.server, self._address = server
         self._remedy = remedy
         self._ask = ask
         self._now = now
@@ -39,7 +39,11 @@ class Watch:
 
     def away(self) -> str | None:
         """One line while it does not answer, else None."""
-        return None if self._since is None else f"{self._name} does not answer at {self._address}: waiting. {self._remedy}"
+        return None if self._since is None else f"{self.server} does not answer at {self._address}: waiting. {self._remedy}"
+
+    def is_up(self) -> bool:
+        """Whether it answered when it was last asked."""
+        return self._since is None
 
     async def look(self) -> None:
         """Ask once; tell where that is news."""
@@ -49,7 +53,7 @@ class Watch:
             self._tell_away(self._now())
         else:
             if self._since is not None:
-                logger.info("{} answers again at {}, after {:.0f} s", self._name, self._address, self._now() - self._since)
+                logger.info("{} answers again at {}, after {:.0f} s", self.server, self._address, self._now() - self._since)
             self._since = None
 
     async def run(self) -> None:

@@ -14,10 +14,11 @@ from stream_app.inbox import Batch, Inbox
 from stream_app.intake import Decoded, Intake, dead_letter, merge
 from stream_app.isolation import Isolation
 from stream_app.money import Money
+from stream_app.observation import Observer
 from stream_app.patience import patiently
-from stream_app.ports import Cursor, Observer, Outgoing, Publisher, WorkingSet
+from stream_app.ports import Cursor, Outgoing, Publisher, WorkingSet
 from stream_app.rebuild import RebuildProgress
-from stream_app.scorer import Scorer
+from stream_app.scorer import Decided, Scorer
 from stream_app.standing import position_header
 from stream_app.takeover import Taken, Takeover, Topics
 from stream_app.transaction import IntakeRules, Label, Transaction
@@ -77,6 +78,7 @@ class Partition:
         self._shared = workplace
         self._inbox = Inbox(cursor, workplace.topics.read, workplace.rules, self._ends_at)
         self._isolation = Isolation(number, self._take_through, self._state.forget)
+        self._in_hand: Batch | None = None
         self._unsure = False
         self._wake = asyncio.Event()
 
@@ -98,6 +100,13 @@ class Partition:
         """There is no record of this topic below this offset but those that were put here."""
         self._inbox.reached(topic, position)
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """Kafka timestamp of the oldest transaction that was fetched and is not decided yet, Unix ms; None where none is."""
+        if self._in_hand is not None and (oldest := self._in_hand.payments.oldest_ms) is not None:
+            return oldest
+        return self._inbox.oldest_ms
+
     async def run(self) -> None:
         """Work until cancelled.
 
@@ -105,11 +114,15 @@ class Partition:
             FraudstreamError: when going on would be wrong.
         """
         while True:
+            began = time.perf_counter()
             batch = self._inbox.next(self.cursor, self._shared.most_records)
             if batch.empty:
                 await self._something_new()
                 continue
+            self._shared.observer.stage("decode", time.perf_counter() - began)
+            self._in_hand = batch
             await self._isolation.take(batch)
+            self._in_hand = None
             for acknowledge in batch.done:
                 acknowledge()
 
@@ -139,15 +152,14 @@ class Partition:
         read = clock()
         decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._standing)
         packed = self._state.pack(work)
-        scored = clock()
+        packed_at = clock()
         await self._publish(decided.messages + self._dead_letters(intake))
-        published = clock()
+        published, published_s = clock(), time.time()
         cursor = self._after(batch.offsets)
         await patiently(lambda: self._state.write(packed, cursor), self.name, shared.away)
         self.cursor, self._unsure = cursor, False
-        written = clock()
-        stages = {"read": read - began, "score": scored - read, "publish": published - scored, "write": written - published}
-        self._observe(intake, decided.counts, stages)
+        stages = {"read": read - began, "publish": published - packed_at, "write": clock() - published}
+        self._observe(intake, decided, stages | decided.seconds, published_s)
 
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
         """The working set, degraded as long as topics that do not keep the horizon leave windows unfilled."""
@@ -202,16 +214,17 @@ class Partition:
             if record.offset >= decided and (dead_letters, record.offset) not in there
         ]
 
-    def _observe(self, intake: Intake, counts: dict[str, int], stages: dict[str, float]) -> None:
+    def _observe(self, intake: Intake, decided: Decided, stages: dict[str, float], published_s: float) -> None:
         observer = self._shared.observer
+        observer.batch(len(intake.payments) + len(intake.labels))
         for name, seconds in stages.items():
             observer.stage(name, seconds)
-        for what, count in counts.items():
+        for what, count in decided.counts.items():
             observer.counted(what, count)
+        if decided.decisions is not None:
+            observer.decided(decided.decisions, published_s, time.time())
         for _, error in intake.payments.refused + intake.labels.refused:
             observer.refused(error.code)
         if self._rebuild is not None:
             self._rebuild.reached(self.cursor)
             self._rebuild = None if self._rebuild.done else self._rebuild
-        elif intake.payments.messages:
-            observer.latency(time.time() - intake.payments.timestamps_ms[0] / 1000)

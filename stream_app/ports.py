@@ -264,26 +264,6 @@ class Clock(Protocol):
         """Unix time, ms."""
         ...
 
-
-class Observer(Protocol):
-    """What operators see of the work. Calls are cheap: once a micro-batch, never once a record."""
-
-    def stage(self, name: str, seconds: float) -> None:
-        """One stage of one micro-batch took so long."""
-        ...
-
-    def counted(self, what: str, count: int) -> None:
-        """So many events of a kind: scored, alerts, labels, duplicates, late, unpriced, credits, degraded, rebuilt."""
-        ...
-
-    def rebuilding(self, partition: int, records_left: int) -> None:
-        """The state of a partition is being rebuilt; so many records are still to be read again."""
-        ...
-
-    def refused(self, code: str) -> None:
-        """One record went to the dead letters."""
-        ...
-
-    def latency(self, seconds: float) -> None:
-        """From a record's Kafka timestamp to its decision acknowledged; the oldest record of a micro-batch."""
+    def elapsed_s(self) -> float:
+        """Seconds of a clock that only goes forward: differences tell how long something took."""
         ...

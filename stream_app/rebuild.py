@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from stream_app.ports import Cursor, Observer
+from stream_app.observation import Observer
+from stream_app.ports import Cursor
 
 TELL_EVERY_S = 10.0
 
@@ -21,6 +22,7 @@ class RebuildProgress:
         self._now = now
         self._all = self._left = _left(cursor)
         self._began = self._told = now()
+        observer.rebuild_begun()
         observer.rebuilding(number, self._left)
 
     @property

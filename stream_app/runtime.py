@@ -81,6 +81,10 @@ class Runtime:
             return self._why_not_ready
         return None if len(self._holdings) else "No partition is assigned to this worker."
 
+    def held(self) -> dict[int, Partition]:
+        """The partitions that are held now, by number."""
+        return self._holdings.held()
+
     def behind(self) -> int:
         """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
         return self._holdings.behind()

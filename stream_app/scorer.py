@@ -16,6 +16,7 @@ from stream_app.features.definitions import CONTEXT_FEATURES
 from stream_app.features.plan import CASE_LAST, Ints, compile_plan
 from stream_app.intake import Intake
 from stream_app.money import Money
+from stream_app.observation import Decisions
 from stream_app.ports import Clock, Model, Outgoing, WorkingSet
 from stream_app.standing import SOURCE_OFFSET, Standing, Verdict
 from stream_app.transaction import Transaction
@@ -43,10 +44,14 @@ class Decided:
     Attributes:
         messages: alerts, and scores where they are published.
         counts: how many were scored, alerted, duplicate, late, without a rate, credits, degraded.
+        seconds: how long features, and scores with their reasons and messages, took.
+        decisions: what was decided; None where state is rebuilt.
     """
 
     messages: list[Outgoing]
     counts: dict[str, int]
+    seconds: dict[str, float]
+    decisions: Decisions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +103,26 @@ class Scorer:
             source: topic and partition of the payments.
             standing: what was published for them before: it stands, and is not published again.
         """
+        elapsed_s = self._clock.elapsed_s
+        began = elapsed_s()
         computed = compute(self._plan, intake.events, work.rows, self._money.unit)
+        featured = elapsed_s()
         scored = self._score(intake, computed)
         if standing is not None and scored.offsets and scored.offsets[0] < standing.decided[0]:
             self._cases(intake, work, computed, scored, standing.verdicts, only=True)
-            return Decided([], {"rebuilt": len(scored.payments), "labels": len(intake.labels.messages)})
+            seconds = {"features": featured - began, "score": elapsed_s() - featured}
+            return Decided([], {"rebuilt": len(scored.payments), "labels": len(intake.labels.messages)}, seconds)
         cases = self._cases(intake, work, computed, scored, standing.verdicts if standing else {})
         messages = self._messages(intake, scored, cases, (source, work.degraded), standing or Standing())
+        seconds = {"features": featured - began, "score": elapsed_s() - featured}
+        return Decided(messages, self._counts(intake, work, computed, scored, len(cases)), seconds, _decisions(intake, scored, cases))
+
+    @staticmethod
+    def _counts(intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored, alerts: int) -> dict[str, int]:
         duplicates = int(computed.duplicates.sum())
-        counts = {
+        return {
             "scored": len(scored.payments),
-            "alerts": len(cases),
+            "alerts": alerts,
             "labels": len(intake.labels.messages),
             "duplicates": duplicates,
             "late": int(computed.late.sum()),
@@ -116,7 +130,6 @@ class Scorer:
             "credits": len(intake.payments.messages) - len(scored.payments) - duplicates,
             "degraded": len(scored.payments) if work.degraded else 0,
         }
-        return Decided(messages, counts)
 
     def _score(self, intake: Intake, computed: Computed) -> _Scored:
         of_payments = computed.scored[intake.places]
@@ -196,3 +209,14 @@ class Scorer:
                 score_message = Score(features=features, sequence=next(self._sequence), **decision)
                 messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), (at,)))
         return messages
+
+
+def _decisions(intake: Intake, scored: _Scored, cases: Mapping[int, _Case]) -> Decisions:
+    return Decisions(
+        scored.vectors,
+        scored.scores,
+        intake.events.times_ms[scored.events],
+        np.array(intake.payments.timestamps_ms, dtype=np.int64)[scored.payments],
+        intake.events.minor[scored.events],
+        np.array(list(cases), dtype=np.int64),
+    )

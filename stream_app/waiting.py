@@ -34,6 +34,11 @@ class Waiting:
     _fetched: deque[Fetched] = field(default_factory=deque)
     _taken: int = 0
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """Kafka timestamp of the first record that waits; None where none does."""
+        return self._fetched[0].records[self._taken].timestamp if self._fetched else None
+
     def put(self, fetched: Fetched) -> None:
         """Queue records behind those that wait."""
         self._fetched.append(fetched)

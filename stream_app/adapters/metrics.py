@@ -2,84 +2,115 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import cast
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from stream_app.adapters.batch_histogram import BatchHistogram
+from stream_app.adapters.metric_catalogue import CATALOGUE, COUNTED, STAGES, Metric
+from stream_app.alert import ModelReference
+from stream_app.model_metadata import ModelMetadata
+from stream_app.observation import Backlog, Decisions
 from stream_app.progress import Totals
+from stream_app.transaction import DeadLetterCode
 
-_STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 5.0)
-_LATENCY_BUCKETS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.025, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 5.0, 30.0, 300.0)
-_COUNTED = {
-    "scored": ("fraudstream_transactions_scored", "Payments that got a decision"),
-    "alerts": ("fraudstream_alerts", "Alerts published"),
-    "labels": ("fraudstream_labels", "Labels counted"),
-    "duplicates": ("fraudstream_transactions_duplicate", "Transactions seen before on their card, not counted again"),
-    "late": ("fraudstream_transactions_late", "Payments behind every window of their card: scored, not counted"),
-    "unpriced": ("fraudstream_transactions_unpriced", "Payments without a rate into the base currency: their money is not summed"),
-    "degraded": ("fraudstream_transactions_degraded", "Payments decided while state was not whole"),
-    "rebuilt": ("fraudstream_transactions_rebuilt", "Payments counted again to rebuild lost state; decided before"),
-    "credits": ("fraudstream_transactions_credit", "Refunds and reversals: not scored"),
-}
+type _Made = Counter | Gauge | Histogram | BatchHistogram
 
 
 class Metrics:
-    """See `ports.Observer`."""
+    """See `observation.Observer`."""
 
-    def __init__(self) -> None:
+    def __init__(self, minor_per_major: int = 100) -> None:
+        """Make all metrics of the catalogue, each at zero where its labels are known.
+
+        Args:
+            minor_per_major: minor units of one major unit of the base currency.
+        """
         self.registry = CollectorRegistry()
-        self._stages = Histogram(
-            "fraudstream_batch_stage_seconds",
-            "Time of each stage of a micro-batch",
-            ["stage"],
-            buckets=_STAGE_BUCKETS,
-            registry=self.registry,
-        )
-        self._counters = {k: Counter(name, text, registry=self.registry) for k, (name, text) in _COUNTED.items()}
-        self._refused = Counter("fraudstream_dead_letters", "Records refused, by code", ["code"], registry=self.registry)
-        self._latency = Histogram(
-            "fraudstream_decision_latency_seconds",
-            "From the Kafka timestamp of a micro-batch's oldest record to its state written",
-            buckets=_LATENCY_BUCKETS,
-            registry=self.registry,
-        )
-        self._model = Gauge("fraudstream_model_info", "The model in use", ["name", "version"], registry=self.registry)
-        self._rebuilds = Gauge(
-            "fraudstream_rebuild_records_left",
-            "Records still to be counted again until the state of a partition is whole",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._partitions = Gauge("fraudstream_partitions_owned", "Partitions that this worker holds", registry=self.registry)
-        self._by_stage = {s: self._stages.labels(s) for s in ("read", "score", "publish", "write")}
+        ProcessCollector(registry=self.registry)
+        self._unit = minor_per_major
+        self._made = {metric.name: _make(metric, self.registry) for metric in CATALOGUE}
+        self._counters = {what: self._counter(metric.name) for what, metric in COUNTED.items()}
+        self._refused = self._counter("fraudstream_dead_letters")
+        for code in DeadLetterCode:
+            self._refused.labels(code)
+        stages = cast("Histogram", self._made["fraudstream_batch_stage_seconds"])
+        self._by_stage = {stage: stages.labels(stage) for stage in STAGES}
+        self._records = self._batches("fraudstream_batch_records")
+        self._alert_latency = self._batches("fraudstream_alert_latency_seconds")
+        self._decision_latency = self._batches("fraudstream_decision_latency_seconds")
+        self._scores = self._batches("fraudstream_score")
+        self._alerted_amount = self._counter("fraudstream_alerted_amount")
+        self._partitions = self._gauge("fraudstream_partitions_owned")
+        self._gauge("fraudstream_build_info").labels(version("fraudstream")).set(1)
 
     def stage(self, name: str, seconds: float) -> None:
-        """See `ports.Observer`."""
+        """See `observation.Observer`."""
         self._by_stage[name].observe(seconds)
 
+    def batch(self, records: int) -> None:
+        """See `observation.Observer`."""
+        self._records.observe([records])
+
     def counted(self, what: str, count: int) -> None:
-        """See `ports.Observer`."""
+        """See `observation.Observer`."""
         if count:
             self._counters[what].inc(count)
 
+    def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:
+        """See `observation.Observer`. Clocks of two machines may differ: nothing is decided before it came."""
+        if not len(decisions.scores):
+            return
+        self._scores.observe(decisions.scores)
+        self._decision_latency.observe((written_s - decisions.arrived_ms / 1000).clip(0))
+        if len(decisions.alerted):
+            self._alert_latency.observe((published_s - decisions.arrived_ms[decisions.alerted] / 1000).clip(0))
+            self._alerted_amount.inc(int(decisions.minor[decisions.alerted].clip(0).sum()) / self._unit)
+
     def refused(self, code: str) -> None:
-        """See `ports.Observer`."""
+        """See `observation.Observer`."""
         self._refused.labels(code).inc()
 
-    def latency(self, seconds: float) -> None:
-        """See `ports.Observer`."""
-        self._latency.observe(seconds)
+    def rebuild_begun(self) -> None:
+        """See `observation.Observer`."""
+        self._counter("fraudstream_rebuilds").inc()
 
     def rebuilding(self, partition: int, records_left: int) -> None:
-        """See `ports.Observer`."""
-        self._rebuilds.labels(str(partition)).set(records_left)
+        """See `observation.Observer`."""
+        self._gauge("fraudstream_rebuild_records_left").labels(str(partition)).set(records_left)
 
-    def model_in_use(self, name: str, version: str) -> None:
-        """Name the model in use; the one before is forgotten."""
-        self._model.clear()
-        self._model.labels(name, version).set(1)
+    def waiting(self, backlog: Backlog) -> None:
+        """See `observation.Observer`."""
+        partition, lag = str(backlog.partition), self._gauge("fraudstream_lag_records")
+        lag.labels("transactions", partition).set(backlog.transactions)
+        lag.labels("labels", partition).set(backlog.labels)
+        self._gauge("fraudstream_cursor_age_seconds").labels(partition).set(backlog.age_s)
+
+    def model_in_use(self, reference: ModelReference, metadata: ModelMetadata, threshold: float) -> None:
+        """Name the model in use, when it was trained, and from which score it alerts; the one before is forgotten."""
+        info = self._gauge("fraudstream_model_info")
+        info.clear()
+        info.labels(reference.name, reference.version).set(1)
+        self._gauge("fraudstream_model_trained_timestamp_seconds").set(metadata.trained_at_ms / 1000)
+        self._gauge("fraudstream_model_loaded_timestamp_seconds").set(time.time())
+        self._gauge("fraudstream_threshold").set(threshold)
 
     def partitions_owned(self, count: int) -> None:
-        """How many partitions this worker holds."""
+        """How many partitions this worker holds. What was told of those before is forgotten: another worker may hold them now."""
         self._partitions.set(count)
+        for name in ("fraudstream_lag_records", "fraudstream_cursor_age_seconds"):
+            self._gauge(name).clear()
+
+    def watch(self, server: str, is_up: Callable[[], bool]) -> None:
+        """Show whether a server answers, whenever somebody looks."""
+        self._gauge("fraudstream_server_up").labels(server).set_function(lambda: float(is_up()))
+
+    def watch_readiness(self, is_ready: Callable[[], bool]) -> None:
+        """Show whether this worker scores, whenever somebody looks."""
+        self._gauge("fraudstream_ready").set_function(lambda: float(is_ready()))
 
     def totals(self) -> Totals:
         """What was done since the start."""
@@ -93,3 +124,23 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _counter(self, name: str) -> Counter:
+        return cast("Counter", self._made[name])
+
+    def _gauge(self, name: str) -> Gauge:
+        return cast("Gauge", self._made[name])
+
+    def _batches(self, name: str) -> BatchHistogram:
+        return cast("BatchHistogram", self._made[name])
+
+
+def _make(metric: Metric, registry: CollectorRegistry) -> _Made:
+    match metric.kind:
+        case "counter":
+            return Counter(metric.name, metric.text, metric.labels, registry=registry)
+        case "gauge":
+            return Gauge(metric.name, metric.text, metric.labels, registry=registry)
+    if metric.labels:
+        return Histogram(metric.name, metric.text, metric.labels, buckets=metric.buckets, registry=registry)
+    return BatchHistogram(metric.name, metric.text, metric.buckets, registry)

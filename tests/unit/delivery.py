@@ -15,6 +15,7 @@ from stream_app.adapters.memory_store import MemoryStore
 from stream_app.errors import NotOwner
 from stream_app.features.compute import Vectors
 from stream_app.money import Money
+from stream_app.observation import Backlog, Decisions
 from stream_app.partition import Partition, Workplace
 from stream_app.ports import Cursor, Outgoing
 from stream_app.scorer import Output, Scorer
@@ -67,20 +68,29 @@ class Counted:
         self.counts: dict[str, int] = {}
 
     def counted(self, what: str, count: int) -> None:
-        """See `ports.Observer`."""
+        """See `observation.Observer`."""
         self.counts[what] = self.counts.get(what, 0) + count
 
     def stage(self, name: str, seconds: float) -> None:
-        """See `ports.Observer`."""
+        """See `observation.Observer`."""
 
     def refused(self, code: str) -> None:
-        """See `ports.Observer`."""
+        """See `observation.Observer`."""
 
-    def latency(self, seconds: float) -> None:
-        """See `ports.Observer`."""
+    def batch(self, records: int) -> None:
+        """See `observation.Observer`."""
+
+    def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:
+        """See `observation.Observer`."""
+
+    def rebuild_begun(self) -> None:
+        """See `observation.Observer`."""
 
     def rebuilding(self, partition: int, records_left: int) -> None:
-        """See `ports.Observer`."""
+        """See `observation.Observer`."""
+
+    def waiting(self, backlog: Backlog) -> None:
+        """See `observation.Observer`."""
 
 
 class Publishing:

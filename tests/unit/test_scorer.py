@@ -57,11 +57,15 @@ class FakeModel:
 
 
 class FakeClock:
-    """It is always `NOW`."""
+    """It is always `NOW`; everything takes no time."""
 
     def now_ms(self) -> int:
         """See `ports.Clock`."""
         return NOW
+
+    def elapsed_s(self) -> float:
+        """See `ports.Clock`."""
+        return 0.0
 
 
 @dataclass(frozen=True)

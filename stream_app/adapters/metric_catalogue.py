@@ -1,0 +1,95 @@
+"""Every metric of ours, as data: made from it, and the table of docs/operations.md with it. No label is without a bound."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+type Kind = Literal["counter", "gauge", "histogram"]
+
+STAGES = ("decode", "read", "features", "score", "publish", "write")
+"""Of a micro-batch, in order."""
+
+STAGE_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 5.0)
+LATENCY_S = (0.001, 0.002, 0.004, 0.008, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+SCORE = (0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+RECORDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0)
+
+
+class Metric(NamedTuple):
+    """One metric. A counter is exposed with the suffix `_total`, which is not part of `name`."""
+
+    name: str
+    kind: Kind
+    text: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def exposed(self) -> str:
+        """The name in Prometheus; a histogram adds `_bucket`, `_count` and `_sum`."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
+
+
+COUNTED = {
+    "scored": Metric("fraudstream_transactions_scored", "counter", "Payments that got a decision"),
+    "alerts": Metric("fraudstream_alerts", "counter", "Alerts published"),
+    "labels": Metric("fraudstream_labels", "counter", "Labels counted"),
+    "duplicates": Metric("fraudstream_transactions_duplicate", "counter", "Transactions seen before on their card, not counted again"),
+    "late": Metric("fraudstream_transactions_late", "counter", "Payments behind every window of their card: scored, not counted"),
+    "unpriced": Metric(
+        "fraudstream_transactions_unpriced", "counter", "Payments without a rate into the base currency: their money is not summed"
+    ),
+    "degraded": Metric("fraudstream_transactions_degraded", "counter", "Payments decided while state was not whole"),
+    "rebuilt": Metric("fraudstream_transactions_rebuilt", "counter", "Payments counted again to rebuild lost state; decided before"),
+    "credits": Metric("fraudstream_transactions_credit", "counter", "Refunds and reversals: not scored"),
+}
+"""By the name that `Observer.counted` has for it."""
+
+CATALOGUE: tuple[Metric, ...] = (
+    *COUNTED.values(),
+    Metric("fraudstream_dead_letters", "counter", "Records refused, by code", ("code",)),
+    Metric("fraudstream_alerted_amount", "counter", "Money of the alerts, in major units of the base currency"),
+    Metric("fraudstream_batch_stage_seconds", "histogram", "Time of each stage of a micro-batch", ("stage",), STAGE_S),
+    Metric("fraudstream_batch_records", "histogram", "Records of a micro-batch, transactions and labels", (), RECORDS),
+    Metric(
+        "fraudstream_alert_latency_seconds",
+        "histogram",
+        "From the Kafka timestamp of an alerted payment to its alert acknowledged by Kafka",
+        (),
+        LATENCY_S,
+    ),
+    Metric(
+        "fraudstream_decision_latency_seconds",
+        "histogram",
+        "From the Kafka timestamp of a payment to its state written",
+        (),
+        LATENCY_S,
+    ),
+    Metric("fraudstream_score", "histogram", "Scores of all decisions", (), SCORE),
+    Metric("fraudstream_lag_records", "gauge", "Records of a partition that are not decided yet, by kind", ("kind", "partition")),
+    Metric("fraudstream_cursor_age_seconds", "gauge", "Age of the oldest transaction of a partition that is not decided", ("partition",)),
+    Metric("fraudstream_partitions_owned", "gauge", "Partitions that this worker holds"),
+    Metric("fraudstream_ready", "gauge", "1 while this worker scores, as /readyz says"),
+    Metric("fraudstream_server_up", "gauge", "1 while this server answers", ("server",)),
+    Metric("fraudstream_rebuilds", "counter", "How often the state of a partition was lost and its rebuilding begun"),
+    Metric(
+        "fraudstream_rebuild_records_left",
+        "gauge",
+        "Records still to be counted again until the state of a partition is whole",
+        ("partition",),
+    ),
+    Metric("fraudstream_model_info", "gauge", "1 for the model in use", ("name", "version")),
+    Metric("fraudstream_model_trained_timestamp_seconds", "gauge", "When the model in use was trained, Unix time"),
+    Metric("fraudstream_model_loaded_timestamp_seconds", "gauge", "When the model in use was loaded, Unix time"),
+    Metric("fraudstream_threshold", "gauge", "Score from which a payment is alerted"),
+    Metric("fraudstream_build_info", "gauge", "1 for the version of the program", ("version",)),
+)
+
+
+def metrics_table() -> str:
+    """The table of all metrics in Markdown."""
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for metric in CATALOGUE:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.exposed}` | {metric.kind} | {labels} | {metric.text} |")
+    return "\n".join(rows)

@@ -1,0 +1,144 @@
+"""The metrics: named by Prometheus' rules, bounded in their labels, documented, and true to what they are told."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream_app.adapters.batch_histogram import BatchHistogram
+from stream_app.adapters.metric_catalogue import CATALOGUE, LATENCY_S, Metric, metrics_table
+from stream_app.adapters.metrics import Metrics
+from stream_app.alert import ModelReference
+from stream_app.observation import Backlog, Decisions
+from stream_app.transaction import DeadLetterCode
+from tests.conftest import ROOT
+from tests.unit.test_scorer import START, FakeModel
+
+BOUNDED = {"code", "stage", "kind", "partition", "server", "name", "version"}
+"""Codes, stages, kinds and servers are ours; a worker holds few partitions; of a model and a program there is one at a time."""
+OPERATIONS = ROOT.joinpath("docs", "operations.md").read_text()
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """What Prometheus would read: `name{label="value"}` → value."""
+    lines = [line for line in metrics.render().decode().splitlines() if not line.startswith("#")]
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+def decisions(scores: list[float], arrived_s: list[float], minor: list[int], alerted: list[int]) -> Decisions:
+    """Decisions of these scores."""
+    width, size = len(FakeModel.metadata.features), len(scores)
+    arrived = np.array([1000 * s for s in arrived_s], dtype=np.int64)
+    vectors = np.zeros((size, width), dtype=np.float32)
+    score = np.array(scores, dtype=np.float32)
+    return Decisions(vectors, score, arrived, arrived, np.array(minor, dtype=np.int64), np.array(alerted, dtype=np.int64))
+
+
+@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda m: m.name)
+def test_metrics_are_named_by_prometheus_rules(metric: Metric) -> None:
+    """Our prefix, lower case, base units; the suffix of a counter is the library's; every label has a bound."""
+    assert re.fullmatch(r"fraudstream(_[a-z]+)+", metric.name)
+    assert not re.search(r"_(ms|minutes|hours|days|kb|mb|percent|total|count|sum|bucket)$", metric.name)
+    assert set(metric.labels) <= BOUNDED
+    assert (metric.kind == "histogram") == bool(metric.buckets)
+    assert list(metric.buckets) == sorted(set(metric.buckets))
+
+
+def test_the_table_of_metrics_is_current() -> None:
+    """Made anew with `python -m tests.unit.test_metrics`."""
+    begin, end = OPERATIONS.index("<!-- metrics:"), OPERATIONS.index("<!-- /metrics -->")
+    assert OPERATIONS[begin:end].split("\n", 1)[1].strip() == metrics_table()
+
+
+def test_every_metric_that_a_worker_shows_is_in_the_catalogue_and_the_other_way_round() -> None:
+    """Those of the process aside, which are prometheus_client's."""
+    metrics = Metrics()
+    metrics.model_in_use(ModelReference("m", "1"), FakeModel.metadata, 0.5)
+    metrics.waiting(Backlog(0, 1, 2, 3.0))
+    metrics.rebuilding(0, 1)
+    metrics.watch("kafka", lambda: True)
+    shown = {f.name for f in text_string_to_metric_families(metrics.render().decode())}
+    assert {name for name in shown if name.startswith("fraudstream_") and not name.endswith("_created")} == {m.name for m in CATALOGUE}
+
+
+def test_what_can_be_counted_is_there_before_it_happens() -> None:
+    """Else the first of a kind would be no increase for Prometheus."""
+    shown = samples(Metrics())
+    for code in DeadLetterCode:
+        assert shown[f'fraudstream_dead_letters_total{{code="{code}"}}'] == 0
+    assert shown["fraudstream_alerts_total"] == shown["fraudstream_rebuilds_total"] == shown["fraudstream_score_count"] == 0
+
+
+@given(st.lists(st.lists(st.floats(0, 400) | st.sampled_from(LATENCY_S), max_size=20), max_size=5))
+def test_an_array_counts_as_its_values_would_one_by_one(batches: list[list[float]]) -> None:
+    """The library's own histogram is the oracle; bounds belong to the bucket below."""
+    one, other = CollectorRegistry(), CollectorRegistry()
+    ours, theirs = BatchHistogram("h", "text", LATENCY_S, one), Histogram("h", "text", buckets=LATENCY_S, registry=other)
+    for batch in batches:
+        ours.observe(batch)
+        for value in batch:
+            theirs.observe(value)
+
+    def values(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
+        families = text_string_to_metric_families(generate_latest(registry).decode())
+        return {(s.name, s.labels.get("le", "")): s.value for f in families for s in f.samples if not s.name.endswith("_created")}
+
+    assert values(one) == pytest.approx(values(other))
+
+
+def test_decisions_show_their_scores_latencies_and_the_money_of_alerts() -> None:
+    """Two of three are alerts; one of them has no rate; a clock that runs behind makes no negative latency."""
+    metrics, second = Metrics(minor_per_major=100), START / 1000
+    metrics.decided(decisions([0.02, 0.7, 0.9], [second, second + 1, second + 9], [100, 1250, -1], [1, 2]), second + 1.1, second + 2)
+    shown = samples(metrics)
+    assert shown['fraudstream_score_bucket{le="0.5"}'] == 1
+    assert shown["fraudstream_decision_latency_seconds_count"] == 3
+    assert shown["fraudstream_decision_latency_seconds_sum"] == pytest.approx(2 + 1 + 0)
+    assert shown["fraudstream_alert_latency_seconds_count"] == 2
+    assert shown["fraudstream_alert_latency_seconds_sum"] == pytest.approx(0.1)
+    assert shown["fraudstream_alerted_amount_total"] == 12.5
+
+
+def test_the_model_before_is_forgotten() -> None:
+    """One model is in use."""
+    metrics = Metrics()
+    metrics.model_in_use(ModelReference("m", "1"), FakeModel.metadata, 0.5)
+    metrics.model_in_use(ModelReference("m", "2"), FakeModel.metadata, 0.75)
+    shown = samples(metrics)
+    assert 'fraudstream_model_info{name="m",version="1"}' not in shown
+    assert shown['fraudstream_model_info{name="m",version="2"}'] == 1
+    assert shown["fraudstream_threshold"] == 0.75
+    assert shown["fraudstream_model_trained_timestamp_seconds"] == START / 1000
+
+
+def test_a_partition_that_was_given_away_is_shown_no_more() -> None:
+    """Else its lag would stand still for ever beside its new owner's."""
+    metrics = Metrics()
+    metrics.waiting(Backlog(3, 5, 2, 1.5))
+    assert samples(metrics)['fraudstream_lag_records{kind="transactions",partition="3"}'] == 5
+    metrics.partitions_owned(0)
+    assert not [name for name in samples(metrics) if 'partition="3"' in name]
+
+
+def test_servers_and_readiness_are_asked_when_somebody_looks() -> None:
+    """Not when they were told last."""
+    metrics, up = Metrics(), True
+    metrics.watch("redis", lambda: up)
+    metrics.watch_readiness(lambda: up)
+    assert samples(metrics)['fraudstream_server_up{server="redis"}'] == samples(metrics)["fraudstream_ready"] == 1
+    up = False
+    assert samples(metrics)['fraudstream_server_up{server="redis"}'] == samples(metrics)["fraudstream_ready"] == 0
+
+
+if __name__ == "__main__":
+    before, rest = OPERATIONS.split("<!-- metrics:", 1)
+    about, after = rest.split("\n", 1)
+    ROOT.joinpath("docs", "operations.md").write_text(
+        f"{before}<!-- metrics:{about}\n{metrics_table()}\n<!-- /metrics -->{after.split('<!-- /metrics -->')[1]}"
+    )
