@@ -16,7 +16,7 @@ from stream_app.isolation import Isolation
 from stream_app.money import Money
 from stream_app.observation import Observer
 from stream_app.patience import patiently
-from stream_app.ports import Cursor, Outgoing, Publisher, WorkingSet
+from stream_app.ports import Cursor, Outgoing, Position, Publisher, WorkingSet
 from stream_app.rebuild import RebuildProgress
 from stream_app.scorer import Decided, Scorer
 from stream_app.standing import position_header
@@ -151,7 +151,7 @@ class Partition:
         work = await patiently(lambda: self._state.read(intake.ids), self.name, shared.away)
         read = clock()
         decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._standing)
-        packed = self._state.pack(work)
+        packed = self._state.pack(work, self._reached(batch.offsets))
         packed_at = clock()
         await self._publish(decided.messages + self._dead_letters(intake))
         published, published_s = clock(), time.time()
@@ -186,18 +186,19 @@ class Partition:
 
     def _after(self, offsets: tuple[int | None, int | None]) -> Cursor:
         """The cursor after a batch. Positions of outputs stay while something stands there that was not reached yet."""
-        payments, labels = offsets
-        cursor = msgspec.structs.replace(
-            self.cursor,
-            transactions=self.cursor.transactions if payments is None else payments,
-            labels=self.cursor.labels if labels is None else labels,
-        )
+        transactions, labels = self._reached(offsets)
+        cursor = msgspec.structs.replace(self.cursor, transactions=transactions, labels=labels)
         if self._standing is not None and self._standing.passed_by(cursor):
             self._standing = None
         if self._standing is None and self._outputs:
             cursor = msgspec.structs.replace(cursor, outputs=cursor.outputs | self._outputs)
             self._outputs = {}
         return cursor
+
+    def _reached(self, offsets: tuple[int | None, int | None]) -> Position:
+        """The position after a batch."""
+        payments, labels = offsets
+        return self.cursor.transactions if payments is None else payments, self.cursor.labels if labels is None else labels
 
     def _dead_letters(self, intake: Intake) -> list[Outgoing]:
         topics, (payments, labels) = self._shared.topics, self.cursor.decided

@@ -49,6 +49,9 @@ class Published(Record, Protocol):
 type Place = tuple[str, int]
 """A topic and the number of one of its partitions."""
 
+type Position = tuple[int, int]
+"""Next offsets of a partition's transactions and labels: what lies below is counted."""
+
 type Ids = tuple[list[str], ...]
 """Distinct ids of each entity, in the order of `definitions.ENTITIES`: cards first."""
 
@@ -81,6 +84,11 @@ class Cursor(msgspec.Struct, frozen=True):
     format: int = 2
 
     @property
+    def position(self) -> Position:
+        """Where the partition stands."""
+        return self.transactions, self.labels
+
+    @property
     def rebuilding(self) -> bool:
         """Whether the state still lacks what was decided before."""
         return not self.begun or self.transactions < self.decided[0] or self.labels < self.decided[1]
@@ -95,12 +103,14 @@ class WorkingSet:
         rows: of each entity.
         case_ids: present case of each card, "" where none; changed in place.
         degraded: why sums over all partitions are not whole now, or None.
+        positions: of each partition, what its parts in the sums contain; None where that is not known after a failure.
     """
 
     ids: Ids
     rows: tuple[Rows, ...]
     case_ids: list[str]
     degraded: str | None = None
+    positions: tuple[Position, ...] | None = None
 
 
 type Packed = Sequence[tuple[str, bytes]]
@@ -120,8 +130,8 @@ class PartitionState(Protocol):
         """
         ...
 
-    def pack(self, work: WorkingSet) -> Packed:
-        """The changed working set as it will be written. What this worker remembers includes it from here on."""
+    def pack(self, work: WorkingSet, reached: Position) -> Packed:
+        """The changed working set as it will be written. What this worker remembers includes it, up to `reached`, from here on."""
         ...
 
     async def write(self, packed: Packed, cursor: Cursor) -> None:

@@ -18,6 +18,7 @@ from stream_app.intake import Intake
 from stream_app.money import Money
 from stream_app.observation import Decisions
 from stream_app.ports import Clock, Model, Outgoing, WorkingSet
+from stream_app.provenance import SOURCE_LABELS, STANDS, seen_header
 from stream_app.standing import SOURCE_OFFSET, Standing, Verdict
 from stream_app.transaction import Transaction
 
@@ -113,7 +114,7 @@ class Scorer:
             seconds = {"features": featured - began, "score": elapsed_s() - featured}
             return Decided([], {"rebuilt": len(scored.payments), "labels": len(intake.labels.messages)}, seconds)
         cases = self._cases(intake, work, computed, scored, standing.verdicts if standing else {})
-        messages = self._messages(intake, scored, cases, (source, work.degraded), standing or Standing())
+        messages = self._messages(intake, work, (scored, cases), source, standing or Standing())
         seconds = {"features": featured - began, "score": elapsed_s() - featured}
         return Decided(messages, self._counts(intake, work, computed, scored, len(cases)), seconds, _decisions(intake, scored, cases))
 
@@ -174,12 +175,13 @@ class Scorer:
         return dict(zip(places, reasons, strict=True))
 
     def _messages(
-        self, intake: Intake, scored: _Scored, cases: dict[int, _Case], origin: tuple[tuple[str, int], str | None], standing: Standing
+        self, intake: Intake, work: WorkingSet, outcome: tuple[_Scored, dict[int, _Case]], source: tuple[str, int], standing: Standing
     ) -> list[Outgoing]:
         """Alerts and scores, but those that stand."""
-        (topic, partition), degraded = origin
+        scored, cases = outcome
         scored_at = self._clock.now_ms()
         every = bool(self._output.scores_topic)
+        seen = _seen(intake, work, scored, source[1]) if every else []
         messages: list[Outgoing] = []
         for place in range(len(scored.payments)) if every else cases:
             row, offset, score, case = int(scored.payments[place]), scored.offsets[place], float(scored.scores[place]), cases.get(place)
@@ -193,8 +195,8 @@ class Scorer:
                 "case_id": case.id if case else None,
                 "model": self.model.reference,
                 "reasons": case.reasons if case else (),
-                "degraded": degraded,
-                "source": Source(topic, partition, offset),
+                "degraded": work.degraded,
+                "source": Source(*source, offset),
                 "scored_at": scored_at,
             }
             if offset in standing.verdicts:
@@ -207,7 +209,8 @@ class Scorer:
             if every and offset not in standing.scored:
                 features = dict(zip(self._names, scored.vectors[place].tolist(), strict=True))
                 score_message = Score(features=features, sequence=next(self._sequence), **decision)
-                messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), (at,)))
+                headers = (at, *seen[place], *((STANDS,) if offset in standing.verdicts else ()))
+                messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), headers))
         return messages
 
 
@@ -220,3 +223,11 @@ def _decisions(intake: Intake, scored: _Scored, cases: Mapping[int, _Case]) -> D
         intake.events.minor[scored.events],
         np.array(list(cases), dtype=np.int64),
     )
+
+
+def _seen(intake: Intake, work: WorkingSet, scored: _Scored, partition: int) -> list[tuple[tuple[str, bytes], ...]]:
+    """For each decision the headers that say what it had seen: see `provenance`."""
+    if work.positions is None:
+        return [()] * len(scored.payments)
+    of_all, offsets = seen_header(work.positions), [work.positions[partition][1], *(offset + 1 for offset in intake.labels.offsets)]
+    return [((SOURCE_LABELS, str(offsets[before]).encode()), of_all) for before in (scored.events - scored.payments).tolist()]

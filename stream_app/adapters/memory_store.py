@@ -17,7 +17,7 @@ from stream_app.errors import NotOwner, StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import EntityPlan, catalogue_plan
-from stream_app.ports import Cursor, Ids, Packed, PartitionState, WorkingSet
+from stream_app.ports import Cursor, Ids, Packed, PartitionState, Position, WorkingSet
 
 
 @dataclass
@@ -88,7 +88,9 @@ class _MemoryPartition:
                 rows.append(self._shared(entity, wanted, own, doubtful))
         doubtful |= {p for p, other in self._others.items() if other.cursor is None or other.cursor.rebuilding}
         why = f"the state of partition {', '.join(map(str, sorted(doubtful)))} is being rebuilt" if doubtful else None
-        return WorkingSet(ids, tuple(rows), cases, why)
+        cursors = {p: other.cursor for p, other in self._others.items()} | {self._partition: self._cursor}
+        positions = tuple(cursor.position if cursor else (0, 0) for _, cursor in sorted(cursors.items()))
+        return WorkingSet(ids, tuple(rows), cases, why, positions)
 
     def _shared(
         self, entity: EntityPlan, wanted: list[str], own: np.ndarray[tuple[int, int], np.dtype[np.int64]], doubtful: set[int]
@@ -102,7 +104,7 @@ class _MemoryPartition:
                 doubtful.add(partition)
         return Rows(own, total, here, here) if self._others else Rows.alone(own)
 
-    def pack(self, work: WorkingSet) -> Packed:
+    def pack(self, work: WorkingSet, reached: Position) -> Packed:  # noqa: ARG002 - nothing is remembered: the cursor says it
         packed: list[tuple[str, bytes]] = []
         for entity, wanted, rows in zip(catalogue_plan().entities, work.ids, work.rows, strict=True):
             values = Packer(entity.layout).pack(rows.own, rows.own_at, work.case_ids if entity.entity == "card" else None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -25,7 +25,7 @@ from redis.exceptions import RedisError, WatchError
 from stream_app.adapters.redis_line import RedisLine, unavailable
 from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
 from stream_app.errors import NotOwner, SettingsError, StateError, Unavailable
-from stream_app.ports import Cursor, Ids, Packed, PartitionState, WorkingSet
+from stream_app.ports import Cursor, Ids, Packed, PartitionState, Position, WorkingSet
 
 _CURSOR_FORMAT = Cursor("").format
 _SCAN = 1000
@@ -57,6 +57,7 @@ class RedisStore:
             line = await RedisLine.open(self._redis)
         except (RedisError, OSError) as error:
             raise unavailable(error) from None
+        self._memory.forget(partition)  # again: other partitions went on, and read parts that the owner before still wrote
         self._held[partition] = _RedisPartition(line, space, self._memory, cursor)
         return self._held[partition], cursor
 
@@ -130,7 +131,7 @@ class _RedisPartition:
         self._memory = PartitionMemory(memory, space.partition)
         self._others = {p: prefix for p, prefix in space.all.items() if p not in memory.owned and p != space.partition}
         self._cursor = msgspec.json.encode(cursor)
-        memory.stands(space.partition, rebuilding=cursor.rebuilding)
+        memory.stands(space.partition, cursor)
         self._guarded = False
         self._attempted = b""
 
@@ -146,13 +147,15 @@ class _RedisPartition:
             {p: own[entity] if p == self._space.partition else next(answers) for p in self._worker.owned} if lacked else {}
             for entity, lacked in enumerate(missing[1:], 1)
         ]
-        cursors = {p: next(answers)[0] for p in self._others}
-        foreign = [{p: next(answers) for p in self._others} if wanted else {} for wanted in ids[1:]]
+        cursors, foreign = self._foreign({p: iter(next(answers)) for p in self._others}, ids)
         work, damaged = self._memory.assemble(ids, (missing, own[0], of_others), foreign)
-        return await self._with_doubts(work, cursors, damaged)
+        return await self._with_doubts(replace(work, positions=self._positions(cursors)), cursors, damaged)
 
     def _questions(self, ids: Ids, missing: Ids) -> list[tuple[Any, ...]]:
-        """WATCH; own keys; missing parts of the partitions held here; cursors, then all parts, of the partitions of other workers."""
+        """WATCH; own keys; missing parts of the partitions held here; cursor and parts of each partition of other workers.
+
+        These come in one command each: so the cursor says exactly what the parts contain.
+        """
         space, prefixes = self._space, self._worker.prefixes
         own = [space.own + prefix + name for prefix, lacked in zip(prefixes, missing, strict=True) for name in lacked]
         commands: list[tuple[Any, ...]] = [("WATCH", space.cursor), ("MGET", space.cursor, space.damaged, *own)]
@@ -160,10 +163,21 @@ class _RedisPartition:
             commands += [
                 ("MGET", *[space.all[p] + prefix + name for name in lacked]) for p in self._worker.owned if lacked and p != space.partition
             ]
-        commands += [("MGET", f"{of_other}cursor") for of_other in self._others.values()]
-        for prefix, wanted in zip(prefixes[1:], ids[1:], strict=True):
-            commands += [("MGET", *[of_other + prefix + name for name in wanted]) for of_other in self._others.values() if wanted]
-        return commands
+        parts = [prefix + name for prefix, wanted in zip(prefixes[1:], ids[1:], strict=True) for name in wanted]
+        return commands + [("MGET", f"{other}cursor", *[other + part for part in parts]) for other in self._others.values()]
+
+    def _foreign(self, values: dict[int, Iterator[bytes | None]], ids: Ids) -> tuple[dict[int, Cursor | None], list[dict[int, Values]]]:
+        """The cursors of other workers' partitions, None where there is none that can be read; and for each shared entity all parts."""
+        cursors = {p: _decoded(next(of_other)) for p, of_other in values.items()}
+        return cursors, [{p: list(islice(of_other, len(wanted))) for p, of_other in values.items()} if wanted else {} for wanted in ids[1:]]
+
+    def _positions(self, cursors: dict[int, Cursor | None]) -> tuple[Position, ...] | None:
+        """What the parts of every partition contain."""
+        held = self._worker.positions
+        if held is None:
+            return None
+        known = held | {p: cursor.position if cursor else (0, 0) for p, cursor in cursors.items()}
+        return tuple(known[p] for p in self._space.all)
 
     def _own(self, values: list[bytes | None], missing: Ids) -> list[Values]:
         """The values of what was missing, for each entity, after a look at cursor and mark."""
@@ -174,21 +188,23 @@ class _RedisPartition:
         rest = iter(values[2:])
         return [list(islice(rest, len(lacked))) for lacked in missing]
 
-    async def _with_doubts(self, work: WorkingSet, cursors: dict[int, bytes | None], damaged: set[int]) -> WorkingSet:
+    async def _with_doubts(self, work: WorkingSet, cursors: dict[int, Cursor | None], damaged: set[int]) -> WorkingSet:
         """The working set, degraded where the state of another worker's partition is not whole; its owner is told of damage."""
         for partition in damaged:
             text = f"another worker cannot read a part of this partition (found by partition {self._space.partition}). It is rebuilt."
             await self._round_trip([("SET", f"{self._others[partition]}damaged", text)])
             logger.warning("Partition {} has damaged state; its owner is told to rebuild it.", partition)
-        rebuilding = {p for p, cursor in cursors.items() if _rebuilding(cursor)} | (self._worker.rebuilding - {self._space.partition})
+        rebuilding = {p for p, cursor in cursors.items() if cursor is None or cursor.rebuilding} | (
+            self._worker.rebuilding - {self._space.partition}
+        )
         doubtful = damaged | rebuilding
         if not doubtful:
             return work
         named = ", ".join(map(str, sorted(doubtful)))
         return replace(work, degraded=f"the state of partition {named} is being rebuilt")
 
-    def pack(self, work: WorkingSet) -> Packed:
-        return self._memory.pack(work)
+    def pack(self, work: WorkingSet, reached: Position) -> Packed:
+        return self._memory.pack(work, reached)
 
     async def write(self, packed: Packed, cursor: Cursor) -> None:
         encoded = msgspec.json.encode(cursor)
@@ -209,8 +225,7 @@ class _RedisPartition:
     def _now_at(self, cursor: Cursor, encoded: bytes) -> None:
         """The batch in flight is written."""
         self._cursor = encoded
-        self._memory.written()
-        self._worker.stands(self._space.partition, rebuilding=cursor.rebuilding)
+        self._memory.written(cursor)
 
     async def _stands(self, encoded: bytes) -> bool:
         """After a lost answer: whether the write of `encoded` was done. The cursor is watched again."""
@@ -262,9 +277,8 @@ class _RedisPartition:
 def _read_cursor(value: bytes | None, key: str) -> Cursor:
     if value is None:
         return Cursor("", begun=False)
-    try:
-        cursor = msgspec.json.decode(value, type=Cursor)
-    except msgspec.MsgspecError:
+    cursor = _decoded(value)
+    if cursor is None:
         logger.warning("The cursor at Redis key {!r} cannot be read. The partition is rebuilt from the topics.", key)
         return Cursor("", begun=False)
     if cursor.format > _CURSOR_FORMAT:
@@ -274,8 +288,8 @@ def _read_cursor(value: bytes | None, key: str) -> Cursor:
     return msgspec.structs.replace(cursor, format=_CURSOR_FORMAT)
 
 
-def _rebuilding(value: bytes | None) -> bool:
+def _decoded(value: bytes | None) -> Cursor | None:
     try:
-        return value is None or msgspec.json.decode(value, type=Cursor).rebuilding
+        return None if value is None else msgspec.json.decode(value, type=Cursor)
     except msgspec.MsgspecError:
-        return True
+        return None

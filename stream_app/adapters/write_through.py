@@ -21,7 +21,7 @@ from stream_app.features import kernel
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints, Layout, catalogue_plan
-from stream_app.ports import Ids, Packed, WorkingSet
+from stream_app.ports import Cursor, Ids, Packed, Position, WorkingSet
 
 type Values = Sequence[bytes | None]
 
@@ -44,6 +44,9 @@ class WorkerMemory:
         self.rebuilding: set[int] = set()
         self._tick = 0
         self._in_flight: dict[int, int] = {}
+        self._written: dict[int, Position] = {}
+        self._counted: dict[int, Position] = {}
+        self._unsettled: set[int] = set()
         self.hold(())
 
     def hold(self, owned: Collection[int]) -> None:
@@ -51,13 +54,24 @@ class WorkerMemory:
         self.owned = tuple(sorted(owned))
         self.generation += 1
         self.rebuilding.clear()
-        self._in_flight.clear()
+        for known in (self._in_flight, self._written, self._counted, self._unsettled):
+            known.clear()
         pairs = zip(self.layouts[1:], self.packers[1:], strict=True)
         self.shared = [SharedMemory(layout, packer, self.owned) for layout, packer in pairs]
 
-    def stands(self, partition: int, *, rebuilding: bool) -> None:
-        """Whether the state of a partition is whole."""
-        (self.rebuilding.add if rebuilding else self.rebuilding.discard)(partition)
+    def stands(self, partition: int, cursor: Cursor) -> None:
+        """The store has a partition's state as of this cursor."""
+        (self.rebuilding.add if cursor.rebuilding else self.rebuilding.discard)(partition)
+        self._written[partition] = cursor.position
+
+    def counts(self, partition: int, reached: Position) -> None:
+        """The sums include a partition's batch, which ends here and is not written yet."""
+        self._counted[partition] = reached
+
+    @property
+    def positions(self) -> dict[int, Position] | None:
+        """What the parts held here contain; None where a batch in flight was forgotten: it is in what is read again, or it is not."""
+        return None if self._unsettled else self._written | self._counted
 
     def start(self, partition: int) -> tuple[int, int]:
         """A batch of this partition begins: its tick, and the oldest tick in flight."""
@@ -68,10 +82,14 @@ class WorkerMemory:
     def end(self, partition: int) -> None:
         """The batch in flight is written."""
         self._in_flight.pop(partition, None)
+        self._counted.pop(partition, None)
+        self._unsettled.discard(partition)
 
     def forget(self, partition: int) -> None:
         """Drop every sum: they may contain what this partition did not write."""
         self.end(partition)
+        self._unsettled |= self._counted.keys()
+        self._counted.clear()
         self.generation += 1
         for shared in self.shared:
             shared.clear()
@@ -203,7 +221,7 @@ class PartitionMemory:
             raise StateError(str(error), self._partition) from None
         self._cases.update((name, case) for name, case in zip(ids, cases, strict=True) if case)
 
-    def pack(self, work: WorkingSet) -> Packed:
+    def pack(self, work: WorkingSet, reached: Position) -> Packed:
         """See `ports.PartitionState.pack`."""
         self._cases.update((name, case) for name, case in zip(work.ids[0], work.case_ids, strict=True) if case)
         packed: list[tuple[str, bytes]] = []
@@ -213,10 +231,12 @@ class PartitionMemory:
             packed += zip([prefix + name for name in ids], values, strict=True)
             if entity and self.still_there:
                 self._worker.shared[entity - 1].parts[self._partition].update(zip(ids, values, strict=True))
+        self._worker.counts(self._partition, reached)
         return packed
 
-    def written(self) -> None:
+    def written(self, cursor: Cursor) -> None:
         """The batch in flight is in the store. Sums made anew since it was packed lack it: they are dropped."""
+        self._worker.stands(self._partition, cursor)
         if self.still_there:
             self._worker.end(self._partition)
         else:

@@ -117,7 +117,7 @@ async def joined(store: FeatureStore, partition: int) -> tuple[PartitionState, C
 
 async def wrote(state: PartitionState, work: WorkingSet, cursor: Cursor) -> None:
     """The working set packed and written."""
-    await state.write(state.pack(work), cursor)
+    await state.write(state.pack(work, cursor.position), cursor)
 
 
 def cards(work: WorkingSet) -> Any:
@@ -277,17 +277,60 @@ def test_partitions_of_one_worker_see_each_other_before_the_write(subject: Subje
         second, cursor = await joined(store, 1)
         work = await first.read((["c0"], ["t1"]))
         pay(work, [START])
-        packed = first.pack(work)
+        packed = first.pack(work, (1, 0))
         seen = await second.read((["c1"], ["t1"]))
         vectors = pay(seen, [START + 1000])
-        await second.write(second.pack(seen), moved(cursor, 1))
+        await second.write(second.pack(seen, (1, 0)), moved(cursor, 1))
         first.forget()
         assert packed
         again = await second.read((["c1"], ["t1"]))
         assert pay(again, [START + 2000])[0, column] == 2
+        assert seen.positions == ((int(vectors[0, column]) - 1, 0), (0, 0))
         assert vectors[0, column] in {1, 2}  # the plain store shows what is written, the one in Redis what was counted
 
     run(subject, test)
+
+
+def test_a_working_set_says_what_the_parts_of_every_partition_contain(subject: Subject) -> None:
+    """Of a worker's own partitions and of another's: the sums hold the payments below these positions, and no others."""
+    column = [f.name for f in catalogue_plan().features].index("terminal_count_1h")
+
+    async def test(store: FeatureStore, other: FeatureStore) -> None:
+        other.hold([1], 2)
+        theirs, their_cursor = await joined(other, 1)
+        mine, my_cursor = await taken(store, 0, 2)
+        for n in range(1, 4):
+            work = await theirs.read((["c1"], ["t1"]))
+            pay(work, [START])
+            await wrote(theirs, work, moved(their_cursor, n))
+            seen = await mine.read((["c0"], ["t1"]))
+            assert seen.positions == ((n - 1, 0), (n, 0))
+            assert pay(seen, [START])[0, column] == n + n
+            await wrote(mine, seen, moved(my_cursor, n))
+
+    run(subject, test)
+
+
+@pytest.mark.servers
+def test_while_a_forgotten_batch_is_on_its_way_nobody_can_say_what_is_counted(stack: Any) -> None:
+    """The sums are read anew, with that batch or without it: the working set does not pretend to know, until the batch is written."""
+
+    async def body() -> None:
+        store = RedisStore(stack.redis, f"test-{uuid4().hex}")
+        store.hold([0, 1], 2)
+        first, cursor = await joined(store, 0)
+        second, _ = await joined(store, 1)
+        work = await first.read((["c0"], ["t1"]))
+        pay(work, [START])
+        packed = first.pack(work, (1, 0))
+        assert (await second.read((["c1"], ["t1"]))).positions == ((1, 0), (0, 0))
+        second.forget()
+        assert (await second.read((["c1"], ["t1"]))).positions is None
+        await first.write(packed, moved(cursor, 1))
+        assert (await second.read((["c1"], ["t1"]))).positions == ((1, 0), (0, 0))
+        await store.close()
+
+    asyncio.run(body())
 
 
 def test_to_begin_anew_removes_all_of_a_partition_and_nothing_of_another(subject: Subject) -> None:
@@ -454,7 +497,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(stack: Any, *, done: bool) -
         state, cursor = await taken(store, 0, 1)
         work = await state.read((["c1"], ["t1"]))
         pay(work, [START])
-        packed, trip = state.pack(work), state._line.round_trip
+        packed, trip = state.pack(work, (1, 0)), state._line.round_trip
 
         async def cut(commands: Any) -> Any:
             if done:
@@ -518,7 +561,7 @@ def test_after_a_lost_connection_the_batch_is_read_and_written_again(stack: Any)
             await connection.send_command("CLIENT", "ID")
             await redis.execute_command("CLIENT", "KILL", "ID", await connection.read_response())
         pay(work, [START])
-        packed = state.pack(work)
+        packed = state.pack(work, (1, 0))
         with pytest.raises(Unavailable):
             await state.write(packed, moved(cursor, 1))
         await state.write(packed, moved(cursor, 1))

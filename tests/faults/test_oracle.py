@@ -83,7 +83,7 @@ def served(decider: Scorer, ledger: Ledger) -> tuple[list[Score], list[dict[str,
         work = asyncio.run(state.read(intake.ids))
         messages = decider.decide(intake, work, ("transactions", 0)).messages
         found += [msgspec.json.decode(m.value or b"", type=Score) for m in messages if m.topic == "scores"]
-        asyncio.run(state.write(state.pack(work), cursor))
+        asyncio.run(state.write(state.pack(work, cursor.position), cursor))
     ids = tuple(sorted({m.message[f"{e}_id"] for log in ledger.logs.values() for m in log if m.message}) for e in ("card", "terminal"))
     last = asyncio.run(state.read(ids))
     rows = [{name: r.own[r.own_at[n]] for n, name in enumerate(names)} for names, r in zip(ids, last.rows, strict=True)]

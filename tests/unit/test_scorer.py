@@ -106,7 +106,7 @@ class Till:
         intake = merge(decoded, labelled, self.money)
         work = replace(asyncio.run(self.state.read(intake.ids)), degraded=degraded)
         decided = self.scorer.decide(intake, work, ("transactions", 0))
-        asyncio.run(self.state.write(self.state.pack(work), self.cursor))
+        asyncio.run(self.state.write(self.state.pack(work, self.cursor.position), self.cursor))
         return decided
 
     def _records(self, messages: tuple[dict[str, Any], ...]) -> list[FakeRecord]:

@@ -40,7 +40,7 @@ def test_a_worker_compiles_nothing_after_warm() -> None:
     for others in beside:
         work, _ = memory.assemble(IDS, (memory.missing(IDS), values[0], [{0: values[1]}]), [others])
         compute(catalogue_plan(), _events(), work.rows)
-        packed = [value for _, value in memory.pack(work)]
+        packed = [value for _, value in memory.pack(work, (2, 1))]
         memory.forget()
         values = ([packed[0]], [packed[1], packed[2]])
     assert _signatures() == compiled
@@ -59,7 +59,7 @@ def test_the_plain_store_compiles_nothing_more_either() -> None:
             await state.begin(msgspec.structs.replace(cursor, begun=True))
             work = await state.read(IDS)
             compute(catalogue_plan(), _events(), work.rows)
-            await state.write(state.pack(work), msgspec.structs.replace(cursor, begun=True))
+            await state.write(state.pack(work, (2, 1)), msgspec.structs.replace(cursor, begun=True))
 
     asyncio.run(both())
     assert _signatures() == compiled
