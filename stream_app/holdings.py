@@ -50,6 +50,8 @@ class Holdings:
         self._remembered: dict[int, Cursor] = {}
         self._retakes: set[asyncio.Task[None]] = set()
         self._taking = asyncio.Lock()
+        self._assignment = 0
+        self._under_way: asyncio.Task[dict[Place, int]] | None = None
         self._count = 0
         self._numbers: frozenset[int] = frozenset()
 
@@ -84,32 +86,50 @@ class Holdings:
         """
         return await self._shared.takeover.waiting({n: held.partition.cursor.transactions for n, held in self._held.items()})
 
-    async def take(self, numbers: Collection[int], count: int) -> dict[Place, int]:
-        """Hold these partitions, of `count`, and no others; where to read each of their topics from.
+    async def take(self, numbers: Collection[int], count: int, seek: Seek) -> dict[Place, int]:
+        """Hold these partitions, of `count`, and no others, and have each of their topics read from its cursor; from where.
+
+        Where Kafka assigns anew meanwhile, this is given up: nothing is returned.
+
+        Args:
+            numbers: of the partitions.
+            count: how many partitions the topics have.
+            seek: makes the consumer read the partitions from other offsets, while it is still.
 
         Raises:
             Stop, Unavailable: as `Takeover.of`.
         """
         await self.let_go()
-        self._count, self._numbers = count, frozenset(numbers)
-        self._store.hold(numbers, count)
-        positions: dict[Place, int] = {}
-        for number in sorted(numbers):
-            positions |= await self._take(number)
-        self._now_sought()  # the consumer is still while partitions are assigned: it seeks before it fetches
+        assignment = self._assignment
+        async with self._taking:
+            self._count, self._numbers = count, frozenset(numbers)
+            self._store.hold(numbers, count)
+            positions: dict[Place, int] = {}
+            for number in sorted(numbers):
+                self._under_way = asyncio.create_task(self._take(number))
+                try:
+                    positions |= await self._under_way
+                except asyncio.CancelledError:
+                    if assignment == self._assignment:
+                        raise
+                    return {}
+            await seek(positions)
+            self._now_sought()
         if positions:
             logger.info("Holding {} partitions: {}", len(self._held), sorted(self._held))
         return positions
 
     async def let_go(self) -> None:
         """End all tasks where they stand, and wait for what they were publishing: the next owner looks for it."""
-        retakes = list(self._retakes)
-        for task in retakes:
+        self._assignment += 1
+        under_way = [*self._retakes, *([self._under_way] if self._under_way else [])]
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*retakes, return_exceptions=True)
-        for number in list(self._held):
-            await self._drop(number)
-        await self._settle()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        async with self._taking:
+            for number in list(self._held):
+                await self._drop(number)
+            await self._settle()
 
     async def _take(self, number: int, *, lost: bool = False) -> dict[Place, int]:
         takeover, topics = self._shared.takeover, self._shared.topics

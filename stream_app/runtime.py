@@ -110,11 +110,15 @@ class Runtime:
         if self._holdings.get(taker.number) is taker:
             taker.put(topic, fetched)
 
-    async def positions(self, assigned: set[Place]) -> Mapping[Place, int]:
-        """Take over every assigned partition; where to read each of its topics from."""
+    async def assign(self, assigned: set[Place], seek: Seek) -> Mapping[Place, int]:
+        """Take over every assigned partition and have each of its topics read from its cursor; from where."""
         await self.revoke()
         count = await patiently(self._count_partitions, "Assignment", self._workplace.away)
-        positions = await self._holdings.take({p for _, p in assigned}, count)
+
+        async def seek_assigned(positions: Mapping[Place, int]) -> None:
+            await seek({place: offset for place, offset in positions.items() if place in assigned})
+
+        positions = await self._holdings.take({p for _, p in assigned}, count, seek_assigned)
         self._outside.partitions_changed(len(self._holdings))
         return {place: offset for place, offset in positions.items() if place in assigned}
 

@@ -20,6 +20,7 @@ from stream_app.adapters.faust_options import PlainWorker, faust_options
 from stream_app.bootstrap import WorkerParts, build_worker
 from stream_app.errors import FraudstreamError, Stop
 from stream_app.features.warm import warm
+from stream_app.holdings import Seek
 from stream_app.logs import set_up_logs
 from stream_app.settings import Settings, load_settings
 from stream_app.waiting import Fetched
@@ -52,10 +53,10 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         """See `faust_batches.PartitionFlow`."""
         return self.parts.runtime.taker(topic, partition)
 
-    async def positions(self, assigned: set[tuple[str, int]]) -> Any:
+    async def assign(self, assigned: set[tuple[str, int]], seek: Seek) -> Any:
         """See `faust_batches.PartitionFlow`."""
         try:
-            return await self.parts.runtime.positions(assigned)
+            return await self.parts.runtime.assign(assigned, seek)
         except FraudstreamError as error:
             self._end(error)
             return {}  # nothing is held, so nothing is read until the worker has ended

@@ -34,8 +34,10 @@ class PartitionFlow(Protocol):
         """Who takes more records of this partition now, or None."""
         ...
 
-    def positions(self, assigned: set[tuple[str, int]]) -> Awaitable[Mapping[tuple[str, int], int]]:
-        """Take the assigned partitions over; where to read each from."""
+    def assign(
+        self, assigned: set[tuple[str, int]], seek: Callable[[Mapping[tuple[str, int], int]], Awaitable[None]]
+    ) -> Awaitable[Mapping[tuple[str, int], int]]:
+        """Take the assigned partitions over and seek each to its cursor; where that is."""
         ...
 
 
@@ -122,7 +124,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         return {tp: (assignment.state_value(tp)._position or 0) if tp in there else 0 for tp in places}  # noqa: SLF001
 
     async def seek_to(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """Read partitions that are taken over again from other offsets, while the others go on."""
+        """Read partitions from other offsets, while the others go on.
+
+        Never within a fetch: it would take records from behind the seek for one who asked before it, and nobody would get them.
+        """
         async with self._fetching:
             await self._thread.seek_wait({TP(*place): offset for place, offset in positions.items()})
 
@@ -154,9 +159,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek every assigned partition to its cursor."""
         assigned = {(tp.topic, tp.partition) for tp in self.assignment()}
-        positions = {TP(*tp): offset for tp, offset in (await self.flow.positions(assigned)).items()}
-        await self._thread.seek_wait(positions)
-        return positions
+        positions = await self.flow.assign(assigned, self.seek_to)
+        return {TP(*place): offset for place, offset in positions.items()}
 
 
 class BatchTransport(Transport):  # type: ignore[misc]

@@ -34,20 +34,19 @@ class KafkaLog:
 
     async def read(self, starts: Mapping[Place, int]) -> Mapping[Place, Sequence[Published]]:
         """See `ports.Log`."""
-        async with self._consumer() as consumer:
-            ends = {p: end for p, (_, end) in (await _bounds(consumer, starts)).items()}
-            open_ = {p: start for p, start in starts.items() if start < ends[p]}
-            found: dict[Place, list[Published]] = {p: [] for p in starts}
-            consumer.assign([TopicPartition(*p) for p in open_])
-            for place, start in open_.items():
-                consumer.seek(TopicPartition(*place), start)
+        ends = {p: end for p, (_, end) in (await self.bounds(starts)).items()}
+        open_ = {p: start for p, start in starts.items() if start < ends[p]}
+        found: dict[Place, list[Published]] = {p: [] for p in starts}
+        if not open_:
+            return found
+        async with self._consumer(open_) as consumer:
             while open_:
                 batches = await consumer.getmany(*[TopicPartition(*p) for p in open_], timeout_ms=200)
                 for at, records in batches.items():
                     found[at.topic, at.partition] += [r for r in records if r.offset < ends[at.topic, at.partition]]
                 for place in [p for p in open_ if await consumer.position(TopicPartition(*p)) >= ends[p]]:
                     del open_[place]
-            return found
+        return found
 
     async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
         """See `ports.Log`."""
@@ -59,15 +58,13 @@ class KafkaLog:
     async def timestamp(self, place: Place, offset: int) -> int | None:
         """See `ports.Log`."""
         at = TopicPartition(*place)
-        async with self._consumer() as consumer:
-            begin, end = (await _bounds(consumer, [place]))[place]
-            consumer.assign([at])
-            consumer.seek(at, max(begin, offset))
+        begin, end = (await self.bounds([place]))[place]
+        async with self._consumer({place: max(begin, offset)}) as consumer:
             while await consumer.position(at) < end:  # an offset may hold the mark of a transaction, which is no record
                 found = await consumer.getmany(at, timeout_ms=200, max_records=1)
                 if found:
                     return int(found[at][0].timestamp)
-            return None
+        return None
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `ports.Log`."""
@@ -90,11 +87,17 @@ class KafkaLog:
         return {t["name"]: uuid.UUID(bytes=t["topic_id"]).hex for t in answer.to_object()["topics"] if not t["error_code"]}
 
     @asynccontextmanager
-    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _consumer(self, starts: Mapping[Place, int] | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer; with `starts` it reads from there. It is assigned once: aiokafka 0.14 may never fetch for a second assignment."""
         consumer = AIOKafkaConsumer(**self._options, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50)
         async with _answering(), asyncio.timeout(_ANSWER_S):
             try:
                 await consumer.start()
+                await asyncio.sleep(0)  # a consumer that is stopped before its tasks took a first step raises CancelledError
+                if starts:
+                    consumer.assign([TopicPartition(*p) for p in starts])
+                    for place, start in starts.items():
+                        consumer.seek(TopicPartition(*place), start)
                 yield consumer
             finally:
                 await consumer.stop()

@@ -65,7 +65,7 @@ class Fleet:
         """Hold all partitions until everything is decided; `meanwhile` is done when a third is."""
         store = RedisStore(self.url, self.group)
         held = Holdings(store, self._workplace(store), self._seek, lambda error, _: self.fatal.append(error))
-        self.positions = await held.take(range(PARTITIONS), PARTITIONS)
+        self.positions = await held.take(range(PARTITIONS), PARTITIONS, self._seek)
         began = self._decided()
         try:
             async with asyncio.timeout(30):

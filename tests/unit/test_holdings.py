@@ -71,7 +71,7 @@ async def met_by_all(partitions: int) -> tuple[Harm, list[str], list[set[int]]]:
     world = World()
     world.store.hold(range(partitions), partitions)
     holdings = Holdings(world.store, world._workplace(harm, Fuse()), seek, fatal)  # type: ignore[arg-type]
-    await holdings.take(range(partitions), partitions)
+    await holdings.take(range(partitions), partitions, seek)
     raw = msgspec.json.encode(payment("T1"))
     for number in range(partitions):
         held = holdings.get(number)
@@ -80,6 +80,8 @@ async def met_by_all(partitions: int) -> tuple[Harm, list[str], list[set[int]]]:
             held.reached(topic, 1)
             if records:
                 held.put(topic, Fetched(records, lambda: None, 1))
+    sought.clear()
+    all_taken_again.clear()
     async with asyncio.timeout(10):
         await all_taken_again.wait()
     await holdings.let_go()
@@ -92,3 +94,66 @@ def test_a_damaged_value_that_every_partition_meets_is_rebuilt_once_and_ends_no_
     harm, ended, _ = asyncio.run(met_by_all(partitions))
     assert ended == []
     assert harm.begun_anew == [DAMAGED]
+
+
+@dataclass
+class SlowTakeover(Harm):
+    """The first takeover lasts until it is cancelled; the others are done at once."""
+
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    takeovers: list[int] = field(default_factory=list)
+
+    async def of(self, _number: int, _count: int, *, lost: bool = False, remembered: Cursor | None = None) -> Taken:
+        """See `Takeover`."""
+        self.takeovers.append(_number)
+        if not self.began.is_set():
+            self.began.set()
+            await asyncio.Event().wait()
+        return await super().of(_number, _count, lost=lost, remembered=remembered)
+
+
+def test_an_assignment_that_comes_while_another_is_taken_over_takes_its_place() -> None:
+    """The older one is given up and seeks nothing: no partition is ever held twice, none is read from the older one's offsets."""
+    sought = list[set[int]]()
+
+    async def seek(positions: Mapping[Place, int]) -> None:
+        sought.append({number for _, number in positions})
+
+    async def assigned_twice() -> tuple[Mapping[Place, int], Mapping[Place, int], int]:
+        slow, world = SlowTakeover(2), World()
+        holdings = Holdings(world.store, world._workplace(slow, Fuse()), seek, lambda *_: None)  # type: ignore[arg-type]
+        older = asyncio.create_task(holdings.take((0, 1), 2, seek))
+        await slow.began.wait()
+        newer = await holdings.take((1,), 2, seek)
+        held = len(holdings)
+        await holdings.let_go()
+        return await older, newer, held
+
+    async def bounded() -> tuple[Mapping[Place, int], Mapping[Place, int], int]:
+        async with asyncio.timeout(10):
+            return await assigned_twice()
+
+    older, newer, held = asyncio.run(bounded())
+    assert (older, {number for _, number in newer}, held, sought) == ({}, {1}, 1, [{1}])
+
+
+def test_a_partition_is_given_records_only_after_the_seek() -> None:
+    """What is fetched while the consumer is not yet at the cursor is nobody's."""
+
+    async def looked_at() -> list[bool]:
+        world, given = World(), list[bool]()
+        holdings = Holdings(world.store, world._workplace(Harm(1, there=False), Fuse()), _nothing, lambda *_: None)  # type: ignore[arg-type]
+
+        async def seek(_positions: Mapping[Place, int]) -> None:
+            given.append(holdings.get(0) is not None)
+
+        await holdings.take((0,), 1, seek)
+        given.append(holdings.get(0) is not None)
+        await holdings.let_go()
+        return given
+
+    assert asyncio.run(looked_at()) == [False, True]
+
+
+async def _nothing(_positions: Mapping[Place, int]) -> None:
+    """Seek nothing."""
