@@ -8,27 +8,32 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from loguru import logger
-
+from stream_app.adapters.api_metrics import ApiMetrics
 from stream_app.adapters.http_status import StatusServer
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.kafka_publisher import KafkaPublisher
+from stream_app.adapters.kafka_publisher import KafkaPublisher, LazyPublisher
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.onnx_model import OnnxModel
+from stream_app.adapters.redis_history import RedisHistory
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.registry import ModelRegistry
 from stream_app.adapters.topics import partition_counts
 from stream_app.addresses import without_password
 from stream_app.backlog import BacklogWatch
+from stream_app.desk import ANSWERS, Desk, LabelDesk
 from stream_app.errors import ModelError
 from stream_app.holdings import Seek
 from stream_app.money import Money, read_rates
 from stream_app.outage import Watch
 from stream_app.partition import Workplace
+from stream_app.ports import Model
 from stream_app.progress import Progress
+from stream_app.registered import CHAMPION, FetchedModel, ModelObserver
+from stream_app.rehearsal import rehearse
 from stream_app.runtime import Runtime, Surroundings
 from stream_app.scorer import Output, Scorer
+from stream_app.serving import FollowedAlias, ModelSource, Serving
 from stream_app.settings import Settings
 from stream_app.takeover import Takeover, Topics
 from stream_app.topology import unequal
@@ -58,31 +63,68 @@ class WorkerParts:
     background: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
 
 
-def scorer_loader(settings: Settings, metrics: Metrics, money: Money) -> Callable[[], Scorer]:
-    """A function that fetches the model behind the alias and binds a scorer to it."""
-    registry = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache)
+def model_loader(money: Money) -> Callable[[FetchedModel], Model]:
+    """A function that makes a model of its file, checked against the registry and the settings, and warmed up."""
 
-    def load() -> Scorer:
-        fetched = registry.fetch(settings.model_name, settings.model_alias)
+    def load(fetched: FetchedModel) -> Model:
         model = OnnxModel(fetched.content, fetched.reference)
+        named = f"Model {fetched.reference.name} version {fetched.reference.version}"
+        if fetched.features_hash and fetched.features_hash != model.metadata.features_hash():
+            raise ModelError(
+                f"{named} holds features of hash {model.metadata.features_hash()}; it was registered with {fetched.features_hash}. Train it again."
+            )
         if model.metadata.base_currency != money.currency:
             raise ModelError(
-                f"Model {fetched.reference.name} version {fetched.reference.version} was trained on amounts in {model.metadata.base_currency}; "
-                f"FRAUDSTREAM_BASE_CURRENCY is {money.currency}. Make them one."
+                f"{named} was trained on amounts in {model.metadata.base_currency}; FRAUDSTREAM_BASE_CURRENCY is {money.currency}. Make them one."
             )
-        scorer = Scorer(model, money, Output(settings.alerts_topic, settings.scores_topic), SystemClock(), settings.threshold)
-        metrics.model_in_use(fetched.reference, model.metadata, scorer.policy.threshold)
-        logger.info(
-            "Model {} version {} from {}, {} features, threshold {:.4f}",
-            fetched.reference.name,
-            fetched.reference.version,
-            fetched.origin,
-            len(model.metadata.features),
-            scorer.policy.threshold,
-        )
-        return scorer
+        rehearse(model, money, SystemClock())
+        return model
 
     return load
+
+
+def serving_scorers(settings: Settings, observer: ModelObserver, money: Money, output: Output) -> Serving[Scorer]:
+    """Follows the aliases of the settings, and binds a scorer to the models that they point to."""
+    registry, load = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache), model_loader(money)
+
+    def bind(champion: Model, _: Model | None) -> Scorer:
+        return Scorer(champion, money, output, SystemClock(), settings.threshold)
+
+    source = ModelSource(registry, settings.model_name, settings.model_alias, load, observer)
+    return Serving(FollowedAlias(CHAMPION, source), None, bind)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiBackground:
+    """What runs beside the API's routes, and how to let go of all connections."""
+
+    follow: Callable[[], Coroutine[Any, Any, None]]
+    close: Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltApi:
+    """The API's parts, not yet connected."""
+
+    desk: Desk
+    labels: LabelDesk
+    metrics: ApiMetrics
+    background: ApiBackground
+
+
+def build_api(settings: Settings) -> BuiltApi:
+    """All parts of the API. Kafka is connected to by the first label: scoring does not wait for it."""
+    metrics, history = ApiMetrics(settings.threshold), RedisHistory(settings.redis_url, settings.consumer_group)
+    money = Money(settings.base_currency, read_rates(settings.rates_file))
+    serving = serving_scorers(settings, metrics.models, money, ANSWERS)
+    publisher = LazyPublisher(client_options(settings))
+
+    async def close() -> None:
+        await publisher.stop()
+        await history.close()
+
+    desk = Desk(serving.present, history, money)
+    return BuiltApi(desk, LabelDesk(history, publisher.started, settings.labels_topic), metrics, ApiBackground(serving.run, close))
 
 
 def build_worker(
@@ -99,8 +141,9 @@ def build_worker(
     options = client_options(settings)
     publisher = KafkaPublisher(options)
     money = Money(settings.base_currency, read_rates(settings.rates_file))
-    metrics = Metrics(money.unit)
+    metrics = Metrics(money.unit, settings.threshold)
     topics = topics_of(settings)
+    serving = serving_scorers(settings, metrics.models, money, Output(settings.alerts_topic, settings.scores_topic))
     rules = IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s)
 
     async def counts() -> dict[str, int]:
@@ -119,7 +162,7 @@ def build_worker(
     runtime = Runtime(
         store,
         lambda scorer: Workplace(scorer, end_offset, publisher, takeover, metrics, topics, rules, money, settings.batch_max_records, away),
-        Surroundings(scorer_loader(settings, metrics, money), counts, seek, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
+        Surroundings(serving, counts, seek, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
     )
 
     def not_ready() -> str | None:

@@ -30,6 +30,8 @@ COMMANDS = {
         "training.evaluate_command", "evaluate_command", "Run the tables of the Fraud Detection Handbook; the published beside."
     ),
     "worker": _Command("stream_app.cli_operate", "worker_command", "Score transactions until told to stop."),
+    "api": _Command("stream_app.cli_api", "api_command", "Answer requests over HTTP: scores, cards, terminals, labels."),
+    "api-key": _Command("stream_app.cli_api", "key_command", "Make a key for the API; shown once, kept hashed."),
     "alerts": _Command("stream_app.cli_alerts", "alerts_command", "Show alerts as they come."),
     "doctor": _Command("stream_app.cli_operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
     "demo": _Command("stream_app.cli_demo", "demo_command", "The whole path once: servers, data, model, worker, alerts, figures."),
@@ -79,7 +81,7 @@ def main() -> None:
     try:
         cli()
     except ImportError as error:
-        sys.exit(f"fraudstream: {error.name or error} is not installed. Install all extras: pip install 'fraudstream[local,training]'.")
+        sys.exit(f"fraudstream: {error.name or error} is not installed. Install all extras: pip install 'fraudstream[api,local,training]'.")
     except FraudstreamError as error:
         print(f"fraudstream: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))

@@ -98,10 +98,10 @@ async def _mlflow(settings: Settings) -> str:
     answers = f"{without_password(settings.mlflow_tracking_uri)} answers"
     registry = ModelRegistry(settings.mlflow_tracking_uri, Path())
     try:
-        version, _ = await asyncio.to_thread(registry.version_of, settings.model_name, settings.model_alias)
+        version = await asyncio.to_thread(registry.version_of, settings.model_name, settings.model_alias)
     except ModelError:
         return answers  # what is wrong is the model's finding
-    return f"{answers}; {settings.model_name}@{settings.model_alias} is version {version}"
+    return f"{answers}; {settings.model_name}@{settings.model_alias} is version {version.version}"
 
 
 async def _model(settings: Settings) -> str:

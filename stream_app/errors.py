@@ -3,10 +3,13 @@
     FraudstreamError
     ├── RecordError        dead-letter   this record can never be read; its neighbours go on
     ├── Unavailable        retry         Kafka, Redis or MLflow did not answer; no record's fault
+    ├── AlreadyCounted     tell          the API's caller asks for what a worker has decided
+    ├── NotFound           tell          the API's caller asks for a card or terminal that nobody knows
     └── Stop               stop          going on would be wrong; the process ends with `exit_code`
         ├── SettingsError      78        a setting has a value that cannot work
         ├── DataError          65        a file of transactions or labels is not what it must be
         ├── ModelError         70        a model is missing, damaged, or asks for features we lack
+        │   └── NoModel                  nothing is registered under the name or the alias
         ├── StateError         74        state in Redis cannot be read
         ├── TopologyError      76        topics do not fit together (partition counts, ids)
         └── NotOwner           75        another worker took the partition over
@@ -46,6 +49,14 @@ class Unavailable(FraudstreamError):  # noqa: N818 - the state of a server, not 
     exit_code: ClassVar[int] = 69
 
 
+class AlreadyCounted(FraudstreamError):  # noqa: N818 - the state of a transaction, not an error of ours
+    """A worker has decided this transaction; asked again, its windows would hold it twice."""
+
+
+class NotFound(FraudstreamError):  # noqa: N818 - as above
+    """No partition knows this card or terminal."""
+
+
 class Stop(FraudstreamError):  # noqa: N818 - it says what to do
     """Going on would be wrong: the process ends with `exit_code` and this one line."""
 
@@ -68,6 +79,10 @@ class ModelError(Stop):
     """A model is missing, damaged, or names features that this program lacks or defines otherwise."""
 
     exit_code: ClassVar[int] = 70
+
+
+class NoModel(ModelError):  # noqa: N818 - the state of the registry, not an error of ours
+    """Nothing is registered under the name, or the alias points to nothing."""
 
 
 class StateError(Stop):

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from stream_app.errors import FraudstreamError, ModelError, Stop, Unavailable
+from stream_app.errors import FraudstreamError, Stop
 from stream_app.holdings import Holdings, Seek, one_count
 from stream_app.partition import Partition, Workplace
 from stream_app.patience import patiently
 from stream_app.ports import FeatureStore, Place
 from stream_app.scorer import Scorer
+from stream_app.serving import Serving
 from stream_app.waiting import Fetched
-
-_MODEL_RETRY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Surroundings:
     """What the runtime asks of the outside.
 
     Attributes:
-        load_scorer: fetches the model behind the alias and binds a scorer to it; runs in a thread.
+        serving: follows the model's alias; a scorer is bound to what it points to.
         partition_counts: partitions of each topic that exists.
         seek: makes the consumer read partitions from other offsets.
         on_fatal: called once with the error that ends the worker.
@@ -32,7 +31,7 @@ class Surroundings:
         unequal: what to say of topics that differ in their number of partitions.
     """
 
-    load_scorer: Callable[[], Scorer]
+    serving: Serving[Scorer]
     partition_counts: Callable[[], Awaitable[Mapping[str, int]]]
     seek: Seek
     on_fatal: Callable[[BaseException], None]
@@ -41,7 +40,7 @@ class Surroundings:
 
 
 class Runtime:
-    """Loads the model, and hands records to the partitions that are held.
+    """Has the model followed, and hands records to the partitions that are held.
 
     Not ready, with the reason, until there is a model; records wait in Kafka meanwhile.
     """
@@ -49,14 +48,13 @@ class Runtime:
     def __init__(self, store: FeatureStore, workplace: Callable[[Callable[[], Scorer]], Workplace], outside: Surroundings) -> None:
         self._store = store
         self._outside = outside
-        self._scorer: Scorer | None = None
-        self._why_not_ready = "No model is loaded yet."
-        self._workplace = workplace(self._present_scorer)
+        self._serving = outside.serving
+        self._workplace = workplace(self._serving.present)
         self._holdings = Holdings(store, self._workplace, outside.seek, self._fatal)
-        self._loading: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Check store and topics, then load the model in the background.
+        """Check store and topics, then follow the model in the background.
 
         Raises:
             TopologyError: if topics are missing or differ in their number of partitions.
@@ -65,20 +63,20 @@ class Runtime:
         """
         await patiently(self._store.check, "Start", self._workplace.away)
         await patiently(self._count_partitions, "Start", self._workplace.away)
-        self._loading = asyncio.create_task(self._load_model(), name="Loading the model")
-        self._loading.add_done_callback(self._loaded)
+        self._following = asyncio.create_task(self._serving.run(), name="Following the model")
+        self._following.add_done_callback(self._no_longer_following)
 
     async def stop(self) -> None:
         """End all tasks; what they did not write is read again by the next owner."""
-        if self._loading is not None:
-            self._loading.cancel()
+        if self._following is not None:
+            self._following.cancel()
         await self.revoke()
         await self._store.close()
 
     def not_ready(self) -> str | None:
         """Why no payment is scored now, or None."""
-        if self._scorer is None:
-            return self._why_not_ready
+        if (why := self._serving.why_not_ready) is not None:
+            return why
         return None if len(self._holdings) else "No partition is assigned to this worker."
 
     def held(self) -> dict[int, Partition]:
@@ -100,7 +98,7 @@ class Runtime:
     def taker(self, topic: str, partition: int) -> Partition | None:
         """Who takes more records of this partition now; None where it is not held, has no room, or there is no model."""
         held = self._holdings.get(partition)
-        return held if held is not None and self._scorer is not None and held.wants(topic) else None
+        return held if held is not None and self._serving.why_not_ready is None and held.wants(topic) else None
 
     def submit(self, topic: str, taker: Partition, fetched: Fetched) -> None:
         """Queue records for the partition that asked for them.
@@ -130,27 +128,7 @@ class Runtime:
     async def _count_partitions(self) -> int:
         return one_count(await self._outside.partition_counts(), self._outside.unequal)
 
-    async def _load_model(self) -> None:
-        """Try until there is a model: MLflow may be started after the worker."""
-        said = ""
-        while True:
-            try:
-                self._scorer = await asyncio.to_thread(self._outside.load_scorer)
-            except (Unavailable, ModelError) as error:
-                self._why_not_ready = str(error)
-                if self._why_not_ready != said:
-                    logger.warning("Not ready: {}", error)
-                said = self._why_not_ready
-                await asyncio.sleep(_MODEL_RETRY_S)
-            else:
-                return
-
-    def _present_scorer(self) -> Scorer:
-        if self._scorer is None:
-            raise Unavailable("No model is loaded yet.")
-        return self._scorer
-
-    def _loaded(self, task: asyncio.Task[None]) -> None:
+    def _no_longer_following(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fatal(error, task.get_name())
 

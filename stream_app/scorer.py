@@ -80,7 +80,7 @@ class Scorer:
         self.model = model
         self.policy: Policy = policy_of(model.metadata, threshold)
         self._plan = compile_plan(features + CONTEXT_FEATURES)
-        self._names = [f.name for f in features]
+        self.feature_names = [f.name for f in features]
         self._width = len(features)
         columns = [f.name for f in self._plan.features]
         self._usual_payments, self._usual_mean = (columns.index(f.name) for f in CONTEXT_FEATURES)
@@ -207,7 +207,7 @@ class Scorer:
                 sent = (SOURCE_TIMESTAMP, str(intake.payments.timestamps_ms[row]).encode())
                 messages.append(Outgoing(self._output.alerts_topic, key, alert, (at, sent)))
             if every and offset not in standing.scored:
-                features = dict(zip(self._names, scored.vectors[place].tolist(), strict=True))
+                features = dict(zip(self.feature_names, scored.vectors[place].tolist(), strict=True))
                 score_message = Score(features=features, sequence=next(self._sequence), **decision)
                 headers = (at, *seen[place], *((STANDS,) if offset in standing.verdicts else ()))
                 messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), headers))

@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         9464, "Port of /metrics, /healthz and /readyz; 0: a free one, shown in the log", "9464"
     )
     metrics_host: str = _setting("127.0.0.1", "Address that /metrics listens on", "0.0.0.0")  # noqa: S104 - an example: containers need it
+    api_host: str = _setting("127.0.0.1", "Address that the API listens on; another than loopback needs keys", "0.0.0.0")  # noqa: S104 - as above
+    api_port: Annotated[int, Field(ge=0, le=65_535)] = _setting(8000, "Port of the API; 0: a free one, shown in the log", "8000")
+    api_keys_file: str = _setting("", "File of the API's keys, hashed (`fraudstream api-key`); empty: none are asked for", "api-keys")
+    api_timeout_s: Annotated[float, Field(gt=0, le=60)] = _setting(2.0, "Longest time for a request to the API, its body included", "1")
+    api_max_body_bytes: Annotated[int, Field(ge=1024, le=67_108_864)] = _setting(2_097_152, "Largest body of a request", "1048576")
+    api_max_batch: Annotated[int, Field(ge=1, le=100_000)] = _setting(1000, "Most rows of a request to /predict_batch", "500")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "Least level that is logged", "DEBUG")
     log_format: Literal["text", "json"] = _setting("text", "Logs for people or for machines", "json")
 

@@ -237,10 +237,10 @@ def _refused_text(error: Exception) -> RecordError:
         return RecordError(DeadLetterCode.TOO_DEEP, "The JSON is nested too deeply. A transaction is one flat object.")
     if not isinstance(error, msgspec.ValidationError):
         return RecordError(DeadLetterCode.NOT_JSON, f"The message is not JSON: {text}.")
-    return RecordError(_validation_code(text), f"{_safe(text)}.")
+    return RecordError(_validation_code(text), f"{shown(text)}.")
 
 
-def _safe(text: str) -> str:
+def shown(text: str) -> str:
     """`text`, which may quote the producer's value, fit for a header and a log: no card number, no control character, not long."""
     text = _CARD_NUMBER.sub(lambda m: _REDACTED if is_card_number(m[0]) else m[0], text)
     if len(text) > _LONGEST_MESSAGE:

@@ -140,7 +140,7 @@ def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
         return
     registered = trained.registered
     console.print(f"registered: {registered.name} version {registered.version}, alias {registered.alias}, {registered.url}", soft_wrap=True)
-    console.print("\nNext: [bold]fraudstream worker[/] (one that runs goes on with the model it has: restart it)", soft_wrap=True)
+    console.print("\nNext: [bold]fraudstream worker[/] (those that run take it up within 10 s)", soft_wrap=True)
 
 
 def _windows_table(trained: Trained) -> Table:

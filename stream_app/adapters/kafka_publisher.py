@@ -74,6 +74,37 @@ class KafkaPublisher:
                 await self._producer.stop()
 
 
+class LazyPublisher:
+    """A publisher that connects when it is first asked for, and again where that failed."""
+
+    def __init__(self, client_options: dict[str, Any]) -> None:
+        self._options = client_options
+        self._publisher: KafkaPublisher | None = None
+        self._connecting = asyncio.Lock()
+
+    async def started(self) -> KafkaPublisher:
+        """The publisher, connected.
+
+        Raises:
+            Unavailable: if no broker answers.
+        """
+        async with self._connecting:
+            if self._publisher is None:
+                publisher = KafkaPublisher(self._options)
+                try:
+                    await publisher.start()
+                except BaseException:
+                    await publisher.stop()
+                    raise
+                self._publisher = publisher
+            return self._publisher
+
+    async def stop(self) -> None:
+        """Disconnect, where it was connected."""
+        if self._publisher is not None:
+            await self._publisher.stop()
+
+
 def _error(error: Exception) -> FraudstreamError:
     if isinstance(error, OutOfOrderSequenceNumber):
         return Stop("Kafka saw this producer's messages out of order. The worker ends; its supervisor starts it anew, from the cursor.")

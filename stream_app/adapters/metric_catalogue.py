@@ -45,6 +45,18 @@ COUNTED = {
 }
 """By the name that `Observer.counted` has for it."""
 
+MODELS = (
+    Metric("fraudstream_model_info", "gauge", "1 for the model in use", ("name", "version")),
+    Metric("fraudstream_model_trained_timestamp_seconds", "gauge", "When the model in use was trained, Unix time"),
+    Metric("fraudstream_model_loaded_timestamp_seconds", "gauge", "When the model in use was loaded, Unix time"),
+    Metric("fraudstream_threshold", "gauge", "Score from which a payment is alerted"),
+    Metric("fraudstream_challenger_info", "gauge", "1 for the challenger in use", ("name", "version")),
+    Metric("fraudstream_model_changes", "counter", "Models that came into use, and challengers that ended", ("role",)),
+    Metric("fraudstream_models_refused", "counter", "Model versions that could not be used; the one before stayed", ("role",)),
+    Metric("fraudstream_model_refused", "gauge", "1 while the alias points to a version that is refused", ("role",)),
+)
+"""Of workers and API alike."""
+
 CATALOGUE: tuple[Metric, ...] = (
     *COUNTED.values(),
     Metric("fraudstream_dead_letters", "counter", "Records refused, by code", ("code",)),
@@ -78,10 +90,7 @@ CATALOGUE: tuple[Metric, ...] = (
         "Records still to be counted again until the state of a partition is whole",
         ("partition",),
     ),
-    Metric("fraudstream_model_info", "gauge", "1 for the model in use", ("name", "version")),
-    Metric("fraudstream_model_trained_timestamp_seconds", "gauge", "When the model in use was trained, Unix time"),
-    Metric("fraudstream_model_loaded_timestamp_seconds", "gauge", "When the model in use was loaded, Unix time"),
-    Metric("fraudstream_threshold", "gauge", "Score from which a payment is alerted"),
+    *MODELS,
     Metric("fraudstream_build_info", "gauge", "1 for the version of the program", ("version",)),
 )
 

@@ -10,7 +10,8 @@ from typing import cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from stream_app.adapters.batch_histogram import BatchHistogram
-from stream_app.adapters.metric_catalogue import CATALOGUE, COUNTED, STAGES, Metric
+from stream_app.adapters.metric_catalogue import CATALOGUE, COUNTED, MODELS, STAGES, Metric
+from stream_app.adapters.model_metrics import ModelMetrics
 from stream_app.alert import ModelReference
 from stream_app.model_metadata import ModelMetadata
 from stream_app.observation import Backlog, Decisions
@@ -21,18 +22,20 @@ type _Made = Counter | Gauge | Histogram | BatchHistogram
 
 
 class Metrics:
-    """See `observation.Observer`."""
+    """See `observation.Observer`; `models` is told of the models."""
 
-    def __init__(self, minor_per_major: int = 100) -> None:
+    def __init__(self, minor_per_major: int = 100, threshold: float | None = None) -> None:
         """Make all metrics of the catalogue, each at zero where its labels are known.
 
         Args:
             minor_per_major: minor units of one major unit of the base currency.
+            threshold: that overrules the model's own.
         """
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._unit = minor_per_major
-        self._made = {metric.name: _make(metric, self.registry) for metric in CATALOGUE}
+        self.models = ModelMetrics(self.registry, threshold)
+        self._made = {metric.name: _make(metric, self.registry) for metric in CATALOGUE if metric not in MODELS}
         self._counters = {what: self._counter(metric.name) for what, metric in COUNTED.items()}
         self._refused = self._counter("fraudstream_dead_letters")
         for code in DeadLetterCode:
@@ -88,15 +91,6 @@ class Metrics:
         lag.labels("transactions", partition).set(backlog.transactions)
         lag.labels("labels", partition).set(backlog.labels)
         self._gauge("fraudstream_cursor_age_seconds").labels(partition).set(backlog.age_s)
-
-    def model_in_use(self, reference: ModelReference, metadata: ModelMetadata, threshold: float) -> None:
-        """Name the model in use, when it was trained, and from which score it alerts; the one before is forgotten."""
-        info = self._gauge("fraudstream_model_info")
-        info.clear()
-        info.labels(reference.name, reference.version).set(1)
-        self._gauge("fraudstream_model_trained_timestamp_seconds").set(metadata.trained_at_ms / 1000)
-        self._gauge("fraudstream_model_loaded_timestamp_seconds").set(time.time())
-        self._gauge("fraudstream_threshold").set(threshold)
 
     def partitions_owned(self, count: int) -> None:
         """How many partitions this worker holds. What was told of those before is forgotten: another worker may hold them now."""

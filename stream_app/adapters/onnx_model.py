@@ -43,7 +43,11 @@ class OnnxModel:
         parity = self.metadata.parity
         if not parity.scores:
             raise ModelError(f"Model {self.reference.name} version {self.reference.version} carries no parity vectors. Train it again.")
-        difference = float(np.abs(self.score(np.array(parity.features, dtype=np.float32)) - np.array(parity.scores)).max())
+        try:
+            difference = float(np.abs(self.score(np.array(parity.features, dtype=np.float32)) - np.array(parity.scores)).max())
+        except Exception as error:  # noqa: BLE001 - as above; and rows of unequal length
+            named = f"Model {self.reference.name} version {self.reference.version}"
+            raise ModelError(f"{named} cannot score its own parity vectors: {error}. Train it again.") from None
         if not difference <= parity.tolerance:
             raise ModelError(
                 f"Model {self.reference.name} version {self.reference.version} gives other scores here than at training (by {difference:.1e}, "

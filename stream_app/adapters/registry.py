@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +16,11 @@ from loguru import logger
 
 from stream_app.addresses import without_password, without_passwords
 from stream_app.alert import ModelReference
-from stream_app.errors import ModelError, Unavailable
+from stream_app.errors import ModelError, NoModel, Unavailable
+from stream_app.registered import FetchedModel, RegisteredVersion
 
 SHA256_TAG = "sha256"
+FEATURES_HASH_TAG = "features_hash"
 _PROXY_SCHEME = "mlflow-artifacts:"
 
 
@@ -28,15 +29,6 @@ class _Copy(msgspec.Struct, frozen=True):
     alias: str
     version: str
     sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedModel:
-    """The bytes of a registered model and where they came from: `registry` or `disk`."""
-
-    content: bytes
-    reference: ModelReference
-    origin: str
 
 
 class _Tag(msgspec.Struct, frozen=True):
@@ -62,43 +54,67 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class ModelRegistry:
-    """Finds a model by name and alias."""
+    """Finds a model by name and alias, see `registered.Registry`."""
 
     def __init__(self, tracking_uri: str, cache: Path) -> None:
         self._uri = tracking_uri.rstrip("/")
         self._shown = without_password(self._uri)
         self._cache = cache
 
-    def version_of(self, name: str, alias: str) -> tuple[str, str]:
-        """Version and SHA-256 that an alias points to.
-
-        Raises:
-            Unavailable: if MLflow does not answer, or what answers is not MLflow.
-            ModelError: if there is no such model or alias.
-        """
-        version = self._ask(_Alias, "/api/2.0/mlflow/registered-models/alias", name=name, alias=alias).model_version
+    def version_of(self, name: str, alias: str) -> RegisteredVersion:
+        """See `registered.Registry`."""
+        try:
+            version = self._ask(_Alias, "/api/2.0/mlflow/registered-models/alias", name=name, alias=alias).model_version
+        except ModelError as error:
+            raise NoModel(str(error)) from None
         tags = {t.key: t.value for t in version.tags}
         if SHA256_TAG not in tags:
             raise ModelError(
                 f"Model {name} version {version.version} has no tag {SHA256_TAG!r}. Register it with `python -m training.train`."
             )
-        return version.version, tags[SHA256_TAG]
+        return RegisteredVersion(name, version.version, tags[SHA256_TAG], tags.get(FEATURES_HASH_TAG, ""))
+
+    def download(self, version: RegisteredVersion) -> FetchedModel:
+        """See `registered.Registry`."""
+        content = self._content(version.name, version.version)
+        _verify(content, version.sha256, f"The registry's model {version.name} version {version.version}")
+        return FetchedModel(content, ModelReference(version.name, version.version), "registry", version.features_hash)
 
     def fetch(self, name: str, alias: str) -> FetchedModel:
-        """The model behind an alias: from the registry, else the verified copy on disk.
+        """The model behind an alias: from the registry, else the copy on disk.
 
         Raises:
             ModelError: if the registry says there is none, or what it gave is damaged.
             Unavailable: if MLflow does not answer and there is no copy.
         """
         try:
-            version, sha256 = self.version_of(name, alias)
-            content = self._content(name, version)
+            return self.download(self.version_of(name, alias))
         except Unavailable as error:
-            return self._from_disk(name, alias, error)
-        _verify(content, sha256, f"The registry's model {name} version {version}")
-        self._keep(content, _Copy(name, alias, version, sha256))
-        return FetchedModel(content, ModelReference(name, version), "registry")
+            return self.copy(name, alias, error)
+
+    def copy(self, name: str, alias: str, away: Unavailable) -> FetchedModel:
+        """See `registered.Registry`."""
+        folder = self._folder(name, alias)
+        try:
+            copy = msgspec.json.decode((folder / "copy.json").read_bytes(), type=_Copy)
+            content = (folder / f"{copy.sha256}.onnx").read_bytes()
+        except (OSError, msgspec.MsgspecError):
+            raise Unavailable(f"{away} There is no copy of {name}@{alias} in {self._cache} either.") from None
+        _verify(content, copy.sha256, f"The copy of {name} version {copy.version} in {folder}")
+        return FetchedModel(content, ModelReference(name, copy.version), "disk", "")
+
+    def keep(self, alias: str, model: FetchedModel) -> None:
+        """See `registered.Registry`."""
+        reference, sha256 = model.reference, hashlib.sha256(model.content).hexdigest()
+        try:
+            self._write(model.content, _Copy(reference.name, alias, reference.version, sha256))
+        except OSError as error:
+            logger.warning(
+                "No copy of the model is kept in {}: {}. Without one this worker cannot start while MLflow is down: "
+                "make the folder writable, or set FRAUDSTREAM_MODEL_CACHE to one that is.",
+                self._cache,
+                error,
+            )
 
     def _content(self, name: str, version: str) -> bytes:
         uri = self._ask(_Place, "/api/2.0/mlflow/model-versions/get-download-uri", name=name, version=version).artifact_uri
@@ -144,28 +160,6 @@ class ModelRegistry:
                 f"MLflow at {self._shown} has no model for {what or path} ({_said(answer)}). Train one: `python -m training.train --data FILE`."
             )
         return answer
-
-    def _from_disk(self, name: str, alias: str, away: Unavailable) -> FetchedModel:
-        folder = self._folder(name, alias)
-        try:
-            copy = msgspec.json.decode((folder / "copy.json").read_bytes(), type=_Copy)
-            content = (folder / f"{copy.sha256}.onnx").read_bytes()
-        except (OSError, msgspec.MsgspecError):
-            raise Unavailable(f"{away} There is no copy of {name}@{alias} in {self._cache} either.") from None
-        _verify(content, copy.sha256, f"The copy of {name} version {copy.version} in {folder}")
-        return FetchedModel(content, ModelReference(name, copy.version), "disk")
-
-    def _keep(self, content: bytes, copy: _Copy) -> None:
-        """Keep a copy, or tell that there is none: the model is here, and scoring goes on with it."""
-        try:
-            self._write(content, copy)
-        except OSError as error:
-            logger.warning(
-                "No copy of the model is kept in {}: {}. Without one this worker cannot start while MLflow is down: "
-                "make the folder writable, or set FRAUDSTREAM_MODEL_CACHE to one that is.",
-                self._cache,
-                error,
-            )
 
     def _write(self, content: bytes, copy: _Copy) -> None:
         """First the content, then the note that names it, each moved into place whole."""

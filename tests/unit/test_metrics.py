@@ -59,7 +59,7 @@ def test_the_table_of_metrics_is_current() -> None:
 def test_every_metric_that_a_worker_shows_is_in_the_catalogue_and_the_other_way_round() -> None:
     """Those of the process aside, which are prometheus_client's."""
     metrics = Metrics()
-    metrics.model_in_use(ModelReference("m", "1"), FakeModel.metadata, 0.5)
+    metrics.models.model_in_use("champion", FakeModel())
     metrics.waiting(Backlog(0, 1, 2, 3.0))
     metrics.rebuilding(0, 1)
     metrics.watch("kafka", lambda: True)
@@ -107,13 +107,15 @@ def test_decisions_show_their_scores_latencies_and_the_money_of_alerts() -> None
 
 def test_the_model_before_is_forgotten() -> None:
     """One model is in use."""
-    metrics = Metrics()
-    metrics.model_in_use(ModelReference("m", "1"), FakeModel.metadata, 0.5)
-    metrics.model_in_use(ModelReference("m", "2"), FakeModel.metadata, 0.75)
+    metrics, before = Metrics(threshold=0.75), FakeModel()
+    before.reference = ModelReference("fake", "6")
+    metrics.models.model_in_use("champion", before)
+    metrics.models.model_in_use("champion", FakeModel())
     shown = samples(metrics)
-    assert 'fraudstream_model_info{name="m",version="1"}' not in shown
-    assert shown['fraudstream_model_info{name="m",version="2"}'] == 1
+    assert 'fraudstream_model_info{name="fake",version="6"}' not in shown
+    assert shown['fraudstream_model_info{name="fake",version="7"}'] == 1
     assert shown["fraudstream_threshold"] == 0.75
+    assert shown['fraudstream_model_changes_total{role="champion"}'] == 2
     assert shown["fraudstream_model_trained_timestamp_seconds"] == START / 1000
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONTENT = b"a model"
-ALIAS = {"model_version": {"version": "3", "tags": [{"key": "sha256", "value": hashlib.sha256(CONTENT).hexdigest()}]}}
+TAGS = {"sha256": hashlib.sha256(CONTENT).hexdigest(), "features_hash": "f00d"}
+ALIAS = {"model_version": {"version": "3", "tags": [{"key": k, "value": v} for k, v in TAGS.items()]}}
 PAGES = {
     "alias": Page(json.dumps(ALIAS).encode()),
     "get-download-uri": Page(b'{"artifact_uri": "mlflow-artifacts:/1/models/m/artifacts"}'),
@@ -41,7 +42,8 @@ def test_a_model_is_fetched_and_its_copy_serves_when_mlflow_is_gone(tmp_path: Pa
     with web(PAGES) as url:
         registry = ModelRegistry(url, tmp_path)
         fetched = registry.fetch("fraud", "champion")
-        assert (fetched.content, fetched.reference.version, fetched.origin) == (CONTENT, "3", "registry")
+        assert (fetched.content, fetched.reference.version, fetched.origin, fetched.features_hash) == (CONTENT, "3", "registry", "f00d")
+        registry.keep("champion", fetched)
     again = registry.fetch("fraud", "champion")
     assert (again.content, again.reference.version, again.origin) == (CONTENT, "3", "disk")
 
@@ -83,11 +85,12 @@ def test_a_model_that_cannot_be_had_is_told_with_its_remedy(pages: dict[str, Pag
 
 
 def test_an_unwritable_cache_is_warned_of_and_the_model_served(tmp_path: Path, warnings: list[str]) -> None:
-    """The model was fetched: that its copy cannot be kept is no reason not to score."""
+    """That the copy of a model cannot be kept is no reason not to score with it."""
     cache = tmp_path / "file"
     cache.write_text("not a folder")
     with web(PAGES) as url:
-        assert ModelRegistry(url, cache).fetch("fraud", "champion").content == CONTENT
+        registry = ModelRegistry(url, cache)
+        registry.keep("champion", registry.fetch("fraud", "champion"))
     assert "FRAUDSTREAM_MODEL_CACHE" in "".join(warnings)
     assert str(cache) in "".join(warnings)
 

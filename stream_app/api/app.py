@@ -1,0 +1,272 @@
+"""The routes: HTTP in, `stream_app.desk` asked, JSON out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from stream_app.api.description import describe
+from stream_app.api.keys import Keys, Scope
+from stream_app.api.messages import (
+    Batch,
+    Body,
+    FeatureName,
+    Health,
+    LabelRequest,
+    ModelAnswer,
+    OnePrediction,
+    OneVector,
+    TransactionRequest,
+)
+from stream_app.api.problems import MEDIA_TYPE, Refusal, of_error, pointer_to, unexpected
+from stream_app.desk import Desk, LabelDesk, RowError
+from stream_app.errors import FraudstreamError, Unavailable
+from stream_app.features.definitions import Entity
+from stream_app.ports import Clock
+from stream_app.transaction import MAX_EVENT_TIME_MS, Decoder, IntakeRules, Label, Transaction, is_card_number, shown
+
+IN_THE_LOOP = 32
+"""Rows that are scored between two other requests; more go to a thread."""
+
+type Identifier = Annotated[str, Path(min_length=1, max_length=64)]
+type At = Annotated[int | None, Query(ge=0, le=MAX_EVENT_TIME_MS)]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the routes serve from.
+
+    Attributes:
+        desk, labels: the use cases.
+        keys: who may ask.
+        rules: for transactions and labels, as in the worker.
+        clock: transactions may not be ahead of it.
+        metrics: all metrics in Prometheus' text format.
+        most_rows: of a batch.
+    """
+
+    desk: Desk
+    labels: LabelDesk
+    keys: Keys
+    rules: IntakeRules
+    clock: Clock
+    metrics: Callable[[], bytes]
+    most_rows: int
+
+
+class Json(Response):
+    """An answer that is JSON already."""
+
+    media_type = "application/json"
+
+
+def json_of(value: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> Json:
+    """An answer."""
+    return Json(msgspec.json.encode(value), status_code=status)
+
+
+def create_app(parts: ApiParts, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        parts: what it serves from.
+        lifespan: connects and disconnects it.
+    """
+    app = FastAPI(title="Fraudstream", docs_url=None, redoc_url=None, lifespan=lifespan, default_response_class=Json)
+    _Predictions(parts).add_to(app)
+    _Transactions(parts).add_to(app)
+    _Looks(parts).add_to(app)
+    _answer_errors(app)
+    describe(app, most_rows=parts.most_rows, secured=bool(parts.keys))
+    return app
+
+
+class _Predictions:
+    """The caller gives the features."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._parts = parts
+        self._one = Body(OneVector, 'an object like {"features": {"amount": 12.5}}')
+        self._batch = Body(Batch, 'an object like {"rows": [{"amount": 12.5}]}')
+
+    def add_to(self, app: FastAPI) -> None:
+        app.post("/predict_one")(self.predict_one)
+        app.post("/predict_batch")(self.predict_batch)
+
+    async def predict_one(self, request: Request) -> Response:
+        """Score one feature vector."""
+        self._parts.keys.check(request.headers.get("authorization", ""), Scope.SCORE)
+        row = self._one.of(await body_of(request)).features
+        try:
+            said = self._parts.desk.predict([row])
+        except RowError as error:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", error.message, pointer_to(["features", error.feature])) from None
+        return json_of(OnePrediction(score=said.scores[0], action=said.actions[0], threshold=said.threshold, model=said.model))
+
+    async def predict_batch(self, request: Request) -> Response:
+        """Score feature vectors in one call of the model."""
+        parts = self._parts
+        parts.keys.check(request.headers.get("authorization", ""), Scope.SCORE)
+        rows = self._batch.of(await body_of(request)).rows
+        if len(rows) > parts.most_rows:
+            told = f"rows has {len(rows)} rows; {parts.most_rows} are allowed (FRAUDSTREAM_API_MAX_BATCH). Send several requests."
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "too-many-rows", told, "#/rows")
+        if len(rows) <= IN_THE_LOOP:
+            return json_of(parts.desk.predict(rows))
+        return json_of(await asyncio.to_thread(parts.desk.predict, rows))
+
+
+class _Transactions:
+    """The caller gives a transaction, or a label of one."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._parts = parts
+        self._transaction = Body(TransactionRequest, "one transaction (transaction.v1)")
+        self._label = Body(LabelRequest, "one label (label.v1)")
+        self._checked = Decoder(Transaction, parts.rules)
+        self._checked_label = Decoder(Label, parts.rules)
+
+    def add_to(self, app: FastAPI) -> None:
+        app.post("/v1/score")(self.score)
+        app.post("/v1/labels", status_code=HTTPStatus.ACCEPTED)(self.label)
+
+    async def score(self, request: Request) -> Response:
+        """What a worker would decide of this transaction now. Changes no state."""
+        parts = self._parts
+        parts.keys.check(request.headers.get("authorization", ""), Scope.SCORE)
+        content = await body_of(request)
+        given = self._transaction.of(content)
+        tx = self._checked.decode(content, given.card_id.encode(), parts.clock.now_ms())
+        return json_of(await parts.desk.decide(tx))
+
+    async def label(self, request: Request) -> Response:
+        """Publish a label: a chargeback, or an analyst's verdict."""
+        parts = self._parts
+        parts.keys.check(request.headers.get("authorization", ""), Scope.LABEL)
+        content = await body_of(request)
+        given = self._label.of(content)
+        label = self._checked_label.decode(content, given.card_id.encode(), parts.clock.now_ms())
+        return json_of(await parts.labels.take(label), HTTPStatus.ACCEPTED)
+
+
+class _Looks:
+    """The caller looks."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._parts = parts
+
+    def add_to(self, app: FastAPI) -> None:
+        app.get("/v1/cards/{card_id}")(self.card)
+        app.get("/v1/terminals/{terminal_id}")(self.terminal)
+        app.get("/v1/model")(self.model)
+        app.get("/health")(self.health)
+        app.get("/metrics")(self.metrics)
+
+    async def card(self, request: Request, card_id: Identifier, at: At = None) -> Response:
+        """The card's features as its next payment would find them."""
+        if self._parts.rules.refuse_card_numbers and is_card_number(card_id):
+            told = "card_id is a card number (13 to 19 digits that pass Luhn). Ask by its token."
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "card-number", told, "path: card_id")
+        return await self._standing(request, "card", card_id, at)
+
+    async def terminal(self, request: Request, terminal_id: Identifier, at: At = None) -> Response:
+        """The terminal's features as its next payment would find them, over all partitions."""
+        return await self._standing(request, "terminal", terminal_id, at)
+
+    async def _standing(self, request: Request, entity: Entity, id_: str, at: int | None) -> Response:
+        self._parts.keys.check(request.headers.get("authorization", ""), Scope.READ)
+        for name in request.query_params:
+            if name != "at":
+                told = f"Parameter {shown(name)[:64]!r} is unknown; `at` is the only one."
+                raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", told, f"query: {shown(name)[:64]}")
+        return json_of(await self._parts.desk.look_up(entity, id_, at))
+
+    async def model(self, request: Request) -> Response:
+        """The model in use."""
+        self._parts.keys.check(request.headers.get("authorization", ""), Scope.READ)
+        scorer = self._parts.desk.scorer()
+        metadata, policy, reference = scorer.model.metadata, scorer.policy, scorer.model.reference
+        return json_of(
+            ModelAnswer(
+                name=reference.name,
+                version=reference.version,
+                threshold=policy.threshold,
+                step_up=policy.step_up,
+                decline=policy.decline,
+                base_currency=metadata.base_currency,
+                trained_at=metadata.trained_at_ms,
+                features_hash=metadata.features_hash(),
+                features=tuple(FeatureName(name, digest) for name, digest in metadata.features),
+            )
+        )
+
+    async def health(self) -> Response:
+        """Whether transactions can be scored now: a model is loaded, and Redis answers."""
+        try:
+            self._parts.desk.scorer()
+            await self._parts.desk.history.ping()
+        except Unavailable:
+            return json_of(Health(ready=False, why=of_error(Unavailable()).problem.detail), HTTPStatus.SERVICE_UNAVAILABLE)
+        return json_of(Health(ready=True))
+
+    async def metrics(self) -> Response:
+        """Metrics in Prometheus' text format. They hold no id of a card."""
+        return Response(self._parts.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def body_of(request: Request) -> bytes:
+    """The body of a request that says it is JSON.
+
+    Raises:
+        Refusal: 415; a browser's form would not ask before it is sent.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        told = "Header Content-Type: application/json is needed."
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-json", told)
+    return await request.body()
+
+
+def _answer(refusal: Refusal) -> Response:
+    content = msgspec.json.encode(refusal.problem)
+    return Response(content, status_code=refusal.problem.status, media_type=MEDIA_TYPE, headers=refusal.headers)
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Every error becomes a problem; the last one is for faults of ours, which `Limits` logs."""
+
+    def handle(kind: type[Exception], refuse: Callable[[Any], Refusal]) -> None:
+        async def handler(_: Request, error: Exception) -> Response:
+            return _answer(refuse(error))
+
+        app.add_exception_handler(kind, handler)
+
+    handle(Refusal, lambda refusal: refusal)
+    handle(FraudstreamError, of_error)
+    handle(HTTPException, _of_http)
+    handle(RequestValidationError, _of_parameters)
+    handle(Exception, lambda _: unexpected())
+
+
+def _of_http(error: HTTPException) -> Refusal:
+    status = HTTPStatus(error.status_code)
+    told = {
+        HTTPStatus.NOT_FOUND: "There is no such path. /openapi.json has all.",
+        HTTPStatus.METHOD_NOT_ALLOWED: "The path is not for this method. /openapi.json says for which.",
+    }
+    return Refusal(status, "http", told.get(status, f"{status.phrase}."), headers=dict(error.headers or {}))
+
+
+def _of_parameters(error: RequestValidationError) -> Refusal:
+    first = error.errors()[0]
+    where, name = str(first["loc"][0]), str(first["loc"][-1])
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"{name}: {first['msg']}.", f"{where}: {name}")

@@ -1,0 +1,87 @@
+"""`fraudstream api`: connects, listens, and lets go again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator
+from errno import EADDRINUSE
+
+import uvicorn
+from loguru import logger
+
+from stream_app.api.app import ApiParts, create_app
+from stream_app.api.keys import read_keys
+from stream_app.api.limits import Limits
+from stream_app.bootstrap import ApiBackground, SystemClock, build_api
+from stream_app.errors import SettingsError
+from stream_app.features.warm import warm
+from stream_app.logs import set_up_logs
+from stream_app.settings import Settings, load_settings
+from stream_app.transaction import IntakeRules
+
+STOP_WITHIN_S = 10
+KEEP_ALIVE_S = 30
+
+
+def run() -> None:
+    """Serve until told to stop (SIGTERM, Ctrl-C); requests under way are answered."""
+    settings = load_settings()
+    set_up_logs(settings.log_level, settings.log_format)
+    keys = read_keys(settings.api_keys_file, settings.api_host)
+    built = build_api(settings)
+    rules = IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s)
+    parts = ApiParts(built.desk, built.labels, keys, rules, SystemClock(), built.metrics.render, settings.api_max_batch)
+    app = create_app(parts, lambda _: _life(built.background))
+    limited = Limits(app, settings.api_max_body_bytes, settings.api_timeout_s, built.metrics.request)
+    config = uvicorn.Config(
+        limited,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+    )
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    asked = "keys are asked for" if keys else "no keys are asked for"
+    logger.info("API on http://{}:{}, {}", host, port, asked)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn raises it again when it has stopped: stopping as told is no failure
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextlib.asynccontextmanager
+async def _life(background: ApiBackground) -> AsyncIterator[None]:
+    """Compile the kernels, follow the model; at the end let go of all connections."""
+    await asyncio.to_thread(warm)
+    following = asyncio.create_task(background.follow(), name="Following the model")
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await background.close()
+        logger.info("Stopped.")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio turns Nagle's delay off only where this is said
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.api_host, settings.api_port))
+    except OSError as error:
+        listener.close()
+        if error.errno == EADDRINUSE:
+            raise SettingsError(
+                f"FRAUDSTREAM_API_PORT = {settings.api_port} is taken by another process. Set another port, or 0 for a free one."
+            ) from None
+        raise SettingsError(
+            f"FRAUDSTREAM_API_HOST = {settings.api_host!r} cannot be listened on: {error.strerror or error}. Example: 127.0.0.1"
+        ) from None
+    listener.listen(1024)
+    return listener

@@ -1,0 +1,186 @@
+"""History out of the real Redis: what a request sees is what a worker would see, and looking changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from stream_app.adapters.redis_history import RedisHistory
+from stream_app.adapters.redis_store import RedisStore
+from stream_app.alert import Score
+from stream_app.desk import ANSWERS, Desk
+from stream_app.errors import AlreadyCounted, NotFound
+from stream_app.intake import Decoded, merge
+from stream_app.money import Money
+from stream_app.ports import Cursor, PartitionState
+from stream_app.scorer import Scorer
+from stream_app.transaction import Transaction
+from tests.servers import Servers
+from tests.unit.test_scorer import START, FakeClock, FakeModel
+
+PARTITIONS = 3
+HOUR = 3_600_000
+
+
+def transaction(id_: str, card: str, terminal: str, hour: int, amount: float = 10.0) -> Transaction:
+    """A payment, so many hours after the start."""
+    return Transaction(id_, START + hour * HOUR, card, terminal, amount, "EUR")
+
+
+@dataclass
+class Bank:
+    """A worker that holds every partition of a group, and the API beside it."""
+
+    redis: Redis
+    group: str
+    states: dict[int, tuple[PartitionState, Cursor]]
+    history: RedisHistory
+    scorer: Scorer
+    desk: Desk
+
+    async def count(self, partition: int, payments: list[Transaction]) -> list[Score]:
+        """The worker takes payments of a partition; what it decides."""
+        state, cursor = self.states[partition]
+        intake = merge(
+            Decoded(payments, [], list(range(len(payments))), [p.event_time for p in payments], []), Decoded.of_none(), Money("EUR")
+        )
+        work = await state.read(intake.ids)
+        decided = self.scorer.decide(intake, work, ("transactions", partition))
+        cursor = msgspec.structs.replace(cursor, transactions=cursor.transactions + len(payments))
+        await state.write(state.pack(work), cursor)
+        self.states[partition] = state, cursor
+        return [msgspec.json.decode(m.value or b"", type=Score) for m in decided.messages if m.topic == "scores"]
+
+    async def everything(self) -> Mapping[bytes, Any]:
+        """Every key of the group, and its value."""
+        keys = [key async for key in self.redis.scan_iter(f"{{{self.group}:*")]
+        values: list[Any] = await self.redis.mget(keys) if keys else []
+        return dict(zip(keys, values, strict=True))
+
+
+@asynccontextmanager
+async def bank(url: str, group: str, model: FakeModel | None = None) -> AsyncIterator[Bank]:
+    """A bank with state of its own, empty."""
+    redis, store, history = Redis.from_url(url), RedisStore(url, group), RedisHistory(url, group)
+    await redis.delete(*([key async for key in redis.scan_iter(f"{{{group}:*")] or ["none"]))
+    store.hold(range(PARTITIONS), PARTITIONS)
+    states = {}
+    for partition in range(PARTITIONS):
+        state, cursor = await store.take_over(partition)
+        cursor = msgspec.structs.replace(cursor, begun=True, partitions=PARTITIONS)
+        await state.begin(cursor)
+        states[partition] = state, cursor
+    scorer = Scorer(model or FakeModel(), Money("EUR"), ANSWERS, FakeClock())
+    try:
+        yield Bank(redis, group, states, history, scorer, Desk(lambda: scorer, history, Money("EUR")))
+    finally:
+        await store.close()
+        await history.close()
+        await redis.aclose()
+
+
+def run(url: str, group: str, test: Any) -> None:
+    """Run a test in a bank."""
+
+    async def whole() -> None:
+        async with bank(url, group) as there:
+            await test(there)
+
+    asyncio.run(whole())
+
+
+def decided(score: Any) -> dict[str, Any]:
+    """What a decision says, but where and when."""
+    fields = ("transaction_id", "score", "threshold", "action", "case_id", "model", "reasons", "degraded", "features")
+    return {name: getattr(score, name) for name in fields}
+
+
+PAYMENTS = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 200), st.sampled_from([5.0, 300.0, 950.0])), min_size=1, max_size=25
+)
+
+
+def test_a_request_sees_what_the_worker_sees_and_changes_nothing(stack: Servers, unique: str) -> None:
+    """Before each payment is counted, the API is asked: the worker then decides the same. Cards lie in partitions of no partitioner's choice."""
+
+    @settings(max_examples=15, suppress_health_check=list(HealthCheck))
+    @given(PAYMENTS)
+    def same(payments: list[tuple[int, int, int, float]]) -> None:
+        async def asked_before_counted(there: Bank) -> None:
+            for n, (card, terminal, hour, amount) in enumerate(payments):
+                tx = transaction(f"t{n}", f"c{card}", f"t{terminal}", hour, amount)
+                before = await there.everything()
+                answer = await there.desk.decide(tx)
+                assert await there.everything() == before
+                (score,) = await there.count(card * 7 % PARTITIONS, [tx])
+                assert decided(answer) == decided(score)
+                with pytest.raises(AlreadyCounted):
+                    await there.desk.decide(tx)
+
+        run(stack.redis, unique, asked_before_counted)
+
+    same()
+
+
+def test_a_terminal_is_the_sum_over_partitions_and_a_card_is_where_it_is(stack: Servers, unique: str) -> None:
+    """Three cards in three partitions pay at one terminal; what is unknown is not found."""
+
+    async def look(there: Bank) -> None:
+        for partition in range(PARTITIONS):
+            await there.count(partition, [transaction(f"a{partition}", f"c{partition}", "t1", partition)])
+        card = await there.desk.look_up("card", "c2", None)
+        assert (card.partition, card.at, card.features["card_count_1d"]) == (2, START + 2 * HOUR, 1)
+        terminal = await there.desk.look_up("terminal", "t1", START + 8 * 24 * HOUR)
+        assert (terminal.partition, terminal.features["terminal_count_7d_delay_7d"]) == (None, 3)
+        assert (await there.desk.look_up("card", "c2", START + 30 * HOUR)).features["card_count_1d"] == 0
+        for entity in ("card", "terminal"):
+            with pytest.raises(NotFound):
+                await there.desk.look_up(entity, "nobody", None)
+
+    run(stack.redis, unique, look)
+
+
+def test_doubts_are_told(stack: Servers, unique: str) -> None:
+    """No state at all, a partition that is rebuilt, a damaged part, windows that are not full."""
+
+    async def doubt(there: Bank) -> None:
+        nothing = RedisHistory(stack.redis, f"{unique}-none")
+        assert "no worker has written" in str((await nothing.read((["c"], ["t"]))).work.degraded)
+        await nothing.close()
+        await there.count(0, [transaction("a", "c1", "t1", 0)])
+        assert (await there.history.read((["c1"], ["t1"]), START)).work.degraded is None
+        cursor = f"{{{there.group}:1}}cursor"
+        kept: Any = await there.redis.get(cursor)
+        rebuilding = msgspec.structs.replace(there.states[1][1], decided=(5, 0))
+        await there.redis.set(cursor, msgspec.json.encode(rebuilding))
+        assert (await there.history.read((["c1"], ["t1"]))).work.degraded == "the state of partition 1 is being rebuilt"
+        await there.redis.set(cursor, kept)
+        await there.redis.set(f"{{{there.group}:2}}t:t1", b"garbage")
+        assert (await there.history.read((["c1"], ["t1"]))).work.degraded == "the state of partition 2 is being rebuilt"
+        await there.redis.delete(f"{{{there.group}:2}}t:t1")
+        unfilled = msgspec.structs.replace(there.states[0][1], full_from_ms=START + HOUR)
+        await there.redis.set(f"{{{there.group}:0}}cursor", msgspec.json.encode(unfilled))
+        assert "they are full from 2018-04-01" in str((await there.history.read((["c1"], ["t1"]), START)).work.degraded)
+        assert (await there.history.read((["c1"], ["t1"]), START + HOUR)).work.degraded is None
+
+    run(stack.redis, unique, doubt)
+
+
+def test_a_card_that_two_partitions_know_is_the_newer_one(stack: Servers, unique: str) -> None:
+    """Its producer changed the partitioner; the older state is history."""
+
+    async def moved(there: Bank) -> None:
+        await there.count(0, [transaction("a", "c1", "t1", 0)])
+        await there.count(2, [transaction("b", "c1", "t1", 5)])
+        assert (await there.desk.look_up("card", "c1", None)).partition == 2
+
+    run(stack.redis, unique, moved)
