@@ -9,7 +9,6 @@ from stream_app.alert import ModelReference
 from stream_app.errors import Unavailable
 from stream_app.ports import Model
 
-
 CHAMPION, CHALLENGER = "champion", "challenger"
 """Roles of a model: the first decides, the second scores beside it."""
 

@@ -12,13 +12,12 @@ from loguru import logger
 
 from stream_app.errors import ModelError, NoModel, Unavailable
 from stream_app.ports import Model
-from stream_app.registered import CHALLENGER, CHAMPION, FetchedModel, ModelObserver, RegisteredVersion, Registry
+from stream_app.registered import CHAMPION, FetchedModel, ModelObserver, RegisteredVersion, Registry
 
 LOOK_EVERY_S = 3.0
 """A moved alias is seen within 10 s, fetching and checking included."""
 REFUSED_AGAIN_AFTER_S = 60.0
 """A refused version is tried again after this long: its file may have been mended meanwhile."""
-
 
 
 @dataclass(frozen=True, slots=True)

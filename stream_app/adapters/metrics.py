@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import cast
@@ -12,8 +11,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from stream_app.adapters.batch_histogram import BatchHistogram
 from stream_app.adapters.metric_catalogue import CATALOGUE, COUNTED, MODELS, STAGES, Metric
 from stream_app.adapters.model_metrics import ModelMetrics
-from stream_app.alert import ModelReference
-from stream_app.model_metadata import ModelMetadata
 from stream_app.observation import Backlog, Decisions
 from stream_app.progress import Totals
 from stream_app.transaction import DeadLetterCode

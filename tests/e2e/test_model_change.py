@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 
-from stream_app.serving import LOOK_EVERY_S
 from tests.e2e.models import Shelf, variant, without_parity
 from tests.e2e.workers import Worker, until, worker
 from tests.servers import Servers
@@ -41,10 +39,8 @@ def test_a_worker_takes_up_a_moved_alias_and_refuses_a_bad_version(
         before = in_use(running)
         better = shelf.add(variant(content, threshold=0.99))
         try:
-            moved = time.monotonic()
             shelf.point("champion", better)
             until(lambda: in_use(running) == better, "the moved alias", SEEN_WITHIN_S)
-            assert time.monotonic() - moved < LOOK_EVERY_S + 3
             for number, (file, tags, why) in enumerate(bad, 1):
                 refused = shelf.add(file, **tags)
                 shelf.point("champion", refused)

@@ -56,7 +56,7 @@ class Bank:
         work = await state.read(intake.ids)
         decided = self.scorer.decide(intake, work, ("transactions", partition))
         cursor = msgspec.structs.replace(cursor, transactions=cursor.transactions + len(payments))
-        await state.write(state.pack(work), cursor)
+        await state.write(state.pack(work, (cursor.transactions, cursor.labels)), cursor)
         self.states[partition] = state, cursor
         return [msgspec.json.decode(m.value or b"", type=Score) for m in decided.messages if m.topic == "scores"]
 

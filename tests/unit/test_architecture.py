@@ -120,15 +120,9 @@ def test_every_module_has_a_place() -> None:
 
 @pytest.mark.parametrize("file", [f for f in files("stream_app") if unit_of(f) in RANK], ids=lambda f: f.stem)
 def test_imports_point_inwards(file: Path) -> None:
-<<<<<<< HEAD
     """A module imports only what lies further in than itself; within a package they are one."""
     unit = unit_of(file)
     inner = {name for name, rank in RANK.items() if rank < RANK[unit]} | ({unit} if unit in PACKAGES else set())
-=======
-    """A module imports only what lies further in than itself; within the features, and within the API, they are one."""
-    unit = unit_of(file)
-    inner = {name for name, rank in RANK.items() if rank < RANK[unit]} | ({unit} if unit in {"features", "api"} else set())
->>>>>>> aa28216 (The API; running workers follow the model's alias)
     beside = {"adapters"} if unit in PICKS_ADAPTERS else set()
     assert ours(file) - inner - beside == set()
 
@@ -136,7 +130,7 @@ def test_imports_point_inwards(file: Path) -> None:
 @pytest.mark.parametrize("file", [f for f in files("stream_app") if unit_of(f) == "adapters"], ids=lambda f: f.stem)
 def test_adapters_know_the_ports_and_what_lies_further_in(file: Path) -> None:
     """An adapter serves the core; it never calls it."""
-    assert ours(file) - {name for name, rank in RANK.items() if rank <= RANK["history"]} - {"adapters"} == set()
+    assert ours(file) - {name for name, rank in RANK.items() if rank <= RANK["registered"]} - {"adapters"} == set()
 
 
 def test_only_the_composition_root_and_the_entry_points_pick_adapters() -> None:

@@ -20,7 +20,7 @@ from stream_app.transaction import DeadLetterCode
 from tests.conftest import ROOT
 from tests.unit.test_scorer import START, FakeModel
 
-BOUNDED = {"code", "stage", "kind", "partition", "server", "name", "version"}
+BOUNDED = {"role", "code", "stage", "kind", "partition", "server", "name", "version"}
 """Codes, stages, kinds and servers are ours; a worker holds few partitions; of a model and a program there is one at a time."""
 OPERATIONS = ROOT.joinpath("docs", "operations.md").read_text()
 
