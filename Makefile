@@ -53,6 +53,6 @@ COMPILE = $(UV) pip compile --quiet pyproject.toml --generate-hashes --universal
 
 lock: install ## Pin all packages anew, after a change of pyproject.toml
 	@$(COMPILE) --all-extras -o requirements.lock
-	@$(COMPILE) --constraint requirements.lock -o requirements-serve.lock
+	@$(COMPILE) --extra api --constraint requirements.lock -o requirements-serve.lock
 	@$(COMPILE) --extra training --constraint requirements.lock -o requirements-training.lock
 	@! grep -nE '(https?|git)(:|\+)' requirements.lock requirements-serve.lock requirements-training.lock || { echo "lock: a lock file names a host" >&2; exit 1; }
