@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install demo test faults lint-check lint-fix format-check format-fix type-check bench clean lock
+.PHONY: help install hooks demo start-api mlflow-start test test-unit faults lint-check lint-fix format-check format-fix type-check bench clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
@@ -14,14 +14,26 @@ help: ## Show this
 install: ## Make .venv ready (the other targets do it by themselves)
 	@scripts/setup
 
+hooks: install ## Check each commit and each push of this clone by themselves
+	@$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
+
 demo: install ## The whole path once, on this machine; DATA=FILE takes your own transactions
 	@if [ -n "$(DATA)" ]; then $(BIN)/fraudstream demo --data "$(DATA)"; else $(BIN)/fraudstream demo; fi
+
+start-api: install ## Answer requests over HTTP, with the settings of this shell and of .env
+	@$(BIN)/fraudstream api
+
+mlflow-start: install ## Start MLflow on this machine; `fraudstream local down` ends it
+	@$(BIN)/fraudstream local up --only mlflow
 
 test: install ## All tests, with coverage; FRAUDSTREAM_TEST_BACKEND=docker takes containers
 	@echo "servers for the tests: $${FRAUDSTREAM_TEST_BACKEND:-local}"
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest --verbose --cov --cov-report=xml
 	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (by line: coverage.xml)"
+
+test-unit: install ## The tests that need no server
+	@$(BIN)/python -m pytest tests/unit -x
 
 faults: install ## Break everything, then compare with the ledger; FAULTS=N, 60 by default
 	@$(BIN)/python -m tests.faults.run
