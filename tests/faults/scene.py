@@ -22,7 +22,7 @@ from tests.faults.traffic import Traffic
 
 PARTITIONS = 4
 LOOK_S = 0.05
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 MOST_RECORDS = 200
 """Largest micro-batch of a worker here: several are on the way at any time."""
 
