@@ -21,7 +21,7 @@ COPY training training
 RUN /opt/uv/bin/uv pip install --quiet --no-deps --python /opt/fraudstream/venv/bin/python .
 # The feature kernels, compiled for any CPU of this architecture: a worker compiles nothing.
 ENV NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=/opt/fraudstream/numba
-RUN /opt/fraudstream/venv/bin/python -c "from stream_app.features.warm import warm; warm()"
+RUN /opt/fraudstream/venv/bin/python -c "from stream_app import contributions; from stream_app.features.warm import warm; warm(); contributions.warm()"
 
 FROM serve AS train
 RUN /opt/uv/bin/uv pip install --quiet --require-hashes --python /opt/fraudstream/venv/bin/python -r requirements-training.lock

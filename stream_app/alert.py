@@ -35,14 +35,14 @@ class ModelReference(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
-    """Why the score is high, one feature at a time.
+    """Why the raw score is high, one feature at a time.
 
     Attributes:
         code: fixed code from `stream_app.decision.REASON_CODES`.
         feature: name of the feature.
         value: its value in this decision.
         usual: the same for this card or terminal as a rule; None where that is unknown, or the feature is itself a comparison with it.
-        contribution: how much of the score goes when the feature takes its usual training value.
+        contribution: what the feature added to the raw score, see `stream_app.contributions`; above 0.
         text: one sentence for an analyst.
     """
 

@@ -33,6 +33,9 @@ COMMANDS = {
     "api": _Command("stream_app.cli_api", "api_command", "Answer requests over HTTP: scores, cards, terminals, labels."),
     "api-key": _Command("stream_app.cli_api", "key_command", "Make a key for the API; shown once, kept hashed."),
     "alerts": _Command("stream_app.cli_alerts", "alerts_command", "Show alerts as they come."),
+    "explain": _Command(
+        "stream_app.cli_explain", "explain_command", "Why a transaction got its score, alerted or not, feature by feature."
+    ),
     "doctor": _Command("stream_app.cli_operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
     "demo": _Command("stream_app.cli_demo", "demo_command", "The whole path once: servers, data, model, worker, alerts, figures."),
 }

@@ -69,7 +69,29 @@ async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Eve
         TopologyError: if there is no such topic.
         Unavailable: if Kafka does not answer.
     """
-    topic, options = settings.alerts_topic, client_options(settings)
+    async for records in read_topic(settings, settings.alerts_topic, follow=follow, standing=standing):
+        now = time.time()
+        for record in records:
+            if alert := _decoded(record):
+                yield alert, _seconds(record, now)
+
+
+async def read_topic(
+    settings: Settings, topic: str, *, follow: bool = False, standing: asyncio.Event | None = None, since_ms: int = 0
+) -> AsyncIterator[list[Any]]:
+    """The records of a topic, some of one partition at a time, outside any consumer group; see `read_alerts`.
+
+    Args:
+        settings: where.
+        topic: which.
+        follow: from its end on, waiting for new ones; without it, those there are.
+        standing: see `read_alerts`.
+        since_ms: only records whose Kafka timestamp is at or after this time.
+
+    Raises:
+        TopologyError, Unavailable: as `read_alerts`.
+    """
+    options = client_options(settings)
     partitions = (await partition_counts(options, [topic])).get(topic, 0)
     if not partitions:
         raise TopologyError(f"Topic {topic!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
@@ -79,16 +101,13 @@ async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Eve
         await consumer.start()
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        for place, offset in (ends if follow else await consumer.beginning_offsets(places)).items():
+        for place, offset in (ends if follow else await _starts(consumer, places, since_ms)).items():
             consumer.seek(place, offset)
         if standing is not None:
             standing.set()
         while follow or await _behind(consumer, ends):
             for records in (await consumer.getmany(timeout_ms=200)).values():
-                now = time.time()
-                for record in records:
-                    if alert := _decoded(record):
-                        yield alert, _seconds(record, now)
+                yield records
     except (KafkaError, OSError) as error:
         raise Unavailable(
             f"Kafka at {settings.kafka_bootstrap_servers} did not answer ({type(error).__name__}). "
@@ -96,6 +115,15 @@ async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Eve
         ) from None
     finally:
         await consumer.stop()
+
+
+async def _starts(consumer: AIOKafkaConsumer, places: list[TopicPartition], since_ms: int) -> dict[TopicPartition, int]:
+    """Where to begin: the first record at or after a time; the end of a partition that has none."""
+    first = await consumer.beginning_offsets(places)
+    if not since_ms:
+        return dict(first)
+    found, ends = await consumer.offsets_for_times(dict.fromkeys(places, since_ms)), await consumer.end_offsets(places)
+    return {place: found[place].offset if found[place] else ends[place] for place in places}
 
 
 _DECODER = msgspec.json.Decoder(Alert)

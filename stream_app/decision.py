@@ -1,24 +1,16 @@
-"""From a score to a decision: threshold, action, case, reasons. No I/O."""
+"""From a score to a decision: threshold, action, case; and the words for its reasons. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import numpy as np
-
-from stream_app.alert import Action, Reason
-from stream_app.features.compute import Vectors
+from stream_app.alert import Action
 from stream_app.features.definitions import DAY_S, HORIZON_S, HOUR_S, OF_THE_PAYMENTS_MONEY, Feature
 from stream_app.model_metadata import ModelMetadata
 
 CASE_GAP_MS = 24 * HOUR_S * 1000
 """An episode of a card ends when this long has passed without an alert."""
-
-REASONS_PER_ALERT = 3
-LEAST_SHARE = 0.05
-"""What contributes less than this share of the score is no reason, unless it is the strongest there is."""
 
 _MONTH_S = 30 * DAY_S
 
@@ -79,49 +71,6 @@ def case_of(transaction_id: str, event_time_ms: int, case_id: str, case_last_ms:
     if case_id and event_time_ms - case_last_ms < CASE_GAP_MS:
         return case_id
     return transaction_id
-
-
-class Reasons:
-    """Reasons by occlusion: each feature in turn takes its median over the training data; what the score loses is its contribution.
-
-    Honest, cheap and model-agnostic; features that stand in for one another share less than their due. Contributions to risk
-    only: a feature that lowers the score is never a reason, nor is one that hardly raises it (`LEAST_SHARE`). The strongest is told
-    however little it raises the score: where many features each do a little, an alert would have none else.
-    """
-
-    def __init__(self, features: Sequence[Feature], typical: Sequence[float], score: Callable[[Vectors], Vectors]) -> None:
-        self._features = tuple(features)
-        self._typical = np.array(typical, dtype=np.float32)
-        self._score = score
-
-    def of(self, vectors: Vectors, scores: Vectors, usual: Sequence[Usual], currency: str) -> list[tuple[Reason, ...]]:
-        """The strongest reasons of each decision, the weightiest first; at most three, at least one where any feature raises the score.
-
-        Args:
-            vectors: float32 [decisions, features] of the decisions to explain.
-            scores: float32 [decisions].
-            usual: the card's own norm, for each decision.
-            currency: the base currency, for the texts.
-        """
-        count, width = vectors.shape
-        occluded = np.repeat(vectors, width, axis=0)
-        rows = np.arange(count * width)
-        occluded[rows, rows % width] = np.tile(self._typical, count)
-        lost = scores[:, None] - self._score(occluded).reshape(count, width)
-        strongest = np.argsort(-lost, axis=1, kind="stable")[:, :REASONS_PER_ALERT]
-        weights = np.take_along_axis(lost, strongest, axis=1)
-        told = (weights > 0) & (weights >= np.minimum(LEAST_SHARE * scores[:, None], weights[:, :1]))
-        return [
-            tuple(self._reason(int(j), float(vectors[i, j]), float(lost[i, j]), usual[i], currency) for j in strongest[i][told[i]])
-            for i in range(count)
-        ]
-
-    def _reason(self, column: int, value: float, contribution: float, usual: Usual, currency: str) -> Reason:
-        feature = self._features[column]
-        kind = f"{feature.entity}_{feature.aggregation}" if feature.entity else feature.aggregation
-        return Reason(
-            REASON_CODES[kind], feature.name, value, usual_value(feature, usual), contribution, sentence(feature, value, usual, currency)
-        )
 
 
 def usual_value(feature: Feature, usual: Usual) -> float | None:

@@ -46,7 +46,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         score: calibrated probability of fraud.
-        raw_score: what the model said before calibration.
+        raw_score: what the model added up, before it became a probability.
         threshold: score from which a worker alerts.
         action: null below the threshold.
         case_id: the episode that an alert would belong to.
@@ -149,7 +149,7 @@ class Desk:
             rows: each feature of the model by its name, no more and no less; see `vectors`.
         """
         scorer = self.scorer()
-        scores = scorer.model.score(vectors(scorer, rows)).astype(np.float64).tolist()
+        scores = scorer.model.score(vectors(scorer, rows)).probability.astype(np.float64).tolist()
         actions = tuple(scorer.policy.action(s) for s in scores)
         return Prediction(scores=tuple(scores), actions=actions, threshold=scorer.policy.threshold, model=scorer.model.reference)
 

@@ -13,6 +13,8 @@ from stream_app.features.definitions import Feature, features_hash, resolve
 METADATA_KEY = "fraudstream"
 INPUT_NAME = "features"
 OUTPUT_NAME = "probabilities"
+RAW_NAME = "raw_score"
+"""What the model adds up, before it becomes a probability: a forest's mean vote; the log-odds of boosting or a linear model."""
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
@@ -39,7 +41,6 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         features: (name, hash) of each input column, in order.
         threshold: score from which a transaction is alerted.
         bands: scores of the stronger actions.
-        typical: median of each feature over the training data: what reasons compare with.
         parity: vectors that every runtime must reproduce.
         trained_at_ms: when, Unix ms.
         base_currency: currency that the money features are in.
@@ -48,7 +49,6 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[tuple[str, str], ...]
     threshold: Probability
     bands: Bands
-    typical: tuple[float, ...]
     parity: ParityVectors
     trained_at_ms: int
     base_currency: str = "EUR"

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from stream_app.alert import ModelReference
-from stream_app.features.compute import Rows, Vectors
+from stream_app.features.compute import Floats, Rows, Vectors
 from stream_app.model_metadata import ModelMetadata
 
 
@@ -192,6 +192,19 @@ class FeatureStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a model says of some payments, float32 each.
+
+    Attributes:
+        probability: of fraud; what decisions are taken on.
+        raw: what the model added up before that; contributions are parts of it.
+    """
+
+    probability: Vectors
+    raw: Vectors
+
+
 class Model(Protocol):
     """A loaded model that has passed its parity check."""
 
@@ -205,8 +218,12 @@ class Model(Protocol):
         """Features, threshold, bands, parity vectors."""
         ...
 
-    def score(self, vectors: Vectors) -> Vectors:
-        """Probability of fraud of each row, float32 [rows]."""
+    def score(self, vectors: Vectors) -> Scores:
+        """Probability of fraud, and raw score, of each row."""
+        ...
+
+    def contributions(self, vectors: Vectors) -> Floats:
+        """What each feature added to the raw score, float64 [rows, features]: with the model's expected raw score they add up to it."""
         ...
 
 

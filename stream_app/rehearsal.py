@@ -32,7 +32,8 @@ def rehearse(model: Model, money: Money, clock: Clock) -> None:
     try:
         for rows in (1, LARGEST_BATCH):
             scores = model.score(np.zeros((rows, width), dtype=np.float32))
-            _require(scores.shape == (rows,), f"it gives {scores.shape} scores for {rows} payments")
+            for given in (scores.probability, scores.raw):
+                _require(given.shape == (rows,), f"it gives {given.shape} scores for {rows} payments")
         decided = _decide(Scorer(model, money, _OUTPUT, clock, threshold=0.0), money)
         _require(len(decided) == 2 * PAYMENTS, f"{len(decided)} messages came of {PAYMENTS} alerted payments")
         for topic, value in decided:

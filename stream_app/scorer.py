@@ -10,15 +10,16 @@ import msgspec
 import numpy as np
 
 from stream_app.alert import Alert, Reason, Score, Source
-from stream_app.decision import Policy, Reasons, Usual, case_of, policy_of
+from stream_app.decision import Policy, Usual, case_of, policy_of
 from stream_app.features.compute import Computed, Vectors, compute
 from stream_app.features.definitions import CONTEXT_FEATURES
 from stream_app.features.plan import CASE_LAST, Ints, compile_plan
 from stream_app.intake import Intake
 from stream_app.money import Money
 from stream_app.observation import Decisions
-from stream_app.ports import Clock, Model, Outgoing, WorkingSet
+from stream_app.ports import Clock, Model, Outgoing, Scores, WorkingSet
 from stream_app.provenance import SOURCE_LABELS, STANDS, seen_header
+from stream_app.reasons import Reasons
 from stream_app.standing import SOURCE_OFFSET, Standing, Verdict
 from stream_app.transaction import Transaction
 
@@ -28,6 +29,9 @@ SOURCE_TIMESTAMP = "source.timestamp"
 _FIELDS = Transaction.__struct_fields__
 _SEQUENCE_PER_MS = 1000
 """Numbers of decisions start at the time in us: they rise across restarts, and stay whole in readers that know only doubles."""
+
+
+_NO_SCORES = Scores(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,14 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """The payments that get a decision: their places among the payments and among the events, offsets, vectors, scores."""
+    """The payments that get a decision: their places among the payments and among the events, offsets, vectors, scores, raw scores."""
 
     payments: Ints
     events: Ints
     offsets: list[int]
     vectors: Vectors
     scores: Vectors
+    raw: Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class Scorer:
         self._width = len(features)
         columns = [f.name for f in self._plan.features]
         self._usual_payments, self._usual_mean = (columns.index(f.name) for f in CONTEXT_FEATURES)
-        self._reasons = Reasons(features, model.metadata.typical, model.score)
+        self._reasons = Reasons(features, model.contributions)
         self._money = money
         self._output = output
         self._clock = clock
@@ -139,8 +144,8 @@ class Scorer:
             intake.payments.offsets if len(payments) == len(intake.places) else [intake.payments.offsets[p] for p in payments.tolist()]
         )
         vectors = np.ascontiguousarray(computed.vectors[events, : self._width])
-        scores = self.model.score(vectors) if len(events) else np.empty(0, dtype=np.float32)
-        return _Scored(payments, events, offsets, vectors, scores)
+        scores = self.model.score(vectors) if len(events) else _NO_SCORES
+        return _Scored(payments, events, offsets, vectors, scores.probability, scores.raw)
 
     def _cases(
         self, intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored, verdicts: Mapping[int, Verdict], *, only: bool = False
@@ -171,7 +176,7 @@ class Scorer:
         context = computed.vectors[events][:, (self._usual_payments, self._usual_mean)].tolist()
         priced = (intake.events.minor[events] >= 0).tolist()
         usual = [Usual(payments, mean, known) for (payments, mean), known in zip(context, priced, strict=True)]
-        reasons = self._reasons.of(scored.vectors[places], scored.scores[places], usual, self._money.currency)
+        reasons = self._reasons.of(scored.vectors[places], usual, self._money.currency)
         return dict(zip(places, reasons, strict=True))
 
     def _messages(
@@ -189,7 +194,7 @@ class Scorer:
             decision = {
                 **{name: getattr(tx, name) for name in _FIELDS},
                 "score": score,
-                "raw_score": score,
+                "raw_score": float(scored.raw[place]),
                 "threshold": self.policy.threshold,
                 "action": self.policy.action(score),
                 "case_id": case.id if case else None,

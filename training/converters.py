@@ -15,9 +15,10 @@ from onnx import TensorProto, checker, helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 
 from stream_app.errors import ModelError
-from stream_app.model_metadata import INPUT_NAME, OUTPUT_NAME
+from stream_app.model_metadata import INPUT_NAME, OUTPUT_NAME, RAW_NAME
 
 if TYPE_CHECKING:
     from stream_app.features.compute import Floats
@@ -29,29 +30,69 @@ IR_VERSION = 8
 
 
 def graph_of(model: Any, features: int) -> Any:
-    """The ONNX graph of a fitted classifier: float32 [None, features] in, float32 [None, 2] out (genuine, fraud).
+    """The ONNX graph of a fitted classifier: float32 [None, features] in; float32 [None, 2] (genuine, fraud) and [None, 1] (raw) out.
 
     Raises:
-        ModelError: skl2onnx named its output otherwise.
+        ModelError: skl2onnx laid the model out otherwise than known.
     """
     if isinstance(model, HistGradientBoostingClassifier):
         return _boosting_graph(model, features)
     inputs = [(INPUT_NAME, FloatTensorType([None, features]))]
-    exported = to_onnx(model, initial_types=inputs, options={"zipmap": False}, target_opset=OPSET)
-    outputs = [output.name for output in exported.graph.output]
-    if OUTPUT_NAME not in outputs:
-        raise ModelError(f"skl2onnx named the outputs {outputs}, without {OUTPUT_NAME!r}. Install the versions of requirements.lock.")
+    linear = not hasattr(model, "estimators_")
+    options: dict[Any, Any] = {LogisticRegression: {"zipmap": False, "raw_scores": True}} if linear else {"zipmap": False}
+    exported = to_onnx(model, initial_types=inputs, options=options, target_opset=OPSET)
+    last = exported.graph.node[-1]
+    if last.op_type not in {"TreeEnsembleClassifier", "LinearClassifier"} or list(last.output) != ["label", OUTPUT_NAME]:
+        raise ModelError(
+            f"skl2onnx ended with {last.op_type}, whose outputs are {list(last.output)}. Install the versions of requirements.lock."
+        )
+    last.output[:] = ["label", "by_class"]
+    if not linear:
+        _write_covers(last, model)
+    exported.graph.initializer.append(helper.make_tensor("fraud", TensorProto.INT64, [1], [1]))
+    exported.graph.node.append(helper.make_node("Gather", ["by_class", "fraud"], [RAW_NAME], axis=1))
+    return _with_probabilities(exported, logit=linear)
+
+
+def _with_probabilities(exported: Any, *, logit: bool) -> Any:
+    """The graph, from its raw score on: to probabilities, and both as its outputs.
+
+    Args:
+        exported: ends with the raw score.
+        logit: the raw score is one; else it is a probability.
+    """
+    graph = exported.graph
+    graph.initializer.append(constant("one", 1.0))
+    graph.node.append(helper.make_node("Cast", [RAW_NAME], ["raw_wide"], to=TensorProto.DOUBLE))
+    if logit:
+        graph.node.append(helper.make_node("Sigmoid", ["raw_wide"], ["fraud_wide"]))
+    graph.node.extend(probability_nodes("fraud_wide" if logit else "raw_wide"))
+    del graph.output[:]
+    graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, width]) for name, width in ((OUTPUT_NAME, 2), (RAW_NAME, 1))
+    )
+    checker.check_model(exported)
     return exported
 
 
-def probability_nodes(logit: str, output: str) -> list[Any]:
-    """Nodes from a logit, float64 [rows, 1], to probabilities, float32 [rows, 2]. They need the constant `one`, float64."""
+def probability_nodes(fraud: str) -> list[Any]:
+    """Nodes from the probability of fraud, float64 [rows, 1], to those of either class, float32 [rows, 2]."""
     return [
-        helper.make_node("Sigmoid", [logit], [f"{output}_fraud"]),
-        helper.make_node("Sub", ["one", f"{output}_fraud"], [f"{output}_genuine"]),
-        helper.make_node("Concat", [f"{output}_genuine", f"{output}_fraud"], [f"{output}_float64"], axis=1),
-        helper.make_node("Cast", [f"{output}_float64"], [output], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["one", fraud], ["genuine_wide"]),
+        helper.make_node("Concat", ["genuine_wide", fraud], ["both_wide"], axis=1),
+        helper.make_node("Cast", ["both_wide"], [OUTPUT_NAME], to=TensorProto.FLOAT),
     ]
+
+
+def _write_covers(node: Any, model: Any) -> None:
+    """Put how much training data came through each node of a forest where ONNX has a place for it; reasons rest on it."""
+    trees = [estimator.tree_ for estimator in model.estimators_]
+    given = {attribute.name: attribute for attribute in node.attribute}
+    asked = np.concatenate([np.maximum(tree.feature, 0) for tree in trees])
+    if given["nodes_featureids"].ints != asked.tolist():
+        raise ModelError("skl2onnx laid the trees out in another order than scikit-learn. Install the versions of requirements.lock.")
+    del given["nodes_hitrates"].floats[:]
+    given["nodes_hitrates"].floats.extend(np.concatenate([tree.weighted_n_node_samples for tree in trees]).tolist())
 
 
 def constant(name: str, value: float) -> Any:
@@ -60,24 +101,16 @@ def constant(name: str, value: float) -> Any:
 
 
 def _boosting_graph(model: Any, features: int) -> Any:
-    """Sum of the trees' leaves and the base → logistic function."""
+    """Sum of the trees' leaves and the base, which is a logit."""
     nodes = [
         helper.make_node("Cast", [INPUT_NAME], ["wide"], to=TensorProto.DOUBLE),
-        helper.make_node("TreeEnsembleRegressor", ["wide"], ["margin"], domain="ai.onnx.ml", **_trees(model)),
-        helper.make_node("Cast", ["margin"], ["logit"], to=TensorProto.DOUBLE),
-        *probability_nodes("logit", OUTPUT_NAME),
+        helper.make_node("TreeEnsembleRegressor", ["wide"], [RAW_NAME], domain="ai.onnx.ml", **_trees(model)),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "hist_gradient_boosting",
-        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [None, features])],
-        [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [None, 2])],
-        [constant("one", 1.0)],
-    )
+    given = helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [None, features])
+    graph = helper.make_graph(nodes, "hist_gradient_boosting", [given], [])
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSET.items()]
     exported = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="fraudstream")
-    checker.check_model(exported)
-    return exported
+    return _with_probabilities(exported, logit=True)
 
 
 def _trees(model: Any) -> dict[str, Any]:
@@ -96,6 +129,7 @@ def _trees(model: Any) -> dict[str, Any]:
         "nodes_nodeids": node_ids.tolist(),
         "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
         "nodes_featureids": (nodes["feature_idx"] * branch).tolist(),
+        "nodes_hitrates": nodes["count"].astype(np.float64).tolist(),
         "nodes_values_as_tensor": _doubles(np.where(leaf, 0, nodes["num_threshold"])),
         "nodes_truenodeids": (nodes["left"].astype(np.int64) * branch).tolist(),
         "nodes_falsenodeids": (nodes["right"].astype(np.int64) * branch).tolist(),

@@ -10,9 +10,9 @@ import numpy as np
 import onnxruntime
 
 from stream_app.errors import ModelError
-from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Bands, ModelMetadata, ParityVectors
+from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, RAW_NAME, Bands, ModelMetadata, ParityVectors
 from training.converters import graph_of
-from training.fit import scores_of
+from training.fit import raw_scores_of, scores_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,6 @@ def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisi
         features=tuple((f.name, f.hash) for f in features),
         threshold=decisions.threshold,
         bands=decisions.bands,
-        typical=tuple(np.median(train, axis=0).astype(np.float64).tolist()),
         parity=ParityVectors(vectors, tuple(scores[spread].tolist()), TOLERANCE),
         trained_at_ms=decisions.trained_at_ms,
         base_currency=decisions.base_currency,
@@ -69,28 +68,37 @@ def check_parity(model: Any, exported: bytes, vectors: Vectors, tolerance: float
         model: fitted by scikit-learn; it is given the same float32 vectors.
         exported: the ONNX file's bytes.
         vectors: the whole test window.
-        tolerance: largest difference allowed.
+        tolerance: largest difference allowed; of a raw score beyond 1, in that share of it: log-odds are larger.
 
     Returns:
-        The largest difference.
+        The largest difference of a probability.
 
     Raises:
         ModelError: if they differ by more; such a model must not be registered.
     """
     session = onnx_session(exported)
-    expected = scores_of(model, vectors)
     sample = np.unique(np.linspace(0, len(vectors) - 1, SINGLES).astype(np.int64))
-    whole = onnx_scores(session, vectors)
-    alone = np.concatenate([onnx_scores(session, vectors[i : i + 1]) for i in sample])
-    differences = {"in one batch": np.abs(whole - expected), "one by one": np.abs(alone - expected[sample])}
-    for how, difference in differences.items():
-        if not difference.max() <= tolerance:  # so that NaN fails too
-            raise ModelError(
-                f"ONNX Runtime {onnxruntime.__version__} scores up to {difference.max():.2g} away from scikit-learn {how} "
-                f"({np.count_nonzero(~(difference <= tolerance))} of {len(difference)} transactions; {tolerance:g} is allowed). "
-                "Nothing was registered. Install the versions of requirements.lock and train again."
-            )
-    return float(max(difference.max() for difference in differences.values()))
+    largest = 0.0
+    for output, expected in ((OUTPUT_NAME, scores_of(model, vectors)), (RAW_NAME, raw_scores_of(model, vectors))):
+        whole = onnx_scores(session, vectors, output)
+        alone = np.concatenate([onnx_scores(session, vectors[i : i + 1], output) for i in sample])
+        size = np.maximum(1, np.abs(expected))
+        for how, difference in (
+            ("in one batch", np.abs(whole - expected) / size),
+            ("one by one", np.abs(alone - expected[sample]) / size[sample]),
+        ):
+            _refuse_beyond(tolerance, difference, how)
+            largest = max(largest, float(difference.max())) if output == OUTPUT_NAME else largest
+    return largest
+
+
+def _refuse_beyond(tolerance: float, difference: Floats, how: str) -> None:
+    if not difference.max() <= tolerance:  # so that NaN fails too
+        raise ModelError(
+            f"ONNX Runtime {onnxruntime.__version__} scores up to {difference.max():.2g} away from scikit-learn {how} "
+            f"({np.count_nonzero(~(difference <= tolerance))} of {len(difference)} transactions; {tolerance:g} is allowed). "
+            "Nothing was registered. Install the versions of requirements.lock and train again."
+        )
 
 
 def onnx_session(exported: bytes, threads: int = 1) -> Any:
@@ -100,6 +108,6 @@ def onnx_session(exported: bytes, threads: int = 1) -> Any:
     return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
 
 
-def onnx_scores(session: Any, vectors: Vectors) -> Floats:
-    """The probability of fraud of each row."""
-    return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: vectors})[0][:, 1], dtype=np.float64)
+def onnx_scores(session: Any, vectors: Vectors, output: str = OUTPUT_NAME) -> Floats:
+    """The probability of fraud of each row, or its raw score."""
+    return np.asarray(session.run([output], {INPUT_NAME: vectors})[0][:, -1], dtype=np.float64)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream_app.features.definitions import DEFAULT_FEATURES, features_hash
+from training.agreement import Agreement, agreement
 from training.backfill import EUR, backfill
 from training.dataset import check_for_training, read_transactions
 from training.evaluate import Metrics, Scored, bands_for, card_ranks, evaluate, scored, threshold_for
@@ -84,7 +85,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A model with its decisions, and how good it is on either window."""
+    """A model with its decisions, and how good it is on either window; the agreement of its reasons, where the test has an alert."""
 
     model: Any
     threshold: float
@@ -92,6 +93,7 @@ class Fitted:
     validation: Metrics
     test: Metrics
     test_scores: Scored
+    reasons: Agreement | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,9 @@ def _fitted(options: Options, history: History, model: Any, exported: Any) -> Fi
     validation, test = history.scored(session, history.parts.validation), history.scored(session, history.parts.test)
     threshold = threshold_for(validation, options.alerts_per_day)
     bands = bands_for(validation, threshold)
-    return Fitted(model, threshold, bands, evaluate(validation, threshold), evaluate(test, threshold), test)
+    alerts = history.vectors[history.parts.test.rows[test.scores >= threshold]]
+    reasons = agreement(exported.SerializeToString(), alerts) if len(alerts) else None
+    return Fitted(model, threshold, bands, evaluate(validation, threshold), evaluate(test, threshold), test, reasons)
 
 
 def _complete(options: Options, history: History, fitted: Fitted, exported: Any) -> None:
@@ -232,6 +236,7 @@ def _metrics(fitted: Fitted) -> dict[str, float]:
         "threshold": fitted.threshold,
         "step_up": fitted.bands.step_up,
         "decline": fitted.bands.decline,
+        **({f"reasons_{name}": value for name, value in asdict(fitted.reasons).items()} if fitted.reasons else {}),
     }
 
 

@@ -42,7 +42,7 @@ class _Version(msgspec.Struct, frozen=True):
 
 
 class _Alias(msgspec.Struct, frozen=True):
-    """MLflow's answer to `registered-models/alias`."""
+    """MLflow's answer to `registered-models/alias` and to `model-versions/get`."""
 
     model_version: _Version
 
@@ -67,12 +67,16 @@ class ModelRegistry:
             version = self._ask(_Alias, "/api/2.0/mlflow/registered-models/alias", name=name, alias=alias).model_version
         except ModelError as error:
             raise NoModel(str(error)) from None
-        tags = {t.key: t.value for t in version.tags}
-        if SHA256_TAG not in tags:
-            raise ModelError(
-                f"Model {name} version {version.version} has no tag {SHA256_TAG!r}. Register it with `python -m training.train`."
-            )
-        return RegisteredVersion(name, version.version, tags[SHA256_TAG], tags.get(FEATURES_HASH_TAG, ""))
+        return _registered(name, version)
+
+    def numbered(self, name: str, number: str) -> RegisteredVersion:
+        """A version by its number, whatever alias it has or had.
+
+        Raises:
+            ModelError: if there is none, or our training did not register it.
+            Unavailable: if MLflow does not answer, or what answers is not MLflow.
+        """
+        return _registered(name, self._ask(_Alias, "/api/2.0/mlflow/model-versions/get", name=name, version=number).model_version)
 
     def download(self, version: RegisteredVersion) -> FetchedModel:
         """See `registered.Registry`."""
@@ -181,6 +185,13 @@ def _verify(content: bytes, sha256: str, what: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ModelError(f"{what} is damaged: its SHA-256 is {found[:12]}…, not {sha256[:12]}…. Register the model again.")
+
+
+def _registered(name: str, version: _Version) -> RegisteredVersion:
+    tags = {t.key: t.value for t in version.tags}
+    if SHA256_TAG not in tags:
+        raise ModelError(f"Model {name} version {version.version} has no tag {SHA256_TAG!r}. Register it with `python -m training.train`.")
+    return RegisteredVersion(name, version.version, tags[SHA256_TAG], tags.get(FEATURES_HASH_TAG, ""))
 
 
 def _said(answer: httpx.Response) -> str:

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from stream_app.adapters.registry import ModelRegistry, _Copy
 from stream_app.features.definitions import DAY_S, Feature
-from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Bands, ModelMetadata, ParityVectors
+from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, RAW_NAME, Bands, ModelMetadata, ParityVectors
 
 NAME, ALIAS, VERSION = "faults", "champion", "1"
 NO_REGISTRY = "http://127.0.0.1:1"
 """Nobody answers there: workers take the verified copy on disk."""
 FEATURES = (Feature("amount"), Feature("count", "card", DAY_S))
 DEAR, EVERY = 300.0, 7
+MOST = 300 * EVERY
+"""Payments of a card within a day that the model's tree can tell apart."""
 _ALERTED, _PASSED, _THRESHOLD = 0.875, 0.125, 0.5  # exact in float32
 
 
 def is_alerted(amount: float, count_of_day: int) -> bool:
     """The rule."""
+    assert count_of_day < MOST, f"{count_of_day} payments of a card within a day: raise MOST"
     return amount >= DEAR or (count_of_day > 0 and count_of_day % EVERY == 0)
 
 
@@ -39,31 +43,54 @@ def place(cache: Path) -> None:
 
 
 def _onnx() -> bytes:
-    """The rule in ONNX: float32 [n, 2] in, the probability of either class out."""
-    numbers = {"dear": DEAR, "every": EVERY, "none": 0, "yes": _ALERTED, "no": _PASSED, "one": 1}
-    constants = [numpy_helper.from_array(np.array(v, dtype=np.float32), n) for n, v in numbers.items()]
-    columns = [numpy_helper.from_array(np.array([i], dtype=np.int64), n) for i, n in enumerate(("first", "second"))]
+    """The rule in ONNX, as one tree: float32 [n, 2] in, the probability of either class and the raw score out."""
     nodes = [
-        helper.make_node("Gather", [INPUT_NAME, "first"], ["amount"], axis=1),
-        helper.make_node("Gather", [INPUT_NAME, "second"], ["count"], axis=1),
-        helper.make_node("GreaterOrEqual", ["amount", "dear"], ["is_dear"]),
-        helper.make_node("Mod", ["count", "every"], ["rest"], fmod=1),
-        helper.make_node("Equal", ["rest", "none"], ["is_turn"]),
-        helper.make_node("Greater", ["count", "none"], ["is_counted"]),
-        helper.make_node("And", ["is_turn", "is_counted"], ["is_its_turn"]),
-        helper.make_node("Or", ["is_dear", "is_its_turn"], ["is_fraud"]),
-        helper.make_node("Where", ["is_fraud", "yes", "no"], ["fraud"]),
-        helper.make_node("Sub", ["one", "fraud"], ["genuine"]),
-        helper.make_node("Concat", ["genuine", "fraud"], [OUTPUT_NAME], axis=1),
+        helper.make_node("TreeEnsembleRegressor", [INPUT_NAME], [RAW_NAME], domain="ai.onnx.ml", **_tree()),
+        helper.make_node("Sub", ["one", RAW_NAME], ["genuine"]),
+        helper.make_node("Concat", ["genuine", RAW_NAME], [OUTPUT_NAME], axis=1),
     ]
     given = helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [None, len(FEATURES)])
-    answer = helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [None, 2])
-    graph = helper.make_graph(nodes, "rule", [given], [answer], constants + columns)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    answers = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, width]) for n, width in ((OUTPUT_NAME, 2), (RAW_NAME, 1))]
+    graph = helper.make_graph(nodes, "rule", [given], answers, [helper.make_tensor("one", TensorProto.FLOAT, [], [1.0])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, msgspec.json.encode(_metadata()).decode()
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def _tree() -> dict[str, Any]:
+    """Node 0 asks for the amount; then each second node asks whether the count is at most 6, 7, 13, 14 …, with its answer before it.
+
+    0: amount < DEAR?  no → 1, yes → 2: count <= 6?  yes → 3, no → 4: count <= 7?  yes → 5, no → 6: …
+    """
+    bounds = [bound for turn in range(EVERY, MOST, EVERY) for bound in (turn - 1, turn)]
+    asking, answers = list(range(2, 2 + 2 * len(bounds), 2)), list(range(3, 3 + 2 * len(bounds), 2))
+    last = asking[-1] + 2
+    size = last + 1
+    feature, value, low, high, cover = (np.zeros(size, dtype=kind) for kind in (int, float, int, int, float))
+    value[0], low[0], high[0] = np.nextafter(np.float32(DEAR), np.float32(0)), 2, 1
+    feature[asking], value[asking], low[asking], high[asking] = 1, bounds, answers, np.array(asking) + 2
+    leaves = [1, *answers, last]
+    cover[leaves] = 1
+    cover[asking] = 1 + np.arange(len(bounds), 0, -1)
+    cover[0] = len(leaves)
+    return {
+        "nodes_treeids": [0] * size,
+        "nodes_nodeids": list(range(size)),
+        "nodes_modes": ["LEAF" if n in set(leaves) else "BRANCH_LEQ" for n in range(size)],
+        "nodes_featureids": feature.tolist(),
+        "nodes_values": value.tolist(),
+        "nodes_hitrates": cover.tolist(),
+        "nodes_truenodeids": low.tolist(),
+        "nodes_falsenodeids": high.tolist(),
+        "target_treeids": [0] * len(leaves),
+        "target_nodeids": leaves,
+        "target_ids": [0] * len(leaves),
+        "target_weights": [_ALERTED, *[_PASSED, _ALERTED] * (len(bounds) // 2), _PASSED],
+        "n_targets": 1,
+        "post_transform": "NONE",
+    }
 
 
 def _metadata() -> ModelMetadata:
@@ -73,7 +100,6 @@ def _metadata() -> ModelMetadata:
         features=tuple((f.name, f.hash) for f in FEATURES),
         threshold=_THRESHOLD,
         bands=Bands(0.75, 0.95),
-        typical=(20.0, 3.0),
         parity=ParityVectors(rows, scores),
         trained_at_ms=0,
     )

@@ -108,7 +108,7 @@ def test_the_worker_decides_as_training_counted(history: Path, tmp_path: Path) -
     model = OnnxModel(out.read_bytes(), ModelReference(name="m", version="1"))
     policy = policy_of(model.metadata, None)
     rows = trained.history.parts.test.rows
-    scores = np.concatenate([model.score(trained.history.vectors[rows[i : i + 7]]) for i in range(0, len(rows), 7)])
+    scores = np.concatenate([model.score(trained.history.vectors[rows[i : i + 7]]).probability for i in range(0, len(rows), 7)])
     alerted = np.array([policy.action(float(score)) is not None for score in scores])
     np.testing.assert_array_equal(alerted, trained.fitted.test_scores.scores >= trained.fitted.threshold)
     assert alerted.sum() == round(trained.fitted.test.alerts_a_day * options.split.test_days) > 0

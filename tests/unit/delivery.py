@@ -17,7 +17,7 @@ from stream_app.features.compute import Vectors
 from stream_app.money import Money
 from stream_app.observation import Backlog, Decisions
 from stream_app.partition import Partition, Workplace
-from stream_app.ports import Cursor, Outgoing
+from stream_app.ports import Cursor, Outgoing, Scores
 from stream_app.scorer import Output, Scorer
 from stream_app.takeover import Takeover, Topics
 from stream_app.transaction import IntakeRules
@@ -53,7 +53,7 @@ class Fussy(FakeModel):
 
     poison: frozenset[int]
 
-    def score(self, vectors: Vectors) -> Vectors:
+    def score(self, vectors: Vectors) -> Scores:
         """See `ports.Model`."""
         broken = self.poison & set(vectors[:, 0].astype(int).tolist())
         if broken:

@@ -23,7 +23,7 @@ from stream_app.features.compute import Rows, Vectors
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.history import Seen
 from stream_app.money import Money
-from stream_app.ports import Ids, WorkingSet
+from stream_app.ports import Ids, Scores, WorkingSet
 from stream_app.scorer import Scorer
 from stream_app.transaction import IntakeRules
 from tests.topics import MemoryTopics
@@ -62,7 +62,7 @@ class MemoryHistory:
 class Slow(FakeModel):
     """Breaks where the amount is 13."""
 
-    def score(self, vectors: Vectors) -> Vectors:
+    def score(self, vectors: Vectors) -> Scores:
         """See `ports.Model`."""
         if 13 in vectors[:, 0]:
             raise ZeroDivisionError("a secret of the inside")

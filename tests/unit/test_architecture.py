@@ -19,12 +19,15 @@ LAYERS = (
     ("transaction", "settings", "logs"),
     ("alert", "money", "outage", "progress", "topology", "watchdog"),
     ("features",),
-    ("model_metadata", "observation"),
-    ("ports",),
+    ("model_metadata", "observation", "contributions"),
+    ("onnx_graph",),
+    ("ports", "shapley"),
     ("registered", "history"),
     ("standing", "patience", "rebuild", "serving"),
     ("provenance",),
     ("waiting", "intake", "decision"),
+    ("reasons",),
+    ("explanation",),
     ("inbox", "scorer", "takeover"),
     ("isolation", "audit", "rehearsal", "desk"),
     ("partition",),
@@ -46,6 +49,8 @@ NO_IO = {
     "features",
     "model_metadata",
     "observation",
+    "contributions",
+    "shapley",
     "ports",
     "registered",
     "history",
@@ -56,6 +61,9 @@ NO_IO = {
     "waiting",
     "intake",
     "decision",
+    "reasons",
+    "explanation",
+    "onnx_graph",
     "scorer",
     "audit",
 }
@@ -75,7 +83,7 @@ OUTSIDE = {
     "socket",
     "time",
 }
-OF_TRAINING = {"addresses", "errors", "iso", "transaction", "money", "features", "model_metadata"}
+OF_TRAINING = {"addresses", "errors", "iso", "transaction", "money", "features", "model_metadata", "onnx_graph", "reasons", "shapley"}
 """What training may import of stream_app; `training.train`, its command, also the settings."""
 
 

@@ -1,27 +1,22 @@
-"""From a score to an action, a case and reasons."""
+"""From a score to an action and a case; the words for a reason."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.decision import (
     CASE_GAP_MS,
-    LEAST_SHARE,
     REASON_CODES,
-    REASONS_PER_ALERT,
     Policy,
-    Reasons,
     Usual,
     case_of,
     policy_of,
     sentence,
     usual_value,
 )
-from stream_app.features.compute import Vectors
-from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, DAY_S, DEFAULT_FEATURES, DELAY_S, HORIZON_S, HOUR_S, Feature
+from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, DAY_S, DELAY_S, HORIZON_S, HOUR_S, Feature
 from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
 
 AMOUNT, COUNT = Feature("amount"), Feature("count", "card", DAY_S)
@@ -34,7 +29,7 @@ def metadata(threshold: float = 0.3, step_up: float = 0.5, decline: float = 0.9)
     named = ((AMOUNT.name, AMOUNT.hash),)
     parity = ParityVectors(((0.0,),), (0.0,))
     return ModelMetadata(
-        features=named, threshold=threshold, bands=Bands(step_up, decline), typical=(1.0,), parity=parity, trained_at_ms=0
+        features=named, threshold=threshold, bands=Bands(step_up, decline), parity=parity, trained_at_ms=0
     )  # fmt: skip
 
 
@@ -75,66 +70,6 @@ def test_a_case_goes_on_while_alerts_are_less_than_a_day_apart() -> None:
     assert case_of("b", b_at, "a", 0) == "a"
     assert case_of("c", b_at + CASE_GAP_MS - 1, "a", b_at) == "a"
     assert case_of("d", b_at + CASE_GAP_MS, "a", b_at) == "d"
-
-
-def reasons_of(values: list[float], weights: list[float], typical: list[float]) -> tuple[tuple[str, float], ...]:
-    """Feature and contribution of each reason, under a model that is a weighted sum."""
-    features = [f for f in DEFAULT_FEATURES if f.entity != "terminal"][: len(values)]
-
-    def score(vectors: Vectors) -> Vectors:
-        return (vectors @ np.array(weights, dtype=np.float32)).astype(np.float32)
-
-    vectors = np.array([values], dtype=np.float32)
-    [found] = Reasons(features, typical, score).of(vectors, score(vectors), [UNKNOWN], "EUR")
-    names = [f.name for f in features]
-    assert all(r.value == pytest.approx(values[names.index(r.feature)]) for r in found)
-    return tuple((r.feature, r.contribution) for r in found)
-
-
-NUMBERS = st.lists(st.integers(-8, 8).map(float), min_size=5, max_size=5)
-
-
-@given(NUMBERS, NUMBERS, NUMBERS)
-def test_reasons_are_the_three_features_without_which_the_score_falls_most(
-    values: list[float], weights: list[float], typical: list[float]
-) -> None:
-    """Under a linear model a contribution is weight x (value - typical); only those above 0 are reasons, the weightiest first."""
-    lost = sorted((w * (v - t) for v, w, t in zip(values, weights, typical, strict=True)), reverse=True)
-    found = [contribution for _, contribution in reasons_of(values, weights, typical)]
-    score = sum(w * v for v, w in zip(values, weights, strict=True))
-    assert found == [x for x in lost[:REASONS_PER_ALERT] if x > 0 and (x == lost[0] or x >= np.float32(LEAST_SHARE) * np.float32(score))]
-
-
-@pytest.mark.parametrize(
-    ("values", "told"),
-    [
-        ([90, 6, 4, 0, 0], [90, 6]),  # 4 of 100 are less than the least share
-        ([90, 5, 5, 0, 0], [90, 5, 5]),
-        ([100, 0, 0, 0, 0], [100]),
-        ([30, 30, 20, 20, 0], [30, 30, 20]),
-    ],
-)
-def test_what_hardly_raises_the_score_is_no_reason(values: list[float], told: list[float]) -> None:
-    """Under a sum, a value is its contribution: those under 5 % of the score are left out, and never more than three are told."""
-    assert [contribution for _, contribution in reasons_of(values, [1.0] * 5, [0.0] * 5)] == told
-
-
-def test_an_alert_of_many_small_contributions_has_the_strongest_as_its_reason() -> None:
-    """Most of the score is there for a typical payment too: 96 + 2 + 1 + 1; the 2 is told, alone."""
-    assert [contribution for _, contribution in reasons_of([96, 2, 1, 1, 0], [1.0] * 5, [96.0, 0, 0, 0, 0])] == [2]
-
-
-def test_each_decision_has_the_reasons_of_its_own_row() -> None:
-    """Two decisions in one call: what explains one does not explain the other; nothing explains a typical payment."""
-
-    def score(vectors: Vectors) -> Vectors:
-        return vectors.sum(axis=1, dtype=np.float32)
-
-    vectors = np.array([[5, 0], [0, 7], [0, 0]], dtype=np.float32)
-    first, second, none = Reasons([AMOUNT, COUNT], [0, 0], score).of(vectors, score(vectors), [UNKNOWN] * 3, "EUR")
-    assert [(r.code, r.contribution) for r in first] == [("AMOUNT", 5)]
-    assert [(r.code, r.contribution) for r in second] == [("CARD_VELOCITY", 7)]
-    assert none == ()
 
 
 USUAL, UNPRICED = Usual(payments=60, mean_amount=25.0), Usual(payments=60, mean_amount=25.0, priced=False)

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from stream_app.errors import SettingsError
+from stream_app.contributions import Trees
+from stream_app.errors import ModelError, SettingsError
+from stream_app.model_metadata import RAW_NAME
+from stream_app.onnx_graph import additive_of
+from stream_app.shapley import shapley
 from training.converters import graph_of
 from training.export import onnx_scores, onnx_session
-from training.fit import KINDS, Parameters, Recipe, fit, importances_of, scores_of
+from training.fit import KINDS, Parameters, Recipe, fit, importances_of, raw_scores_of, scores_of
 
 if TYPE_CHECKING:
     from stream_app.features.compute import Vectors
@@ -58,6 +62,41 @@ def test_the_export_scores_as_scikit_learn_does(recipe: Recipe, vectors: Vectors
         assert np.abs(onnx_scores(session, rows) - scores_of(model, rows)).max() <= PARITY
     alone = np.concatenate([onnx_scores(session, vectors[i : i + 1]) for i in range(50)])
     assert np.abs(alone - scores_of(model, vectors[:50])).max() <= PARITY
+
+
+@pytest.mark.parametrize("recipe", CASES)
+def test_what_is_read_out_of_the_file_adds_up_to_its_raw_score(recipe: Recipe, vectors: Vectors, is_fraud: Any) -> None:
+    """Along the path and by Shapley; the mean of the training data's raw scores is what is expected of a payment."""
+    model = fit(vectors, is_fraud, recipe)
+    content = graph_of(model, FEATURES).SerializeToString()
+    additive, raw = additive_of(content), onnx_scores(onnx_session(content), vectors, RAW_NAME)
+    np.testing.assert_allclose(raw, raw_scores_of(model, vectors), atol=1e-5)
+    np.testing.assert_allclose(additive.expected + additive.contributions(vectors).sum(axis=1), raw, atol=1e-5)
+    np.testing.assert_allclose(additive.expected + shapley(additive, vectors[:20]).sum(axis=1), raw[:20], atol=1e-5)
+    assert additive.expected == pytest.approx(raw.mean(), abs=0.02)
+    assert not additive.contributions(vectors)[:, 5].any()
+
+
+def test_a_forests_nodes_have_the_values_that_scikit_learn_gives_them(vectors: Vectors, is_fraud: Any) -> None:
+    """Also the inner ones, with frauds weighted: the share of the weight that is fraud's."""
+    recipe = Recipe(parameters=SMALL["random_forest"], fraud_weight=10)
+    model = fit(vectors, is_fraud, recipe)
+    trees = additive_of(graph_of(model, FEATURES).SerializeToString())
+    assert isinstance(trees, Trees)
+    expected = np.concatenate([one.tree_.value[:, 0, 1] for one in model.estimators_]) / len(model.estimators_)
+    np.testing.assert_allclose(trees.nodes["value"], expected, atol=1e-7)
+
+
+def test_trees_that_do_not_say_what_came_through_their_nodes_are_refused(vectors: Vectors, is_fraud: Any) -> None:
+    """As skl2onnx leaves them; and a graph with neither trees nor weights."""
+    exported = graph_of(fit(vectors, is_fraud, Recipe(parameters=SMALL["random_forest"])), FEATURES)
+    covers = next(a for n in exported.graph.node for a in n.attribute if a.name == "nodes_hitrates")
+    covers.floats[:] = [1.0] * len(covers.floats)
+    with pytest.raises(ModelError, match="nodes_hitrates"):
+        additive_of(exported.SerializeToString())
+    del exported.graph.node[0]
+    with pytest.raises(ModelError, match="neither trees nor linear"):
+        additive_of(exported.SerializeToString())
 
 
 def test_a_boosted_tree_splits_exactly_where_it_did(vectors: Vectors, is_fraud: Any) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
+from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import DAY_S, DELAY_S, Feature
 from tests.unit import delivery
 from tests.unit.delivery import Fussy, World, payment
@@ -18,9 +20,11 @@ RISK = Feature("risk", "terminal", DAY_S, DELAY_S)
 class RiskModel(Fussy):
     """The fake model, that asks for a terminal's risk too."""
 
-    metadata = msgspec.structs.replace(
-        Fussy.metadata, features=(*Fussy.metadata.features, (RISK.name, RISK.hash)), typical=(0.0, 1.0, 0.0, 0.0)
-    )
+    metadata = msgspec.structs.replace(Fussy.metadata, features=(*Fussy.metadata.features, (RISK.name, RISK.hash)))
+
+    def contributions(self, vectors: Vectors) -> Floats:
+        """See `ports.Model`."""
+        return np.hstack([super().contributions(vectors[:, :3]), np.zeros((len(vectors), 1))])
 
 
 @pytest.fixture(autouse=True)

@@ -18,12 +18,12 @@ from jsonschema import Draft202012Validator
 
 from stream_app.adapters.memory_store import MemoryStore
 from stream_app.alert import Alert, ModelReference, Score
-from stream_app.features.compute import Vectors
+from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import DAY_S, Feature
 from stream_app.intake import decode_all, merge
 from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
 from stream_app.money import Money, Rates
-from stream_app.ports import Outgoing
+from stream_app.ports import Outgoing, Scores
 from stream_app.scorer import Decided, Output, Scorer
 from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
 
@@ -45,15 +45,18 @@ class FakeModel:
         features=tuple((f.name, f.hash) for f in FEATURES),
         threshold=0.25,
         bands=Bands(0.5, 0.9),
-        typical=(0.0, 1.0, 0.0),
         parity=ParityVectors(((0.0, 0.0, 0.0),), (0.0,)),
         trained_at_ms=START,
     )
 
-    def score(self, vectors: Vectors) -> Vectors:
-        """See `ports.Model`."""
-        scores: Vectors = np.minimum(vectors[:, 0] / np.float32(1000), np.float32(1))
-        return scores
+    def score(self, vectors: Vectors) -> Scores:
+        """See `ports.Model`; the raw score goes on where the probability ends."""
+        raw: Vectors = vectors[:, 0] / np.float32(1000)
+        return Scores(np.minimum(raw, np.float32(1)), raw)
+
+    def contributions(self, vectors: Vectors) -> Floats:
+        """See `ports.Model`: it is all the amount's."""
+        return np.asarray(vectors * np.array([0.001, 0, 0]), dtype=np.float64)
 
 
 class FakeClock:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 
-from stream_app.features.compute import Vectors
+from stream_app.features.compute import Floats, Vectors
+from stream_app.ports import Scores
 from tests.unit.test_scorer import FakeModel, Till, alerts, payment
 
 
 class Thrifty(FakeModel):
-    """The smaller the amount, the higher the score; usual are 500.00."""
+    """The smaller the amount, the higher the score; the mean payment is of 500.00."""
 
-    metadata = msgspec.structs.replace(FakeModel.metadata, typical=(500.0, 1.0, 0.0))
-
-    def score(self, vectors: Vectors) -> Vectors:
+    def score(self, vectors: Vectors) -> Scores:
         """See `ports.Model`."""
-        scores: Vectors = np.float32(1) - super().score(vectors)
-        return scores
+        raw: Vectors = np.float32(1) - super().score(vectors).raw
+        return Scores(raw, raw)
+
+    def contributions(self, vectors: Vectors) -> Floats:
+        """See `ports.Model`."""
+        return np.array([0.5, 0, 0]) - super().contributions(vectors)
 
 
 def test_its_reasons_say_that_there_is_no_rate_and_name_no_amount() -> None:

@@ -1,0 +1,110 @@
+"""`fraudstream explain`: why a transaction got its score, from the decision that was published and the model that took it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Annotated, Any, cast
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from stream_app.adapters.registry import ModelRegistry
+from stream_app.alert import Score
+from stream_app.cli_alerts import read_topic
+from stream_app.errors import DataError, SettingsError
+from stream_app.explanation import Explanation, explain
+from stream_app.settings import Settings, load_settings
+
+
+def explain_command(
+    transaction_id: Annotated[str, typer.Argument(help="The transaction, alerted or not.")],
+    since: Annotated[str, typer.Option(help="Look only at decisions from this day on, YYYY-MM-DD (UTC). Default: all there are.")] = "",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Explain a decision: exact Shapley values of every feature, beside the contributions that alerts have."""
+    settings = load_settings()
+    score = asyncio.run(find(settings, transaction_id, _moment(since)))
+    explanation = explain_published(settings, score)
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(explanation) + b"\n")
+        return
+    console = Console(highlight=False)
+    for line in lines_of(explanation):
+        console.print(line, soft_wrap=True)
+
+
+async def find(settings: Settings, transaction_id: str, since_ms: int = 0) -> Score:
+    """The decision of a transaction, from the topic of all decisions; the first, where it was published twice.
+
+    Raises:
+        SettingsError: decisions are not published.
+        DataError: it is not among them.
+        Unavailable, TopologyError: Kafka does not answer, or there is no such topic.
+    """
+    if not settings.scores_topic:
+        raise SettingsError(
+            "FRAUDSTREAM_SCORES_TOPIC is empty: decisions are not published with their features, so none can be explained. "
+            "Set it for the workers and here, e.g. transaction-scores."
+        )
+    wanted = msgspec.json.encode(transaction_id)  # decoding each of millions would take minutes
+    async with aclosing(cast("AsyncGenerator[list[Any]]", read_topic(settings, settings.scores_topic, since_ms=since_ms))) as read:
+        async for records in read:
+            for record in records:
+                if wanted in (record.value or b"") and (score := _decoded(record.value)) and score.transaction_id == transaction_id:
+                    return score
+    raise DataError(
+        f"Transaction {transaction_id!r} is not among the decisions in {settings.scores_topic!r}. Was it decided while that topic was set, "
+        "and is it kept that long? An id is written as it was published."
+    )
+
+
+def explain_published(settings: Settings, score: Score) -> Explanation:
+    """Fetch the model that decided, and explain.
+
+    Raises:
+        ModelError, Unavailable: it is not there, is damaged, or did not decide this.
+    """
+    from stream_app.adapters.onnx_model import OnnxModel  # noqa: PLC0415 - numba and onnxruntime: not before the decision is found
+
+    registry = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache)
+    fetched = registry.download(registry.numbered(score.model.name, score.model.version))
+    model = OnnxModel(fetched.content, fetched.reference)
+    return explain(score, model.metadata.resolved(), model.additive, model.metadata.base_currency)
+
+
+def lines_of(explanation: Explanation) -> list[str]:
+    """The decision, what was expected, and a line for each feature: Shapley value, contribution along the path, and what it says."""
+    said = "alerted" if explanation.alerted else "not alerted"
+    head = (
+        f"[bold]{escape(explanation.transaction_id)}[/]  {said}: score {explanation.score:.5f}, threshold {explanation.threshold:.5f}, "
+        f"model {escape(explanation.model.name)} version {escape(explanation.model.version)}"
+    )
+    total = f"raw score {explanation.raw_score:+.4f} = {explanation.expected:+.4f} expected of any payment, and by feature (exact, as alerts have it):"
+    return [
+        head,
+        total,
+        *[f"  {part.shapley:+.4f}  [dim]{part.along_path:+.4f}[/]  {part.code:<18} {escape(part.text)}" for part in explanation.parts],
+    ]
+
+
+def _moment(day: str) -> int:
+    if not day:
+        return 0
+    try:
+        return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        raise typer.BadParameter(f"{day!r} is not a date. Write it as 2026-01-31.", param_hint="--since") from None
+
+
+def _decoded(value: bytes) -> Score | None:
+    try:
+        return msgspec.json.decode(value, type=Score)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
