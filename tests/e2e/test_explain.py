@@ -11,21 +11,24 @@ import msgspec
 import pytest
 
 from stream_app.adapters.memory_store import MemoryStore
-from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.onnx_model import OnnxModel
+from stream_app.adapters.registry import ModelRegistry
 from stream_app.alert import Score
-from stream_app.bootstrap import scorer_loader
 from stream_app.intake import decode_all, merge
 from stream_app.money import Money
+from stream_app.scorer import Output, Scorer
 from stream_app.settings import load_settings
 from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
 from tests.e2e.kafka import publish
 from tests.e2e.test_operate import command
-from tests.unit.test_scorer import FakeRecord, payment
+from tests.unit.test_scorer import FakeClock, FakeRecord, payment
 
 
 def decisions(env: dict[str, str], cache: Path) -> list[bytes]:
     """Decisions of the champion on two payments, as a worker publishes them."""
-    settings = load_settings(**{k.lower(): v for k, v in env.items()}, model_cache=str(cache))
+    settings = load_settings(**{k.lower(): v for k, v in env.items()})
+    fetched = ModelRegistry(settings.mlflow_tracking_uri, cache).fetch(settings.model_name, settings.model_alias)
+    model = OnnxModel(fetched.content, fetched.reference)
     store = MemoryStore()
     store.hold([0], 1)
     state, cursor = asyncio.run(store.take_over(0))
@@ -33,7 +36,7 @@ def decisions(env: dict[str, str], cache: Path) -> list[bytes]:
     sent = [payment("plain", 20), payment("dear", 900, at=1000)]
     records = [FakeRecord(i, b"c1", msgspec.json.encode(p)) for i, p in enumerate(sent)]
     intake = merge(decode_all(records, Decoder(Transaction, IntakeRules())), decode_all([], Decoder(Label, IntakeRules())), Money("EUR"))
-    scorer = scorer_loader(settings, Metrics(), Money("EUR"))()
+    scorer = Scorer(model, Money("EUR"), Output(settings.alerts_topic, settings.scores_topic), FakeClock())
     messages = scorer.decide(intake, asyncio.run(state.read(intake.ids)), ("transactions", 0)).messages
     return [m.value or b"" for m in messages if m.topic == settings.scores_topic]
 
