@@ -34,6 +34,18 @@ class ParityVectors(msgspec.Struct, frozen=True):
     tolerance: float = 1e-5
 
 
+class Baseline(msgspec.Struct, frozen=True):
+    """How the training data was spread: what drift compares with. Every feature in order, then the score.
+
+    Attributes:
+        edges: inner bounds of the bins, rising; a value that equals a bound lies below it.
+        shares: share of the rows in each bin, one more than there are bounds.
+    """
+
+    edges: tuple[tuple[float, ...], ...]
+    shares: tuple[tuple[float, ...], ...]
+
+
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """Metadata of a model, JSON under the ONNX metadata key `fraudstream`.
 
@@ -44,6 +56,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         parity: vectors that every runtime must reproduce.
         trained_at_ms: when, Unix ms.
         base_currency: currency that the money features are in.
+        baseline: the bins of drift; None in models of before.
     """
 
     features: tuple[tuple[str, str], ...]
@@ -52,6 +65,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     parity: ParityVectors
     trained_at_ms: int
     base_currency: str = "EUR"
+    baseline: Baseline | None = None
 
     def resolved(self) -> tuple[Feature, ...]:
         """The features of this model from our catalogue.

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from stream_app.features.compute import Vectors
 from stream_app.features.plan import Ints
+from stream_app.model_metadata import ModelMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class Decisions:
     """The decisions of a micro-batch, as arrays of one length.
 
     Attributes:
+        metadata: of the model that decided.
         vectors: float32 [decisions, features of the model].
         scores: float32, probability of fraud.
         times_ms: event time.
@@ -22,6 +24,7 @@ class Decisions:
         alerted: int64 [alerts], which of the decisions are alerts.
     """
 
+    metadata: ModelMetadata
     vectors: Vectors
     scores: Vectors
     times_ms: Ints

@@ -121,7 +121,7 @@ class Scorer:
         cases = self._cases(intake, work, computed, scored, standing.verdicts if standing else {})
         messages = self._messages(intake, work, (scored, cases), source, standing or Standing())
         seconds = {"features": featured - began, "score": elapsed_s() - featured}
-        return Decided(messages, self._counts(intake, work, computed, scored, len(cases)), seconds, _decisions(intake, scored, cases))
+        return Decided(messages, self._counts(intake, work, computed, scored, len(cases)), seconds, self._decisions(intake, scored, cases))
 
     @staticmethod
     def _counts(intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored, alerts: int) -> dict[str, int]:
@@ -136,6 +136,17 @@ class Scorer:
             "credits": len(intake.payments.messages) - len(scored.payments) - duplicates,
             "degraded": len(scored.payments) if work.degraded else 0,
         }
+
+    def _decisions(self, intake: Intake, scored: _Scored, cases: Mapping[int, _Case]) -> Decisions:
+        return Decisions(
+            self.model.metadata,
+            scored.vectors,
+            scored.scores,
+            intake.events.times_ms[scored.events],
+            np.array(intake.payments.timestamps_ms, dtype=np.int64)[scored.payments],
+            intake.events.minor[scored.events],
+            np.array(list(cases), dtype=np.int64),
+        )
 
     def _score(self, intake: Intake, computed: Computed) -> _Scored:
         of_payments = computed.scored[intake.places]
@@ -217,17 +228,6 @@ class Scorer:
                 headers = (at, *seen[place], *((STANDS,) if offset in standing.verdicts else ()))
                 messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), headers))
         return messages
-
-
-def _decisions(intake: Intake, scored: _Scored, cases: Mapping[int, _Case]) -> Decisions:
-    return Decisions(
-        scored.vectors,
-        scored.scores,
-        intake.events.times_ms[scored.events],
-        np.array(intake.payments.timestamps_ms, dtype=np.int64)[scored.payments],
-        intake.events.minor[scored.events],
-        np.array(list(cases), dtype=np.int64),
-    )
 
 
 def _seen(intake: Intake, work: WorkingSet, scored: _Scored, partition: int) -> list[tuple[tuple[str, bytes], ...]]:

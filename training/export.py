@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from stream_app.errors import ModelError
-from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, RAW_NAME, Bands, ModelMetadata, ParityVectors
+from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, RAW_NAME, Bands, Baseline, ModelMetadata, ParityVectors
 from training.converters import graph_of
 from training.fit import raw_scores_of, scores_of
 
@@ -27,12 +27,13 @@ SINGLES = 200
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What was chosen for the model beside its trees: the threshold, the bands, when, and in which currency."""
+    """What was chosen for the model beside its trees: the threshold, the bands, when, in which currency, and the bins of drift."""
 
     threshold: float
     bands: Bands
     trained_at_ms: int
     base_currency: str
+    baseline: Baseline | None = None
 
 
 def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisions: Decisions) -> ModelMetadata:
@@ -47,6 +48,7 @@ def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisi
         parity=ParityVectors(vectors, tuple(scores[spread].tolist()), TOLERANCE),
         trained_at_ms=decisions.trained_at_ms,
         base_currency=decisions.base_currency,
+        baseline=decisions.baseline,
     )
 
 

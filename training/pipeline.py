@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from stream_app.features.definitions import DEFAULT_FEATURES, features_hash
 from training.agreement import Agreement, agreement
 from training.backfill import EUR, backfill
+from training.baseline import baseline_of
 from training.dataset import check_for_training, read_transactions
 from training.evaluate import Metrics, Scored, bands_for, card_ranks, evaluate, scored, threshold_for
 from training.export import Decisions, check_parity, describe, metadata_for, onnx_scores, onnx_session, to_onnx_model
@@ -180,7 +181,9 @@ def _fitted(options: Options, history: History, model: Any, exported: Any) -> Fi
 
 def _complete(options: Options, history: History, fitted: Fitted, exported: Any) -> None:
     """Write the decisions into the ONNX model, and the model where it was asked for."""
-    decisions = Decisions(fitted.threshold, fitted.bands, time.time_ns() // 1_000_000, options.money.currency)
+    unseen = onnx_scores(onnx_session(exported.SerializeToString()), history.vectors[history.parts.validation.rows])
+    baseline = baseline_of(history.vectors[history.parts.train.rows], unseen)
+    decisions = Decisions(fitted.threshold, fitted.bands, time.time_ns() // 1_000_000, options.money.currency, baseline)
     describe(exported, metadata_for(fitted.model, DEFAULT_FEATURES, history.vectors[history.parts.train.rows], decisions))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

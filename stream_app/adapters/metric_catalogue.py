@@ -91,6 +91,13 @@ CATALOGUE: tuple[Metric, ...] = (
         ("partition",),
     ),
     *MODELS,
+    Metric(
+        "fraudstream_drift_index",
+        "gauge",
+        "Population stability index of a feature, and of the score, over a day of payments against the training data",
+        ("feature",),
+    ),
+    Metric("fraudstream_drift_decisions", "gauge", "Payments that the index is taken over; it is shown from 1,000 on"),
     Metric("fraudstream_build_info", "gauge", "1 for the version of the program", ("version",)),
 )
 

@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from stream_app.adapters.batch_histogram import BatchHistogram
 from stream_app.adapters.metric_catalogue import CATALOGUE, COUNTED, MODELS, STAGES, Metric
 from stream_app.adapters.model_metrics import ModelMetrics
+from stream_app.drift import Drift
+from stream_app.model_metadata import ModelMetadata
 from stream_app.observation import Backlog, Decisions
 from stream_app.progress import Totals
 from stream_app.transaction import DeadLetterCode
@@ -45,6 +47,8 @@ class Metrics:
         self._scores = self._batches("fraudstream_score")
         self._alerted_amount = self._counter("fraudstream_alerted_amount")
         self._partitions = self._gauge("fraudstream_partitions_owned")
+        self._followed: ModelMetadata | None = None
+        self._drift: Drift | None = None
         self._gauge("fraudstream_build_info").labels(version("fraudstream")).set(1)
 
     def stage(self, name: str, seconds: float) -> None:
@@ -65,10 +69,19 @@ class Metrics:
         if not len(decisions.scores):
             return
         self._scores.observe(decisions.scores)
+        self._follow(decisions)
         self._decision_latency.observe((written_s - decisions.arrived_ms / 1000).clip(0))
         if len(decisions.alerted):
             self._alert_latency.observe((published_s - decisions.arrived_ms[decisions.alerted] / 1000).clip(0))
             self._alerted_amount.inc(int(decisions.minor[decisions.alerted].clip(0).sum()) / self._unit)
+
+    def _follow(self, decisions: Decisions) -> None:
+        """Count for drift; another model begins anew."""
+        if decisions.metadata is not self._followed:
+            self._followed, baseline = decisions.metadata, decisions.metadata.baseline
+            self._drift = None if baseline is None else Drift(decisions.metadata, baseline)
+        if self._drift is not None:
+            self._drift.add(decisions.vectors, decisions.scores, decisions.times_ms)
 
     def refused(self, code: str) -> None:
         """See `observation.Observer`."""
@@ -113,7 +126,13 @@ class Metrics:
         return Totals(scored, alerts, labels, total(self._refused), total(self._partitions))
 
     def render(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """All metrics in Prometheus' text format; drift is worked out now."""
+        index = self._gauge("fraudstream_drift_index")
+        index.clear()
+        if self._drift is not None:
+            self._gauge("fraudstream_drift_decisions").set(self._drift.rows)
+            for feature, value in self._drift.indices().items():
+                index.labels(feature).set(value)
         return generate_latest(self.registry)
 
     def _counter(self, name: str) -> Counter:

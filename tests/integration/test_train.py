@@ -77,7 +77,10 @@ def test_a_model_can_be_trained_without_a_registry(history: Path, tmp_path: Path
     """The file is written, nothing is registered; the split and the decisions are told."""
     out = tmp_path / "model.onnx"
     assert main(["--data", str(history), "--no-register", "--out", str(out), *SMALL]) == 0
-    assert read_metadata(onnx_session(out.read_bytes()).get_modelmeta().custom_metadata_map).threshold > 0
+    metadata = read_metadata(onnx_session(out.read_bytes()).get_modelmeta().custom_metadata_map)
+    assert metadata.threshold > 0
+    assert metadata.baseline is not None
+    assert len(metadata.baseline.shares) == len(metadata.features) + 1
     told = capfd.readouterr().out
     assert "Nothing was registered" in told
     assert "alert from" in told

@@ -20,8 +20,8 @@ from stream_app.transaction import DeadLetterCode
 from tests.conftest import ROOT
 from tests.unit.test_scorer import START, FakeModel
 
-BOUNDED = {"role", "code", "stage", "kind", "partition", "server", "name", "version"}
-"""Codes, stages, kinds and servers are ours; a worker holds few partitions; of a model and a program there is one at a time."""
+BOUNDED = {"role", "code", "stage", "kind", "partition", "server", "name", "version", "feature"}
+"""Roles, codes, stages, kinds and servers are ours; a worker holds few partitions; a model has few features; of models and programs one is shown."""
 OPERATIONS = ROOT.joinpath("docs", "operations.md").read_text()
 
 
@@ -37,7 +37,9 @@ def decisions(scores: list[float], arrived_s: list[float], minor: list[int], ale
     arrived = np.array([1000 * s for s in arrived_s], dtype=np.int64)
     vectors = np.zeros((size, width), dtype=np.float32)
     score = np.array(scores, dtype=np.float32)
-    return Decisions(vectors, score, arrived, arrived, np.array(minor, dtype=np.int64), np.array(alerted, dtype=np.int64))
+    return Decisions(
+        FakeModel.metadata, vectors, score, arrived, arrived, np.array(minor, dtype=np.int64), np.array(alerted, dtype=np.int64)
+    )
 
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda m: m.name)

@@ -1,0 +1,133 @@
+"""Drift: nothing where nothing changed, much where a feature did, a day and no more, and the same as the textbook's sum."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.drift import HOURS, LEAST_ROWS, MOST_ROWS_A_BATCH, Drift
+from stream_app.features.definitions import DAY_S, Feature
+from stream_app.model_metadata import Baseline, ModelMetadata
+from tests.unit.test_scorer import HOUR, START, FakeModel
+from training.baseline import BINS, baseline_of
+
+FEATURES = (Feature("amount"), Feature("weekend"), Feature("count", "card", DAY_S))
+METADATA: ModelMetadata = msgspec.structs.replace(FakeModel.metadata, features=tuple((f.name, f.hash) for f in FEATURES))
+AMOUNT, COUNT = FEATURES[0].name, FEATURES[2].name
+
+
+def rows(count: int, seed: int = 1, *, factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors and scores: amounts of a gamma distribution, weekends, counts of a Poisson distribution."""
+    random = np.random.default_rng(seed)
+    columns = [factor * random.gamma(2, 20, count), random.random(count) < 0.3, random.poisson(2, count)]
+    return np.column_stack(columns).astype(np.float32), random.beta(1, 20, count).astype(np.float32)
+
+
+def fed(drift: Drift, vectors: np.ndarray, scores: np.ndarray, at_ms: int = START) -> Drift:
+    """All rows in batches that are looked at as a whole."""
+    for begin in range(0, len(scores), MOST_ROWS_A_BATCH):
+        part = slice(begin, begin + MOST_ROWS_A_BATCH)
+        drift.add(vectors[part], scores[part], np.full(len(scores[part]), at_ms))
+    return drift
+
+
+def drift() -> Drift:
+    """Against 20,000 rows."""
+    return Drift(METADATA, baseline_of(*rows(20_000)))
+
+
+def test_the_same_payments_show_nothing() -> None:
+    """Other draws of the same; the calendar is left out, the score is not."""
+    found = fed(drift(), *rows(5_000, seed=2)).indices()
+    assert set(found) == {AMOUNT, COUNT, "score"}
+    assert all(0 <= value < 0.02 for value in found.values()), found
+
+
+def test_amounts_in_another_unit_show_and_nothing_else_does() -> None:
+    """Cents in place of euros."""
+    found = fed(drift(), *rows(5_000, seed=2, factor=100)).indices()
+    assert found[AMOUNT] > 1
+    assert found[COUNT] < 0.02
+
+
+def test_few_payments_show_no_index() -> None:
+    """It would be noise."""
+    followed = fed(drift(), *rows(LEAST_ROWS - 1))
+    assert followed.indices() == {}
+    assert followed.rows == LEAST_ROWS - 1
+    assert fed(followed, *rows(1)).indices() != {}
+
+
+def test_a_day_counts_and_no_more() -> None:
+    """What drifted is forgotten a day later, hour by hour.
+
+    hour   0         1 … 23     24
+           cents     euros      euros → the cents have left
+    """
+    followed = fed(drift(), *rows(3_000, factor=100))
+    fed(followed, *rows(3_000, seed=3), at_ms=START + (HOURS - 1) * HOUR)
+    assert followed.indices()[AMOUNT] > 0.25
+    fed(followed, *rows(64, seed=4), at_ms=START + HOURS * HOUR)
+    assert followed.rows == 3_064
+    assert followed.indices()[AMOUNT] < 0.02
+
+
+def test_payments_a_day_behind_are_left_out() -> None:
+    """Their hour has left; it must not be counted in the place of another."""
+    followed = fed(drift(), *rows(2_000), at_ms=START + HOURS * HOUR)
+    fed(followed, *rows(2_000, factor=100), at_ms=START)
+    assert followed.rows == 2_000
+
+
+@given(hours=st.lists(st.integers(0, 80), min_size=1, max_size=30))
+def test_what_is_counted_is_what_lies_within_the_day(hours: list[int]) -> None:
+    """Whatever the order of the hours: one row each, against the plain rule."""
+    followed, newest, kept = drift(), 0, list[int]()
+    vectors, scores = rows(1)
+    for hour in hours:
+        followed.add(vectors, scores, np.array([START + hour * HOUR]))
+        newest = max(newest, hour)
+        kept = [h for h in [*kept, hour] if h > newest - HOURS]
+        assert followed.rows == len(kept)
+
+
+def test_of_a_large_batch_every_nth_is_looked_at() -> None:
+    """The work of a batch is bounded."""
+    followed = drift()
+    vectors, scores = rows(10 * MOST_ROWS_A_BATCH)
+    followed.add(vectors, scores, np.full(len(scores), START))
+    assert followed.rows == MOST_ROWS_A_BATCH
+
+
+@given(
+    now=st.lists(st.integers(0, 3), min_size=LEAST_ROWS, max_size=LEAST_ROWS + 50),
+    before=st.lists(st.floats(0.01, 1), min_size=4, max_size=4),
+)
+def test_the_index_is_the_textbooks_sum(now: list[int], before: list[float]) -> None:
+    """Four bins of counts against shares."""
+    shares = tuple(share / sum(before) for share in before)
+    plain = ((0.5, 1.5, 2.5), shares)
+    baseline = Baseline(edges=(plain[0],) * 4, shares=(plain[1],) * 4)
+    vectors = np.column_stack([now] * 3).astype(np.float32)
+    found = fed(Drift(METADATA, baseline), vectors, np.array(now, dtype=np.float32)).indices()[COUNT]
+    parts = [max(now.count(value) / len(now), 1e-4) for value in range(4)]
+    assert found == pytest.approx(sum((p - q) * math.log(p / q) for p, q in zip(parts, shares, strict=True)), rel=1e-6, abs=1e-9)
+
+
+@given(values=st.lists(st.sampled_from([0.0, 1.0, 2.0, 7.5]) | st.floats(-1e6, 1e6, width=32), min_size=1, max_size=200))
+def test_a_baseline_has_bounded_bins_that_hold_every_row(values: list[float]) -> None:
+    """Few values make few bins; the shares add up to one and are those of the values themselves."""
+    column = np.array(values, dtype=np.float32)
+    baseline = baseline_of(column[:, None], column.astype(np.float64))
+    edges, shares = baseline.edges[0], baseline.shares[0]
+    assert baseline.edges[1] == edges
+    assert len(edges) + 1 == len(shares) <= BINS
+    assert list(edges) == sorted(set(edges))
+    bounds = [-math.inf, *edges, math.inf]
+    for low, high, share in zip(bounds, bounds[1:], shares, strict=False):
+        assert share == pytest.approx(sum(low < value <= high for value in column.tolist()) / len(values))
