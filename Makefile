@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start test test-unit faults lint-check lint-fix format-check format-fix type-check bench clean lock
+.PHONY: help install hooks demo start-api mlflow-start test test-unit faults lint-check lint-fix format-check format-fix type-check bench docs deploy-api clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
@@ -56,8 +56,17 @@ type-check: install ## Check the types
 bench: install ## Measure throughput and latency on this machine
 	@$(BIN)/python -m benchmarks.throughput
 
+docs: install ## Build the documents into site/, strictly, and walk every command in them; DOCS_WALK=no only builds
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/python -m pytest tests/documents/made.py
+	@if [ "$(DOCS_WALK)" != no ]; then $(BIN)/python -m pytest --verbose tests/documents/walk.py; fi
+	@echo "docs: site/index.html"
+
+deploy-api: install ## Build, push to ECR, update the ECS service; PLATFORM=linux/amd64 (default) or linux/arm64
+	@$(BIN)/python scripts/deploy_api.py
+
 clean: ## Remove caches and reports; .venv, .tools and .fraudstream stay
-	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist htmlcov .coverage .coverage.* coverage.xml
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site htmlcov .coverage .coverage.* coverage.xml
 	@find stream_app training tests benchmarks examples -name __pycache__ -type d -exec rm -rf {} + 2>/dev/null || true
 
 UV = $$(command -v uv || echo .tools/uv/bin/uv)

@@ -1,6 +1,5 @@
 """Draw docs/paths.svg: `python scripts/draw_paths.py`. The picture is text, so that a change of the paths is a change here."""
 
-# ruff: noqa: INP001 - a script stands alone
 from __future__ import annotations
 
 from pathlib import Path

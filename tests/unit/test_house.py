@@ -81,10 +81,3 @@ def test_the_map_of_the_house_is_whole() -> None:
         pytest.skip("not a git checkout: which folders are ours cannot be asked")
     folders = {line.split("/")[0] for line in listed.stdout.splitlines() if "/" in line and not line.startswith(".")} - {"tests"}
     assert {folder for folder in folders if f"`{folder}/" not in CONTRIBUTING} == set()
-
-
-def test_every_job_of_ci_is_explained() -> None:
-    """Each step that `.ci/run` takes has its line."""
-    steps = re.search(r"^for step in (.*); do$", ROOT.joinpath(".ci", "run").read_text(), re.MULTILINE)
-    assert steps is not None
-    assert [step for step in steps[1].split() if f"`{step}`" not in CONTRIBUTING] == []

@@ -1,0 +1,58 @@
+"""What mkdocs asks while it builds the documents: the pages that are made, and where a link goes that leaves `docs/`.
+
+- `reference/…`: made from the code by `scripts/reference.py`;
+- `project/…`: CONTRIBUTING, CHANGELOG and SECURITY of the project's root, which stand there for those who read the repository;
+- a link to a file outside `docs/` becomes plain text: the site does not hold that file. `tests/unit/test_documents.py` looks whether it exists.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from reference import PAGES, openapi_json  # noqa: E402 - found by the line above: mkdocs loads this file by its path
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+PROJECT = ("CONTRIBUTING", "CHANGELOG", "SECURITY")
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made."""
+    for name, make in PAGES.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=make()))
+    files.append(File.generated(config, "reference/openapi.json", content=openapi_json()))
+    for name in PROJECT:
+        text = ROOT.joinpath(f"{name}.md").read_text(encoding="utf-8")
+        files.append(File.generated(config, f"project/{name.lower()}.md", content=_moved(text)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs' signature
+    """Take links out of the site away."""
+    depth = page.file.src_uri.count("/")
+    outside = "../" * (depth + 1)
+    return LINK.sub(lambda found: found[1] if found[2].startswith(outside) else found[0], markdown)
+
+
+def _moved(text: str) -> str:
+    """A page of the root, one folder down: its links into `docs/` go to the pages, others of the repository become text."""
+
+    def link(found: re.Match[str]) -> str:
+        target = found[2]
+        if target.startswith("docs/"):
+            return f"[{found[1]}](../{target.removeprefix('docs/')})"
+        return found[0] if "://" in target or target.startswith("#") else found[1]
+
+    return LINK.sub(link, text)
