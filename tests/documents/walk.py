@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import ROOT
+from tests.documents.lasting import lasting
 from tests.documents.pages import Step, steps, walked
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_every_command_of_a_page_does_what_it_says(page: Path, environment: dict
         for number, step in enumerate(s for s in steps(page.read_text()) if not s.not_run):
             log = clone.parent / f"{clone.name}.{number}.log"
             if step.lasts:
-                running.enter_context(_lasting(step, clone, environment, log))
+                running.enter_context(_beside(step, clone, environment, log))
                 awaited.append((step, log))
                 continue
             _shows(step, _run(step, clone, environment, log))
@@ -128,23 +128,9 @@ def _await(step: Step, log: Path) -> None:
 
 
 @contextmanager
-def _lasting(step: Step, clone: Path, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """A block of one command that runs until it is told to stop; it must live until then, and end well."""
-    script = f"exec {step.text}"
-    with (
-        log.open("w") as output,
-        subprocess.Popen(
-            ["bash", "-euc", script], cwd=clone, env=_with_programs(environment, clone), stdout=output, stderr=output
-        ) as process,
-    ):
-        try:
-            yield
-            assert process.poll() is None, f"{step.text} ended by itself:\n{log.read_text()}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
+def _beside(step: Step, clone: Path, environment: dict[str, str], log: Path) -> Iterator[None]:
+    """A block of one command that lasts; it must live until the end of the page, and end well."""
+    with lasting(f"exec {step.text}", clone, _with_programs(environment, clone), log) as process:
+        yield
+        assert process.poll() is None, f"{step.text} ended by itself:\n{log.read_text()}"
     assert process.returncode == 0, f"{step.text} ended with {process.returncode}:\n{log.read_text()}"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +15,11 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
+from tests.documents.lasting import lasting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from tests.servers import Servers
 
@@ -62,23 +62,9 @@ def environment(stack: Servers, unique: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _lasting(block: str, folder: Path, environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The command of a block that runs until it is told to stop; told so with SIGTERM at the end."""
-    script = f". .venv/bin/activate\nexec {block}"
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(["bash", "-euc", script], cwd=folder, env=environment, stdout=output, stderr=output) as process,
-    ):
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
+def _lasting(block: str, folder: Path, environment: dict[str, str], log: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """The command of a block that runs until it is told to stop."""
+    return lasting(f". .venv/bin/activate\nexec {block}", folder, environment, log)
 
 
 def _run(block: str, folder: Path, environment: dict[str, str]) -> str:
