@@ -38,7 +38,7 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
     """Why the raw score is high, one feature at a time.
 
     Attributes:
-        code: fixed code from `stream_app.decision.REASON_CODES`.
+        code: fixed code from `stream_app.sentences.reason_code`.
         feature: name of the feature.
         value: its value in this decision.
         usual: the same for this card or terminal as a rule; None where that is unknown, or the feature is itself a comparison with it.

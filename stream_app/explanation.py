@@ -9,10 +9,9 @@ import numpy as np
 
 from stream_app.alert import ModelReference, Score
 from stream_app.contributions import Additive
-from stream_app.decision import Usual, sentence, usual_value
 from stream_app.errors import ModelError
 from stream_app.features.definitions import DAY_S, Feature
-from stream_app.reasons import code_of
+from stream_app.sentences import Usual, reason_code, sentence, usual_value
 from stream_app.shapley import shapley
 
 TOLERANCE = 1e-4
@@ -85,7 +84,7 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
         reason = told.get(feature.name)
         text = reason.text if reason else sentence(feature, value, usual, currency)
         norm = reason.usual if reason else usual_value(feature, usual)
-        parts.append(Part(code_of(feature), feature.name, value, norm, float(exact[place]), float(along[place]), text))
+        parts.append(Part(reason_code(feature), feature.name, value, norm, float(exact[place]), float(along[place]), text))
     return Explanation(
         transaction_id=score.transaction_id,
         model=score.model,

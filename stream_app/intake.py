@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from operator import attrgetter, itemgetter
+from dataclasses import dataclass, fields, replace
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
-import xxhash
 
 from stream_app.errors import RecordError
 from stream_app.features import kernel
-from stream_app.features.compute import Events, to_minor
-from stream_app.features.definitions import ENTITIES
+from stream_app.features.aggregations import ENTITIES, Fact
+from stream_app.features.compute import Events, Floats, to_minor
+from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
 from stream_app.features.plan import Ints
 from stream_app.money import Money
 from stream_app.ports import Ids, Outgoing, Record
@@ -132,23 +133,31 @@ def merge(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) 
         order = np.argsort(np.concatenate([2 * before, 2 * places + 1]), kind="stable")
         events = _in_order(given, events, order)
         places = np.flatnonzero(order >= len(labels.messages))
+    count = len(events.kinds)
+    if any(m.attributes for m in payments.messages):
+        events = replace(events, attribute=lambda name, run: _attribute(payments.messages, name, places, count)[run])
     return Intake(payments, labels, events, places, tuple(list(index) for index in known))
 
 
+def _attribute(messages: list[Transaction], name: str, places: Ints, count: int) -> Floats:
+    column = np.full(count, np.nan)
+    column[places] = [np.nan if m.attributes is None else m.attributes.get(name, np.nan) for m in messages]
+    return column
+
+
 def _in_order(given: Events, events: Events, order: Ints) -> Events:
-    plain = {
-        f.name: np.concatenate([getattr(given, f.name), getattr(events, f.name)])[order] for f in fields(Events) if f.name != "entities"
-    }
+    names = [f.name for f in fields(Events) if f.name not in {"entities", "attribute"}]
+    plain: dict[str, Any] = {name: np.concatenate([getattr(given, name), getattr(events, name)])[order] for name in names}
     entities = tuple(np.concatenate(pair)[order] for pair in zip(given.entities, events.entities, strict=True))
     return Events(**plain, entities=entities)
 
 
 def _places(messages: Sequence[Transaction | Label], known: Sequence[dict[str, int]]) -> tuple[Ints, ...]:
-    """The place of each message's card, terminal … among the distinct ones, which `known` gathers."""
+    """The place of each message's card, terminal … among the distinct ones, which `known` gathers; -1 where it names none."""
     places = []
     for entity, index in zip(ENTITIES, known, strict=True):
-        ids = map(attrgetter(f"{entity}_id"), messages)
-        places.append(np.array([index.setdefault(i, len(index)) for i in ids], dtype=np.int64))
+        ids = [getattr(m, f"{entity}_id", None) for m in messages]
+        places.append(np.array([-1 if i is None else index.setdefault(i, len(index)) for i in ids], dtype=np.int64))
     return tuple(places)
 
 
@@ -156,13 +165,31 @@ def _payment_events(messages: list[Transaction], known: Sequence[dict[str, int]]
     currency, of = money.currency, money.of
     based = np.array([m.amount if m.billing_amount is None and m.currency == currency else of(m) for m in messages], dtype=np.float64)
     priced = ~np.isnan(based)
+    entities = _places(messages, known)
     return Events(
         kinds=np.array([_kind(m) for m in messages], dtype=np.int8),
         times_ms=np.array([m.event_time for m in messages], dtype=np.int64),
         labelled_ms=np.zeros(len(messages), dtype=np.int64),
-        ids=transaction_hashes([m.transaction_id for m in messages]),
+        ids=hashes([m.transaction_id for m in messages]),
         minor=np.where(priced, to_minor(np.where(priced, based, 0.0), money.unit), -1),
-        entities=_places(messages, known),
+        entities=entities,
+        facts=_facts(messages, entities, known),
+    )
+
+
+def _facts(messages: list[Transaction], entities: tuple[Ints, ...], known: Sequence[dict[str, int]]) -> Ints:
+    """See `aggregations.Fact`; columns that no payment fills cost nothing."""
+    terminals, devices = (np.append(hashes(list(known[ENTITIES.index(e)])), 0)[entities[ENTITIES.index(e)]] for e in ("terminal", "device"))
+    channels, countries = [m.channel for m in messages], [m.country for m in messages]
+    latitudes = [m.latitude for m in messages]
+    return facts_of(
+        terminals,
+        devices=devices,
+        online=np.array([c == ONLINE for c in channels], dtype=np.bool_) if ONLINE in channels else None,
+        countries=country_numbers(countries) if any(countries) else None,
+        place=None
+        if latitudes.count(None) == len(latitudes)
+        else (np.array(latitudes, dtype=np.float64), np.array([m.longitude for m in messages], dtype=np.float64)),
     )
 
 
@@ -178,16 +205,11 @@ def _label_events(messages: list[Label], known: Sequence[dict[str, int]]) -> Eve
         kinds=np.array([kernel.LABEL_FRAUD if m.is_fraud else kernel.LABEL_GENUINE for m in messages], dtype=np.int8),
         times_ms=np.array([m.event_time for m in messages], dtype=np.int64),
         labelled_ms=np.array([m.labelled_at for m in messages], dtype=np.int64),
-        ids=transaction_hashes([m.transaction_id for m in messages]),
+        ids=hashes([m.transaction_id for m in messages]),
         minor=np.zeros(count, dtype=np.int64),
         entities=_places(messages, known),
+        facts=np.zeros((count, len(Fact)), dtype=np.int64),
     )
-
-
-def transaction_hashes(ids: Sequence[str]) -> Ints:
-    """63 bits of XXH3 of each transaction id, never 0."""
-    digest = xxhash.xxh3_64_intdigest
-    return np.array([(digest(i.encode()) >> 1) or 1 for i in ids], dtype=np.int64)
 
 
 def dead_letter(record: Record, error: RecordError, source: tuple[str, int], topic: str, *, redacted: bool) -> Outgoing:

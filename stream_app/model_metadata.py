@@ -57,6 +57,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         trained_at_ms: when, Unix ms.
         base_currency: currency that the money features are in.
         baseline: the bins of drift; None in models of before.
+        profile: the name of the list of features that it was trained on; empty before there were profiles.
     """
 
     features: tuple[tuple[str, str], ...]
@@ -66,6 +67,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     trained_at_ms: int
     base_currency: str = "EUR"
     baseline: Baseline | None = None
+    profile: str = ""
 
     def resolved(self) -> tuple[Feature, ...]:
         """The features of this model from our catalogue.

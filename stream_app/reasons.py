@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from stream_app.alert import Reason
-from stream_app.decision import REASON_CODES, Usual, sentence, usual_value
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
+from stream_app.sentences import Usual, reason_code, sentence, usual_value
 
 REASONS_PER_ALERT = 3
 LEAST_SHARE = 0.05
@@ -47,11 +47,5 @@ class Reasons:
 
     def _reason(self, column: int, value: float, contribution: float, usual: Usual, currency: str) -> Reason:
         feature = self._features[column]
-        return Reason(
-            code_of(feature), feature.name, value, usual_value(feature, usual), contribution, sentence(feature, value, usual, currency)
-        )
-
-
-def code_of(feature: Feature) -> str:
-    """The fixed code of a reason that names this feature."""
-    return REASON_CODES[f"{feature.entity}_{feature.aggregation}" if feature.entity else feature.aggregation]
+        text = sentence(feature, value, usual, currency)
+        return Reason(reason_code(feature), feature.name, value, usual_value(feature, usual), contribution, text)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from stream_app.alert import Alert, Reason, Score, Source
-from stream_app.decision import Policy, Usual, case_of, policy_of
+from stream_app.decision import Policy, case_of, policy_of
 from stream_app.features.compute import Computed, Vectors, compute
 from stream_app.features.definitions import CONTEXT_FEATURES
 from stream_app.features.plan import CASE_LAST, Ints, compile_plan
@@ -20,6 +20,7 @@ from stream_app.observation import Decisions
 from stream_app.ports import Clock, Model, Outgoing, Scores, WorkingSet
 from stream_app.provenance import SOURCE_LABELS, STANDS, seen_header
 from stream_app.reasons import Reasons
+from stream_app.sentences import Usual
 from stream_app.standing import SOURCE_OFFSET, Standing, Verdict
 from stream_app.transaction import Transaction
 

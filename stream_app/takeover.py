@@ -9,7 +9,7 @@ import msgspec
 from loguru import logger
 
 from stream_app.errors import TopologyError
-from stream_app.features.definitions import DAY_S, HORIZON_S
+from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.ports import Cursor, FeatureStore, Log, Outgoing, PartitionState, Place, Published
 from stream_app.standing import SOURCE_OFFSET, Standing, of_these_topics, source_offset, surely_decided
 

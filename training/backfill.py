@@ -17,21 +17,30 @@ import pandas as pd
 
 from stream_app.errors import DataError
 from stream_app.features import kernel
+from stream_app.features.aggregations import ENTITIES, LABELLED
 from stream_app.features.compute import Events, Rows, compute, to_minor
-from stream_app.features.definitions import DEFAULT_FEATURES
+from stream_app.features.definitions import VELOCITY
+from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
 from stream_app.features.plan import compile_plan
 from stream_app.money import Money
 from stream_app.transaction import CREDITS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from stream_app.features.aggregations import Entity
     from stream_app.features.compute import Bytes, Floats, Vectors
     from stream_app.features.definitions import Feature
-    from stream_app.features.plan import EntityPlan, Ints
+    from stream_app.features.plan import EntityPlan, Ints, Plan
 
+
+ATTRIBUTE = "attributes."
+"""Begins the names of columns that hold the producer's own numbers."""
+
+RUN = 100_000
+"""Events in one call of the kernel."""
 
 EUR = Money("EUR")
 """Euros, without rates."""
@@ -58,10 +67,10 @@ class Backfill:
     unpriced: int
 
 
-def backfill(frame: pd.DataFrame, features: Sequence[Feature] = DEFAULT_FEATURES, money: Money = EUR) -> Backfill:
+def backfill(frame: pd.DataFrame, features: Sequence[Feature] = VELOCITY, money: Money = EUR) -> Backfill:
     """Compute the features of every transaction of a history as the stream would have.
 
-    1. number cards, terminals and transactions: here an id is a row's number + 1, no hash;
+    1. number cards, terminals, devices and transactions: here a transaction's id is a row's number + 1, no hash;
     2. merge payments and labels by time;
     3. run the kernel over all of them, from empty state;
     4. put the vectors back into the frame's order.
@@ -72,29 +81,47 @@ def backfill(frame: pd.DataFrame, features: Sequence[Feature] = DEFAULT_FEATURES
         money: converts amounts into the base currency, as the worker's does.
 
     Raises:
-        DataError: not one transaction is in the base currency or has a rate.
+        DataError: not one transaction is in the base currency or has a rate; an attribute is nowhere in the history.
     """
+    for feature in features:
+        if feature.of.fields is None and ATTRIBUTE + feature.field not in frame.columns:
+            known = ", ".join(c.removeprefix(ATTRIBUTE) for c in frame.columns if c.startswith(ATTRIBUTE)) or "none"
+            raise DataError(f"No transaction has the attribute {feature.field!r}. Those that are there: {known}.")
     plan = compile_plan(features)
-    cards, card_count = _numbered(frame["card_id"])
-    terminals, terminal_count = _numbered(frame["terminal_id"])
+    numbered = {entity: _numbered(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
     minor = _minor(frame, money)
-    events, rows = _merged(frame, cards, terminals, minor)
-    state = [_empty(entity, count) for entity, count in zip(plan.entities, (card_count, terminal_count), strict=True)]
-    computed = compute(plan, events, state, money.unit)
-    payments = np.flatnonzero(events.kinds < kernel.LABEL_GENUINE)
-    place = np.empty(len(frame), dtype=np.int64)
-    place[rows[payments]] = payments
-    scored = computed.scored[place]
-    late, unpriced = int(np.count_nonzero(computed.late)), int(np.count_nonzero(scored & (minor < 0)))
+    events, rows = _merged(frame, numbered, minor)
+    state = [_empty(entity, len(numbered[entity.entity][1])) for entity in plan.entities]
+    vectors, scored, late = _computed(plan, events, rows, state, money.unit)
+    unpriced = int(np.count_nonzero(scored & (minor < 0)))
     amounts = np.maximum(minor, 0) / money.unit
-    return Backfill(plan.features, computed.vectors[place], scored, amounts, late, unpriced)
+    return Backfill(plan.features, vectors, scored, amounts, late, unpriced)
 
 
-def _numbered(ids: pd.Series[Any]) -> tuple[Ints, int]:
-    if isinstance(ids.dtype, pd.CategoricalDtype):
-        return ids.cat.codes.to_numpy().astype(np.int64), len(ids.cat.categories)
-    codes, distinct = pd.factorize(ids)
-    return codes.astype(np.int64), len(distinct)
+def _computed(plan: Plan, events: Events, rows: Ints, state: list[Rows], unit: int) -> tuple[Vectors, NDArray[np.bool_], int]:
+    """Vectors and verdicts in the frame's order, and how many were late; in runs, so that no second copy of all vectors is ever there."""
+    is_payment = events.kinds < kernel.LABEL_GENUINE
+    count = int(np.count_nonzero(is_payment))
+    vectors, scored, late = np.empty((count, len(plan.features)), dtype=np.float32), np.empty(count, dtype=np.bool_), 0
+    for start in range(0, len(rows), RUN):
+        run = slice(start, start + RUN)
+        computed = compute(plan, events.part(run), state, unit)
+        payments = is_payment[run]
+        vectors[rows[run][payments]], scored[rows[run][payments]] = computed.vectors[payments], computed.scored[payments]
+        late += int(np.count_nonzero(computed.late))
+    return vectors, scored, late
+
+
+def _numbered(ids: pd.Series[Any] | None, count: int) -> tuple[Ints, pd.Index[str]]:
+    """The number of each row's card, terminal … among the distinct ones, -1 where it has none; and these."""
+    if ids is None:
+        return np.full(count, -1), pd.Index([], dtype="str")
+    numbered = (ids.cat.codes.to_numpy(), ids.cat.categories) if isinstance(ids.dtype, pd.CategoricalDtype) else pd.factorize(ids)
+    codes: Ints = numbered[0].astype(np.int64)
+    distinct: pd.Index[str] = pd.Index(numbered[1])
+    if "" in distinct:  # the decoder takes an empty text for none
+        codes[codes == distinct.get_loc("")] = -1
+    return codes, distinct
 
 
 def _empty(plan: EntityPlan, count: int) -> Rows:
@@ -102,7 +129,7 @@ def _empty(plan: EntityPlan, count: int) -> Rows:
     return Rows.alone(rows)
 
 
-def _merged(frame: pd.DataFrame, cards: Ints, terminals: Ints, minor: Ints) -> tuple[Events, Ints]:
+def _merged(frame: pd.DataFrame, numbered: Mapping[Entity, tuple[Ints, pd.Index[str]]], minor: Ints) -> tuple[Events, Ints]:
     """Payments and labels in processing order, and the row of the frame that each event is of."""
     times = frame["event_time"].to_numpy()
     payments = _payment_order(frame["transaction_id"], times)
@@ -117,9 +144,37 @@ def _merged(frame: pd.DataFrame, cards: Ints, terminals: Ints, minor: Ints) -> t
         labelled_ms=np.concatenate([labelled_at, np.zeros_like(times)])[order],
         ids=rows + 1,
         minor=minor[rows],
-        entities=(cards[rows], terminals[rows]),
+        entities=tuple(_of_events(entity, codes[rows], is_label) for entity, (codes, _) in numbered.items()),
+        facts=_facts(frame, numbered)[rows],
+        attribute=lambda name, run: _attribute(frame, name)[rows[run]],
     )
     return events, rows
+
+
+def _of_events(entity: Entity, codes: Ints, is_label: NDArray[np.bool_]) -> Ints:
+    """A label names no device: what is not in `label.v1` the stream would not know."""
+    return codes if entity in LABELLED else np.where(is_label, -1, codes)
+
+
+def _facts(frame: pd.DataFrame, numbered: Mapping[Entity, tuple[Ints, pd.Index[str]]]) -> Ints:
+    """Of each row, as the worker makes them of a message."""
+    terminals, devices = (np.append(hashes(numbered[e][1].tolist()), 0)[numbered[e][0]] for e in ("terminal", "device"))
+    codes, countries = _numbered(frame.get("country"), len(frame))
+    placed = {"latitude", "longitude"} <= set(frame.columns)
+    return facts_of(
+        terminals,
+        devices=devices if "device_id" in frame.columns else None,
+        online=(frame["channel"] == ONLINE).to_numpy() if "channel" in frame.columns else None,
+        countries=np.append(country_numbers(countries.tolist()), 0)[codes],
+        place=(frame["latitude"].to_numpy(), frame["longitude"].to_numpy()) if placed else None,
+    )
+
+
+def _attribute(frame: pd.DataFrame, name: str) -> Floats:
+    column: Floats = (
+        frame[ATTRIBUTE + name].to_numpy(dtype=np.float64) if ATTRIBUTE + name in frame.columns else np.full(len(frame), np.nan)
+    )
+    return column
 
 
 def _payment_order(transaction_ids: pd.Series[str], times: Ints) -> Ints:

@@ -27,7 +27,7 @@ def evaluate_command(
     protocol: Annotated[str, typer.Option(help="handbook-ch3 or handbook-ch5.")] = "handbook-ch3",
     out: Annotated[Path | None, typer.Option("--json", help="Also write everything here.")] = None,
     profile: Annotated[
-        list[str] | None, typer.Option(help="Features: handbook (15), default (20); may be repeated. Default: both.")
+        list[str] | None, typer.Option(help="Features: handbook (the book's 15), velocity; may be repeated. Default: both.")
     ] = None,
     model: Annotated[list[str] | None, typer.Option(help="Kind of model; may be repeated. Default: all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of the forests; figures are the mean, the spread stands beside.")] = 5,

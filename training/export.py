@@ -27,13 +27,14 @@ SINGLES = 200
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What was chosen for the model beside its trees: the threshold, the bands, when, in which currency, and the bins of drift."""
+    """What was chosen for the model beside its trees: the threshold, the bands, when, in which currency, the bins of drift, the profile."""
 
     threshold: float
     bands: Bands
     trained_at_ms: int
     base_currency: str
     baseline: Baseline | None = None
+    profile: str = ""
 
 
 def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisions: Decisions) -> ModelMetadata:
@@ -49,6 +50,7 @@ def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisi
         trained_at_ms=decisions.trained_at_ms,
         base_currency=decisions.base_currency,
         baseline=decisions.baseline,
+        profile=decisions.profile,
     )
 
 

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stream_app.features.definitions import DEFAULT_FEATURES, features_hash
+from stream_app.features.definitions import features_hash
+from stream_app.features.profiles import DEFAULT_PROFILE, features_of
 from training.agreement import Agreement, agreement
 from training.backfill import EUR, backfill
 from training.baseline import baseline_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stream_app.features.compute import Floats, Vectors
+    from stream_app.features.definitions import Feature
     from stream_app.model_metadata import Bands
     from stream_app.money import Money
 
@@ -49,6 +51,7 @@ class Options:
         data: file of transactions with labels.
         split: the windows.
         recipe: the model to fit.
+        profile, attributes: the features to train on, see `profiles.features_of`.
         money: of the money features: the base currency and the rates into it.
         label_delay_days: when a fraud became known, where the file does not say.
         alerts_per_day: budget that the threshold follows from; None: 1 % of the payments.
@@ -59,11 +62,22 @@ class Options:
     data: Path
     split: Split
     recipe: Recipe
+    profile: str = DEFAULT_PROFILE
+    attributes: tuple[str, ...] = ()
     money: Money = EUR
     label_delay_days: float = 7.0
     alerts_per_day: float | None = None
     registration: Registration | None = None
     out: Path | None = None
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The columns of the model.
+
+        Raises:
+            SettingsError: if profile and attributes make no list.
+        """
+        return features_of(self.profile, self.attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +147,13 @@ def train(options: Options, stage: Stage | None = None) -> Trained:
         stage: a context for each stage, for progress.
 
     Raises:
+        SettingsError: there is no such list of features.
         DataError: the history cannot be trained on.
         ModelError: the gate is not passed, or MLflow refuses.
         Unavailable: MLflow does not answer.
     """
     seconds: dict[str, float] = {}
-    timed = _timed(stage, seconds)
+    timed, width = _timed(stage, seconds), len(options.features)
     where, registered = options.registration, None
     if where:
         check_reachable(where.tracking_uri)
@@ -147,7 +162,7 @@ def train(options: Options, stage: Stage | None = None) -> Trained:
         train_part = history.parts.train
         model = fit(history.vectors[train_part.rows], train_part.is_fraud, options.recipe)
     with timed("Export to ONNX and check parity"):
-        exported = to_onnx_model(model, len(DEFAULT_FEATURES))
+        exported = to_onnx_model(model, width)
         parity = check_parity(model, exported.SerializeToString(), history.vectors[history.parts.test.rows])
     with timed("Choose the threshold, evaluate"):
         fitted = _fitted(options, history, model, exported)
@@ -165,7 +180,7 @@ def _history(options: Options, timed: Stage) -> History:
         times = frame["event_time"]
         windows = options.split.windows(int(times.iloc[0]), int(times.iloc[-1]))
     with timed("Compute the features"):
-        features = backfill(frame, DEFAULT_FEATURES, options.money)
+        features = backfill(frame, options.features, options.money)
     return History(frame, features.vectors, features.amounts, windows, split(frame, windows, features.scored), features.unpriced)
 
 
@@ -183,22 +198,22 @@ def _complete(options: Options, history: History, fitted: Fitted, exported: Any)
     """Write the decisions into the ONNX model, and the model where it was asked for."""
     unseen = onnx_scores(onnx_session(exported.SerializeToString()), history.vectors[history.parts.validation.rows])
     baseline = baseline_of(history.vectors[history.parts.train.rows], unseen)
-    decisions = Decisions(fitted.threshold, fitted.bands, time.time_ns() // 1_000_000, options.money.currency, baseline)
-    describe(exported, metadata_for(fitted.model, DEFAULT_FEATURES, history.vectors[history.parts.train.rows], decisions))
+    decisions = Decisions(fitted.threshold, fitted.bands, time.time_ns() // 1_000_000, options.money.currency, baseline, options.profile)
+    describe(exported, metadata_for(fitted.model, options.features, history.vectors[history.parts.train.rows], decisions))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_bytes(exported.SerializeToString())
 
 
 def _registered(options: Options, history: History, fitted: Fitted, exported: Any, where: Registration, parity: float) -> Registered:
-    ranked = importances_of(fitted.model, len(DEFAULT_FEATURES)).tolist()
-    importances = zip((f.name for f in DEFAULT_FEATURES), ranked, strict=True)
+    ranked = importances_of(fitted.model, len(options.features)).tolist()
+    importances = zip((f.name for f in options.features), ranked, strict=True)
     example = history.vectors[history.parts.test.rows[:EXAMPLE_ROWS]]
     with tempfile.TemporaryDirectory() as folder:
         report = Report(
             parameters=_parameters(options, history.windows),
             metrics=_metrics(fitted) | {"parity": parity},
-            tags=_tags(options.data, history.frame["event_time"]),
+            tags=_tags(options, history.frame["event_time"]),
             plots=draw(Path(folder), fitted.test_scores, fitted.threshold, list(importances)),
             example=example,
             example_scores=fitted.model.predict_proba(example).astype("float32"),
@@ -206,12 +221,12 @@ def _registered(options: Options, history: History, fitted: Fitted, exported: An
         return register(exported, report, where)
 
 
-def _tags(data: Path, times: pd.Series[int]) -> dict[str, str]:
-    with data.open("rb") as file:
+def _tags(options: Options, times: pd.Series[int]) -> dict[str, str]:
+    with options.data.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
-        "features_hash": features_hash(DEFAULT_FEATURES),
-        "data_file": data.name,
+        "features_hash": features_hash(options.features),
+        "data_file": options.data.name,
         "data_sha256": digest,
         "data_from": _moment(int(times.iloc[0])),
         "data_to": _moment(int(times.iloc[-1])),
@@ -228,7 +243,8 @@ def _parameters(options: Options, windows: Windows) -> dict[str, str | int | flo
         "base_currency": options.money.currency,
         "rates": options.money.rates_version or "none",
         "alerts_per_day": "1 % of payments" if options.alerts_per_day is None else options.alerts_per_day,
-        "features": ",".join(f.name for f in DEFAULT_FEATURES),
+        "profile": options.profile,
+        "features": ",".join(f.name for f in options.features),
     }
 
 

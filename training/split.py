@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream_app.errors import DataError
-from stream_app.features.definitions import HORIZON_S
+from stream_app.features.aggregations import HORIZON_S
 
 if TYPE_CHECKING:
     import pandas as pd

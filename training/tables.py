@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from stream_app.features.definitions import DEFAULT_FEATURES
+from stream_app.features.definitions import HANDBOOK, VELOCITY
+from stream_app.features.profiles import DEFAULT_PROFILE, HANDBOOK_PROFILE
 from training.evaluate import Scored, card_precision, card_ranks, scored, threshold_for
 from training.export import check_parity, onnx_scores, onnx_session, to_onnx_model
 from training.fit import fit, scores_of
@@ -37,11 +38,8 @@ if TYPE_CHECKING:
 
     type Told = Callable[[str], None]
 
-HANDBOOK_FEATURES = 15
-PROFILES: Mapping[str, tuple[Feature, ...]] = MappingProxyType(
-    {"handbook": DEFAULT_FEATURES[:HANDBOOK_FEATURES], "default": DEFAULT_FEATURES}
-)
-"""Lists of features to measure: the book's own, and what a model is trained on here. Each is the beginning of the default list."""
+PROFILES: Mapping[str, tuple[Feature, ...]] = MappingProxyType({HANDBOOK_PROFILE: HANDBOOK, DEFAULT_PROFILE: VELOCITY})
+"""Lists of features to measure: the book's own, and what a model is trained on here. Each is the beginning of the latter."""
 
 CHANCE = frozenset({"random_forest", "extra_trees"})
 """Kinds that draw lots: the others are the same with every seed, and fitted once."""
@@ -112,7 +110,7 @@ def run(
 
     Args:
         frame: transactions with labels, each fraud known seven days after.
-        features: of `DEFAULT_FEATURES`, over that frame.
+        features: of `VELOCITY`, over that frame.
         protocol: which; its recipes are the models.
         profiles: names in `PROFILES`.
         seeds: how many, from 0 on.

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_app.errors import FraudstreamError, Stop, Unavailable
+from stream_app.features.profiles import DEFAULT_PROFILE
 from stream_app.money import Money, read_rates
 from stream_app.settings import load_settings
 from training.register import Registration, check_reachable
@@ -46,6 +47,10 @@ def train_command(  # noqa: PLR0913 - the command's options
     trees: Annotated[int | None, typer.Option(min=1, help="Trees. Default: 100.")] = None,
     max_depth: Annotated[int | None, typer.Option(min=1, max=30, help="Depth of the trees; deeper is slower. Forests: 12.")] = None,
     min_leaf: Annotated[int | None, typer.Option(min=1, help="Least transactions in a leaf. Forests: 5, boosting: 50.")] = None,
+    profile: Annotated[
+        str, typer.Option(help="Features: velocity, handbook (the book's 15) or passthrough (amount and attributes).")
+    ] = DEFAULT_PROFILE,
+    attributes: Annotated[str, typer.Option(help="Attributes of the passthrough profile, as v1,v2,v3.")] = "",
     fraud_weight: Annotated[float, typer.Option(help="Genuine payments that one fraud counts for in training.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
     train_days: Annotated[int, typer.Option(min=1, help="Days to train on, at most.")] = 28,
@@ -68,6 +73,8 @@ def train_command(  # noqa: PLR0913 - the command's options
             data=data,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
             recipe=Recipe(model=model, parameters=_parameters(model, trees, max_depth, min_leaf), fraud_weight=fraud_weight, seed=seed),
+            profile=profile,
+            attributes=tuple(filter(None, map(str.strip, attributes.split(",")))),
             money=Money(settings.base_currency, read_rates(settings.rates_file)),
             label_delay_days=label_delay_days,
             alerts_per_day=alerts_per_day,

@@ -2,6 +2,7 @@
 
     {g:p}c:<card_id>      a card
     {g:p}t:<terminal_id>  this partition's part of a terminal
+    {g:p}d:<device_id>    this partition's part of a device
     {g:p}cursor           owner and next offsets
     {g:p}damaged          set by a reader that met a part it cannot read: the owner rebuilds
 

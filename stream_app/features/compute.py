@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.features import kernel
+from stream_app.features.aggregations import Fact
+from stream_app.features.definitions import Feature
 from stream_app.features.plan import EntityPlan, Ints, Plan
 
 type Floats = NDArray[np.float64]
@@ -19,6 +21,9 @@ _DAY_MS, _HOUR_MS = 86_400_000, 3_600_000
 _LAST_NIGHT_HOUR = 6
 _SATURDAY = 5
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
+
+LARGEST_ATTRIBUTE = 1e18
+"""Attributes beyond it are clipped: squared, or times a weight, they still fit the float32 that models compute in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class Events:
         ids: hash of the transaction id, never 0.
         minor: amount in minor units of the base currency, -1 where it cannot be converted.
         entities: for each entity of the plan, the place of the event's card, terminal … among the rows; -1 where it has none.
+        facts: int64 [events, facts], see `aggregations.Fact`; None where no payment has any.
+        attribute: the payments' own numbers, by name, of a run of the events; NaN where one has none. None where no payment has any.
     """
 
     kinds: Bytes
@@ -40,6 +47,22 @@ class Events:
     ids: Ints
     minor: Ints
     entities: tuple[Ints, ...]
+    facts: Ints | None = None
+    attribute: Callable[[str, slice], Floats] | None = None
+
+    def part(self, run: slice) -> Events:
+        """Some of them, without copying."""
+        attribute = self.attribute
+        return Events(
+            self.kinds[run],
+            self.times_ms[run],
+            self.labelled_ms[run],
+            self.ids[run],
+            self.minor[run],
+            tuple(entity[run] for entity in self.entities),
+            None if self.facts is None else self.facts[run],
+            None if attribute is None else lambda name, within: attribute(name, run)[within],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,38 +116,51 @@ def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100) -
         unit: minor units of one major unit of the base currency.
     """
     count = len(events.kinds)
-    vectors = np.zeros((count, len(plan.features)), dtype=np.float32)
+    vectors = np.repeat(plan.neutral[None], count, axis=0)
+    facts = np.zeros((count, len(Fact)), dtype=np.int64) if events.facts is None else events.facts
     effects = np.empty(count, dtype=np.int8)
     kinds = events.kinds.copy()
     kernel.admit(rows[0].own, rows[0].own_at, events.entities[0], kinds, events.ids, events.labelled_ms, effects)
     late = np.zeros((len(rows), count), dtype=np.uint8)
     for entity, of_entity, slots, behind in zip(plan.entities, rows, events.entities, late, strict=True):
-        _fold(entity, of_entity, slots, events, effects, (vectors, behind), unit)
-    for column, aggregation in plan.of_record:
-        vectors[:, column] = _of_record(aggregation, events, unit)
+        _fold(entity, of_entity, slots, events, (effects, facts), (vectors, behind), unit)
+    for column, feature in plan.of_record:
+        vectors[:, column] = _of_record(feature, events, unit)
     scored = (effects == kernel.COUNT) | (effects == kernel.SCORE)
     return Computed(vectors, scored, kinds < 0, late[0].view(np.bool_))
 
 
 def _fold(  # noqa: PLR0913 - arrays
-    plan: EntityPlan, rows: Rows, slots: Ints, events: Events, effects: Bytes, out: tuple[Vectors, NDArray[np.uint8]], unit: int
+    plan: EntityPlan,
+    rows: Rows,
+    slots: Ints,
+    events: Events,
+    read: tuple[Bytes, Ints],
+    out: tuple[Vectors, NDArray[np.uint8]],
+    unit: int,
 ) -> None:
-    table, sums = plan.layout.table, np.empty(plan.sums, dtype=np.int64)
+    layout, sums = plan.layout, np.empty(plan.sums, dtype=np.int64)
     own, total = (rows.own, rows.own_at), (rows.total, rows.total_at)
-    of_events = slots, effects, events.times_ms, events.minor
-    kernel.fold(table, plan.terms, plan.features, *own, *total, rows.own is not rows.total, *of_events, unit, *out, sums)
+    of_events = slots, read[0], events.times_ms, events.minor, read[1]
+    shared = rows.own is not rows.total
+    kernel.fold(layout.table, layout.header, plan.terms, plan.features, *own, *total, shared, *of_events, unit, *out, sums)
     if rows.also is not None:
-        kernel.fold(
-            table, plan.terms[:0], plan.features[:0], *rows.also, *rows.also, False, *of_events, unit, out[0], np.empty_like(out[1]), sums
-        )
+        wanted, behind = (plan.terms[:0], plan.features[:0]), np.empty_like(out[1])
+        kernel.fold(layout.table, layout.header, *wanted, *rows.also, *rows.also, False, *of_events, unit, out[0], behind, sums)
 
 
-def _of_record(aggregation: str, events: Events, unit: int) -> Vectors:
-    if aggregation == "amount":
-        return (np.maximum(events.minor, 0) / unit).astype(np.float32)
-    if aggregation == "weekend":
-        return ((events.times_ms // _DAY_MS + _EPOCH_WEEKDAY) % 7 >= _SATURDAY).astype(np.float32)
-    return (events.times_ms // _HOUR_MS % 24 <= _LAST_NIGHT_HOUR).astype(np.float32)
+def _of_record(feature: Feature, events: Events, unit: int) -> Vectors:
+    match feature.aggregation:
+        case "amount":
+            return (np.maximum(events.minor, 0) / unit).astype(np.float32)
+        case "weekend":
+            return ((events.times_ms // _DAY_MS + _EPOCH_WEEKDAY) % 7 >= _SATURDAY).astype(np.float32)
+        case "night":
+            return (events.times_ms // _HOUR_MS % 24 <= _LAST_NIGHT_HOUR).astype(np.float32)
+    if events.attribute is None:
+        return np.full(len(events.kinds), feature.of.neutral, dtype=np.float32)
+    clipped = np.clip(events.attribute(feature.field, slice(None)), -LARGEST_ATTRIBUTE, LARGEST_ATTRIBUTE)
+    return np.where(np.isnan(clipped), feature.of.neutral, clipped).astype(np.float32)
 
 
 def to_minor(amounts: Floats, unit: int) -> Ints:

@@ -1,11 +1,11 @@
 """The feature list: each feature is data, with a name and a hash that derive from its definition.
 
-A window of a payment at time t holds the payments of the same card (or terminal) in (t-w, t], kept as tiles of one hop h:
+A window of a payment at time t holds the payments of the same card (or terminal, device) in (t-w, t], kept as tiles of one hop h:
 with k(x) = floor(x/h) it is the tiles k(t-w)+1 … k(t). A delayed window (t-7d-w, t-7d] is the tiles k(t-7d-w) … up to the
 last full hour before t-7d. The tiled value is the feature, in training as in the stream.
 
 Money is in the base currency. A payment without a rate into it has an unknown amount: `amount` is 0.0, `amount_ratio` 1.0 and
-`amount_zscore` 0.0, as where a card has no history; its means count it as a payment without money.
+`amount_zscore` 0.0, as where there is no history; means count it as a payment without money.
 """
 
 from __future__ import annotations
@@ -13,47 +13,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from stream_app.errors import ModelError, SettingsError
-
-HOUR_S = 3600
-DAY_S = 24 * HOUR_S
-DELAY_S = 7 * DAY_S
+from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, HOPS_S, HORIZON_S, HOUR_S, Aggregation, Entity
 
 KERNEL_VERSION = 2
 """Raised when the meaning of an aggregation changes; part of each feature's hash."""
 
-Entity = Literal["card", "terminal"]
-ENTITIES: tuple[Entity, ...] = get_args(Entity)
-"""Cards first: theirs is the order of the log. All others are shared: their payments come through many partitions."""
-Aggregation = Literal[
-    "amount",
-    "weekend",
-    "night",
-    "count",
-    "mean_amount",
-    "amount_ratio",
-    "amount_zscore",
-    "seconds_since_last",
-    "risk",
-    "prior_mean_amount",
-    "prior_count",
-]
-
-OF_RECORD = frozenset({"amount", "weekend", "night"})
-"""Aggregations that need no history: they belong to no entity."""
-
-OF_THE_PAYMENTS_MONEY = frozenset({"amount", "amount_ratio", "amount_zscore"})
-"""Aggregations that say something of the present payment's own money."""
-
-WINDOWED = frozenset(get_args(Aggregation)) - OF_RECORD - {"seconds_since_last"}
-
-HOPS_S = {HOUR_S: 300, DAY_S: HOUR_S, 7 * DAY_S: 6 * HOUR_S, 30 * DAY_S: DAY_S}
-"""Hop of each window. Measured on the Handbook's history: no loss against exact windows."""
-
-HORIZON_S = 38 * DAY_S
-"""Longest reach of any feature: 30 days, 7 days of delay, one tile."""
+LONGEST_ATTRIBUTE = 64
 
 
 def _short(seconds: int) -> str:
@@ -62,34 +29,42 @@ def _short(seconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature: an aggregation over the payments of an entity in a window.
+    """One feature: an aggregation over the payments of an entity in a window, or of one of the payment's own fields.
 
     Raises:
         SettingsError: if the definition makes no sense, naming what is allowed.
     """
 
-    aggregation: Aggregation
+    aggregation: str
     entity: Entity | None = None
     window_s: int = 0
     delay_s: int = 0
+    field: str = ""
 
     def __post_init__(self) -> None:
-        if self.aggregation not in get_args(Aggregation):
-            raise SettingsError(f"Feature with aggregation {self.aggregation!r}: unknown. Allowed: {', '.join(get_args(Aggregation))}.")
-        needs_entity = self.aggregation not in OF_RECORD
-        if needs_entity != (self.entity in get_args(Entity)):
-            allowed = f"one of {', '.join(get_args(Entity))}" if needs_entity else "none"
-            raise SettingsError(f"Feature {self.aggregation!r} over entity {self.entity!r}: allowed is {allowed}.")
-        windows = HOPS_S if self.aggregation in WINDOWED else (0,)
-        if self.window_s not in windows:
+        if self.aggregation not in AGGREGATIONS:
+            raise SettingsError(f"Feature with aggregation {self.aggregation!r}: unknown. Allowed: {', '.join(AGGREGATIONS)}.")
+        of = self.of
+        if self.entity not in (of.entities or (None,)):
+            raise SettingsError(f"Feature {self.aggregation!r} over entity {self.entity!r}: allowed is {_either(of.entities)}.")
+        if self.window_s not in of.windows_s:
+            allowed = ", ".join(map(str, of.windows_s))
+            raise SettingsError(f"Feature {self.aggregation!r} with a window of {self.window_s} s: allowed are {allowed}.")
+        if self.delay_s not in of.delays_s or (self.delay_s and self.window_s < DAY_S):
             raise SettingsError(
-                f"Feature {self.aggregation!r} with a window of {self.window_s} s: allowed are {', '.join(map(str, windows))}."
+                f"Feature {self.aggregation!r} delayed by {self.delay_s} s: allowed are {of.delays_s} s, on windows of a day or more."
             )
-        delayed = (0, DELAY_S) if self.aggregation == "count" else (DELAY_S,) if self.aggregation == "risk" else (0,)
-        if self.delay_s not in delayed or (self.delay_s and self.window_s < DAY_S):
+        if of.fields is None and not 1 <= len(self.field) <= LONGEST_ATTRIBUTE:
             raise SettingsError(
-                f"Feature {self.aggregation!r} delayed by {self.delay_s} s: allowed are {delayed} s, on windows of a day or more."
+                f"Feature {self.aggregation!r} of field {self.field!r}: name one of the payment's `attributes`, in 1 to {LONGEST_ATTRIBUTE} characters."
             )
+        if of.fields is not None and self.field not in of.fields:
+            raise SettingsError(f"Feature {self.aggregation!r} of field {self.field!r}: allowed is {_either(of.fields)}.")
+
+    @property
+    def of(self) -> Aggregation:
+        """The aggregation itself."""
+        return AGGREGATIONS[self.aggregation]
 
     @property
     def hop_s(self) -> int:
@@ -98,47 +73,87 @@ class Feature:
 
     @property
     def name(self) -> str:
-        """The name, derived: `card_mean_amount_7d`, `terminal_risk_1d_delay_7d`."""
+        """The name, derived: `card_mean_amount_7d`, `terminal_risk_1d_delay_7d`, `card_first_time_country_38d`, `attributes.v1`."""
+        if self.of.fields is None:
+            return f"{self.aggregation}.{self.field}"
         parts = [
             self.entity or "",
             self.aggregation,
+            self.field.removesuffix("_id"),
             _short(self.window_s) if self.window_s else "",
             f"delay_{_short(self.delay_s)}" if self.delay_s else "",
         ]
         return "_".join(p for p in parts if p)
 
     @property
+    def meaning(self) -> str:
+        """What it says, for people."""
+        window = {HOUR_S: "1 hour", DAY_S: "1 day"}.get(self.window_s, f"{self.window_s // DAY_S} days")
+        ended = f"the {window} that ended 7 days ago" if self.delay_s else f"the last {window}"
+        return self.of.meaning.format(entity=self.entity, window=ended, field=self.field.removesuffix("_id")).replace(
+            "last 38 days", "last 19 to 38 days"
+        )
+
+    @property
     def hash(self) -> str:
         """16 hex digits over everything that changes the value: definition, hop, kernel version."""
         text = f"v{KERNEL_VERSION}|{self.entity}|{self.aggregation}|{self.window_s}|{self.delay_s}|{self.hop_s}"
+        text += f"|{self.field}" if self.field else ""
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _default() -> tuple[Feature, ...]:
-    days = (DAY_S, 7 * DAY_S, 30 * DAY_S)
-    handbook = [Feature("amount"), Feature("weekend"), Feature("night")]
+def _either(names: Sequence[str]) -> str:
+    given = [name for name in names if name]
+    return f"one of {', '.join(given)}" if given else "none"
+
+
+_HOURS_AND_DAYS = (HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S)
+
+
+def _over(entity: Entity, *aggregations: str) -> list[Feature]:
+    return [Feature(aggregation, entity, window) for window in _HOURS_AND_DAYS for aggregation in aggregations]
+
+
+def _handbook() -> tuple[Feature, ...]:
+    features, days = [Feature("amount"), Feature("weekend"), Feature("night")], _HOURS_AND_DAYS[1:]
     for window in days:
-        handbook += [Feature("count", "card", window), Feature("mean_amount", "card", window)]
+        features += [Feature("count", "card", window), Feature("mean_amount", "card", window)]
     for window in days:
-        handbook += [Feature("count", "terminal", window, DELAY_S), Feature("risk", "terminal", window, DELAY_S)]
-    return (
-        *handbook,
-        Feature("amount_ratio", "card", 30 * DAY_S),
-        Feature("amount_zscore", "card", 30 * DAY_S),
+        features += [Feature("count", "terminal", window, DELAY_S), Feature("risk", "terminal", window, DELAY_S)]
+    return tuple(features)
+
+
+HANDBOOK = _handbook()
+"""The 15 features of the Fraud Detection Handbook."""
+
+
+def _velocity() -> tuple[Feature, ...]:
+    month = 30 * DAY_S
+    more = [
+        *_over("card", "count", "mean_amount", "amount_ratio", "amount_zscore"),
         Feature("seconds_since_last", "card"),
-        Feature("count", "card", HOUR_S),
-        Feature("count", "terminal", HOUR_S),
-    )
+        Feature("distance_km", "card"),
+        Feature("speed_kmh", "card"),
+        *(Feature("first_time", "card", HORIZON_S, field=field) for field in ("terminal_id", "country", "device_id")),
+        Feature("online_share", "card", month),
+        Feature("declines_in_a_row", "card"),
+        Feature("declines", "card", HOUR_S),
+        Feature("refunds", "card", month),
+    ]
+    for entity in ("terminal", "device"):
+        more += _over(entity, "count", "mean_amount", "amount_ratio")
+        more += [Feature("declines", entity, HOUR_S), Feature("refunds", entity, month)]
+    return (*HANDBOOK, *(feature for feature in more if feature not in HANDBOOK))
 
 
-DEFAULT_FEATURES = _default()
-"""The 15 features of the Fraud Detection Handbook, then amount ÷ 30-day mean, z-score, seconds since the last, 1-hour counts."""
+VELOCITY = _velocity()
+"""Those, and what the card, the terminal and the device did in the last hour, day, week and month. To add a feature, add it here."""
 
 CONTEXT_FEATURES = (Feature("prior_count", "card", 30 * DAY_S), Feature("prior_mean_amount", "card", 30 * DAY_S))
 """Never given to a model: what is usual for the card, without the present payment. Reasons quote them."""
 
-CATALOGUE = DEFAULT_FEATURES + CONTEXT_FEATURES
-"""Every feature that state is kept for. A model may name any subset of it."""
+CATALOGUE = VELOCITY + CONTEXT_FEATURES
+"""Every feature that state is kept for. A model may name any subset of it, and any attributes, which need no state."""
 
 
 def check_unique(features: Iterable[Feature]) -> None:
@@ -153,6 +168,9 @@ def check_unique(features: Iterable[Feature]) -> None:
             raise SettingsError(f"Feature {name!r} is listed twice. Each feature may stand once.")
 
 
+check_unique(CATALOGUE)
+
+
 def features_hash(features: Sequence[Feature]) -> str:
     """One hash for a list of features in order; a model carries it."""
     return hashlib.sha256("|".join(f"{f.name}={f.hash}" for f in features).encode()).hexdigest()[:16]
@@ -163,12 +181,13 @@ def resolve(named: Sequence[tuple[str, str]], catalogue: Sequence[Feature] = CAT
 
     Args:
         named: (name, hash) of each feature, as the model's metadata carries them.
-        catalogue: the features that this program can compute.
+        catalogue: the features that this program can compute, attributes aside.
 
     Raises:
         ModelError: if the model names a feature that is missing here, defined otherwise, or for reasons only.
     """
     known = {f.name: f for f in catalogue}
+    known |= {f.name: f for name, _ in named if (f := _attribute(name))}
     for name, digest in named:
         if name not in known:
             raise ModelError(
@@ -183,3 +202,10 @@ def resolve(named: Sequence[tuple[str, str]], catalogue: Sequence[Feature] = CAT
                 f"The model was trained on another definition of {name!r} ({digest}, here {known[name].hash}). Retrain it with this version."
             )
     return tuple(known[name] for name, _ in named)
+
+
+def _attribute(name: str) -> Feature | None:
+    aggregation, dot, field = name.partition(".")
+    if not dot or aggregation not in AGGREGATIONS or AGGREGATIONS[aggregation].fields is not None or not field:
+        return None
+    return Feature(aggregation, field=field) if len(field) <= LONGEST_ATTRIBUTE else None

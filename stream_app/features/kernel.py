@@ -5,48 +5,51 @@ It runs over events in processing order. For each payment it first reads the win
 1. `admit` (cards): is the transaction a duplicate; what does a label change?
 2. `fold` (each entity): add up the tiles of each window, make the features, count the payment in its tiles.
 
-All state is integers: counts, money in minor units, squares of money. Sums are exact and commute: the tiles do not depend on the
-order of arrival, and offline equals online to the bit.
+Sums are exact and commute, whatever the order of arrival, and offline equals online to the bit.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from stream_app.features.definitions import HORIZON_S
+from stream_app.features.aggregations import HORIZON_S, PLACE_ZERO, Fact, Op, Quantity
+from stream_app.features.compiled import jit
 from stream_app.features.plan import (
+    DECLINES,
+    DECLINES_LEN,
     LABELS,
     LABELS_LEN,
     LAST,
-    NEWEST,
+    LATITUDE,
+    LONGITUDE,
+    PLACED,
     RECENT,
     RECENT_LEN,
     RECENT_NEXT,
-    Op,
-    Quantity,
-    Span,
 )
+from stream_app.features.tiles import CLIP_MINOR, QUANTITY, SUMS, absorb, add_up, count, has, member, retained
 
 PAYMENT, DECLINED, CREDIT, LABEL_GENUINE, LABEL_FRAUD = 0, 1, 2, 3, 4
-"""Kinds of event, the kernel's input. DECLINED is scored, not counted; CREDIT (refund, reversal) is neither."""
+"""Kinds of event, the kernel's input. DECLINED is scored, CREDIT (refund, reversal) is not; both have counters of their own."""
 
-SKIP, COUNT, SCORE, ADD_FRAUD, TAKE_FRAUD = 0, 1, 2, 3, 4
-"""What `admit` made of an event. COUNT is scored and counted, SCORE is scored only, SKIP is a duplicate or has no effect."""
+SKIP, COUNT, SCORE, ADD_FRAUD, TAKE_FRAUD, GIVE_BACK = 0, 1, 2, 3, 4, 5
+"""What `admit` made of an event. COUNT is scored and counted, SCORE is scored and counted as declined, SKIP has no effect."""
 
-CLIP_MINOR = 10_000_000
-"""Amounts are clipped here, in minor units, before they are squared: the squares of a window fit 63 bits."""
-
-_PLAIN, _DELAYED = int(Span.PLAIN), int(Span.DELAYED)
-_Q_COUNT, _Q_AMOUNT, _Q_AMOUNT_SQ, _Q_FRAUD = (int(q) for q in Quantity)
-_COUNT, _MEAN, _RATIO, _ZSCORE, _SINCE_LAST, _RISK, _PRIOR_MEAN, _PRIOR_COUNT, _DELAYED_COUNT = (int(op) for op in Op)
+_COUNT, _MEAN, _RATIO, _ZSCORE, _PRIOR_MEAN, _PRIOR_COUNT, _SHARE = (
+    int(op) for op in (Op.COUNT, Op.MEAN, Op.RATIO, Op.ZSCORE, Op.PRIOR_MEAN, Op.PRIOR_COUNT, Op.SHARE)
+)
+_SINCE_LAST, _DISTANCE, _SPEED, _IN_A_ROW = (int(op) for op in (Op.SINCE_LAST, Op.DISTANCE, Op.SPEED, Op.DECLINES_IN_A_ROW))
+_Q_COUNT, _Q_AMOUNT, _Q_AMOUNT_SQ, _Q_FRAUD = (int(q) for q in (Quantity.COUNT, Quantity.AMOUNT, Quantity.AMOUNT_SQ, Quantity.FRAUD))
+_Q_ONLINE, _Q_DECLINED, _Q_CREDITED = (int(q) for q in (Quantity.ONLINE, Quantity.DECLINED, Quantity.CREDITED))
+_FACT_ONLINE, _FACT_LATITUDE, _FACT_LONGITUDE = (int(f) for f in (Fact.ONLINE, Fact.LATITUDE, Fact.LONGITUDE))
 _HORIZON_MS = HORIZON_S * 1000
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+_SUMS = SUMS
+_EARTH_KM = 12_742.0  # its mean diameter
 
 
-@_jit  # type: ignore[untyped-decorator]
+@jit  # type: ignore[untyped-decorator]
 def admit(cards: Any, at: Any, slots: Any, kinds: Any, ids: Any, labelled_ms: Any, effects: Any) -> None:
     """Decide for each event what it does; keep the cards' rings of seen transactions and of labels.
 
@@ -65,7 +68,7 @@ def admit(cards: Any, at: Any, slots: Any, kinds: Any, ids: Any, labelled_ms: An
         if kind >= LABEL_GENUINE:
             effects[i] = _admit_label(row, ids[i], labelled_ms[i], kind == LABEL_FRAUD)
             continue
-        effects[i] = COUNT if kind == PAYMENT else SCORE if kind == DECLINED else SKIP
+        effects[i] = COUNT if kind == PAYMENT else SCORE if kind == DECLINED else GIVE_BACK
         seen = False
         for j in range(RECENT, RECENT + RECENT_LEN):
             if row[j] == ids[i]:
@@ -79,8 +82,8 @@ def admit(cards: Any, at: Any, slots: Any, kinds: Any, ids: Any, labelled_ms: An
             row[RECENT_NEXT] = (row[RECENT_NEXT] + 1) % RECENT_LEN
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _admit_label(row: Any, transaction: int, labelled_ms: int, is_fraud: bool) -> int:  # noqa: FBT001 - numba takes no keywords
+@jit  # type: ignore[untyped-decorator]
+def _admit_label(row: Any, transaction: int, labelled_ms: int, is_fraud: bool) -> Any:  # noqa: FBT001 - numba takes no keywords
     """The newest label of a transaction wins; where the card's labels are full, the oldest label gives way."""
     entry = labelled_ms * 2 + (1 if is_fraud else 0)
     oldest = LABELS
@@ -100,100 +103,16 @@ def _admit_label(row: Any, transaction: int, labelled_ms: int, is_fraud: bool) -
     return ADD_FRAUD if is_fraud else SKIP
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _advance(series: Any, row: Any, t: int) -> None:
-    """Move the heads of all rings to time t: tiles that leave a ring are emptied for those that enter."""
-    newest = row[NEWEST]
-    if t <= newest:
-        return
-    for s in range(len(series)):
-        hop, n, first = series[s, 0], series[s, 1], series[s, 2]
-        head, new_head = newest // hop, t // hop
-        if new_head - head >= n:
-            row[first : first + n] = 0
-        else:
-            for k in range(head + 1, new_head + 1):
-                row[first + k % n] = 0
-    row[NEWEST] = t
-
-
-@_jit  # type: ignore[untyped-decorator]
-def _retained(series: Any, row: Any, t: int) -> bool:
-    """Whether any ring still has the tile of time t."""
-    for s in range(len(series)):
-        hop = series[s, 0]
-        if t // hop > row[NEWEST] // hop - series[s, 1]:
-            return True
-    return False
-
-
-@_jit  # type: ignore[untyped-decorator]
-def _count(series: Any, row: Any, t: int, minor: int) -> None:
-    """Count a payment in every ring that retains its tile. `minor` < 0: its money is not known."""
-    _advance(series, row, t)
-    row[LAST] = max(row[LAST], t)
-    clipped = min(minor, CLIP_MINOR)
-    for s in range(len(series)):
-        hop, n, first, quantity = series[s, 0], series[s, 1], series[s, 2], series[s, 3]
-        k = t // hop
-        if k <= row[NEWEST] // hop - n or quantity == _Q_FRAUD:
-            continue
-        if quantity == _Q_COUNT:
-            row[first + k % n] += 1
-        elif minor >= 0:
-            row[first + k % n] += minor if quantity == _Q_AMOUNT else clipped * clipped
-
-
-@_jit  # type: ignore[untyped-decorator]
-def _count_fraud(series: Any, row: Any, t: int, change: int) -> None:
-    """Add or take back a fraud at the tile of its transaction, where a ring retains it."""
-    _advance(series, row, t)
-    for s in range(len(series)):
-        hop, n, first = series[s, 0], series[s, 1], series[s, 2]
-        k = t // hop
-        if series[s, 3] == _Q_FRAUD and k > row[NEWEST] // hop - n:
-            row[first + k % n] += change
-
-
-@_jit  # type: ignore[untyped-decorator]
-def _add_up(terms: Any, row: Any, t: int, sums: Any) -> None:
-    """Add up the tiles of every window at time t, as far as the rings retain them."""
-    sums[:] = 0
-    newest = row[NEWEST]
-    for j in range(len(terms)):
-        span, hop, first, n = terms[j, 0], terms[j, 3], terms[j, 5], terms[j, 6]
-        if span == _PLAIN:
-            low, high = (t - terms[j, 1]) // hop + 1, t // hop
-        else:
-            hour_ms = 3_600_000
-            cut = (t - terms[j, 2]) // hour_ms * hour_ms
-            if span == _DELAYED:
-                low, high = (t - terms[j, 2] - terms[j, 1]) // hop, cut // hop - 1
-            else:
-                coarse = terms[j, 4]
-                low, high = cut // coarse * coarse // hop, cut // hop - 1
-        head = newest // hop
-        low, high = max(low, head - n + 1), min(high, head)
-        position = low % n
-        total = 0
-        for _ in range(low, high + 1):
-            total += row[first + position]
-            position += 1
-            if position == n:
-                position = 0
-        sums[terms[j, 7]] += total
-
-
-@_jit  # type: ignore[untyped-decorator]
-def _feature(op: int, a: int, b: int, c: int, last_ms: int, t: int, minor: int, counted: int, unit: int) -> float:
-    """One feature from its sums: a payments, b minor units (or frauds), c squares, all without the present payment.
+@jit  # type: ignore[untyped-decorator]
+def _of_sums(op: int, a: int, b: int, c: int, minor: int, counted: int, unit: int) -> Any:
+    """One feature from its sums: a payments, b minor units (or frauds, online), c squares, all without the present payment.
 
     `minor` < 0: the payment's money is not known; it then neither stands out nor adds to a mean.
     """
     amount = max(minor, 0)
     if op == _COUNT:
         return float(a + counted)
-    if op == _DELAYED_COUNT or op == _PRIOR_COUNT:
+    if op == _PRIOR_COUNT:
         return float(a)
     if op == _MEAN:
         return (b + counted * amount) / (unit * (a + counted)) if a + counted else 0.0
@@ -201,18 +120,66 @@ def _feature(op: int, a: int, b: int, c: int, last_ms: int, t: int, minor: int, 
         return b / (unit * a) if a else 0.0
     if op == _RATIO:
         return amount * float(a) / b if b and minor >= 0 else 1.0
+    if op == _SHARE:
+        return b / a if a else 0.0
     if op == _ZSCORE:
         mean = b / a if a else 0.0
         variance = c / a - mean * mean if a > 1 else 0.0
         return (min(amount, CLIP_MINOR) - mean) / np.sqrt(variance) if variance >= 1.0 and minor >= 0 else 0.0
-    if op == _SINCE_LAST:
-        return min(max(t - last_ms, 0), _HORIZON_MS) / 1000.0 if last_ms else _HORIZON_MS / 1000.0
     return min(1.0, b / a) if a else 0.0
 
 
-@_jit  # type: ignore[untyped-decorator]
+@jit  # type: ignore[untyped-decorator]
+def _of_row(op: int, series: Any, s: int, row: Any, t: int, facts: Any) -> Any:
+    """One feature from what the row remembers beside its tiles; `s` is the series of a set."""
+    if op == _SINCE_LAST:
+        last = row[LAST]
+        return min(max(t - last, 0), _HORIZON_MS) / 1000.0 if last else _HORIZON_MS / 1000.0
+    if op == _IN_A_ROW:
+        declines = 0
+        for j in range(DECLINES, DECLINES + DECLINES_LEN):
+            if t - _HORIZON_MS < row[j] <= t:
+                declines += 1
+        return float(declines)
+    if op == _DISTANCE or op == _SPEED:
+        away_ms = abs(t - row[PLACED])
+        if facts[_FACT_LATITUDE] == 0 or row[PLACED] == 0 or away_ms > _HORIZON_MS:
+            return 0.0
+        km = _kilometres(row[LATITUDE], row[LONGITUDE], facts[_FACT_LATITUDE], facts[_FACT_LONGITUDE])
+        return km if op == _DISTANCE else km * 3_600_000.0 / max(away_ms, 1000)
+    name = member(series[s, QUANTITY], facts)
+    return 1.0 if name != 0 and not has(series, s, row, t, name) else 0.0
+
+
+@jit  # type: ignore[untyped-decorator]
+def _kilometres(latitude: int, longitude: int, other_latitude: int, other_longitude: int) -> Any:
+    """Along the great circle, by the haversine formula, over a sphere."""
+    radian = np.pi / 180e6
+    a, b = (latitude - PLACE_ZERO) * radian, (other_latitude - PLACE_ZERO) * radian
+    over, across = np.sin((b - a) / 2), np.sin((other_longitude - longitude) * radian / 2)
+    return _EARTH_KM * np.arcsin(min(1.0, np.sqrt(over * over + np.cos(a) * np.cos(b) * across * across)))
+
+
+@jit  # type: ignore[untyped-decorator]
+def _weigh(effect: int, counted: bool, minor: int, facts: Any, weights: Any) -> None:  # noqa: FBT001 - numba takes no keywords
+    """What an event adds to each sum. `minor` < 0: its money is not known, and not added."""
+    weights[:] = 0
+    if counted:
+        clipped = min(max(minor, 0), CLIP_MINOR)
+        weights[_Q_COUNT], weights[_Q_AMOUNT], weights[_Q_AMOUNT_SQ] = 1, max(minor, 0), clipped * clipped
+        weights[_Q_ONLINE] = facts[_FACT_ONLINE]
+    elif effect == SCORE:
+        weights[_Q_DECLINED] = 1
+    elif effect == GIVE_BACK:
+        weights[_Q_CREDITED] = 1
+    elif effect == ADD_FRAUD or effect == TAKE_FRAUD:
+        weights[_Q_FRAUD] = 1 if effect == ADD_FRAUD else -1
+
+
+@jit  # type: ignore[untyped-decorator]
 def fold(
     series: Any,
+    header: int,
     terms: Any,
     features: Any,
     own: Any,
@@ -224,15 +191,17 @@ def fold(
     effects: Any,
     times_ms: Any,
     minor: Any,
+    facts: Any,
     unit: int,
     out: Any,
     late: Any,
     sums: Any,
 ) -> None:
-    """Features of each scored event; each counted event is added to its entity's rows.
+    """Features of each scored event; each event is then counted in its entity's rows.
 
     Args:
         series: the layout's table.
+        header: the layout's.
         terms: the entity plan's.
         features: the entity plan's.
         own: int64 [any, width], the part that this partition writes, updated in place.
@@ -244,54 +213,40 @@ def fold(
         effects: int8 [events], from `admit`.
         times_ms: int64 [events], event time.
         minor: int64 [events], minor units of the base currency, -1 where there is no rate.
+        facts: int64 [events, facts], see `aggregations.Fact`.
         unit: minor units of a major unit.
         out: float32 [events, columns], the entity's columns are written.
         late: uint8 [events], 1 where the payment is behind every ring: scored, not counted.
         sums: int64 [sums], scratch.
     """
+    weights = np.zeros(_SUMS, dtype=np.int64)
     for i in range(len(slots)):
         effect = effects[i]
         if effect == SKIP or slots[i] < 0:
             continue
-        part, sum_ = own[own_at[slots[i]]], total[total_at[slots[i]]]
-        t = times_ms[i]
-        if effect == ADD_FRAUD or effect == TAKE_FRAUD:
-            change = 1 if effect == ADD_FRAUD else -1
-            _count_fraud(series, part, t, change)
-            if shared:
-                _count_fraud(series, sum_, t, change)
+        part, sum_, t = own[own_at[slots[i]]], total[total_at[slots[i]]], times_ms[i]
+        counted = effect == COUNT and retained(series, part, t)
+        if effect == COUNT and not counted:
+            late[i] = 1
+        if effect == COUNT or effect == SCORE:
+            add_up(terms, sum_, t, sums)
+            for f in range(len(features)):
+                op, a = features[f, 0], features[f, 1]
+                if op >= _SINCE_LAST:
+                    out[i, features[f, 4]] = _of_row(op, series, a, sum_, t, facts[i])
+                else:
+                    b, c = sums[features[f, 2]], sums[features[f, 3]]
+                    out[i, features[f, 4]] = _of_sums(op, sums[a], b, c, minor[i], 1 if counted else 0, unit)
+        _weigh(effect, counted, minor[i], facts[i], weights)
+        if effect == COUNT and not counted:
             continue
-        counted = 0
-        if effect == COUNT:
-            if _retained(series, part, t):
-                counted = 1
-            else:
-                late[i] = 1
-        _add_up(terms, sum_, t, sums)
-        last = sum_[LAST]
-        for f in range(len(features)):
-            a, b, c = sums[features[f, 1]], sums[features[f, 2]], sums[features[f, 3]]
-            out[i, features[f, 4]] = _feature(features[f, 0], a, b, c, last, t, minor[i], counted, unit)
-        if counted:
-            _count(series, part, t, minor[i])
-            if shared:
-                _count(series, sum_, t, minor[i])
+        count(series, header, part, t, weights, facts[i])
+        if shared:
+            count(series, header, sum_, t, weights, facts[i])
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _absorb(series: Any, total: Any, part: Any) -> None:
-    """Add the tiles of `part` (a row) to `total` (a row), both brought to the newer of their two times."""
-    _advance(series, total, part[NEWEST])
-    total[LAST] = max(total[LAST], part[LAST])
-    for s in range(len(series)):
-        hop, n, first = series[s, 0], series[s, 1], series[s, 2]
-        head = part[NEWEST] // hop
-        for k in range(max(head, total[NEWEST] // hop) - n + 1, head + 1):
-            total[first + k % n] += part[first + k % n]
-
-
-@_jit  # type: ignore[untyped-decorator]
+@jit  # type: ignore[untyped-decorator]
 def absorb_all(series: Any, totals: Any, chosen: Any, parts: Any) -> None:
     """Add each row of `parts` to the row of `totals` that `chosen` names."""
     for i in range(len(chosen)):
-        _absorb(series, totals[chosen[i]], parts[i])
+        absorb(series, totals[chosen[i]], parts[i])

@@ -2,7 +2,13 @@
 
     checksum (4 bytes, xxh32 of all that follows) · format (1) · layout fingerprint (4) · numbers · case id (cards, UTF-8, may be empty)
 
-Numbers are LEB128 varints; of each ring only the tiles that are not zero are written, newest first, each with the gap before it.
+Numbers are LEB128 varints: newest and last time, for cards the ledger, then what is not zero in the rings, and 0. A run of tiles is
+
+    1 + hop · which quantities (bits) · for each tile, newest first: 1 + gap before it, a number for each quantity · 0
+    16 + quantity of a set · for each tile: 1 + its age, which words (bits), the words (8 bytes each) · 0
+
+So a value says itself what it holds: a reader takes what its own layout has a place for and passes over the rest, whatever catalogue wrote
+it. Values of the format before are read too (`former`).
 """
 
 from __future__ import annotations
@@ -10,191 +16,192 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-import numba
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from stream_app.errors import StateError
-from stream_app.features.plan import CARD_HEADER, CASE_LAST, LABELS, LABELS_LEN, LAST, NEWEST, RECENT, RECENT_LEN, RECENT_NEXT, Ints, Layout
+from stream_app.features.aggregations import HOPS_S, Quantity
+from stream_app.features.compiled import jit
+from stream_app.features.former import FORMER_FORMAT, FormerLayout, unpack_former
+from stream_app.features.ledger import LARGEST_LEDGER, pack_ledger, pack_recent, unpack_ledger, unpack_recent
+from stream_app.features.numbers import VARINT_MAX, get, get_word, put, put_word
+from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, Layout
+from stream_app.features.tiles import BITS, FIRST, HOP, QUANTITY, TILES, WORDS
 
-FORMAT = 1
-_PREFIX = 9
-_VARINT_MAX = 10
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+FORMAT = FORMER_FORMAT + 1
+"""Of packed values. Hops and quantities keep their numbers, sets their shape: what changes one of these is a format of its own."""
 
-
-@_jit  # type: ignore[untyped-decorator]
-def _put(buffer: Any, at: int, value: int) -> int:
-    v = np.uint64(value)
-    while v >= np.uint64(128):
-        buffer[at] = np.uint8((v & np.uint64(127)) | np.uint64(128))
-        v >>= np.uint64(7)
-        at += 1
-    buffer[at] = np.uint8(v)
-    return at + 1
+_CHECKSUM, _PREFIX = 4, 9
+_HOPS_MS = tuple(1000 * hop for hop in sorted(HOPS_S.values()))
+_SET = 16  # first mark of a set; below stand marks of hops, and each quantity is a bit below it
+_LAST_MARK = _SET + max(Quantity)
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _get(buffer: Any, at: int, end: int) -> Any:
-    """(value, position after it); position -1 where the bytes end too early."""
-    v = np.uint64(0)
-    for i in range(_VARINT_MAX):
-        if at + i >= end:
-            return 0, -1
-        byte = buffer[at + i]
-        v |= np.uint64(byte & 127) << np.uint64(7 * i)
-        if byte < 128:  # noqa: PLR2004 - LEB128
-            return np.int64(v), at + i + 1
-    return 0, -1
+def _places(layout: Layout) -> Ints:
+    """int64 [marks, 16]: the series of each hop and quantity (a set's in column 0 of its mark), -1 where the layout has none."""
+    places = np.full((_LAST_MARK + 1, _SET), -1, dtype=np.int64)
+    for s, (hop, _, _, quantity, _, bits) in enumerate(layout.table.tolist()):
+        if bits:
+            places[_SET + quantity, 0] = s
+        else:
+            places[1 + _HOPS_MS.index(hop), quantity] = s
+    return places
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _put_hash(buffer: Any, at: int, value: int) -> int:
-    v = np.uint64(value)
-    for i in range(8):
-        buffer[at + i] = np.uint8((v >> np.uint64(8 * i)) & np.uint64(255))
-    return at + 8
+@jit  # type: ignore[untyped-decorator]
+def _pack_sums(series: Any, which: Any, mark: int, row: Any, heads: Any, buffer: Any, at: int) -> Any:
+    """The tiles of one hop: those where any quantity is not zero."""
+    mask, longest = 0, 0
+    for quantity in range(_SET):
+        s = which[quantity]
+        if s < 0:
+            continue
+        n, first = series[s, TILES], series[s, FIRST]
+        if row[first : first + n].any():
+            mask |= 1 << quantity
+            longest = max(longest, n)
+            heads[quantity] = row[NEWEST] // series[s, HOP] % n
+    if mask == 0:
+        return at
+    at = put(buffer, put(buffer, at, mark), mask)
+    gap = 1
+    for age in range(longest):
+        there = False
+        for quantity in range(_SET):
+            if mask >> quantity & 1 and age < series[which[quantity], TILES]:
+                there = there or row[series[which[quantity], FIRST] + heads[quantity]] != 0
+        if there:
+            at = put(buffer, at, gap)
+        gap = 1 if there else gap + 1
+        for quantity in range(_SET):
+            if mask >> quantity & 1:
+                s = which[quantity]
+                if there:
+                    at = put(buffer, at, row[series[s, FIRST] + heads[quantity]] if age < series[s, TILES] else 0)
+                heads[quantity] = heads[quantity] - 1 if heads[quantity] else series[s, TILES] - 1
+    return put(buffer, at, 0)
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _get_hash(buffer: Any, at: int, end: int) -> Any:
-    if at + 8 > end:
-        return 0, -1
-    v = np.uint64(0)
-    for i in range(8):
-        v |= np.uint64(buffer[at + i]) << np.uint64(8 * i)
-    return np.int64(v), at + 8
+@jit  # type: ignore[untyped-decorator]
+def _pack_set(series: Any, s: int, row: Any, buffer: Any, at: int) -> Any:
+    """The tiles of a set that has members."""
+    hop, n, words = series[s, HOP], series[s, TILES], series[s, WORDS]
+    if not row[series[s, FIRST] : series[s, FIRST] + n * words].any():
+        return at
+    at = put(buffer, at, _SET + series[s, QUANTITY])
+    for age in range(n):
+        first, mask = series[s, FIRST] + (row[NEWEST] // hop - age) % n * words, 0
+        for w in range(words):
+            mask |= (1 << w) if row[first + w] != 0 else 0
+        if mask:
+            at = put(buffer, put(buffer, at, 1 + age), mask)
+            for w in range(words):
+                if mask >> w & 1:
+                    at = put_word(buffer, at, row[first + w])
+    return put(buffer, at, 0)
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _pack_ledger(row: Any, buffer: Any, at: int) -> int:
-    at = _put(buffer, at, row[CASE_LAST])
-    at = _put(buffer, at, row[RECENT_NEXT])
-    used = 0
-    while used < RECENT_LEN and row[RECENT + used] != 0:
-        used += 1
-    at = _put(buffer, at, used)
-    for j in range(used):
-        at = _put_hash(buffer, at, row[RECENT + j])
-    used = 0
-    for j in range(LABELS_LEN):
-        used += row[LABELS + 2 * j] != 0
-    at = _put(buffer, at, used)
-    for j in range(LABELS_LEN):
-        if row[LABELS + 2 * j] != 0:
-            at = _put_hash(buffer, at, row[LABELS + 2 * j])
-            at = _put(buffer, at, row[LABELS + 2 * j + 1])
-    return at
-
-
-@_jit  # type: ignore[untyped-decorator]
-def _unpack_ledger(row: Any, buffer: Any, at: int, end: int) -> int:
-    row[CASE_LAST], at = _get(buffer, at, end)
-    if at < 0:
-        return -1
-    row[RECENT_NEXT], at = _get(buffer, at, end)
-    if at < 0:
-        return -1
-    used, at = _get(buffer, at, end)
-    if at < 0 or used > RECENT_LEN or used < 0:
-        return -1
-    for j in range(used):
-        row[RECENT + j], at = _get_hash(buffer, at, end)
-        if at < 0:
-            return -1
-    used, at = _get(buffer, at, end)
-    if at < 0 or used > LABELS_LEN or used < 0:
-        return -1
-    for j in range(used):
-        row[LABELS + 2 * j], at = _get_hash(buffer, at, end)
-        if at < 0:
-            return -1
-        row[LABELS + 2 * j + 1], at = _get(buffer, at, end)
-        if at < 0:
-            return -1
-    return at
-
-
-@_jit  # type: ignore[untyped-decorator]
-def _pack_row(series: Any, header: int, row: Any, buffer: Any, at: int) -> int:
-    at = _put(buffer, at, row[NEWEST])
-    at = _put(buffer, at, row[LAST])
+@jit  # type: ignore[untyped-decorator]
+def _pack_row(series: Any, places: Any, header: int, row: Any, heads: Any, buffer: Any, at: int) -> Any:
+    at = put(buffer, put(buffer, at, row[NEWEST]), row[LAST])
     if header == CARD_HEADER:
-        at = _pack_ledger(row, buffer, at)
+        at = pack_recent(row, buffer, pack_ledger(row, buffer, at))
+    for mark in range(1, _SET):
+        if mark <= len(_HOPS_MS):
+            at = _pack_sums(series, places[mark], mark, row, heads, buffer, at)
     for s in range(len(series)):
-        hop, n, first = series[s, 0], series[s, 1], series[s, 2]
-        head = row[NEWEST] // hop % n
-        used = 0
-        for j in range(n):
-            used += row[first + j] != 0
-        at = _put(buffer, at, used)
-        gap = 0
-        position = head
-        while used:
-            value = row[first + position]
-            if value:
-                at = _put(buffer, at, gap)
-                at = _put(buffer, at, value)
-                gap = 0
-                used -= 1
-            else:
-                gap += 1
-            position = position - 1 if position else n - 1
-    return at
+        if series[s, BITS]:
+            at = _pack_set(series, s, row, buffer, at)
+    return put(buffer, at, 0)
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _unpack_row(series: Any, header: int, row: Any, buffer: Any, at: int, end: int) -> int:
-    row[NEWEST], at = _get(buffer, at, end)
+@jit  # type: ignore[untyped-decorator]
+def _unpack_sums(series: Any, which: Any, row: Any, buffer: Any, at: int, end: int) -> Any:
+    mask, at = get(buffer, at, end)
+    age = -1
+    while at >= 0:
+        gap, at = get(buffer, at, end)
+        if at < 0 or gap == 0:
+            return at
+        age += gap
+        for quantity in range(_SET):
+            if mask >> quantity & 1 and at >= 0:
+                value, at = get(buffer, at, end)
+                s = which[quantity]
+                if s >= 0 and 0 <= age < series[s, TILES]:
+                    row[series[s, FIRST] + (row[NEWEST] // series[s, HOP] - age) % series[s, TILES]] = value
+    return -1
+
+
+@jit  # type: ignore[untyped-decorator]
+def _unpack_set(series: Any, s: int, row: Any, buffer: Any, at: int, end: int) -> Any:
+    while at >= 0:
+        age, at = get(buffer, at, end)
+        if at < 0 or age == 0:
+            return at
+        mask, at = get(buffer, at, end)
+        for w in range(64):
+            if mask >> w & 1 and at >= 0:
+                word, at = get_word(buffer, at, end)
+                if s >= 0 and 1 <= age <= series[s, TILES] and w < series[s, WORDS]:
+                    tile = (row[NEWEST] // series[s, HOP] - age + 1) % series[s, TILES]
+                    row[series[s, FIRST] + tile * series[s, WORDS] + w] = word
+    return -1
+
+
+@jit  # type: ignore[untyped-decorator]
+def _unpack_row(series: Any, places: Any, header: int, row: Any, buffer: Any, at: int, end: int) -> Any:
+    row[NEWEST], at = get(buffer, at, end)
     if at < 0:
         return -1
-    row[LAST], at = _get(buffer, at, end)
-    if at < 0:
-        return -1
-    if header == CARD_HEADER:
-        at = _unpack_ledger(row, buffer, at, end)
-        if at < 0:
+    row[LAST], at = get(buffer, at, end)
+    if at >= 0 and header == CARD_HEADER:
+        at = unpack_ledger(row, buffer, at, end)
+        if at >= 0:
+            at = unpack_recent(row, buffer, at, end)
+    while at >= 0:
+        mark, at = get(buffer, at, end)
+        if at < 0 or mark == 0:
+            return at
+        if not 0 < mark < len(places):
             return -1
-    for s in range(len(series)):
-        hop, n, first = series[s, 0], series[s, 1], series[s, 2]
-        used, at = _get(buffer, at, end)
-        age = -1
-        for _ in range(used):
-            if at < 0:
-                return -1
-            gap, at = _get(buffer, at, end)
-            if at < 0:
-                return -1
-            age += gap + 1
-            if age >= n or gap < 0:
-                return -1
-            row[first + (row[NEWEST] // hop - age) % n], at = _get(buffer, at, end)
-        if at < 0:
-            return -1
-    return at
+        if mark < _SET:
+            at = _unpack_sums(series, places[mark], row, buffer, at, end)
+        else:
+            at = _unpack_set(series, places[mark, 0], row, buffer, at, end)
+    return -1
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _pack_rows(series: Any, header: int, rows: Any, chosen: Any, buffer: Any, ends: Any) -> None:
-    at = 0
+@jit  # type: ignore[untyped-decorator]
+def _pack_rows(series: Any, places: Any, header: int, rows: Any, chosen: Any, buffer: Any, ends: Any) -> None:
+    at, heads = 0, np.zeros(_SET, dtype=np.int64)
     for i in range(len(chosen)):
-        at = _pack_row(series, header, rows[chosen[i]], buffer, at)
+        at = _pack_row(series, places, header, rows[chosen[i]], heads, buffer, at)
         ends[i] = at
 
 
-@_jit  # type: ignore[untyped-decorator]
-def _unpack_rows(series: Any, header: int, rows: Any, chosen: Any, buffer: Any, bounds: Any, ends: Any) -> None:
+@jit  # type: ignore[untyped-decorator]
+def _unpack_rows(series: Any, places: Any, former: Any, header: int, rows: Any, chosen: Any, buffer: Any, bounds: Any, ends: Any) -> None:
     for i in range(len(chosen)):
-        rows[chosen[i]] = 0
-        ends[i] = _unpack_row(series, header, rows[chosen[i]], buffer, bounds[i] + _PREFIX, bounds[i + 1])
+        row, at, end = rows[chosen[i]], bounds[i] + _PREFIX, bounds[i + 1]
+        row[:] = 0
+        if buffer[bounds[i] + _CHECKSUM] == FORMAT:
+            ends[i] = _unpack_row(series, places, header, row, buffer, at, end)
+        else:
+            ends[i] = unpack_former(former, series, header, row, buffer, at, end)
 
 
 def largest_packed(layout: Layout) -> int:
     """Upper bound in bytes of a packed row without its case id, however busy the entity."""
-    ledger = 4 * _VARINT_MAX + 8 * RECENT_LEN + LABELS_LEN * (8 + _VARINT_MAX) if layout.header == CARD_HEADER else 0
-    tiles = int(layout.table[:, 1].sum())
-    return _PREFIX + 2 * _VARINT_MAX + ledger + len(layout.table) * 2 + tiles * (2 + _VARINT_MAX)
+    table = layout.table
+    sums, sets = table[table[:, BITS] == 0], table[table[:, BITS] > 0]
+    size = _PREFIX + 3 * VARINT_MAX + (LARGEST_LEDGER if layout.header == CARD_HEADER else 0)
+    size += int((2 * VARINT_MAX + sets[:, TILES] * (1 + 2 + 8 * sets[:, WORDS])).sum())
+    for hop in np.unique(sums[:, HOP]):
+        tiles = sums[sums[:, HOP] == hop, TILES]  # beside the widest numbers: a gap for each tile, and zeros beyond a shorter ring
+        size += int(3 * VARINT_MAX + tiles.max() + (VARINT_MAX * tiles + tiles.max() - tiles).sum())
+    return size
 
 
 class Packer:
@@ -203,6 +210,8 @@ class Packer:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._prefix = bytes([FORMAT]) + layout.fingerprint.to_bytes(4, "little")
+        self._places = _places(layout)
+        self._former = FormerLayout.of(layout)
         self._largest = largest_packed(layout)
         self._buffer = np.empty(self._largest, dtype=np.uint8)
 
@@ -211,7 +220,7 @@ class Packer:
         if len(self._buffer) < len(chosen) * self._largest:
             self._buffer = np.empty(len(chosen) * self._largest, dtype=np.uint8)
         ends = np.empty(len(chosen), dtype=np.int64)
-        _pack_rows(self._layout.table, self._layout.header, rows, chosen, self._buffer, ends)
+        _pack_rows(self._layout.table, self._places, self._layout.header, rows, chosen, self._buffer, ends)
         packed = self._buffer[: ends[-1] if len(ends) else 0].tobytes()
         prefix, digest, values, start = self._prefix, xxhash.xxh32_intdigest, [], 0
         for i, end in enumerate(ends.tolist()):
@@ -232,7 +241,7 @@ class Packer:
             chosen: the rows to write.
 
         Raises:
-            StateError: if a value is cut, damaged, or of another layout, naming its key.
+            StateError: if a value is cut, damaged, or of a format that is neither the present one nor the one before, naming its key.
         """
         cases = [""] * len(values)
         there = [i for i, v in enumerate(values) if v is not None]
@@ -247,7 +256,8 @@ class Packer:
         bounds = np.zeros(len(present) + 1, dtype=np.int64)
         np.cumsum([len(v) for v in present], out=bounds[1:])
         ends = np.empty(len(present), dtype=np.int64)
-        _unpack_rows(self._layout.table, self._layout.header, rows, chosen[there], buffer, bounds, ends)
+        tables = self._layout.table, self._places, self._former.table
+        _unpack_rows(*tables, self._layout.header, rows, chosen[there], buffer, bounds, ends)
         return self._case_ids(cases, there, present, keys, (ends - bounds[:-1]))
 
     def _case_ids(
@@ -261,10 +271,10 @@ class Packer:
         return cases
 
     def _check(self, value: bytes, key: str) -> None:
-        if len(value) < _PREFIX or xxhash.xxh32_intdigest(value[4:]).to_bytes(4, "little") != value[:4]:
+        if len(value) < _PREFIX or xxhash.xxh32_intdigest(value[_CHECKSUM:]).to_bytes(4, "little") != value[:_CHECKSUM]:
             raise _damaged(key, "its checksum is wrong")
-        if value[4:_PREFIX] != self._prefix:
-            raise _damaged(key, "it has another format or layout")
+        if value[_CHECKSUM] != FORMAT and value[_CHECKSUM:_PREFIX] != self._former.prefix:
+            raise _damaged(key, f"it has format {value[_CHECKSUM]}, this version reads {FORMER_FORMAT} and {FORMAT}")
 
 
 def _damaged(key: str, why: str) -> StateError:

@@ -1,7 +1,7 @@
 """From a feature list to arrays: where each tile stands in an entity's row, and what the kernel reads for each feature.
 
-A row is int64: `[newest_ms, last_ms]`, for cards the ledger, then one ring of tiles for each series. A series is one quantity
-(count, amount, amount squared, fraud) at one hop; features share it. Tile k stands at ring position k mod n.
+A row is int64: `[newest_ms, last_ms]`, for cards the ledger, the last place and the last declines, then one ring of tiles for each series.
+A series is one quantity (count, amount, … or a set) at one hop; features share it. Tile k stands at ring position k mod n.
 """
 
 from __future__ import annotations
@@ -15,27 +15,23 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.features.definitions import CATALOGUE, ENTITIES, HOUR_S, OF_RECORD, Entity, Feature
+from stream_app.features.aggregations import ENTITIES, FIELD_OF_SET, HOUR_S, SET_SHAPE, Entity, Op, Quantity
+from stream_app.features.definitions import CATALOGUE, Feature
 
 type Ints = NDArray[np.int64]
 
 NEWEST, LAST, HEADER = 0, 1, 2
-"""Columns of every row: newest time seen (payments and labels), time of the last payment counted; how many they are."""
+"""Columns of every row: newest time seen (payments, credits, labels), time of the last payment counted; how many they are."""
 
 CASE_LAST, RECENT_NEXT, RECENT, RECENT_LEN = 2, 3, 4, 32
 """A card's ledger: time of the last alert; the ring of its last 32 transaction ids (hashes)."""
 LABELS, LABELS_LEN = RECENT + RECENT_LEN, 32
 """A card's ledger: its last 32 labels, each (hash of the transaction id, 2 * labelled_at + is_fraud)."""
-CARD_HEADER = LABELS + 2 * LABELS_LEN
-
-
-class Quantity(IntEnum):
-    """What a series counts in each tile."""
-
-    COUNT = 0
-    AMOUNT = 1
-    AMOUNT_SQ = 2
-    FRAUD = 3
+PLACED, LATITUDE, LONGITUDE = (LABELS + 2 * LABELS_LEN + n for n in range(3))
+"""A card's last place: time of its newest counted payment that has one, and the place as in `Fact`; 0 where there is none."""
+DECLINES, DECLINES_LEN = LONGITUDE + 1, 8
+"""Times of a card's newest declined payments that are newer than `LAST`, the newest first, 0 where there are fewer."""
+CARD_HEADER = DECLINES + DECLINES_LEN
 
 
 class Span(IntEnum):
@@ -46,39 +42,9 @@ class Span(IntEnum):
     DELAYED_HEAD = 2
 
 
-class Op(IntEnum):
-    """How a feature follows from the sums."""
-
-    COUNT = 0
-    MEAN = 1
-    RATIO = 2
-    ZSCORE = 3
-    SINCE_LAST = 4
-    RISK = 5
-    PRIOR_MEAN = 6
-    PRIOR_COUNT = 7
-    DELAYED_COUNT = 8
-
-
-_OPS = {
-    "mean_amount": Op.MEAN,
-    "amount_ratio": Op.RATIO,
-    "amount_zscore": Op.ZSCORE,
-    "seconds_since_last": Op.SINCE_LAST,
-    "risk": Op.RISK,
-    "prior_mean_amount": Op.PRIOR_MEAN,
-    "prior_count": Op.PRIOR_COUNT,
-}
-_NEEDS = {
-    "count": (Quantity.COUNT,),
-    "prior_count": (Quantity.COUNT,),
-    "mean_amount": (Quantity.COUNT, Quantity.AMOUNT),
-    "prior_mean_amount": (Quantity.COUNT, Quantity.AMOUNT),
-    "amount_ratio": (Quantity.COUNT, Quantity.AMOUNT),
-    "amount_zscore": (Quantity.COUNT, Quantity.AMOUNT, Quantity.AMOUNT_SQ),
-    "risk": (Quantity.COUNT, Quantity.FRAUD),
-    "seconds_since_last": (),
-}
+def needs_of(feature: Feature) -> tuple[Quantity, ...]:
+    """The quantities that a feature is made of."""
+    return (FIELD_OF_SET[feature.field],) if feature.of.op is Op.FIRST_TIME else feature.of.needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +84,15 @@ class Layout:
     """Where everything stands in an entity's row.
 
     Attributes:
+        entity: whose.
         series: (hop_s, quantity) → (first column, tiles in the ring).
-        table: the same for the kernel, int64 [series, 4]: hop_ms, tiles, first column, quantity.
+        table: the same for the kernel, int64 [series, 6]: hop_ms, tiles, first column, quantity, words of a tile, bits of a member (0: a sum).
         header: columns before the first series.
         width: columns of a row.
         fingerprint: 32 bits over all of it; every packed value carries it.
     """
 
+    entity: Entity
     series: dict[tuple[int, Quantity], tuple[int, int]]
     table: Ints
     header: int
@@ -139,19 +107,20 @@ def layout_of(entity: Entity, catalogue: Sequence[Feature]) -> Layout:
         if feature.entity != entity:
             continue
         for term in terms_of(feature):
-            for quantity in _NEEDS[feature.aggregation]:
+            for quantity in needs_of(feature):
                 key = (term.hop_s, quantity)
                 tiles[key] = max(tiles.get(key, 0), term.tiles)
     at = header = CARD_HEADER if entity == "card" else HEADER
     series: dict[tuple[int, Quantity], tuple[int, int]] = {}
-    for key in sorted(tiles):
-        series[key] = (at, tiles[key])
-        at += tiles[key]
-    table = np.array([(hop * 1000, n, first, quantity) for (hop, quantity), (first, n) in series.items()], dtype=np.int64).reshape(-1, 4)
-    fingerprint = int.from_bytes(
-        hashlib.sha256(f"{entity}|{header}|{RECENT_LEN}|{LABELS_LEN}|{table.tolist()}".encode()).digest()[:4], "little"
-    )
-    return Layout(series, table, header, at, fingerprint)
+    rows: list[tuple[int, ...]] = []
+    for hop, quantity in sorted(tiles):
+        series[hop, quantity] = (at, tiles[hop, quantity])
+        words, bits = SET_SHAPE.get(quantity, (1, 0))
+        rows.append((hop * 1000, tiles[hop, quantity], at, quantity, words, bits))
+        at += tiles[hop, quantity] * words
+    table = np.array(rows, dtype=np.int64).reshape(-1, 6)
+    described = f"{entity}|{header}|{RECENT_LEN}|{LABELS_LEN}|{DECLINES_LEN}|{table.tolist()}"
+    return Layout(entity, series, table, header, at, int.from_bytes(hashlib.sha256(described.encode()).digest()[:4], "little"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +128,9 @@ class EntityPlan:
     """What the kernel does for one entity: its layout, the runs of tiles to add up, the features to make of the sums.
 
     Attributes:
-        terms: int64 [terms, 8]: span, window_ms, delay_ms, hop_ms, coarse_hop_ms, first column, tiles, sum.
-        features: int64 [features, 5]: op, the sums of count, amount (or fraud) and amount squared, output column.
+        terms: int64 [terms, 9]: span, window_ms, delay_ms, hop_ms, coarse_hop_ms, tiles of the ring, how many of them it may read, first
+            column, sum; those of one run side by side.
+        features: int64 [features, 5]: op, the sums that it needs (of FIRST_TIME, its series), output column.
         sums: how many sums there are.
     """
 
@@ -173,20 +143,28 @@ class EntityPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A feature list, ready for the kernel. `features` names the output columns in order; `entities` stand in the order of `ENTITIES`."""
+    """A feature list, ready for the kernel.
+
+    Attributes:
+        features: the output columns in order.
+        entities: in the order of `ENTITIES`.
+        of_record: columns that need no history.
+        neutral: float32 [features], where there is no history or the payment lacks what a feature takes.
+    """
 
     features: tuple[Feature, ...]
     entities: tuple[EntityPlan, ...]
-    of_record: tuple[tuple[int, str], ...] = field(default=())
+    of_record: tuple[tuple[int, Feature], ...]
+    neutral: NDArray[np.float32] = field(repr=False)
 
 
 def compile_plan(features: Sequence[Feature], catalogue: Sequence[Feature] = CATALOGUE) -> Plan:
     """Bind a feature list to the layout that the whole catalogue needs."""
-    of_record = tuple((column, f.aggregation) for column, f in enumerate(features) if f.aggregation in OF_RECORD)
     return Plan(
         tuple(features),
         tuple(_entity_plan(entity, features, layout_of(entity, catalogue)) for entity in ENTITIES),
-        of_record,
+        tuple((column, f) for column, f in enumerate(features) if f.entity is None),
+        np.array([f.of.neutral for f in features], dtype=np.float32),
     )
 
 
@@ -200,10 +178,14 @@ def _entity_plan(entity: Entity, features: Sequence[Feature], layout: Layout) ->
     sums: dict[tuple[int, int, Quantity], int] = {}
     terms: list[tuple[int, ...]] = []
     rows: list[tuple[int, ...]] = []
+    order = list(layout.series)
     for column, feature in enumerate(features):
         if feature.entity != entity:
             continue
-        needs = _NEEDS[feature.aggregation]
+        needs = needs_of(feature)
+        if feature.of.op is Op.FIRST_TIME:
+            rows.append((Op.FIRST_TIME, order.index((feature.hop_s, needs[0])), 0, 0, column))
+            continue
         for quantity in needs:
             key = (feature.window_s, feature.delay_s, quantity)
             if key in sums:
@@ -212,10 +194,14 @@ def _entity_plan(entity: Entity, features: Sequence[Feature], layout: Layout) ->
             for term in terms_of(feature):
                 first, tiles = layout.series[term.hop_s, quantity]
                 times = (term.window_s * 1000, term.delay_s * 1000, term.hop_s * 1000, term.coarse_hop_s * 1000)
-                terms.append((term.span, *times, first, tiles, sums[key]))
+                terms.append((term.span, *times, tiles, term.tiles if term.span is Span.PLAIN else tiles, first, sums[key]))
         used = [sums[feature.window_s, feature.delay_s, q] for q in needs] + [0, 0, 0]
-        op = _OPS.get(feature.aggregation, Op.DELAYED_COUNT if feature.delay_s else Op.COUNT)
+        op = Op.PRIOR_COUNT if feature.of.op is Op.COUNT and feature.delay_s else feature.of.op
         rows.append((op, *used[:3], column))
     return EntityPlan(
-        entity, layout, np.array(terms, dtype=np.int64).reshape(-1, 8), np.array(rows, dtype=np.int64).reshape(-1, 5), max(1, len(sums))
+        entity,
+        layout,
+        np.array(sorted(terms), dtype=np.int64).reshape(-1, 9),
+        np.array(rows, dtype=np.int64).reshape(-1, 5),
+        max(1, len(sums)),
     )

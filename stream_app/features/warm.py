@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from stream_app.features import kernel
+from stream_app.features.aggregations import ENTITIES
 from stream_app.features.compute import Events, Rows, compute
-from stream_app.features.definitions import ENTITIES
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Layout, catalogue_plan
 

@@ -15,7 +15,7 @@ from stream_app.errors import StateError
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints
 from tests.faults import model
-from tests.faults.oracle import CARD_LAYOUT, TERMINAL_LAYOUT, Oracle
+from tests.faults.oracle import LAYOUTS, Oracle
 from tests.faults.points import BY
 from tests.faults.scene import MOST_RECORDS, PARTITIONS, Scene
 
@@ -166,13 +166,15 @@ def _check_doubles(scene: Scene, found: Copies, findings: Findings) -> None:
 async def _check_state(scene: Scene, oracle: Oracle, findings: Findings) -> None:
     for partition in range(PARTITIONS):
         prefix = f"{{{scene.name}:{partition}}}"
-        keys = [k.decode() async for k in scene.ground.redis.scan_iter(match=f"{prefix}[ct]:*", count=5000) if isinstance(k, bytes)]
+        keys = [k.decode() async for k in scene.ground.redis.scan_iter(match=f"{prefix}[ctd]:*", count=5000) if isinstance(k, bytes)]
         values: dict[str, Any] = dict(zip(keys, await scene.ground.redis.mget(keys), strict=True)) if keys else {}
         of_card = {f"{prefix}c:{name}": (card.row(), card.case_id) for (p, name), card in oracle.cards.items() if p == partition}
-        of_terminal = {f"{prefix}t:{name}": (tally.row(), "") for (p, name), tally in oracle.terminals.items() if p == partition}
-        expected = of_card | of_terminal
+        of_shared = {
+            f"{prefix}{entity[0]}:{name}": (tally.row(), "") for (entity, p, name), tally in oracle.shared.items() if p == partition
+        }
+        expected = of_card | of_shared
         findings.wrong_state += [f"{key}: should not be" for key in values.keys() - expected.keys()]
-        packers = {"c": (Packer(CARD_LAYOUT), CARD_LAYOUT), "t": (Packer(TERMINAL_LAYOUT), TERMINAL_LAYOUT)}
+        packers = {entity[0]: (Packer(layout), layout) for entity, layout in LAYOUTS.items()}
         for key, (row, case_id) in expected.items():
             packer, layout = packers[key[len(prefix)]]
             stands: Ints = np.zeros((1, layout.width), dtype=np.int64)

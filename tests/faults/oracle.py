@@ -14,18 +14,23 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from stream_app.features.aggregations import Entity, Fact, Quantity
+from stream_app.features.facts import country_numbers, facts_of, hashes
 from stream_app.features.plan import (
     CASE_LAST,
+    DECLINES,
+    DECLINES_LEN,
     LABELS,
     LABELS_LEN,
     LAST,
+    LATITUDE,
     NEWEST,
+    PLACED,
     RECENT,
     RECENT_LEN,
     RECENT_NEXT,
     Ints,
     Layout,
-    Quantity,
     catalogue_plan,
 )  # fmt: skip
 from tests.faults.ledger import Ledger
@@ -33,7 +38,9 @@ from tests.faults.model import is_alerted
 from tests.faults.traffic import DAY, HOUR
 
 CLIP_MINOR = 10_000_000
-CARD_LAYOUT, TERMINAL_LAYOUT = (entity.layout for entity in catalogue_plan().entities)
+LAYOUTS = {entity.entity: entity.layout for entity in catalogue_plan().entities}
+CARD_LAYOUT = LAYOUTS["card"]
+FACT_OF_SET = {Quantity.TERMINALS: Fact.TERMINAL, Quantity.COUNTRIES: Fact.COUNTRY, Quantity.DEVICES: Fact.DEVICE}
 HOURS_KEPT = CARD_LAYOUT.series[HOUR // 1000, Quantity.COUNT][1]
 
 
@@ -44,43 +51,72 @@ def hashed(transaction_id: str) -> int:
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted of one card, or of one terminal in one partition: (time, minor units or -1) of payments, (time, ±1) of frauds."""
+    """What is counted of one card, or of one terminal or device in one partition.
+
+    (time, minor units or -1, facts) of payments, times of declined ones and of credits, (time, ±1) of frauds.
+    """
 
     layout: Layout
     newest: int = 0
-    paid: list[tuple[int, int]] = field(default_factory=list)
+    paid: list[tuple[int, int, Any]] = field(default_factory=list)
+    declined: list[int] = field(default_factory=list)
+    credited: list[int] = field(default_factory=list)
     frauds: list[tuple[int, int]] = field(default_factory=list)
 
-    def count(self, at: int, minor: int) -> bool:
+    def count(self, at: int, minor: int, facts: Any) -> bool:
         """Count a payment, unless it is behind every ring."""
         kept = any(at // hop > self.newest // hop - tiles for hop, tiles, *_ in self.layout.table.tolist())
         if kept:
-            self.paid.append((at, minor))
+            self.paid.append((at, minor, facts))
             self.newest = max(self.newest, at)
         return kept
+
+    def note(self, times: list[int], at: int) -> None:
+        """Count a declined payment, or a credit."""
+        times.append(at)
+        self.newest = max(self.newest, at)
 
     def fraud(self, at: int, change: int) -> None:
         """Count a fraud, or take it back."""
         self.frauds.append((at, change))
         self.newest = max(self.newest, at)
 
+    @property
+    def last(self) -> int:
+        """Time of the last payment."""
+        return max((at for at, *_ in self.paid), default=0)
+
     def row(self) -> Ints:
         """The row as it must stand in Redis."""
         row: Ints = np.zeros(self.layout.width, dtype=np.int64)
-        row[NEWEST] = self.newest
-        row[LAST] = max((at for at, _ in self.paid), default=0)
-        paid, frauds = _array(self.paid), _array(self.frauds)
-        for hop, tiles, first, quantity in self.layout.table.tolist():
-            times, values = frauds if quantity == Quantity.FRAUD else paid
-            added = {
-                Quantity.COUNT: np.ones_like(values),
-                Quantity.AMOUNT: np.maximum(values, 0),
-                Quantity.AMOUNT_SQ: np.clip(values, 0, CLIP_MINOR) ** 2,
-                Quantity.FRAUD: values,
-            }[Quantity(quantity)]
+        row[NEWEST], row[LAST] = self.newest, self.last
+        of_quantity = {
+            Quantity.COUNT: [(at, 1) for at, *_ in self.paid],
+            Quantity.AMOUNT: [(at, max(minor, 0)) for at, minor, _ in self.paid],
+            Quantity.AMOUNT_SQ: [(at, min(max(minor, 0), CLIP_MINOR) ** 2) for at, minor, _ in self.paid],
+            Quantity.FRAUD: self.frauds,
+            Quantity.ONLINE: [(at, int(facts[Fact.ONLINE])) for at, _, facts in self.paid],
+            Quantity.DECLINED: [(at, 1) for at in self.declined],
+            Quantity.CREDITED: [(at, 1) for at in self.credited],
+        }
+        for hop, tiles, first, quantity, words, bits in self.layout.table.tolist():
+            if bits:
+                self._members(row, hop, tiles, (first, words, bits), FACT_OF_SET[Quantity(quantity)])
+                continue
+            times, values = _array(of_quantity[Quantity(quantity)])
             kept = times // hop > self.newest // hop - tiles
-            np.add.at(row, first + times[kept] // hop % tiles, added[kept])
+            np.add.at(row, first + times[kept] // hop % tiles, values[kept])
         return row
+
+    def _members(self, row: Ints, hop: int, tiles: int, shape: tuple[int, int, int], fact: Fact) -> None:
+        """Set the bits of what was there, each set from a number in two halves."""
+        first, words, bits = shape
+        for at, _, facts in self.paid:
+            name = int(facts[fact])
+            if name and at // hop > self.newest // hop - tiles:
+                for i in range(bits):
+                    bit = ((name & 0x7FFFFFFF) + i * (name >> 31 | 1)) % (64 * words)
+                    row[first + at // hop % tiles * words + bit // 64] |= np.uint64(1 << bit % 64).astype(np.int64)
 
 
 def _array(pairs: list[tuple[int, int]]) -> tuple[Ints, Ints]:
@@ -123,6 +159,12 @@ class Card:
         """The row as it must stand in Redis."""
         row = self.tally.row()
         row[CASE_LAST], row[RECENT_NEXT] = self.case_last, self.seen % RECENT_LEN
+        placed = [(at, n, facts) for n, (at, _, facts) in enumerate(self.tally.paid) if facts[Fact.LATITUDE]]
+        if placed:
+            row[PLACED], _, facts = max(placed, key=lambda p: p[:2])
+            row[LATITUDE : LATITUDE + 2] = facts[[Fact.LATITUDE, Fact.LONGITUDE]]
+        newest = sorted((at for at in self.tally.declined if at > self.tally.last), reverse=True)[:DECLINES_LEN]
+        row[DECLINES : DECLINES + len(newest)] = newest
         for n, transaction_id in enumerate(self.recent, start=self.seen - len(self.recent)):
             row[RECENT + n % RECENT_LEN] = hashed(transaction_id)
         for n, label in enumerate(self.labels):
@@ -146,7 +188,7 @@ class Oracle:
         self._ledger = ledger
         self._done = dict.fromkeys(ledger.logs, 0)
         self.cards: dict[tuple[int, str], Card] = {}
-        self.terminals: dict[tuple[int, str], Tally] = {}
+        self.shared: dict[tuple[str, int, str], Tally] = {}
         self.decisions: dict[str, Decision] = {}
 
     def follow(self) -> None:
@@ -165,18 +207,22 @@ class Oracle:
             return
         card.recent.append(name)
         card.seen += 1
-        terminal = self._terminal(partition, payment)
+        tallies = [card.tally, *self._shared(partition, payment, ("terminal", "device"))]
         if payment.get("type") in {"refund", "reversal"}:
+            for tally in tallies:
+                tally.note(tally.credited, at)
             return
         minor = round(payment["amount"] * 100) if payment["currency"] == "EUR" else -1
-        counted = int(payment.get("approved") is not False) and any(
-            at // hop > card.tally.newest // hop - tiles for hop, tiles, *_ in CARD_LAYOUT.table.tolist()
-        )
+        approved = payment.get("approved") is not False
+        counted = int(approved) and any(at // hop > card.tally.newest // hop - tiles for hop, tiles, *_ in CARD_LAYOUT.table.tolist())
         count = card.count_of_day(at, int(counted))
-        if payment.get("approved") is not False:
-            card.tally.count(at, minor)
-            card.hours[at // HOUR] += int(counted)
-            terminal.count(at, minor)
+        card.hours[at // HOUR] += int(counted)
+        facts = _facts(payment)
+        for tally in tallies:
+            if approved:
+                tally.count(at, minor, facts)
+            else:
+                tally.note(tally.declined, at)
         self._decide(card, payment, max(minor, 0) / 100, count)
 
     def _decide(self, card: Card, payment: Any, amount: float, count: int) -> None:
@@ -189,11 +235,26 @@ class Oracle:
 
     def _label(self, partition: int, label: Any) -> None:
         card = self.cards.setdefault((partition, label["card_id"]), Card())
-        terminal = self._terminal(partition, label)
+        shared = self._shared(partition, label, ("terminal",))
         change = card.label(label["transaction_id"], label["labelled_at"], fraud=label["is_fraud"])
         if change:
-            card.tally.fraud(label["event_time"], change)
-            terminal.fraud(label["event_time"], change)
+            for tally in (card.tally, *shared):
+                tally.fraud(label["event_time"], change)
 
-    def _terminal(self, partition: int, message: Any) -> Tally:
-        return self.terminals.setdefault((partition, message["terminal_id"]), Tally(TERMINAL_LAYOUT))
+    def _shared(self, partition: int, message: Any, entities: tuple[Entity, ...]) -> list[Tally]:
+        """The tallies of the terminal and of the device that a message names."""
+        keys = [(entity, message.get(f"{entity}_id")) for entity in entities]
+        return [self.shared.setdefault((entity, partition, name), Tally(LAYOUTS[entity])) for entity, name in keys if name]
+
+
+def _facts(payment: Any) -> Ints:
+    """What the kernel reads of a payment beside time and money."""
+    place = [np.array([payment.get(n, np.nan)], dtype=np.float64) for n in ("latitude", "longitude")]
+    facts: Ints = facts_of(
+        hashes([payment["terminal_id"]]),
+        online=np.array([payment.get("channel") == "online"]),
+        place=(place[0], place[1]),
+        countries=country_numbers([payment.get("country")]),
+        devices=hashes([payment["device_id"]]) if "device_id" in payment else None,
+    )[0]
+    return facts

@@ -60,9 +60,10 @@ def test_brute_force_and_product_agree_on_state_and_decisions(tmp_path: Path) ->
     assert cases == {name: card.case_id for (_, name), card in oracle.cards.items()}
     for name, row in rows[0].items():
         np.testing.assert_array_equal(row, oracle.cards[0, name].row(), name)
-    for name, row in rows[1].items():
-        np.testing.assert_array_equal(row, oracle.terminals[0, name].row(), name)
-    assert [len(r) for r in rows] == [len(oracle.cards), len(oracle.terminals)]
+    for entity, of_entity in zip(("terminal", "device"), rows[1:], strict=True):
+        for name, row in of_entity.items():
+            np.testing.assert_array_equal(row, oracle.shared[entity, 0, name].row(), name)
+    assert sum(map(len, rows)) == len(oracle.cards) + len(oracle.shared)
 
 
 def served(decider: Scorer, ledger: Ledger) -> tuple[list[Score], list[dict[str, np.ndarray]], dict[str, str]]:
@@ -84,7 +85,8 @@ def served(decider: Scorer, ledger: Ledger) -> tuple[list[Score], list[dict[str,
         messages = decider.decide(intake, work, ("transactions", 0)).messages
         found += [msgspec.json.decode(m.value or b"", type=Score) for m in messages if m.topic == "scores"]
         asyncio.run(state.write(state.pack(work, cursor.position), cursor))
-    ids = tuple(sorted({m.message[f"{e}_id"] for log in ledger.logs.values() for m in log if m.message}) for e in ("card", "terminal"))
+    contents = [record.message for log in ledger.logs.values() for record in log if record.message]
+    ids = tuple(sorted({m[f"{e}_id"] for m in contents if f"{e}_id" in m}) for e in ("card", "terminal", "device"))
     last = asyncio.run(state.read(ids))
     rows = [{name: r.own[r.own_at[n]] for n, name in enumerate(names)} for names, r in zip(ids, last.rows, strict=True)]
     return found, rows, dict(zip(ids[0], last.case_ids, strict=True))

@@ -63,9 +63,21 @@ class Traffic:
             "terminal_id": terminal,
             "amount": self._random.randrange(100, 32_000) / 100,
             "currency": "EUR",
-        }
+        } | self._optional()
         self._recent.append(payment)
         return payment
+
+    def _optional(self) -> dict[str, Any]:
+        """Half of the payments say where they were made, and on which device."""
+        if self._random.random() < 0.5:
+            return {}
+        return {
+            "channel": self._random.choice(("chip", "online")),
+            "country": self._random.choice(("BE", "FR", "ZA")),
+            "latitude": self._random.uniform(-90, 90),
+            "longitude": self._random.uniform(-180, 180),
+            "device_id": f"device-{self._random.randrange(60)}",
+        }
 
     def _odd(self, payment: dict[str, Any]) -> Iterator[Record]:
         """Now and then something else beside a payment."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from stream_app.errors import DataError
-from stream_app.features.compute import Events, compute
-from stream_app.features.definitions import CATALOGUE, DAY_S, DELAY_S, HOUR_S, Feature
+from stream_app.features.aggregations import DAY_S, DELAY_S, ENTITIES, HOUR_S, LABELLED
+from stream_app.features.compute import compute
+from stream_app.features.definitions import CATALOGUE, Feature
 from stream_app.features.plan import compile_plan
 from stream_app.money import Money
 from training import backfill as module
@@ -60,7 +59,7 @@ def oracle(frame: pd.DataFrame, feature: Feature, row: int) -> float:
 
 @pytest.mark.parametrize(
     "feature",
-    [f for f in CATALOGUE if f.entity and f.aggregation in {"count", "mean_amount", "risk"}],
+    [f for f in CATALOGUE if f.entity in LABELLED and f.aggregation in {"count", "mean_amount", "risk"}],
     ids=lambda f: f.name,
 )
 def test_a_backfill_is_what_brute_force_over_the_tiles_says(feature: Feature) -> None:
@@ -75,14 +74,12 @@ def test_a_backfill_equals_its_events_folded_one_at_a_time() -> None:
     """Batching changes nothing: state is carried, not recomputed."""
     frame = history(200)
     plan = compile_plan(CATALOGUE)
-    cards, card_count = module._numbered(frame["card_id"])
-    terminals, terminal_count = module._numbered(frame["terminal_id"])
-    events, rows = module._merged(frame, cards, terminals, module._minor(frame, Money("EUR")))
-    state = [module._empty(entity, count) for entity, count in zip(plan.entities, (card_count, terminal_count), strict=True)]
+    numbered = {entity: module._numbered(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
+    events, rows = module._merged(frame, numbered, module._minor(frame, Money("EUR")))
+    state = [module._empty(entity, len(numbered[entity.entity][1])) for entity in plan.entities]
     whole = backfill(frame, CATALOGUE).vectors
     for i, row in enumerate(rows.tolist()):
-        columns = {f.name: getattr(events, f.name)[i : i + 1] for f in fields(Events) if f.name != "entities"}
-        one = compute(plan, Events(**columns, entities=tuple(e[i : i + 1] for e in events.entities)), state)
+        one = compute(plan, events.part(slice(i, i + 1)), state)
         if one.scored[0]:
             np.testing.assert_array_equal(one.vectors[0], whole[row])
 

@@ -8,16 +8,14 @@ from hypothesis import strategies as st
 
 from stream_app.decision import (
     CASE_GAP_MS,
-    REASON_CODES,
     Policy,
-    Usual,
     case_of,
     policy_of,
-    sentence,
-    usual_value,
 )
-from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, DAY_S, DELAY_S, HORIZON_S, HOUR_S, Feature
+from stream_app.features.aggregations import DAY_S, DELAY_S, HORIZON_S, HOUR_S
+from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, Feature
 from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
+from stream_app.sentences import Usual, reason_code, sentence, usual_value
 
 AMOUNT, COUNT = Feature("amount"), Feature("count", "card", DAY_S)
 RISK = Feature("risk", "terminal", 7 * DAY_S, DELAY_S)
@@ -149,5 +147,5 @@ def test_every_feature_that_a_model_may_name_has_a_code_and_a_sentence() -> None
     """No feature of the catalogue can make an alert fail for want of a text; context features are never given to a model."""
     for feature in CATALOGUE:
         if feature not in CONTEXT_FEATURES:
-            assert f"{feature.entity}_{feature.aggregation}".removeprefix("None_") in REASON_CODES
+            assert reason_code(feature).isupper()
             assert sentence(feature, 2.0, UNKNOWN, "EUR").endswith(".")

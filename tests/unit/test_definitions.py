@@ -1,11 +1,15 @@
-"""What a model may ask for: features of the catalogue, as they are defined here."""
+"""The feature list as data: what may be defined, what a model may ask for, and what is refused, by name."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from stream_app.errors import ModelError
-from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, DEFAULT_FEATURES, Feature, resolve
+from stream_app.errors import ModelError, SettingsError
+from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, ENTITIES, HORIZON_S, HOUR_S
+from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, HANDBOOK, VELOCITY, Feature, check_unique, resolve
+from stream_app.features.profiles import features_of
 
 
 def named(*features: Feature) -> list[tuple[str, str]]:
@@ -15,21 +19,113 @@ def named(*features: Feature) -> list[tuple[str, str]]:
 
 def test_a_model_may_name_any_features_but_those_of_the_texts_in_any_order() -> None:
     """In its own order, which is that of its columns."""
-    chosen = DEFAULT_FEATURES[::-2]
+    chosen = VELOCITY[::-2]
     assert resolve(named(*chosen)) == chosen
-    assert set(CATALOGUE) - set(DEFAULT_FEATURES) == set(CONTEXT_FEATURES)
+    assert set(CATALOGUE) - set(VELOCITY) == set(CONTEXT_FEATURES)
+
+
+def test_a_model_may_name_any_attribute_for_which_no_state_is_kept() -> None:
+    """As v1 … v28 of the ULB data."""
+    chosen = features_of("passthrough", ["v1", "V 2", "x.y"])
+    assert [f.name for f in chosen] == ["amount", "attributes.v1", "attributes.V 2", "attributes.x.y"]
+    assert resolve(named(*chosen)) == chosen
 
 
 @pytest.mark.parametrize("feature", CONTEXT_FEATURES, ids=lambda f: f.name)
 def test_a_model_that_names_a_feature_of_the_texts_is_refused_when_it_is_loaded(feature: Feature) -> None:
     """It has no code and no sentence: its first alert would fail."""
     with pytest.raises(ModelError, match=rf"'{feature.name}', which is for the texts of reasons only\. Train it again"):
-        resolve(named(DEFAULT_FEATURES[0], feature))
+        resolve(named(VELOCITY[0], feature))
 
 
-def test_a_model_of_other_features_or_definitions_is_refused() -> None:
-    """One line each, with what to do."""
-    with pytest.raises(ModelError, match=r"'device_count_1d', which this version does not know\. Deploy"):
-        resolve([("device_count_1d", "0")])
-    with pytest.raises(ModelError, match=r"another definition of 'amount' \(0, here .*Retrain"):
-        resolve([("amount", "0")])
+@pytest.mark.parametrize("name", ["merchant_count_1d", "attributes.", "attributes." + "x" * 65, "amount.x"])
+def test_a_model_of_other_features_is_refused(name: str) -> None:
+    """One line, with what to do."""
+    with pytest.raises(ModelError, match=rf"'{name}', which this version does not know\. Deploy"):
+        resolve([(name, "0")])
+
+
+def test_a_model_of_other_definitions_is_refused() -> None:
+    """One line, with what to do."""
+    for name in ("amount", "attributes.v1"):
+        with pytest.raises(ModelError, match=rf"another definition of '{name}' \(0, here .*Retrain"):
+            resolve([(name, "0")])
+
+
+def test_the_hashes_of_the_first_features_stand() -> None:
+    """Models trained before there were profiles are still served: pinned, because a changed hash refuses them all."""
+    assert Feature("amount").hash == "ec0da95c88df2197"
+    assert Feature("count", "card", DAY_S).hash == "fc74041b5bbd12f9"
+    assert Feature("risk", "terminal", 30 * DAY_S, DELAY_S).hash == "7a71e293d01e2f04"
+
+
+def test_the_profiles_hold_what_is_promised() -> None:
+    """The book's 15 begin each; the default has everything that state is kept for, for every entity; no two names are the same."""
+    assert features_of("handbook") == HANDBOOK == VELOCITY[:15]
+    assert features_of("velocity") == VELOCITY
+    assert {f.entity for f in VELOCITY} == {None, *ENTITIES}
+    assert len({f.name for f in CATALOGUE}) == len(CATALOGUE)
+    assert len({entity[0] for entity in ENTITIES}) == len(ENTITIES)
+    for entity in ENTITIES:
+        for window in (HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S):
+            assert {Feature(a, entity, window) for a in ("count", "mean_amount", "amount_ratio")} <= set(VELOCITY)
+
+
+@pytest.mark.parametrize(
+    ("definition", "told"),
+    [
+        ({"aggregation": "median"}, r"aggregation 'median': unknown\. Allowed: amount, weekend, night, .*first_time"),
+        (
+            {"aggregation": "count", "entity": "merchant", "window_s": DAY_S},
+            "over entity 'merchant': allowed is one of card, terminal, device",
+        ),
+        ({"aggregation": "count", "window_s": DAY_S}, "over entity None: allowed is one of card, terminal, device"),
+        ({"aggregation": "risk", "entity": "device", "window_s": DAY_S, "delay_s": DELAY_S}, "'device': allowed is one of card, terminal"),
+        ({"aggregation": "night", "entity": "card"}, "over entity 'card': allowed is none"),
+        ({"aggregation": "declines_in_a_row", "entity": "terminal"}, "over entity 'terminal': allowed is one of card"),
+        ({"aggregation": "count", "entity": "card", "window_s": 7200}, "window of 7200 s: allowed are 3600, 86400, 604800, 2592000"),
+        ({"aggregation": "count", "entity": "card"}, "window of 0 s: allowed are 3600"),
+        ({"aggregation": "mean_amount", "entity": "card", "window_s": DAY_S, "delay_s": DELAY_S}, "delayed by 604800 s: allowed are"),
+        ({"aggregation": "count", "entity": "card", "window_s": HOUR_S, "delay_s": DELAY_S}, "on windows of a day or more"),
+        (
+            {"aggregation": "first_time", "entity": "card", "window_s": HORIZON_S, "field": "ip"},
+            "'ip': allowed is one of terminal_id, country",
+        ),
+        ({"aggregation": "count", "entity": "card", "window_s": DAY_S, "field": "country"}, "of field 'country': allowed is none"),
+        ({"aggregation": "attributes"}, "name one of the payment's `attributes`"),
+    ],
+    ids=lambda d: "_".join(map(str, d.values())) if isinstance(d, dict) else "",
+)
+def test_a_definition_that_makes_no_sense_is_refused_with_what_is_allowed(definition: dict[str, Any], told: str) -> None:
+    """Unknown aggregation, entity, window, delay or field: one line that says which, and what is allowed."""
+    with pytest.raises(SettingsError, match=told):
+        Feature(**definition)
+
+
+def test_two_features_of_one_name_are_refused() -> None:
+    """Naming it."""
+    with pytest.raises(SettingsError, match="'card_count_1d' is listed twice"):
+        check_unique([*VELOCITY, Feature("count", "card", DAY_S)])
+    with pytest.raises(SettingsError, match=r"'attributes.v1' is listed twice"):
+        features_of("passthrough", ["v1", "v1"])
+
+
+@pytest.mark.parametrize(
+    ("profile", "attributes", "told"),
+    [
+        ("default", [], "'default' is unknown. Allowed: handbook, velocity, passthrough"),
+        ("velocity", ["v1"], "Attributes belong to the profile 'passthrough'"),
+        ("passthrough", [], "needs the names of attributes"),
+    ],
+)
+def test_a_profile_that_makes_no_sense_is_refused(profile: str, attributes: list[str], told: str) -> None:
+    """One line with the remedy."""
+    with pytest.raises(SettingsError, match=told):
+        features_of(profile, attributes)
+
+
+def test_every_aggregation_says_what_it_means_and_what_it_is_worth_without_history() -> None:
+    """The list in the documents is made of these."""
+    for feature in CATALOGUE:
+        assert "{" not in feature.meaning
+        assert AGGREGATIONS[feature.aggregation].neutral == feature.of.neutral

@@ -11,7 +11,7 @@ import pytest
 
 from stream_app.errors import ModelError
 from stream_app.features.compute import Vectors
-from stream_app.features.definitions import DEFAULT_FEATURES
+from stream_app.features.definitions import VELOCITY
 from stream_app.model_metadata import INPUT_NAME, OUTPUT_NAME, Bands, read_metadata
 from training.export import TOLERANCE, Decisions, check_parity, describe, metadata_for, onnx_scores, onnx_session, to_onnx_model
 from training.fit import Recipe, fit, scores_of
@@ -24,7 +24,7 @@ SMALL = Recipe(parameters={"n_estimators": 10, "max_depth": 8})
 def vectors() -> Vectors:
     """Values on both sides of every split, also far ones."""
     rng = np.random.default_rng(5)
-    return (rng.normal(0, 100, (1500, len(DEFAULT_FEATURES))) ** 3).astype(np.float32)
+    return (rng.normal(0, 100, (1500, len(VELOCITY))) ** 3).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def model(vectors: Vectors) -> Any:
 @pytest.fixture(scope="module")
 def exported(model: Any, vectors: Vectors) -> Any:
     """It, as ONNX."""
-    exported = to_onnx_model(model, len(DEFAULT_FEATURES))
-    describe(exported, metadata_for(model, DEFAULT_FEATURES, vectors, DECISIONS))
+    exported = to_onnx_model(model, len(VELOCITY))
+    describe(exported, metadata_for(model, VELOCITY, vectors, DECISIONS))
     return exported
 
 
@@ -52,7 +52,7 @@ def test_the_model_has_our_names_and_shapes(exported: Any) -> None:
     """One float32 input; two probabilities a row, of any number of rows."""
     session = onnx_session(exported.SerializeToString())
     (given,) = session.get_inputs()
-    assert (given.name, given.type, given.shape[1]) == (INPUT_NAME, "tensor(float)", len(DEFAULT_FEATURES))
+    assert (given.name, given.type, given.shape[1]) == (INPUT_NAME, "tensor(float)", len(VELOCITY))
     assert not isinstance(given.shape[0], int)
     output = next(o for o in session.get_outputs() if o.name == OUTPUT_NAME)
     assert (output.type, output.shape[1]) == ("tensor(float)", 2)
@@ -61,7 +61,7 @@ def test_the_model_has_our_names_and_shapes(exported: Any) -> None:
 def test_metadata_travel_in_the_file(exported: Any) -> None:
     """Features, threshold, bands; and parity vectors from the lowest score to the highest, which the runtime reproduces."""
     metadata = read_metadata({p.key: p.value for p in onnx.load_from_string(exported.SerializeToString()).metadata_props})
-    assert metadata.resolved() == DEFAULT_FEATURES
+    assert metadata.resolved() == VELOCITY
     assert (metadata.threshold, metadata.bands, metadata.trained_at_ms) == (0.2, DECISIONS.bands, DECISIONS.trained_at_ms)
     rows = np.array(metadata.parity.features, dtype=np.float32)
     served = onnx_scores(onnx_session(exported.SerializeToString()), rows)

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.errors import StateError
 from stream_app.features import kernel
+from stream_app.features.aggregations import SET_SHAPE, Quantity
 from stream_app.features.compute import Events, Rows, compute
-from stream_app.features.definitions import CATALOGUE
-from stream_app.features.packing import Packer, largest_packed
+from stream_app.features.definitions import HANDBOOK
+from stream_app.features.facts import facts_of, hashes
+from stream_app.features.packing import FORMAT, Packer, largest_packed
 from stream_app.features.plan import NEWEST, RECENT_LEN, RECENT_NEXT, EntityPlan, Ints, catalogue_plan, layout_of
 
 START, DAY = 1_522_540_800_000, 86_400_000
 PLANS: dict[str, EntityPlan] = {plan.entity: plan for plan in catalogue_plan().entities}
 entities = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+
+
+def facts(draw: np.random.Generator, events: int) -> Ints:
+    """Every kind of fact, some missing."""
+    names = hashes([f"name {n}" for n in range(30)])
+    place = draw.uniform(-90, 90, events), draw.uniform(-180, 180, events)
+    place[0][draw.random(events) < 0.2] = np.nan
+    return facts_of(
+        draw.choice(names, events),
+        online=draw.random(events) < 0.5,
+        place=place,
+        countries=draw.integers(0, 677, events),
+        devices=draw.choice([0, *names.tolist()], events),
+    )
 
 
 def reached(seed: int, events: int, days: int = 60, entities_: int = 3) -> dict[str, Ints]:
@@ -30,7 +50,8 @@ def reached(seed: int, events: int, days: int = 60, entities_: int = 3) -> dict[
         labelled_ms=np.where(kinds >= kernel.LABEL_GENUINE, times + draw.integers(0, DAY, events), 0),
         ids=draw.integers(1, 2**63 - 1, events),
         minor=draw.integers(-1, 10**13, events),
-        entities=(draw.integers(0, entities_, events), draw.integers(0, entities_, events)),
+        entities=tuple(draw.integers(0, entities_, events) for _ in PLANS),
+        facts=facts(draw, events),
     )
     rows = {name: np.zeros((entities_, plan.layout.width), dtype=np.int64) for name, plan in PLANS.items()}
     compute(catalogue_plan(), stream, [Rows.alone(rows[name]) for name in PLANS])
@@ -74,7 +95,7 @@ def test_chosen_rows_are_packed_and_missing_values_become_zeros() -> None:
 @given(data=st.data())
 def test_a_flipped_or_cut_value_is_refused_by_the_name_of_its_key(plan: EntityPlan, data: st.DataObject) -> None:
     """Any bit that flips, any byte at the end that is missing or too many: StateError with the key."""
-    packer, rows = Packer(plan.layout), reached(2, 120)["card" if plan is PLANS["card"] else "terminal"]
+    packer, rows = Packer(plan.layout), reached(2, 120)[plan.entity]
     good, bad = packer.pack(rows, np.array([0, 1]), ["tx-1", ""])
     damaged = bytearray(bad)
     if data.draw(st.booleans()):
@@ -87,13 +108,53 @@ def test_a_flipped_or_cut_value_is_refused_by_the_name_of_its_key(plan: EntityPl
         packer.unpack([good, bytes(damaged)], ["{g:0}c:good", "{g:0}c:bad"], np.zeros_like(rows), np.array([0, 1]))
 
 
-def test_a_value_of_another_layout_is_refused() -> None:
-    """A catalogue with other features lays rows out otherwise; its values are not taken for ours."""
-    plan, fewer = PLANS["card"], layout_of("card", [f for f in CATALOGUE if f.aggregation != "amount_zscore"])
+@entities
+def test_a_value_of_another_catalogue_is_read_as_far_as_the_two_agree(plan: EntityPlan) -> None:
+    """A catalogue with fewer features lays rows out otherwise; what both have comes through either way, what one lacks is empty."""
+    fewer = layout_of(plan.entity, HANDBOOK)
     assert fewer.fingerprint != plan.layout.fingerprint
-    [value] = Packer(fewer).pack(np.zeros((1, fewer.width), dtype=np.int64), np.array([0]))
-    with pytest.raises(StateError, match="another format or layout"):
-        Packer(plan.layout).unpack([value], ["k"], np.zeros((1, plan.layout.width), dtype=np.int64), np.array([0]))
+    rows, every = reached(4, 300)[plan.entity], np.arange(3)
+    kept, back = np.full((3, fewer.width), 7, dtype=np.int64), np.full_like(rows, 7)
+    Packer(fewer).unpack(Packer(plan.layout).pack(rows, every), ["a", "b", "c"], kept, every)
+    Packer(plan.layout).unpack(Packer(fewer).pack(kept, every), ["a", "b", "c"], back, every)
+    assert np.array_equal(kept[:, : fewer.header], rows[:, : fewer.header])
+    for key, (first, tiles) in plan.layout.series.items():
+        if SET_SHAPE.get(key[1]):
+            continue
+        newest = rows[:, NEWEST, None] // (key[0] * 1000)
+        n = fewer.series.get(key, (0, 0))[1]
+        ages = (newest - np.arange(tiles)) % tiles
+        age = np.argsort(ages, axis=1)  # age of each position of the ring
+        expected = np.where(age < n, rows[:, first : first + tiles], 0)
+        assert np.array_equal(back[:, first : first + tiles], expected), key
+
+
+def test_the_former_format_is_read_to_the_last_tile() -> None:
+    """Values as the version before wrote them: their ledger, every tile in its place, and nothing else."""
+    for case in msgspec.json.decode((Path(__file__).parent / "packed_format_1.json").read_bytes()):
+        layout = PLANS[case["entity"]].layout
+        expected: Ints = np.zeros((1, layout.width), dtype=np.int64)
+        expected[0, : len(case["header"])] = case["header"]
+        for hop_ms, quantity, tile, value in case["tiles"]:
+            first, tiles = layout.series[hop_ms // 1000, Quantity(quantity)]
+            expected[0, first + tile % tiles] = value
+        row = np.full((1, layout.width), 7, dtype=np.int64)
+        packer = Packer(layout)
+        assert packer.unpack([bytes.fromhex(case["value"])], ["k"], row, np.array([0])) == [case["case"]]
+        assert np.array_equal(row, expected)
+        again = np.zeros_like(row)
+        packer.unpack(packer.pack(row, np.array([0])), ["k"], again, np.array([0]))
+        assert np.array_equal(again, row)
+
+
+def test_a_value_of_a_format_that_nobody_knows_is_refused() -> None:
+    """A newer program's value, and one of the former format for an entity that it did not have."""
+    for name, number in (("card", FORMAT + 1), ("device", FORMAT - 1)):
+        packer, row = Packer(PLANS[name].layout), np.zeros((1, PLANS[name].layout.width), dtype=np.int64)
+        body = bytes([number, 0, 0, 0, 0, 0, 0, 0])
+        value = xxhash.xxh32_intdigest(body).to_bytes(4, "little") + body
+        with pytest.raises(StateError, match=f"'k' cannot be read: it has format {number}, this version reads {FORMAT - 1} and {FORMAT}"):
+            packer.unpack([value], ["k"], row, np.array([0]))
 
 
 @entities
@@ -108,9 +169,9 @@ def test_the_fullest_row_keeps_to_the_stated_bound(plan: EntityPlan) -> None:
     assert np.array_equal(back, row)
 
 
-@pytest.mark.parametrize(("entity", "bound"), [("card", 3500), ("terminal", 8000)])
+@pytest.mark.parametrize(("entity", "bound"), [("card", 5500), ("terminal", 8000), ("device", 3000)])
 def test_the_bound_of_the_busiest_entity_is_as_the_documents_say(entity: str, bound: int) -> None:
-    """However busy: a card below 3.5 kB, a terminal below 8 kB."""
+    """However busy: a card below 5.5 kB, a terminal below 8 kB, a device below 3 kB."""
     assert largest_packed(PLANS[entity].layout) <= bound
 
 
@@ -119,13 +180,15 @@ def test_cards_and_terminals_as_in_the_handbook_keep_to_their_sizes() -> None:
     draw, count, cards = np.random.default_rng(3), 60 * 400, 200
     kinds = draw.choice([kernel.PAYMENT, kernel.LABEL_FRAUD], count, p=[0.99, 0.01]).astype(np.int8)
     times = START + np.sort(draw.integers(0, 60 * DAY, count))
+    terminals = draw.integers(0, 2 * cards, count)
     stream = Events(
         kinds=kinds,
         times_ms=times,
         labelled_ms=times,
         ids=draw.integers(1, 2**63 - 1, count),
         minor=draw.integers(100, 20_000, count),
-        entities=(draw.integers(0, cards, count), draw.integers(0, 2 * cards, count)),
+        entities=(draw.integers(0, cards, count), terminals, np.full(count, -1)),
+        facts=facts_of(hashes([f"T{n}" for n in terminals.tolist()])),
     )
     own = {name: np.zeros((2 * cards, plan.layout.width), dtype=np.int64) for name, plan in PLANS.items()}
     compute(catalogue_plan(), stream, [Rows.alone(own[name]) for name in PLANS])

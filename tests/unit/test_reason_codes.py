@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stream_app.decision import REASON_CODES
+from stream_app.features.definitions import VELOCITY, Feature
+from stream_app.sentences import reason_code
 from tests.conftest import ROOT
 
 
@@ -12,4 +13,4 @@ def test_every_code_is_documented_once_and_no_other() -> None:
     """The table of docs/reasons.md, in order."""
     text = (ROOT / "docs" / "reasons.md").read_text()
     table = text[text.index("| `code` |") :].split("\n\n", 1)[0]
-    assert re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE) == sorted(set(REASON_CODES.values()))
+    assert re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE) == sorted({reason_code(f) for f in (*VELOCITY, Feature("attributes", field="v1"))})

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contributions import LEAF, NODE, Linear, Trees, settled
-from stream_app.decision import Usual
 from stream_app.features.compute import Floats, Vectors
-from stream_app.features.definitions import DAY_S, DEFAULT_FEATURES, Feature
+from stream_app.features.aggregations import DAY_S
+from stream_app.features.definitions import VELOCITY, Feature
+from stream_app.sentences import Usual
 from stream_app.reasons import LEAST_SHARE, REASONS_PER_ALERT, Reasons
 from stream_app.shapley import shapley
 
@@ -25,7 +26,7 @@ FEATURES = 4
 
 def told(*added: float) -> list[float]:
     """The contributions of the reasons of one decision."""
-    features = [f for f in DEFAULT_FEATURES if f.entity != "terminal"][: len(added)]
+    features = [f for f in VELOCITY if f.entity != "terminal"][: len(added)]
     vectors = np.arange(len(added), dtype=np.float32)[None]
     [found] = Reasons(features, lambda _: np.array([added])).of(vectors, [UNKNOWN], "EUR")
     names = [f.name for f in features]

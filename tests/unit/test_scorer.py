@@ -18,8 +18,9 @@ from jsonschema import Draft202012Validator
 
 from stream_app.adapters.memory_store import MemoryStore
 from stream_app.alert import Alert, ModelReference, Score
+from stream_app.features.aggregations import DAY_S
 from stream_app.features.compute import Floats, Vectors
-from stream_app.features.definitions import DAY_S, Feature
+from stream_app.features.definitions import Feature
 from stream_app.intake import decode_all, merge
 from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
 from stream_app.money import Money, Rates

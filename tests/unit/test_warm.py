@@ -15,7 +15,7 @@ from stream_app.features.plan import catalogue_plan
 from stream_app.features.warm import warm
 
 KERNELS = (kernel.admit, kernel.fold, kernel.absorb_all, packing._pack_rows, packing._unpack_rows)
-IDS = (["c"], ["t", "u"])
+IDS = (["c"], ["t", "u"], ["d"])
 
 
 def _signatures() -> list[int]:
@@ -24,7 +24,7 @@ def _signatures() -> list[int]:
 
 def _events() -> Events:
     at = np.zeros(1, dtype=np.int64)
-    return Events(np.zeros(1, np.int8), at + 10**12, at, at + 1, at + 5, (at, at))
+    return Events(np.zeros(1, np.int8), at + 10**12, at, at + 1, at + 5, (at, at, at))
 
 
 def test_a_worker_compiles_nothing_after_warm() -> None:
@@ -35,14 +35,14 @@ def test_a_worker_compiles_nothing_after_warm() -> None:
     worker = WorkerMemory()
     worker.hold([0])
     memory = PartitionMemory(worker, 0)
-    values: tuple[list[bytes | None], list[bytes | None]] = ([None], [None, None])
-    beside: tuple[dict[int, Values], ...] = ({}, {1: [None, None]})
+    values: tuple[list[bytes | None], ...] = ([None], [None, None], [None])
+    beside: tuple[list[dict[int, Values]], ...] = ([{}, {}], [{1: [None, None]}, {1: [None]}])
     for others in beside:
-        work, _ = memory.assemble(IDS, (memory.missing(IDS), values[0], [{0: values[1]}]), [others])
+        work, _ = memory.assemble(IDS, (memory.missing(IDS), values[0], [{0: values[1]}, {0: values[2]}]), others)
         compute(catalogue_plan(), _events(), work.rows)
         packed = [value for _, value in memory.pack(work, (2, 1))]
         memory.forget()
-        values = ([packed[0]], [packed[1], packed[2]])
+        values = ([packed[0]], [packed[1], packed[2]], [packed[3]])
     assert _signatures() == compiled
 
 

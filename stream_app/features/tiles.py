@@ -1,0 +1,202 @@
+"""What the kernel does with one row: move its rings on, count an event in its tiles, add up windows.
+
+All state is integers and sets of bits. Sums are exact and commute, so do unions: tiles do not depend on the order of arrival.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_app.features.aggregations import Fact, Quantity
+from stream_app.features.compiled import jit
+from stream_app.features.plan import CARD_HEADER, DECLINES, DECLINES_LEN, LAST, LATITUDE, LONGITUDE, NEWEST, PLACED, Span
+
+CLIP_MINOR = 10_000_000
+"""Amounts are clipped here, in minor units, before they are squared: the squares of a window fit 63 bits."""
+
+SUMS = len([q for q in Quantity if q < Quantity.TERMINALS])
+"""Quantities that are sums: an event's `weights` are what it adds to each."""
+
+HOP, TILES, FIRST, QUANTITY, WORDS, BITS = range(6)
+"""Columns of a layout's table."""
+
+_PLAIN, _DELAYED = int(Span.PLAIN), int(Span.DELAYED)
+_COUNT, _DECLINED = int(Quantity.COUNT), int(Quantity.DECLINED)
+_TERMINALS, _COUNTRIES = int(Quantity.TERMINALS), int(Quantity.COUNTRIES)
+_FACT_LATITUDE, _FACT_LONGITUDE = int(Fact.LATITUDE), int(Fact.LONGITUDE)
+_FACT_TERMINAL, _FACT_COUNTRY, _FACT_DEVICE = int(Fact.TERMINAL), int(Fact.COUNTRY), int(Fact.DEVICE)
+
+
+@jit  # type: ignore[untyped-decorator]
+def advance(series: Any, row: Any, t: int) -> None:
+    """Move the heads of all rings to time t: tiles that leave a ring are emptied for those that enter."""
+    newest = row[NEWEST]
+    if t <= newest:
+        return
+    hop, head, new_head = 0, 0, 0
+    for s in range(len(series)):
+        if series[s, HOP] != hop:
+            hop = series[s, HOP]
+            head, new_head = newest // hop, t // hop
+        if new_head == head:
+            continue
+        n, first, words = series[s, TILES], series[s, FIRST], series[s, WORDS]
+        size, length = n * words, (new_head - head) * words
+        if length >= size:
+            row[first : first + size] = 0
+            continue
+        at = (head + 1) % n * words
+        for position in range(first + at, first + min(at + length, size)):
+            row[position] = 0
+        for position in range(first, first + at + length - size):
+            row[position] = 0
+    row[NEWEST] = t
+
+
+@jit  # type: ignore[untyped-decorator]
+def retained(series: Any, row: Any, t: int) -> Any:
+    """Whether any ring still has the tile of time t."""
+    for s in range(len(series)):
+        hop = series[s, HOP]
+        if t // hop > row[NEWEST] // hop - series[s, TILES]:
+            return True
+    return False
+
+
+@jit  # type: ignore[untyped-decorator]
+def count(series: Any, header: int, row: Any, t: int, weights: Any, facts: Any) -> None:
+    """Count an event in every ring that retains its tile; a payment that is counted also leaves its place and its terminal, country, device."""
+    advance(series, row, t)
+    counted = weights[_COUNT] > 0
+    if counted:
+        row[LAST] = max(row[LAST], t)
+    hop, k, head, n, position = 0, 0, 0, 0, 0
+    for s in range(len(series)):
+        quantity, bits = series[s, QUANTITY], series[s, BITS]
+        if not counted if bits else weights[quantity] == 0:
+            continue
+        if series[s, HOP] != hop:
+            hop, n = series[s, HOP], 0
+            k, head = t // hop, row[NEWEST] // hop
+        if series[s, TILES] != n:
+            n = series[s, TILES]
+            position = k % n
+        if k <= head - n:
+            continue
+        at = series[s, FIRST] + position * series[s, WORDS]
+        if bits == 0:
+            row[at] += weights[quantity]
+        else:
+            _insert(row, at, series[s, WORDS], bits, member(quantity, facts))
+    if header == CARD_HEADER:
+        if counted:
+            _move(row, t, facts)
+        elif weights[_DECLINED] > 0:
+            _decline(row, t)
+
+
+@jit  # type: ignore[untyped-decorator]
+def member(quantity: int, facts: Any) -> Any:
+    """What a payment puts into a set; 0 where it has nothing to put."""
+    return facts[_FACT_TERMINAL if quantity == _TERMINALS else _FACT_COUNTRY if quantity == _COUNTRIES else _FACT_DEVICE]
+
+
+@jit  # type: ignore[untyped-decorator]
+def _insert(row: Any, at: int, words: int, bits: int, name: int) -> None:
+    """Set a member's bits, two halves of its hash taking turns (Kirsch and Mitzenmacher, 2006)."""
+    if name == 0:
+        return
+    first, step = name & 0x7FFFFFFF, name >> 31 | 1
+    for i in range(bits):
+        bit = (first + i * step) % (64 * words)
+        row[at + bit // 64] |= 1 << (bit % 64)
+
+
+@jit  # type: ignore[untyped-decorator]
+def has(series: Any, s: int, row: Any, t: int, name: int) -> Any:
+    """Whether the set of series s has a member in its last tiles at time t, as far as the ring retains them."""
+    hop, n, words, bits = series[s, HOP], series[s, TILES], series[s, WORDS], series[s, BITS]
+    first, step = name & 0x7FFFFFFF, name >> 31 | 1
+    head, k = row[NEWEST] // hop, t // hop
+    for tile in range(max(k - n + 1, head - n + 1), min(k, head) + 1):
+        at, there = series[s, FIRST] + tile % n * words, True
+        for i in range(bits):
+            bit = (first + i * step) % (64 * words)
+            if row[at + bit // 64] >> (bit % 64) & 1 == 0:
+                there = False
+                break
+        if there:
+            return True
+    return False
+
+
+@jit  # type: ignore[untyped-decorator]
+def _move(row: Any, t: int, facts: Any) -> None:
+    """The card's last place is that of its newest payment that has one; declines before a payment that was not are none in a row."""
+    if facts[_FACT_LATITUDE] != 0 and t >= row[PLACED]:
+        row[PLACED], row[LATITUDE], row[LONGITUDE] = t, facts[_FACT_LATITUDE], facts[_FACT_LONGITUDE]
+    for j in range(DECLINES, DECLINES + DECLINES_LEN):
+        if row[j] <= row[LAST]:
+            row[j] = 0
+
+
+@jit  # type: ignore[untyped-decorator]
+def _decline(row: Any, t: int) -> None:
+    """Put the time of a declined payment in its place among the newest ones."""
+    if t <= row[LAST]:
+        return
+    for j in range(DECLINES, DECLINES + DECLINES_LEN):
+        if t > row[j]:
+            row[j], t = t, row[j]
+
+
+@jit  # type: ignore[untyped-decorator]
+def add_up(terms: Any, row: Any, t: int, sums: Any) -> None:
+    """Add up the tiles of every window at time t, as far as they are retained. Terms of one run stand side by side.
+
+    A plain window at a time behind the newest reads no more tiles than it is long, however many the ring has for another feature: what a
+    feature says does not depend on which others there are.
+    """
+    sums[:] = 0
+    newest, hour_ms = row[NEWEST], 3_600_000
+    span, window, hop, ahead, low, high, head, n, at, length = -1, -1, -1, -1, 0, 0, 0, 0, 0, 0
+    for j in range(len(terms)):
+        if terms[j, 0] != span or terms[j, 1] != window or terms[j, 3] != hop or terms[j, 2] != ahead:
+            span, window, ahead, hop = terms[j, 0], terms[j, 1], terms[j, 2], terms[j, 3]
+            head = newest // hop
+            cut = (t - ahead) // hour_ms * hour_ms
+            if span == _PLAIN:
+                low, high = (t - window) // hop + 1, t // hop
+            elif span == _DELAYED:
+                low, high = (t - ahead - window) // hop, cut // hop - 1
+            else:
+                low, high = cut // terms[j, 4] * terms[j, 4] // hop, cut // hop - 1
+            high, n = min(high, head), 0
+        if terms[j, 5] != n:
+            n = terms[j, 5]
+            from_ = max(low, head - terms[j, 6] + 1)
+            at, length = from_ % n, high - from_ + 1
+        if length <= 0:
+            continue
+        first, total = terms[j, 7], 0
+        for position in range(first + at, first + min(at + length, n)):
+            total += row[position]
+        for position in range(first, first + at + length - n):
+            total += row[position]
+        sums[terms[j, 8]] += total
+
+
+@jit  # type: ignore[untyped-decorator]
+def absorb(series: Any, total: Any, part: Any) -> None:
+    """Add the tiles of `part` (a shared entity's row) to `total`, both brought to the newer of their two times."""
+    advance(series, total, part[NEWEST])
+    total[LAST] = max(total[LAST], part[LAST])
+    for s in range(len(series)):
+        hop, n, first, words = series[s, HOP], series[s, TILES], series[s, FIRST], series[s, WORDS]
+        head = part[NEWEST] // hop
+        for k in range(max(head, total[NEWEST] // hop) - n + 1, head + 1):
+            for at in range(first + k % n * words, first + k % n * words + words):
+                if series[s, BITS] == 0:
+                    total[at] += part[at]
+                else:
+                    total[at] |= part[at]
