@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start test test-unit faults lint-check lint-fix format-check format-fix type-check bench docs deploy-api clean lock
+.PHONY: help install hooks demo start-api mlflow-start test test-unit faults lint-check lint-fix format-check format-fix type-check bench bench-features docs deploy-api clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
@@ -64,6 +64,8 @@ docs: install ## Build the documents into site/, strictly, and walk every comman
 
 deploy-api: install ## Build, push to ECR, update the ECS service; PLATFORM=linux/amd64 (default) or linux/arm64
 	@$(BIN)/python scripts/deploy_api.py
+bench-features: install ## Measure what features cost; HISTORY=FILE takes a history of your own
+	@$(BIN)/python -m benchmarks.features
 
 clean: ## Remove caches and reports; .venv, .tools and .fraudstream stay
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site htmlcov .coverage .coverage.* coverage.xml

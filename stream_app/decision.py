@@ -11,6 +11,7 @@ from stream_app.model_metadata import ModelMetadata
 CASE_GAP_MS = 24 * HOUR_S * 1000
 """An episode of a card ends when this long has passed without an alert."""
 
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Threshold and bands, from the model or overruled by the settings."""

@@ -34,3 +34,12 @@ def features_of(profile: str, attributes: Sequence[str] = ()) -> tuple[Feature, 
     features = (Feature("amount"), *(Feature("attributes", field=name) for name in attributes))
     check_unique(features)
     return features
+
+
+def features_table() -> str:
+    """Every feature of the catalogue in Markdown: what it says, and its value where there is no history or a field is missing."""
+    rows = ["| feature | meaning | neutral | handbook |", "|---|---|---|---|"]
+    for feature in (*VELOCITY, Feature("attributes", field="name")):
+        neutral = f"{feature.of.neutral:,.0f}" if feature.of.neutral else "0"
+        rows.append(f"| `{feature.name}` | {feature.meaning} | {neutral} | {'yes' if feature in HANDBOOK else ''} |")
+    return "\n".join(rows)

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from stream_app.features.compute import Floats, Vectors
 from stream_app.features.aggregations import DAY_S, DELAY_S
+from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
 from tests.unit import delivery
 from tests.unit.delivery import Fussy, World, payment

@@ -13,4 +13,6 @@ def test_every_code_is_documented_once_and_no_other() -> None:
     """The table of docs/reasons.md, in order."""
     text = (ROOT / "docs" / "reasons.md").read_text()
     table = text[text.index("| `code` |") :].split("\n\n", 1)[0]
-    assert re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE) == sorted({reason_code(f) for f in (*VELOCITY, Feature("attributes", field="v1"))})
+    assert re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE) == sorted(
+        {reason_code(f) for f in (*VELOCITY, Feature("attributes", field="v1"))}
+    )

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contributions import LEAF, NODE, Linear, Trees, settled
-from stream_app.features.compute import Floats, Vectors
 from stream_app.features.aggregations import DAY_S
+from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import VELOCITY, Feature
-from stream_app.sentences import Usual
 from stream_app.reasons import LEAST_SHARE, REASONS_PER_ALERT, Reasons
+from stream_app.sentences import Usual
 from stream_app.shapley import shapley
 
 AMOUNT, COUNT = Feature("amount"), Feature("count", "card", DAY_S)
