@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stream_app.features.aggregations import ENTITIES
 from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.packing import Packer, largest_packed
 from stream_app.features.plan import Plan, catalogue_plan
@@ -55,9 +54,8 @@ def _peak_mb() -> int:
 
 def _state(plan: Plan, frame: pd.DataFrame) -> tuple[Events, list[Rows]]:
     """The events of the history, and rows without a past."""
-    numbered = {entity: training._numbered(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
-    events, _ = training._merged(frame, numbered, training._minor(frame, training.EUR))
-    return events, [training._empty(entity, len(numbered[entity.entity][1])) for entity in plan.entities]
+    events, _, state = training.prepared(plan, frame, training.EUR)
+    return events, state
 
 
 def _in_batches(plan: Plan, events: Events, rows: list[Rows]) -> float:

@@ -13,8 +13,9 @@ from msgspec import Meta
 from stream_app.alert import Action, ModelReference, Reason, Score
 from stream_app.errors import AlreadyCounted, NotFound, RecordError
 from stream_app.features import kernel
+from stream_app.features.aggregations import ENTITIES, Entity
 from stream_app.features.compute import Events, Vectors, compute
-from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, ENTITIES, OF_THE_PAYMENTS_MONEY, Entity, Feature
+from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, Feature
 from stream_app.features.plan import LAST, NEWEST, Plan, compile_plan
 from stream_app.history import History, Seen
 from stream_app.intake import Decoded, merge
@@ -233,7 +234,7 @@ def _wrong_names(number: int, row: Mapping[str, float], names: Sequence[str]) ->
 
 
 def _of(entity: Entity) -> list[Feature]:
-    return [f for f in CATALOGUE if f.entity == entity and f.aggregation not in OF_THE_PAYMENTS_MONEY and f not in CONTEXT_FEATURES]
+    return [f for f in CATALOGUE if f.entity == entity and not f.of.compares and f not in CONTEXT_FEATURES]
 
 
 def _features(window: _Window, seen: Seen, at_ms: int, unit: int) -> dict[str, float]:

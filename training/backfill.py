@@ -88,14 +88,20 @@ def backfill(frame: pd.DataFrame, features: Sequence[Feature] = VELOCITY, money:
             known = ", ".join(c.removeprefix(ATTRIBUTE) for c in frame.columns if c.startswith(ATTRIBUTE)) or "none"
             raise DataError(f"No transaction has the attribute {feature.field!r}. Those that are there: {known}.")
     plan = compile_plan(features)
-    numbered = {entity: _numbered(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
-    minor = _minor(frame, money)
-    events, rows = _merged(frame, numbered, minor)
-    state = [_empty(entity, len(numbered[entity.entity][1])) for entity in plan.entities]
+    events, rows, state = prepared(plan, frame, money)
     vectors, scored, late = _computed(plan, events, rows, state, money.unit)
+    minor = np.empty(len(frame), dtype=np.int64)
+    minor[rows] = events.minor
     unpriced = int(np.count_nonzero(scored & (minor < 0)))
     amounts = np.maximum(minor, 0) / money.unit
     return Backfill(plan.features, vectors, scored, amounts, late, unpriced)
+
+
+def prepared(plan: Plan, frame: pd.DataFrame, money: Money) -> tuple[Events, Ints, list[Rows]]:
+    """Payments and labels of a history in processing order, the row of the frame that each is of, and every entity's rows, empty."""
+    numbered = {entity: _numbered(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
+    events, rows = _merged(frame, numbered, _minor(frame, money))
+    return events, rows, [_empty(entity, len(numbered[entity.entity][1])) for entity in plan.entities]
 
 
 def _computed(plan: Plan, events: Events, rows: Ints, state: list[Rows], unit: int) -> tuple[Vectors, NDArray[np.bool_], int]:

@@ -30,7 +30,7 @@ from stream_app.api.messages import (
 from stream_app.api.problems import MEDIA_TYPE, Refusal, of_error, pointer_to, unexpected
 from stream_app.desk import Desk, LabelDesk, RowError
 from stream_app.errors import FraudstreamError, Unavailable
-from stream_app.features.definitions import Entity
+from stream_app.features.aggregations import Entity
 from stream_app.ports import Clock
 from stream_app.transaction import MAX_EVENT_TIME_MS, Decoder, IntakeRules, Label, Transaction, is_card_number, shown
 

@@ -117,6 +117,11 @@ class Aggregation:
     fields: tuple[str, ...] | None = ("",)
     of_money: bool = False
 
+    @property
+    def compares(self) -> bool:
+        """Whether it holds the present payment's money, place or names against the history: without a payment it says nothing."""
+        return self.of_money or self.op in {Op.DISTANCE, Op.SPEED, Op.FIRST_TIME}
+
 
 _WINDOWS = (HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S)
 _ANY = ENTITIES

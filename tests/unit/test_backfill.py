@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stream_app.errors import DataError
-from stream_app.features.aggregations import DAY_S, DELAY_S, ENTITIES, HOUR_S, LABELLED
+from stream_app.features.aggregations import DAY_S, DELAY_S, HOUR_S, LABELLED
 from stream_app.features.compute import compute
 from stream_app.features.definitions import CATALOGUE, Feature
 from stream_app.features.plan import compile_plan
@@ -74,9 +74,7 @@ def test_a_backfill_equals_its_events_folded_one_at_a_time() -> None:
     """Batching changes nothing: state is carried, not recomputed."""
     frame = history(200)
     plan = compile_plan(CATALOGUE)
-    numbered = {entity: module._numbered(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
-    events, rows = module._merged(frame, numbered, module._minor(frame, Money("EUR")))
-    state = [module._empty(entity, len(numbered[entity.entity][1])) for entity in plan.entities]
+    events, rows, state = module.prepared(plan, frame, Money("EUR"))
     whole = backfill(frame, CATALOGUE).vectors
     for i, row in enumerate(rows.tolist()):
         one = compute(plan, events.part(slice(i, i + 1)), state)
