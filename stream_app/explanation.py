@@ -10,7 +10,8 @@ import numpy as np
 from stream_app.alert import ModelReference, Score
 from stream_app.contributions import Additive
 from stream_app.errors import ModelError
-from stream_app.features.definitions import DAY_S, Feature
+from stream_app.features.aggregations import DAY_S
+from stream_app.features.definitions import Feature
 from stream_app.sentences import Usual, reason_code, sentence, usual_value
 from stream_app.shapley import shapley
 

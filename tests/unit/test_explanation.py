@@ -15,7 +15,8 @@ from stream_app.cli_explain import lines_of
 from stream_app.contributions import Linear
 from stream_app.errors import ModelError
 from stream_app.explanation import explain, usual_of
-from stream_app.features.definitions import CONTEXT_FEATURES, DAY_S, Feature
+from stream_app.features.aggregations import DAY_S
+from stream_app.features.definitions import CONTEXT_FEATURES, Feature
 from stream_app.features.plan import compile_plan
 from tests.unit.test_scorer import DAY, FakeModel, Till, payment, scores
 
