@@ -14,7 +14,8 @@ from stream_app.adapters.metric_catalogue import metrics_table
 from stream_app.api.app import ApiParts, create_app
 from stream_app.api.keys import Keys, Scope, new_key
 from stream_app.cli import COMMANDS, cli
-from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, DAY_S, HOUR_S
+from stream_app.features.aggregations import DAY_S, HOUR_S
+from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES
 from stream_app.settings import Settings, settings_table
 from stream_app.transaction import IntakeRules
 
@@ -47,7 +48,7 @@ def features() -> str:
         rows.append(f"| `{feature.name}`{note} | {feature.entity or 'the payment'} | {spans} | `{feature.hash}` |")
     about = (
         "The name and the hash derive from the definition. A model names the features that it was trained on, with their hashes; a worker whose "
-        "definition is another refuses it. What a window is: [Tiles](../tiles.md)."
+        "definition is another refuses it. What each says, and how to add one: [Features](../features.md). What a window is: [Tiles](../tiles.md)."
     )
     return _page("Features", about, "\n".join(rows))
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.features.aggregations import CALENDAR
 from stream_app.features.compute import Floats, Vectors
-from stream_app.features.definitions import OF_RECORD, OF_THE_PAYMENTS_MONEY
 from stream_app.features.plan import Ints
 from stream_app.model_metadata import Baseline, ModelMetadata
 
@@ -40,7 +40,7 @@ class Drift:
         """
         features = metadata.resolved()
         self._names = [f.name for f in features] + [SCORE]
-        self._shown = [i for i, f in enumerate(features) if f.aggregation not in OF_RECORD - OF_THE_PAYMENTS_MONEY] + [len(features)]
+        self._shown = [i for i, f in enumerate(features) if f.aggregation not in CALENDAR] + [len(features)]
         self._bins = max(len(shares) for shares in baseline.shares)
         edges = np.array([_padded(edges, self._bins - 1, np.inf) for edges in baseline.edges], dtype=np.float32)
         self._edges: Vectors = np.ascontiguousarray(edges.T)[:, None, :]

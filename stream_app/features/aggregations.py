@@ -181,3 +181,6 @@ AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
     }
 )  # fmt: skip
 """By name. A feature is one of them over an entity, a window and a delay."""
+
+CALENDAR = frozenset({"weekend", "night"})
+"""Aggregations of the clock alone."""

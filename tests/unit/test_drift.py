@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.drift import HOURS, LEAST_ROWS, MOST_ROWS_A_BATCH, Drift
-from stream_app.features.definitions import DAY_S, Feature
+from stream_app.features.aggregations import DAY_S
+from stream_app.features.definitions import Feature
 from stream_app.model_metadata import Baseline, ModelMetadata
 from tests.unit.test_scorer import HOUR, START, FakeModel
 from training.baseline import BINS, baseline_of
