@@ -478,7 +478,7 @@ def test_a_batch_costs_two_round_trips(stack: Any) -> None:
             return await send(*args, **options)
 
         connection.send_packed_command = counted
-        work = await state.read(([f"c{i}" for i in range(300)], [f"t{i}" for i in range(200)]))
+        work = await state.read(([f"c{i}" for i in range(300)], [f"t{i}" for i in range(200)], []))
         await wrote(state, work, moved(cursor, 2))
         connection.send_packed_command = send
         await store.close()

@@ -154,23 +154,23 @@ def test_doubts_are_told(stack: Servers, unique: str) -> None:
 
     async def doubt(there: Bank) -> None:
         nothing = RedisHistory(stack.redis, f"{unique}-none")
-        assert "no worker has written" in str((await nothing.read((["c"], ["t"]))).work.degraded)
+        assert "no worker has written" in str((await nothing.read((["c"], ["t"], []))).work.degraded)
         await nothing.close()
         await there.count(0, [transaction("a", "c1", "t1", 0)])
-        assert (await there.history.read((["c1"], ["t1"]), START)).work.degraded is None
+        assert (await there.history.read((["c1"], ["t1"], []), START)).work.degraded is None
         cursor = f"{{{there.group}:1}}cursor"
         kept: Any = await there.redis.get(cursor)
         rebuilding = msgspec.structs.replace(there.states[1][1], decided=(5, 0))
         await there.redis.set(cursor, msgspec.json.encode(rebuilding))
-        assert (await there.history.read((["c1"], ["t1"]))).work.degraded == "the state of partition 1 is being rebuilt"
+        assert (await there.history.read((["c1"], ["t1"], []))).work.degraded == "the state of partition 1 is being rebuilt"
         await there.redis.set(cursor, kept)
         await there.redis.set(f"{{{there.group}:2}}t:t1", b"garbage")
-        assert (await there.history.read((["c1"], ["t1"]))).work.degraded == "the state of partition 2 is being rebuilt"
+        assert (await there.history.read((["c1"], ["t1"], []))).work.degraded == "the state of partition 2 is being rebuilt"
         await there.redis.delete(f"{{{there.group}:2}}t:t1")
         unfilled = msgspec.structs.replace(there.states[0][1], full_from_ms=START + HOUR)
         await there.redis.set(f"{{{there.group}:0}}cursor", msgspec.json.encode(unfilled))
-        assert "they are full from 2018-04-01" in str((await there.history.read((["c1"], ["t1"]), START)).work.degraded)
-        assert (await there.history.read((["c1"], ["t1"]), START + HOUR)).work.degraded is None
+        assert "they are full from 2018-04-01" in str((await there.history.read((["c1"], ["t1"], []), START)).work.degraded)
+        assert (await there.history.read((["c1"], ["t1"], []), START + HOUR)).work.degraded is None
 
     run(stack.redis, unique, doubt)
 
