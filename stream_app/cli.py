@@ -36,6 +36,7 @@ COMMANDS = {
     "explain": _Command(
         "stream_app.cli_explain", "explain_command", "Why a transaction got its score, alerted or not, feature by feature."
     ),
+    "verify": _Command("stream_app.cli_verify", "verify_command", "Compute served features and scores again, offline, and compare."),
     "doctor": _Command("stream_app.cli_operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
     "demo": _Command("stream_app.cli_demo", "demo_command", "The whole path once: servers, data, model, worker, alerts, figures."),
 }

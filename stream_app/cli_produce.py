@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from stream_app.cli_times import moment_ms
 from stream_app.errors import DataError, Unavailable
 from stream_app.produce import ATTRIBUTE, Pace, Replay, Tally, Topics, produce_to_kafka
 from stream_app.settings import load_settings
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 LATE_S = 0.5
-SHORTEST_MS = 12  # digits: from 1973 on; 20180701 is a date
 
 
 def produce_command(  # noqa: PLR0913 - the command's options
@@ -40,7 +40,7 @@ def produce_command(  # noqa: PLR0913 - the command's options
     """Replay past transactions, and their labels when due, into Kafka: at a rate, a speed, or at once."""
     if rate is not None and speed is not None:
         raise typer.BadParameter("give --rate or --speed, not both", param_hint="--speed")
-    window = (_time(start, "--start"), _time(end, "--end"))
+    window = (moment_ms(start, "--start"), moment_ms(end, "--end"))
     settings = load_settings()
     client = importlib.import_module("stream_app.adapters.kafka_options").client_options(settings)
     frame = importlib.import_module("training.dataset").read_transactions(file, label_delay_days=label_delay_days)
@@ -115,18 +115,6 @@ def _columns(frame: pd.DataFrame) -> dict[str, Any]:
         plain = isinstance(column.dtype, np.dtype) and kind in "iufb"
         columns[str(name)] = column.to_numpy() if plain else column.astype(object).where(column.notna(), None).to_numpy()
     return columns
-
-
-def _time(text: str | None, option: str) -> int | None:
-    if text is None:
-        return None
-    if text.isdecimal() and len(text) >= SHORTEST_MS:
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time; give 2018-07-01, 2018-07-01T12:00:00 or milliseconds", param_hint=option) from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _span(frame: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -34,19 +35,33 @@ class KafkaLog:
 
     async def read(self, starts: Mapping[Place, int]) -> Mapping[Place, Sequence[Published]]:
         """See `ports.Log`."""
+        found: dict[Place, list[Published]] = {p: [] for p in starts}
+        async with _answering(), asyncio.timeout(_ANSWER_S):
+            async for place, records in self.walk(starts):
+                found[place] += records
+        return found
+
+    async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
+        """The records from these offsets to the end as it is now, piece by piece: a log need not fit into memory.
+
+        Raises:
+            Unavailable: if Kafka does not answer.
+        """
         ends = {p: end for p, (_, end) in (await self.bounds(starts)).items()}
         open_ = {p: start for p, start in starts.items() if start < ends[p]}
-        found: dict[Place, list[Published]] = {p: [] for p in starts}
         if not open_:
-            return found
-        async with self._consumer(open_) as consumer:
+            return
+        async with self._consumer(open_, within_s=None) as consumer:
+            heard = time.monotonic()
             while open_:
                 batches = await consumer.getmany(*[TopicPartition(*p) for p in open_], timeout_ms=200)
                 for at, records in batches.items():
-                    found[at.topic, at.partition] += [r for r in records if r.offset < ends[at.topic, at.partition]]
+                    yield (at.topic, at.partition), [r for r in records if r.offset < ends[at.topic, at.partition]]
                 for place in [p for p in open_ if await consumer.position(TopicPartition(*p)) >= ends[p]]:
                     del open_[place]
-        return found
+                heard = time.monotonic() if batches else heard
+                if time.monotonic() > heard + _ANSWER_S:
+                    raise TimeoutError
 
     async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
         """See `ports.Log`."""
@@ -87,10 +102,12 @@ class KafkaLog:
         return {t["name"]: uuid.UUID(bytes=t["topic_id"]).hex for t in answer.to_object()["topics"] if not t["error_code"]}
 
     @asynccontextmanager
-    async def _consumer(self, starts: Mapping[Place, int] | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _consumer(
+        self, starts: Mapping[Place, int] | None = None, within_s: float | None = _ANSWER_S
+    ) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer; with `starts` it reads from there. It is assigned once: aiokafka 0.14 may never fetch for a second assignment."""
         consumer = AIOKafkaConsumer(**self._options, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50)
-        async with _answering(), asyncio.timeout(_ANSWER_S):
+        async with _answering(), asyncio.timeout(within_s):
             try:
                 await consumer.start()
                 await asyncio.sleep(0)  # a consumer that is stopped before its tasks took a first step raises CancelledError

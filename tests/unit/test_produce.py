@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.adapters.kafka_options import client_options
-from stream_app.cli_produce import _time, replay_of, summary
+from stream_app.cli_produce import replay_of, summary
+from stream_app.cli_times import moment_ms
 from stream_app.errors import SettingsError
 from stream_app.produce import Pace, Replay, Tally, Topics, label_records, produce, transaction_records
 from stream_app.settings import load_settings
@@ -246,13 +247,13 @@ def test_workers_read_what_was_written(card: str, amount: float, event_time: int
 )
 def test_times_of_options_are_utc(text: str | None, ms: int | None) -> None:
     """Dates, times, with an offset, or milliseconds."""
-    assert _time(text, "--start") == ms
+    assert moment_ms(text, "--start") == ms
 
 
 def test_a_wrong_time_names_the_option() -> None:
     """And shows a right one."""
     with pytest.raises(typer.BadParameter, match="2018-07-01T12:00:00") as refused:
-        _time("yesterday", "--end")
+        moment_ms("yesterday", "--end")
     assert refused.value.param_hint == "--end"
 
 

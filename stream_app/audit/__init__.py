@@ -1,0 +1,1 @@
+"""Recomputing what was decided, from the topics alone. Nothing here does I/O."""

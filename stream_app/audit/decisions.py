@@ -1,0 +1,153 @@
+"""Decisions as they were published, and the micro-batches that they were made in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from stream_app.alert import ModelReference, Source
+from stream_app.audit.history import Count, History
+from stream_app.features.compute import Vectors
+from stream_app.features.plan import Ints
+from stream_app.ports import Position, Published
+from stream_app.provenance import Provenance, read_provenance
+
+
+class _Score(msgspec.Struct, frozen=True):
+    """What of a score is compared."""
+
+    transaction_id: str
+    event_time: int
+    raw_score: float
+    model: ModelReference
+    source: Source
+    features: dict[str, float]
+    sequence: int
+    scored_at: int
+    degraded: str | None = None
+
+
+_SCORE = msgspec.json.Decoder(_Score)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """A decision as it was published.
+
+    Attributes:
+        offset: of the transaction in its partition.
+        features: names, in the order of `vector`.
+        vector: float32 [features].
+        provenance: what it had seen; None where it does not say.
+    """
+
+    transaction_id: str
+    event_time_ms: int
+    partition: int
+    offset: int
+    sequence: int
+    scored_at_ms: int
+    model: ModelReference
+    features: tuple[str, ...]
+    vector: Vectors
+    score: float
+    degraded: str | None
+    provenance: Provenance | None
+
+
+class DecisionReader:
+    """Reads scores. Names of features are kept once for all decisions of a model."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def read(self, record: Published) -> Decision | None:
+        """The decision in a record of the topic of scores; None of a record that is no score."""
+        try:
+            score = _SCORE.decode(record.value or b"")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        names = tuple(score.features)
+        return Decision(
+            score.transaction_id,
+            score.event_time,
+            score.source.partition,
+            score.source.offset,
+            score.sequence,
+            score.scored_at,
+            score.model,
+            self._names.setdefault(names, names),
+            np.fromiter(score.features.values(), dtype=np.float32, count=len(names)),
+            score.raw_score,
+            score.degraded,
+            read_provenance(dict(record.headers)),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Decisions of one partition that were made from one state: where it stood, and what it saw of every partition.
+
+    Attributes:
+        start: payments and labels of the partition counted before.
+        seen: of each partition, what its parts of shared entities contained.
+        decisions: in processing order.
+        places: of each of them, the place of its payment in the history.
+        before: of each of them, how many labels were counted when its turn came.
+    """
+
+    partition: int
+    start: Count
+    seen: tuple[Count, ...]
+    decisions: list[Decision] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    before: list[int] = field(default_factory=list)
+
+    def takes(self, place: int, before: int, sequence: int) -> bool:
+        """Whether a decision may follow those here: a payment that comes again was taken by another worker."""
+        return not self.places or (place > self.places[-1] and before >= self.before[-1] and sequence > self.decisions[-1].sequence)
+
+    def add(self, decision: Decision, place: int, before: int) -> None:
+        """Put a decision behind those here."""
+        self.decisions.append(decision)
+        self.places.append(place)
+        self.before.append(before)
+
+
+def batches(decisions: Iterable[Decision], histories: Sequence[History]) -> list[Batch]:
+    """The micro-batches of these decisions, oldest first.
+
+    Args:
+        decisions: those of a partition in the order of the log; each says what it had seen, of a payment that its history holds.
+        histories: of each partition.
+    """
+    found: list[Batch] = []
+    open_: dict[int, tuple[tuple[Position, tuple[Position, ...]], Batch]] = {}
+    for decision in decisions:
+        provenance, history = decision.provenance, histories[decision.partition]
+        if provenance is None:
+            raise ValueError(f"Decision {decision.transaction_id} does not say what it had seen.")
+        place, before = history.count((decision.offset, provenance.labels))
+        made_from = (provenance.start, provenance.seen)
+        known = open_.get(decision.partition)
+        if known is None or known[0] != made_from or not known[1].takes(place, before, decision.sequence):
+            seen = tuple(h.count(position) for h, position in zip(histories, provenance.seen, strict=True))
+            known = (made_from, Batch(decision.partition, history.count(provenance.start), seen))
+            open_[decision.partition] = known
+            found.append(known[1])
+        known[1].add(decision, place, before)
+    found.sort(key=lambda batch: (batch.decisions[0].scored_at_ms, batch.decisions[0].sequence))
+    return found
+
+
+def labels_before(decisions: Iterable[Decision], histories: Sequence[History]) -> list[Ints]:
+    """For each payment of each history how many labels were counted when its turn came, as the last decision of it says; 0 where none does."""
+    before = [np.zeros(len(history.payments), dtype=np.int64) for history in histories]
+    for decision in decisions:
+        if decision.provenance is not None:
+            place, labels = histories[decision.partition].count((decision.offset, decision.provenance.labels))
+            before[decision.partition][place] = labels
+    return before

@@ -1,0 +1,86 @@
+"""The payments and labels of one partition, as arrays, and the orders they can be taken in."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from stream_app.features.compute import Events
+from stream_app.features.plan import Ints
+from stream_app.intake import Decoded, merge
+from stream_app.money import Money
+from stream_app.ports import Ids, Position
+from stream_app.transaction import Label, Transaction
+
+type Count = tuple[int, int]
+"""How many payments and how many labels of a history are counted: a position in terms of what the history holds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """What a partition's topics hold, in the order of the log.
+
+    Attributes:
+        events: all labels, then all payments.
+        payments, labels: as decoded.
+        payment_offsets, label_offsets: rising.
+        ids: for each entity the distinct ids, in the order that `events` names them by.
+    """
+
+    events: Events
+    payments: list[Transaction]
+    labels: list[Label]
+    payment_offsets: list[int]
+    label_offsets: list[int]
+    ids: Ids
+
+    @staticmethod
+    def of(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) -> History:
+        """The history of these records."""
+        intake = merge(payments, labels, money)
+        is_label = np.ones(len(intake.events.kinds), dtype=np.bool_)
+        is_label[intake.places] = False
+        events = taken(intake.events, np.concatenate([np.flatnonzero(is_label), intake.places]))
+        return History(events, payments.messages, labels.messages, payments.offsets, labels.offsets, intake.ids)
+
+    def count(self, position: Position) -> Count:
+        """How many payments and labels lie below a position."""
+        return bisect_left(self.payment_offsets, position[0]), bisect_left(self.label_offsets, position[1])
+
+    def interleaved(self, start: Count, end: Count, before: Ints) -> Ints:
+        """The places among `events` of what lies between two counts, in processing order.
+
+        Args:
+            start: payments and labels counted before.
+            end: and after.
+            before: for each of these payments, how many labels are counted when its turn comes, at least; labels are taken as late as that
+                allows, what is left of them at the end.
+        """
+        known = np.maximum.accumulate(np.clip(before, start[1], end[1]))
+        labels, payments = np.arange(start[1], end[1]), np.arange(start[0], end[0])
+        first = np.searchsorted(known, labels, side="right")
+        order = np.argsort(np.concatenate([2 * first, 2 * np.arange(len(payments)) + 1]), kind="stable")
+        return np.concatenate([labels, len(self.labels) + payments])[order]
+
+
+def taken(events: Events, order: Ints) -> Events:
+    """These of the events, in this order."""
+    return Events(**{f.name: _taken(getattr(events, f.name), order) for f in fields(Events)})
+
+
+def _taken(value: Any, order: Ints) -> Any:
+    return tuple(part[order] for part in value) if isinstance(value, tuple) else value[order]
+
+
+def joined(runs: list[Events], entities: tuple[list[Ints], ...]) -> Events:
+    """Runs of events one behind the other.
+
+    Args:
+        runs: one at least.
+        entities: for each entity, the places of each run's events among the ids of all runs.
+    """
+    plain = {f.name: np.concatenate([getattr(run, f.name) for run in runs]) for f in fields(Events) if f.name != "entities"}
+    return Events(**plain, entities=tuple(np.concatenate(places) for places in entities))
