@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start test test-unit faults lint-check lint-fix format-check format-fix type-check bench bench-features docs deploy-api clean lock
+.PHONY: help install hooks demo start-api mlflow-start test test-unit faults lint-check lint-fix format-check format-fix type-check bench bench-features docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
@@ -67,6 +67,12 @@ deploy-api: install ## Build, push to ECR, update the ECS service; PLATFORM=linu
 bench-features: install ## Measure what features cost; HISTORY=FILE takes a history of your own
 	@$(BIN)/python -m benchmarks.features
 
+ship-tools: install ## Make the tools of ship-check ready in .tools/ship (Go programs, built: minutes, once)
+	@scripts/ship/tools || echo "ship-tools: the checks of what is missing are skipped"
+
+ship-check: ship-tools ## Ask images, compose, chart and Terraform of the real tools; ONLY="helm terraform" for some
+	@$(BIN)/python -m tests.ship.check $(ONLY)
+
 clean: ## Remove caches and reports; .venv, .tools and .fraudstream stay
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site htmlcov .coverage .coverage.* coverage.xml
 	@find stream_app training tests benchmarks examples -name __pycache__ -type d -exec rm -rf {} + 2>/dev/null || true
@@ -78,4 +84,8 @@ lock: install ## Pin all packages anew, after a change of pyproject.toml
 	@$(COMPILE) --all-extras -o requirements.lock
 	@$(COMPILE) --extra api --constraint requirements.lock -o requirements-serve.lock
 	@$(COMPILE) --extra training --constraint requirements.lock -o requirements-training.lock
-	@! grep -nE '(https?|git)(:|\+)' requirements.lock requirements-serve.lock requirements-training.lock || { echo "lock: a lock file names a host" >&2; exit 1; }
+	@{ cat docker/mlflow/requirements.in; grep -o '^mlflow==[^ ]*' requirements.lock; } | $(UV) pip compile --quiet - --generate-hashes \
+		--python-platform linux --python-version 3.12 --no-header --no-annotate --no-emit-index-url -o requirements-mlflow.lock
+	@$(UV) pip compile --quiet scripts/ship/requirements.in --generate-hashes \
+		--python-platform linux --python-version 3.12 --no-header --no-annotate --no-emit-index-url -o requirements-ship.lock
+	@! grep -nE '(https?|git)(:|\+)' requirements*.lock || { echo "lock: a lock file names a host" >&2; exit 1; }
