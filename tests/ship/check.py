@@ -67,7 +67,7 @@ def main(names: list[str]) -> int:
     wanted = names or list(TOPICS)
     outcomes = Outcomes()
     files = [str(ROOT / "tests" / "ship" / f"test_{topic}.py") for topic in wanted]
-    pytest.main(["-v", "-rs", "--override-ini=filterwarnings=error\ndefault::UserWarning", *files], plugins=[outcomes])
+    pytest.main(["-v", "-rs", "--timeout=1800", "--override-ini=filterwarnings=error\ndefault::UserWarning", *files], plugins=[outcomes])
     verdicts = {topic: outcomes.verdict(topic) for topic in wanted}
     print(json.dumps(verdicts, ensure_ascii=False))  # noqa: T201 - the answer
     return int(any(v.startswith("failed") for v in verdicts.values()))
