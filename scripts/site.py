@@ -2,6 +2,7 @@
 
 - `reference/…`: made from the code by `scripts/reference.py`;
 - `project/…`: CONTRIBUTING, CHANGELOG and SECURITY of the project's root, which stand there for those who read the repository;
+- `notebooks/…`: each notebook, run from its first cell to its last by `scripts/notebook.py`; one that fails fails the build;
 - a link to a file outside `docs/` becomes plain text: the site does not hold that file. `tests/unit/test_documents.py` looks whether it exists.
 """
 
@@ -17,7 +18,9 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from reference import PAGES, openapi_json  # noqa: E402 - found by the line above: mkdocs loads this file by its path
+# Found by the line above: mkdocs loads this file by its path.
+from notebook import told  # noqa: E402
+from reference import PAGES, openapi_json  # noqa: E402
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -36,6 +39,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name in PROJECT:
         text = ROOT.joinpath(f"{name}.md").read_text(encoding="utf-8")
         files.append(File.generated(config, f"project/{name.lower()}.md", content=_moved(text)))
+    for file in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        page = told(file)
+        files.append(File.generated(config, f"notebooks/{file.stem}.md", content=page.markdown))
+        for name, picture in page.pictures.items():
+            files.append(File.generated(config, f"notebooks/{name}", content=picture))
     return files
 
 

@@ -15,6 +15,8 @@ from tests.documents.pages import Step, indented_commands, steps
 
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *DOCS]
+MADE = ("reference/", "project/", "notebooks/")
+"""Folders of the site whose pages are made at its build."""
 named = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -28,14 +30,14 @@ def test_every_page_stands_in_the_navigation() -> None:
     """A new page of docs/ gets a line in mkdocs.yml; the strict build would refuse it otherwise, minutes later."""
     nav = _in_nav(yaml.safe_load(ROOT.joinpath("mkdocs.yml").read_text())["nav"])
     assert len(nav) == len(set(nav))
-    assert {n for n in nav if not n.startswith(("reference/", "project/"))} == {str(p.relative_to(ROOT / "docs")) for p in DOCS}
+    assert {n for n in nav if not n.startswith(MADE)} == {str(p.relative_to(ROOT / "docs")) for p in DOCS}
 
 
 @named
 def test_every_file_that_a_page_links_is_there(page: Path) -> None:
     """Relative links; pages that are made at the build are known to `make docs` only."""
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text())
-    made = [link for link in links if re.search(r"(^|/)(reference|project)/\w+\.(md|json)$", link)]
+    made = [link for link in links if re.search(rf"(^|/)({'|'.join(MADE)})[\w-]+\.(md|json)$", link)]
     assert [link for link in links if link not in made and not page.parent.joinpath(link).exists()] == []
 
 
