@@ -11,7 +11,7 @@ from stream_app.adapters.topics import partition_counts
 from stream_app.audit.decisions import Decision, DecisionReader
 from stream_app.audit.history import History
 from stream_app.errors import DataError, SettingsError, TopologyError
-from stream_app.features.definitions import HORIZON_S
+from stream_app.features.aggregations import HORIZON_S
 from stream_app.intake import Decoded, decode_all
 from stream_app.money import Money
 from stream_app.ports import Place, Published

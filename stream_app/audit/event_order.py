@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from stream_app.audit.decisions import Batch
 from stream_app.audit.history import History, joined, taken
 from stream_app.features import kernel
+from stream_app.features.aggregations import ENTITIES
 from stream_app.features.compute import Events, Rows, Vectors, compute
-from stream_app.features.definitions import ENTITIES, Feature
+from stream_app.features.definitions import Feature
 from stream_app.features.plan import Ints, Plan
 
 KINDS = ("card", "label", "shared_delayed", "shared")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.features.compute import Events
+from stream_app.features.compute import Events, Floats
 from stream_app.features.plan import Ints
 from stream_app.intake import Decoded, merge
 from stream_app.money import Money
@@ -72,6 +72,10 @@ def taken(events: Events, order: Ints) -> Events:
 
 
 def _taken(value: Any, order: Ints) -> Any:
+    if value is None:
+        return None
+    if callable(value):
+        return lambda name, run: value(name, slice(None))[order][run]
     return tuple(part[order] for part in value) if isinstance(value, tuple) else value[order]
 
 
@@ -82,5 +86,11 @@ def joined(runs: list[Events], entities: tuple[list[Ints], ...]) -> Events:
         runs: one at least.
         entities: for each entity, the places of each run's events among the ids of all runs.
     """
-    plain = {f.name: np.concatenate([getattr(run, f.name) for run in runs]) for f in fields(Events) if f.name != "entities"}
-    return Events(**plain, entities=tuple(np.concatenate(places) for places in entities))
+    names = [f.name for f in fields(Events) if f.name not in {"entities", "attribute"}]
+    plain: dict[str, Any] = {name: np.concatenate([getattr(run, name) for run in runs]) for name in names}
+
+    def attribute(name: str, within: slice) -> Floats:
+        whole: Floats = np.concatenate([r.attribute(name, slice(None)) if r.attribute else np.full(len(r.kinds), np.nan) for r in runs])
+        return whole[within]
+
+    return Events(**plain, entities=tuple(np.concatenate(places) for places in entities), attribute=attribute)

@@ -17,7 +17,8 @@ from stream_app.audit.verification import Report, Verification
 from stream_app.cli_produce import replay_of
 from stream_app.cli_verify_read import Evidence, gathered
 from stream_app.features import definitions
-from stream_app.features.definitions import CATALOGUE, HOUR_S
+from stream_app.features.aggregations import HOUR_S
+from stream_app.features.definitions import CATALOGUE
 from stream_app.money import Money
 from stream_app.produce import Pace, Tally, Topics, produce_to_kafka
 from stream_app.settings import load_settings

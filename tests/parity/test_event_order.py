@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.audit.event_order import EventOrder
-from stream_app.features.definitions import DEFAULT_FEATURES
+from stream_app.features.definitions import VELOCITY
 from stream_app.features.plan import compile_plan
 from tests.parity.test_recorded_order import DAY, HOUR, PAYMENTS, label, lived
 from tests.parity.town import MONEY
@@ -39,8 +39,8 @@ def test_the_order_of_event_time_is_that_of_training(payments: list[dict[str, An
     sent = [p | {"transaction_id": f"T{n}"} for n, p in enumerate(payments)]
     labels = [label(sent[n], after) for n, after in sorted(labelled.items(), key=lambda known: known[1]) if n < len(sent)]
     histories = asyncio.run(lived(sent, labels, [])).histories()
-    trained = backfill(frame_of(sent, labelled), DEFAULT_FEATURES, MONEY)
-    order = EventOrder(histories, compile_plan(DEFAULT_FEATURES), MONEY.unit)
+    trained = backfill(frame_of(sent, labelled), VELOCITY, MONEY)
+    order = EventOrder(histories, compile_plan(VELOCITY), MONEY.unit)
     row = {p["transaction_id"]: n for n, p in enumerate(sent)}
     for partition, history in enumerate(histories):
         rows = [row[p.transaction_id] for p in history.payments]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.features import definitions
-from stream_app.features.definitions import HOUR_S
+from stream_app.features.aggregations import HOUR_S
 from tests.parity.town import NOW, Town
 
 HOUR, DAY = 3_600_000, 86_400_000

@@ -15,7 +15,7 @@ from stream_app.audit.decisions import Decision, DecisionReader
 from stream_app.audit.history import History
 from stream_app.audit.verification import Report, Verification
 from stream_app.features.compute import Vectors
-from stream_app.features.definitions import DEFAULT_FEATURES
+from stream_app.features.definitions import VELOCITY
 from stream_app.intake import Intake, decode_all, merge
 from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
 from stream_app.money import Money
@@ -36,11 +36,11 @@ class EveryFeature:
 
     reference = ModelReference("every", "1")
     metadata = ModelMetadata(
-        features=tuple((f.name, f.hash) for f in DEFAULT_FEATURES),
+        features=tuple((f.name, f.hash) for f in VELOCITY),
         threshold=0.4,
         bands=Bands(0.5, 0.9),
-        typical=(0.0,) * len(DEFAULT_FEATURES),
-        parity=ParityVectors(((0.0,) * len(DEFAULT_FEATURES),), (0.0,)),
+        typical=(0.0,) * len(VELOCITY),
+        parity=ParityVectors(((0.0,) * len(VELOCITY),), (0.0,)),
         trained_at_ms=NOW,
     )
 
@@ -145,5 +145,5 @@ class Town:
         """What `fraudstream verify` finds."""
         model = EveryFeature()
         name = (model.reference.name, model.reference.version)
-        verification = Verification(self.histories(), {name: model}, {name: DEFAULT_FEATURES}, MONEY.unit)
+        verification = Verification(self.histories(), {name: model}, {name: VELOCITY}, MONEY.unit)
         return verification.run(self.decisions())
