@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start test test-unit faults lint-check lint-fix format-check format-fix type-check bench bench-features docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start test test-unit faults parity lint-check lint-fix format-check format-fix type-check bench bench-features docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
@@ -37,6 +37,9 @@ test-unit: install ## The tests that need no server
 
 faults: install ## Break everything, then compare with the ledger; FAULTS=N, 60 by default
 	@$(BIN)/python -m tests.faults.run
+
+parity: install ## Replay the Handbook's history through real workers; online must equal offline to the bit
+	@$(BIN)/python -m tests.parity.run
 
 lint-check: install ## Find what the linter objects to
 	@$(BIN)/ruff check $(WHERE)

@@ -15,7 +15,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,8 @@ from typing import Any
 import numpy as np
 
 from stream_app.cli_alerts import read_alerts
-from stream_app.local.stack import LocalStack
 from stream_app.settings import PREFIX, load_settings
-from tests.e2e.workers import Worker, until, worker
+from tests.e2e.workers import Worker, servers_alone, until, worker
 
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
 TRANSACTIONS = int(os.environ.get("BENCH_TRANSACTIONS", "200000"))
@@ -37,16 +35,8 @@ PORT = 19464
 
 def main() -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        os.chdir(home)
-        stack = LocalStack(home / ".fraudstream")
-        addresses = stack.up()
-        servers = {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka, "REDIS_URL": addresses.redis, "MLFLOW_TRACKING_URI": addresses.mlflow}
-        try:
-            result = _measured(servers, home)
-        finally:
-            stack.down()
+    with servers_alone() as (servers, home):
+        result = _measured(servers, home)
     print(json.dumps(result))
 
 

@@ -45,7 +45,7 @@ def _models(settings: Settings, names: Iterable[ModelName]) -> dict[ModelName, O
     registry = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache)
     models = {}
     for name, version in sorted(names):
-        fetched = registry.fetch_version(name, version)
+        fetched = registry.download(registry.numbered(name, version))
         model = OnnxModel(fetched.content, fetched.reference)
         if model.metadata.base_currency != settings.base_currency:
             raise ModelError(

@@ -42,7 +42,7 @@ class _Version(msgspec.Struct, frozen=True):
 
 
 class _Alias(msgspec.Struct, frozen=True):
-    """MLflow's answer to `registered-models/alias` and to `model-versions/get`."""
+    """MLflow's answer to `registered-models/alias`."""
 
     model_version: _Version
 
@@ -83,20 +83,6 @@ class ModelRegistry:
         content = self._content(version.name, version.version)
         _verify(content, version.sha256, f"The registry's model {version.name} version {version.version}")
         return FetchedModel(content, ModelReference(version.name, version.version), "registry", version.features_hash)
-
-    def fetch_version(self, name: str, version: str) -> FetchedModel:
-        """A model of the registry by its version.
-
-        Raises:
-            ModelError: if the registry says there is none, or what it gave is damaged.
-            Unavailable: if MLflow does not answer.
-        """
-        tags = {
-            t.key: t.value for t in self._ask(_Alias, "/api/2.0/mlflow/model-versions/get", name=name, version=version).model_version.tags
-        }
-        content = self._content(name, version)
-        _verify(content, tags.get(SHA256_TAG, ""), f"The registry's model {name} version {version}")
-        return FetchedModel(content, ModelReference(name, version), "registry")
 
     def fetch(self, name: str, alias: str) -> FetchedModel:
         """The model behind an alias: from the registry, else the copy on disk.

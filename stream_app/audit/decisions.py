@@ -21,6 +21,7 @@ class _Score(msgspec.Struct, frozen=True):
 
     transaction_id: str
     event_time: int
+    score: float
     raw_score: float
     model: ModelReference
     source: Source
@@ -54,6 +55,7 @@ class Decision:
     features: tuple[str, ...]
     vector: Vectors
     score: float
+    raw_score: float
     degraded: str | None
     provenance: Provenance | None
 
@@ -81,6 +83,7 @@ class DecisionReader:
             score.model,
             self._names.setdefault(names, names),
             np.fromiter(score.features.values(), dtype=np.float32, count=len(names)),
+            score.score,
             score.raw_score,
             score.degraded,
             read_provenance(dict(record.headers)),

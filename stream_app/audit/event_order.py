@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from stream_app.audit.decisions import Batch
 from stream_app.audit.history import History, joined, taken
 from stream_app.features import kernel
-from stream_app.features.aggregations import ENTITIES
+from stream_app.features.aggregations import ENTITIES, Quantity
 from stream_app.features.compute import Events, Rows, Vectors, compute
 from stream_app.features.definitions import Feature
-from stream_app.features.plan import Ints, Plan
+from stream_app.features.plan import Ints, Plan, needs_of
 
 KINDS = ("card", "label", "shared_delayed", "shared")
 """Kinds of features: of the card and the record; of labels; of shared entities, in delayed windows and in others."""
@@ -30,7 +30,7 @@ KINDS = ("card", "label", "shared_delayed", "shared")
 
 def kind_of(feature: Feature) -> str:
     """Which of `KINDS` a feature is of."""
-    if feature.aggregation == "risk":
+    if Quantity.FRAUD in needs_of(feature):
         return "label"
     if feature.entity is None or feature.entity == ENTITIES[0]:
         return "card"

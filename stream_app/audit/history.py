@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class History:
         intake = merge(payments, labels, money)
         is_label = np.ones(len(intake.events.kinds), dtype=np.bool_)
         is_label[intake.places] = False
-        events = taken(intake.events, np.concatenate([np.flatnonzero(is_label), intake.places]))
+        events = _remembering(taken(intake.events, np.concatenate([np.flatnonzero(is_label), intake.places])))
         return History(events, payments.messages, labels.messages, payments.offsets, labels.offsets, intake.ids)
 
     def count(self, position: Position) -> Count:
@@ -66,6 +67,15 @@ class History:
         return np.concatenate([labels, len(self.labels) + payments])[order]
 
 
+def _remembering(events: Events) -> Events:
+    """The same; the payments' own numbers are looked up once, not for each micro-batch."""
+    attribute = events.attribute
+    if attribute is None:
+        return events
+    column = cache(lambda name: attribute(name, slice(None)))
+    return replace(events, attribute=lambda name, run: column(name)[run])
+
+
 def taken(events: Events, order: Ints) -> Events:
     """These of the events, in this order."""
     return Events(**{f.name: _taken(getattr(events, f.name), order) for f in fields(Events)})
@@ -83,14 +93,17 @@ def joined(runs: list[Events], entities: tuple[list[Ints], ...]) -> Events:
     """Runs of events one behind the other.
 
     Args:
-        runs: one at least.
+        runs: one at least, each with its facts.
         entities: for each entity, the places of each run's events among the ids of all runs.
     """
     names = [f.name for f in fields(Events) if f.name not in {"entities", "attribute"}]
     plain: dict[str, Any] = {name: np.concatenate([getattr(run, name) for run in runs]) for name in names}
 
-    def attribute(name: str, within: slice) -> Floats:
-        whole: Floats = np.concatenate([r.attribute(name, slice(None)) if r.attribute else np.full(len(r.kinds), np.nan) for r in runs])
-        return whole[within]
+    def attribute(name: str, run: slice) -> Floats:
+        return np.concatenate([_column(of_run, name) for of_run in runs])[run]
 
     return Events(**plain, entities=tuple(np.concatenate(places) for places in entities), attribute=attribute)
+
+
+def _column(events: Events, name: str) -> Floats:
+    return np.full(len(events.kinds), np.nan) if events.attribute is None else events.attribute(name, slice(None))

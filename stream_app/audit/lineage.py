@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -136,5 +137,4 @@ def distinct(slots: Ints, ids: Sequence[str]) -> tuple[list[str], Ints]:
 
 def localized(events: Events, places: Sequence[Ints]) -> Events:
     """The same events, their entities named by these places."""
-    plain = {name: getattr(events, name) for name in Events.__dataclass_fields__ if name != "entities"}
-    return Events(**plain, entities=tuple(places))
+    return replace(events, entities=tuple(places))

@@ -14,7 +14,7 @@ from stream_app.audit.history import History
 from stream_app.audit.recorded import recomputed
 from stream_app.features.compute import Vectors
 from stream_app.features.definitions import Feature
-from stream_app.features.plan import Plan, compile_plan
+from stream_app.features.plan import Ints, Plan, compile_plan
 from stream_app.ports import Model
 
 CHUNK = 1000
@@ -87,9 +87,9 @@ class Verification:
         self._histories, self._models, self._unit = histories, models, unit
         named = {f.name: f for of_model in features.values() for f in of_model}
         self._plan: Plan = compile_plan(tuple(named.values()))
-        place = {name: n for n, name in enumerate(named)}
+        self._place = {name: n for n, name in enumerate(named)}
+        self._known: dict[tuple[str, ...], Ints] = {}
         self._names = {model: tuple(f.name for f in of_model) for model, of_model in features.items()}
-        self._columns = {model: np.array([place[name] for name in names], dtype=np.int64) for model, names in self._names.items()}
         self.report = Report()
 
     def run(self, decisions: Iterable[Decision], full_from_ms: int = 0) -> Report:
@@ -128,6 +128,8 @@ class Verification:
             return "order not recorded"
         if decision.event_time_ms < full_from_ms:
             return "history not in the topics"
+        if provenance.stands and not self._place.keys() >= set(decision.features):
+            return "vector of a model that decided nothing"
         history = self._histories[decision.partition]
         place, _ = history.count((decision.offset, 0))
         there = place < len(history.payments) and history.payment_offsets[place] == decision.offset
@@ -147,17 +149,29 @@ class Verification:
         """The vectors as published, over all features of the plan; NaN where a model has no such feature."""
         served = np.full((len(batch.decisions), len(self._plan.features)), np.nan, dtype=np.float32)
         for row, decision in zip(served, batch.decisions, strict=True):
-            model = (decision.model.name, decision.model.version)
-            if decision.features == self._names[model]:
-                row[self._columns[model]] = decision.vector
+            if self._names_fit(decision):
+                row[self._columns(decision)] = decision.vector
         return served
+
+    def _names_fit(self, decision: Decision) -> bool:
+        """Whether its features are those of its model; where an earlier decision stands, they are those of the model that came after."""
+        stands = decision.provenance is not None and decision.provenance.stands
+        return stands or decision.features == self._names[decision.model.name, decision.model.version]
+
+    def _columns(self, decision: Decision) -> Ints:
+        """The columns of its features in the plan."""
+        stands = decision.provenance is not None and decision.provenance.stands
+        names = decision.features if stands else self._names[decision.model.name, decision.model.version]
+        if names not in self._known:
+            self._known[names] = np.array([self._place[name] for name in names], dtype=np.int64)
+        return self._known[names]
 
     def _compare(self, batch: Batch, served: Vectors, offline: Vectors) -> None:
         """Every feature of each decision's model, to the bit."""
         self.report.vectors += len(served)
         asked = np.zeros(served.shape, dtype=np.bool_)
         for row, decision in zip(asked, batch.decisions, strict=True):
-            row[self._columns[decision.model.name, decision.model.version]] = True
+            row[self._columns(decision)] = True
         differs = asked & (served.view(np.int32) != offline.view(np.int32))
         rows = np.flatnonzero(differs.any(axis=1))
         self.report.differences += len(rows)
@@ -174,8 +188,9 @@ class Verification:
             for start in range(0, len(of_model), CHUNK):
                 chunk = of_model[start : start + CHUNK]
                 vectors = np.stack([d.vector for d in chunk])
-                together = model.score(vectors)
-                alone = np.concatenate([model.score(vectors[n : n + 1]) for n in range(len(chunk))])
-                served = np.array([d.score for d in chunk])
-                self.report.score_differences += int(np.count_nonzero((together != served) | (alone != served)))
+                together, *alone = (model.score(part) for part in (vectors, *(vectors[n : n + 1] for n in range(len(chunk)))))
+                served = np.array([(d.score, d.raw_score) for d in chunk])
+                one_by_one = np.array([(one.probability[0], one.raw[0]) for one in alone])
+                in_one = np.stack([together.probability, together.raw], axis=1)
+                self.report.score_differences += int(np.count_nonzero(((in_one != served) | (one_by_one != served)).any(axis=1)))
                 self.report.scores += len(chunk)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from stream_app.local.stack import LocalStack
 
 DEADLINE_S = 60.0
 
@@ -56,6 +59,20 @@ class Worker:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
+
+
+@contextmanager
+def servers_alone() -> Iterator[tuple[dict[str, str], Path]]:
+    """Kafka, Redis and MLflow in a folder of their own, which is the current one; their settings, and the folder. Both are gone afterwards."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        os.chdir(home)
+        stack = LocalStack(home / ".fraudstream")
+        addresses = stack.up()
+        try:
+            yield {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka, "REDIS_URL": addresses.redis, "MLFLOW_TRACKING_URI": addresses.mlflow}, home
+        finally:
+            stack.down()
 
 
 @contextmanager

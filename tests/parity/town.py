@@ -1,4 +1,4 @@
-"""Several partitions over topics and a store in memory, in any order of steps: read, decide, be killed, take over."""
+"""Several partitions of one worker over topics in memory and any store, in any order of steps: read, decide, write, die, be taken over."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from stream_app.alert import ModelReference
 from stream_app.audit.decisions import Decision, DecisionReader
 from stream_app.audit.history import History
 from stream_app.audit.verification import Report, Verification
-from stream_app.features.compute import Vectors
+from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import VELOCITY
 from stream_app.intake import Intake, decode_all, merge
 from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
 from stream_app.money import Money
-from stream_app.ports import Position, WorkingSet
+from stream_app.ports import FeatureStore, Packed, Position, Scores, WorkingSet
 from stream_app.scorer import Output, Scorer
 from stream_app.standing import position_header
 from stream_app.takeover import Taken, Takeover, Topics
@@ -39,15 +39,18 @@ class EveryFeature:
         features=tuple((f.name, f.hash) for f in VELOCITY),
         threshold=0.4,
         bands=Bands(0.5, 0.9),
-        typical=(0.0,) * len(VELOCITY),
         parity=ParityVectors(((0.0,) * len(VELOCITY),), (0.0,)),
         trained_at_ms=NOW,
     )
 
-    def score(self, vectors: Vectors) -> Vectors:
+    def score(self, vectors: Vectors) -> Scores:
         """See `ports.Model`."""
-        scores: Vectors = np.minimum(vectors.sum(axis=1, dtype=np.float32) / np.float32(1e7), np.float32(1))
-        return scores
+        raw: Vectors = vectors.sum(axis=1, dtype=np.float32) / np.float32(1e7)
+        return Scores(np.minimum(raw, np.float32(1)), raw)
+
+    def contributions(self, vectors: Vectors) -> Floats:
+        """See `ports.Model`."""
+        return vectors.astype(np.float64) / 1e7
 
 
 @dataclass
@@ -68,14 +71,15 @@ class Ticks:
 
 @dataclass
 class Town:
-    """Partitions, each with the worker that holds it; a batch is read in one step and decided in another."""
+    """Partitions; a batch is read in one step, decided and published in another, and written in a third."""
 
     partitions: int
     topics: MemoryTopics = field(default_factory=lambda: MemoryTopics(now_ms=NOW))
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: FeatureStore = field(default_factory=MemoryStore)
     clock: Ticks = field(default_factory=Ticks)
     taken: dict[int, Taken] = field(default_factory=dict)
     open: dict[int, tuple[Intake, WorkingSet, Position]] = field(default_factory=dict)
+    unwritten: dict[int, tuple[Packed, Taken]] = field(default_factory=dict)
     scorers: dict[int, Scorer] = field(default_factory=dict)
 
     def send(self, payments: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]] = ()) -> None:
@@ -86,9 +90,11 @@ class Town:
                 self.topics.append(place, message["card_id"].encode(), msgspec.json.encode(message))
 
     async def take(self, partition: int) -> None:
-        """A new worker takes a partition over; what the one before had read is gone."""
+        """A partition is taken over, for the first time or again; what was read and not written is gone."""
         self.open.pop(partition, None)
-        self.store.hold(range(self.partitions), self.partitions)
+        self.unwritten.pop(partition, None)
+        if not self.taken:
+            self.store.hold(range(self.partitions), self.partitions)
         self.taken[partition] = await Takeover(self.store, self.topics, TOPICS).of(partition, self.partitions)
         self.scorers[partition] = Scorer(EveryFeature(), MONEY, Output("alerts", "scores"), self.clock)
 
@@ -101,8 +107,8 @@ class Town:
         work = await self.taken[partition].state.read(intake.ids)
         self.open[partition] = (intake, work, (cursor.transactions + len(tx), cursor.labels + len(lb)))
 
-    async def finish(self, partition: int, *, dies_after: int | None = None) -> None:
-        """Decide what was read, publish and write; or die after so many messages, before the write."""
+    async def decide(self, partition: int, *, dies_after: int | None = None) -> None:
+        """Decide what was read, and publish; or die after so many messages."""
         taken, (intake, work, reached) = self.taken[partition], self.open.pop(partition)
         decided = self.scorers[partition].decide(intake, work, ("transactions", partition), taken.standing)
         packed = taken.state.pack(work, reached)
@@ -115,16 +121,29 @@ class Town:
         standing = taken.standing
         if standing.passed_by(cursor):
             cursor, standing = msgspec.structs.replace(cursor, outputs=cursor.outputs | ends), type(standing)()
-        await taken.state.write(packed, cursor)
-        self.taken[partition] = Taken(taken.state, cursor, standing)
+        self.unwritten[partition] = packed, Taken(taken.state, cursor, standing)
+
+    async def write(self, partition: int) -> None:
+        """Write what was decided."""
+        packed, self.taken[partition] = self.unwritten.pop(partition)
+        await self.taken[partition].state.write(packed, self.taken[partition].cursor)
+
+    async def step(self, partition: int, what: str, some: int, more: int) -> None:
+        """One step, if it is this partition's turn for it."""
+        if what == "read" and partition not in self.open and partition not in self.unwritten:
+            await self.read(partition, some, more)
+        elif what in {"decide", "die"} and partition in self.open:
+            await self.decide(partition, dies_after=some if what == "die" else None)
+        elif what == "write" and partition in self.unwritten:
+            await self.write(partition)
+        elif what == "take":
+            await self.take(partition)
 
     async def drain(self) -> None:
         """Decide everything that is left."""
         for partition in range(self.partitions):
-            if partition in self.open:
-                await self.finish(partition)
-            await self.read(partition, 1000, 1000)
-            await self.finish(partition)
+            for what in ("decide", "write", "read", "decide", "write"):
+                await self.step(partition, what, 1000, 1000)
 
     def decisions(self) -> list[Decision]:
         """As published, partition by partition."""

@@ -84,17 +84,6 @@ def test_a_model_that_cannot_be_had_is_told_with_its_remedy(pages: dict[str, Pag
         ModelRegistry(url, tmp_path).fetch("fraud", "champion")
 
 
-def test_a_version_is_fetched_by_its_number_and_checked(tmp_path: Path) -> None:
-    """Whatever the alias points to now: what decided then is verified with it."""
-    with web({**PAGES, "get": PAGES["alias"]}) as url:
-        fetched = ModelRegistry(url, tmp_path).fetch_version("fraud", "3")
-        assert (fetched.content, fetched.reference.version) == (CONTENT, "3")
-    with web({**PAGES, "get": PAGES["alias"], "model.onnx": LOGIN}) as url, pytest.raises(ModelError, match="is damaged"):
-        ModelRegistry(url, tmp_path).fetch_version("fraud", "3")
-    with web({}) as url, pytest.raises(ModelError, match="has no model for name=fraud version=3"):
-        ModelRegistry(url, tmp_path).fetch_version("fraud", "3")
-
-
 def test_an_unwritable_cache_is_warned_of_and_the_model_served(tmp_path: Path, warnings: list[str]) -> None:
     """That the copy of a model cannot be kept is no reason not to score with it."""
     cache = tmp_path / "file"
