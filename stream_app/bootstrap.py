@@ -18,7 +18,7 @@ from stream_app.adapters.onnx_model import OnnxModel
 from stream_app.adapters.redis_history import RedisHistory
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.registry import ModelRegistry
-from stream_app.adapters.topics import partition_counts
+from stream_app.adapters.topics import kept_by, partition_counts
 from stream_app.addresses import without_password
 from stream_app.backlog import BacklogWatch
 from stream_app.desk import ANSWERS, Desk, LabelDesk
@@ -36,7 +36,7 @@ from stream_app.scorer import Output, Scorer
 from stream_app.serving import FollowedAlias, ModelSource, Serving
 from stream_app.settings import Settings
 from stream_app.takeover import Takeover, Topics
-from stream_app.topology import unequal
+from stream_app.topology import too_little, unequal
 from stream_app.transaction import IntakeRules
 from stream_app.watchdog import Watchdog
 
@@ -150,6 +150,9 @@ def build_worker(
         found = await partition_counts(options, settings.topics())
         return {t: found.get(t, 0) for t in settings.topics()}
 
+    async def retention() -> str | None:
+        return too_little(settings, await kept_by(options, topics.read))
+
     store = RedisStore(settings.redis_url, settings.consumer_group)
     watches = _watches(settings, publisher, store)
 
@@ -162,7 +165,7 @@ def build_worker(
     runtime = Runtime(
         store,
         lambda scorer: Workplace(scorer, end_offset, publisher, takeover, metrics, topics, rules, money, settings.batch_max_records, away),
-        Surroundings(serving, counts, seek, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
+        Surroundings(serving, counts, retention, seek, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
     )
 
     def not_ready() -> str | None:

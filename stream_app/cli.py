@@ -38,6 +38,9 @@ COMMANDS = {
     ),
     "verify": _Command("stream_app.cli_verify", "verify_command", "Compute served features and scores again, offline, and compare."),
     "doctor": _Command("stream_app.cli_operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
+    "repartition": _Command(
+        "stream_app.cli_repartition", "repartition_command", "Take every card's state along after partitions were added."
+    ),
     "demo": _Command("stream_app.cli_demo", "demo_command", "The whole path once: servers, data, model, worker, alerts, figures."),
 }
 

@@ -56,6 +56,10 @@ type Ids = tuple[list[str], ...]
 """Distinct ids of each entity, in the order of `definitions.ENTITIES`: cards first."""
 
 
+UNFINISHED = -1
+"""In place of a cursor's number of partitions: no worker may use this state."""
+
+
 class Cursor(msgspec.Struct, frozen=True):
     """Where a partition stands; written in one transaction with its state.
 
@@ -67,7 +71,7 @@ class Cursor(msgspec.Struct, frozen=True):
             are counted again, nothing is published for them.
         full_from_ms: event time from which every window is full; before it decisions are degraded. 0: always.
         topic_ids: Kafka's id of each topic that is read.
-        partitions: how many the topics have.
+        partitions: how many the topics have; `UNFINISHED` while `fraudstream repartition` makes the state.
         begun: False between a takeover that found nothing and the first position.
         format: version of this structure; a reader reads the one before.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from stream_app.errors import FraudstreamError, Stop
+from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.holdings import Holdings, Seek, one_count
 from stream_app.partition import Partition, Workplace
 from stream_app.patience import patiently
@@ -25,6 +25,7 @@ class Surroundings:
     Attributes:
         serving: follows the model's alias; a scorer is bound to what it points to.
         partition_counts: partitions of each topic that exists.
+        too_little: what is said of topics that keep less than lost state is rebuilt from, or None.
         seek: makes the consumer read partitions from other offsets.
         on_fatal: called once with the error that ends the worker.
         partitions_changed: called with the number of partitions held.
@@ -33,6 +34,7 @@ class Surroundings:
 
     serving: Serving[Scorer]
     partition_counts: Callable[[], Awaitable[Mapping[str, int]]]
+    too_little: Callable[[], Awaitable[str | None]]
     seek: Seek
     on_fatal: Callable[[BaseException], None]
     partitions_changed: Callable[[int], None]
@@ -63,6 +65,7 @@ class Runtime:
         """
         await patiently(self._store.check, "Start", self._workplace.away)
         await patiently(self._count_partitions, "Start", self._workplace.away)
+        await self._warn_of_retention()
         self._following = asyncio.create_task(self._serving.run(), name="Following the model")
         self._following.add_done_callback(self._no_longer_following)
 
@@ -127,6 +130,15 @@ class Runtime:
 
     async def _count_partitions(self) -> int:
         return one_count(await self._outside.partition_counts(), self._outside.unequal)
+
+    async def _warn_of_retention(self) -> None:
+        """A worker works with topics that keep too little, as long as nothing is lost."""
+        try:
+            said = await self._outside.too_little()
+        except Unavailable as error:  # where the brokers tell no configuration to this user
+            said = f"it is not known how long topics keep their records: {error}"
+        if said:
+            logger.warning("Retention: {}", said)
 
     def _no_longer_following(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

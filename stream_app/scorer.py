@@ -176,8 +176,7 @@ class Scorer:
             case = case_of(tx.transaction_id, tx.event_time, work.case_ids[slot], int(card[CASE_LAST]))
             if place in stood:
                 case = stood[place].case_id or case
-            work.case_ids[slot] = case
-            card[CASE_LAST] = max(int(card[CASE_LAST]), tx.event_time)
+            keep_case(work, slot, case, tx.event_time)
             cases[place] = _Case(case, stood[place].reasons if place in stood else reasons[place])
         return cases
 
@@ -237,3 +236,10 @@ def _seen(intake: Intake, work: WorkingSet, scored: _Scored, partition: int) -> 
         return [()] * len(scored.payments)
     of_all, offsets = seen_header(work.positions), [work.positions[partition][1], *(offset + 1 for offset in intake.labels.offsets)]
     return [((SOURCE_LABELS, str(offsets[before]).encode()), of_all) for before in (scored.events - scored.payments).tolist()]
+
+
+def keep_case(work: WorkingSet, slot: int, case_id: str, alerted_ms: int) -> None:
+    """The present case of the n-th card, whose last alert was then."""
+    card = work.rows[0].own[work.rows[0].own_at[slot]]
+    work.case_ids[slot] = case_id
+    card[CASE_LAST] = max(int(card[CASE_LAST]), alerted_ms)

@@ -10,7 +10,7 @@ from loguru import logger
 
 from stream_app.errors import TopologyError
 from stream_app.features.aggregations import DAY_S, HORIZON_S
-from stream_app.ports import Cursor, FeatureStore, Log, Outgoing, PartitionState, Place, Published
+from stream_app.ports import UNFINISHED, Cursor, FeatureStore, Log, Outgoing, PartitionState, Place, Published
 from stream_app.standing import SOURCE_OFFSET, Standing, of_these_topics, source_offset, surely_decided
 
 MOST_AHEAD_MS = 120_000
@@ -79,12 +79,21 @@ class Takeover:
         bounds = await self._log.bounds([(t, number) for t in (*topics.read, *topics.written)])
         state, cursor = await self._store.take_over(number)
         if cursor.begun and not lost:
-            cursor = _checked(cursor, number, (topics.read, ids, partitions), bounds)
+            cursor = checked(cursor, number, (topics.read, ids, partitions), bounds)
         else:
             of_now = [c for c in (cursor, remembered) if c is not None and c.topic_ids == ids]
             kept = max(of_now, key=lambda c: c.transactions, default=Cursor(""))
-            anew = await self._horizon(number, bounds, ids, kept)
-            cursor = msgspec.structs.replace(anew, owner=cursor.owner, topic_ids=dict(ids), partitions=partitions)
+            anew = await self.horizon(number, bounds, ids, kept)
+            if anew.rebuilding:
+                logger.warning(
+                    "Partition {}: its state is not in Redis, or damaged. It is rebuilt from {} transactions; nothing is published for them again.",
+                    number,
+                    anew.decided[0] - anew.transactions,
+                )
+            full_from_ms = max(anew.full_from_ms, await self._moved_until(partitions))
+            cursor = msgspec.structs.replace(
+                anew, owner=cursor.owner, topic_ids=dict(ids), partitions=partitions, full_from_ms=full_from_ms
+            )
             await state.begin(cursor)
         return Taken(state, cursor, await self._standing(number, cursor, bounds))
 
@@ -105,8 +114,15 @@ class Takeover:
         standing.add_refused(topics.labels_dlq, above(topics.labels_dlq, cursor.labels), labels=True)
         return standing
 
-    async def _horizon(self, number: int, bounds: Mapping[Place, tuple[int, int]], ids: Mapping[str, str], kept: Cursor) -> Cursor:
-        """Where to begin again: one horizon before what was decided."""
+    async def horizon(self, number: int, bounds: Mapping[Place, tuple[int, int]], ids: Mapping[str, str], kept: Cursor) -> Cursor:
+        """Where to begin again: one horizon before what was decided; the outputs from where they tell the cases of the last day.
+
+        Args:
+            number: of the partition.
+            bounds: of its topics.
+            ids: of the topics that are read.
+            kept: the cursor that is known; nothing in it where none is.
+        """
         topics, log = self._topics, self._log
         transactions, labels = (topics.transactions, number), (topics.labels, number)
         starts = _starts([(t, number) for t in topics.written], {}, bounds)
@@ -125,11 +141,6 @@ class Takeover:
         alerts = (topics.alerts, number)
         at = await log.from_time({transactions: since_ms, labels: since_ms, alerts: last_ms - DAY_S * 1000 - MOST_AHEAD_MS})
         starts |= {alerts: max(min(at[alerts], starts[alerts]), bounds[alerts][1] - LOOK_BACK_ALERTS)}
-        logger.warning(
-            "Partition {}: its state is not in Redis, or damaged. It is rebuilt from {} transactions; nothing is published for them again.",
-            number,
-            decided[0] - min(at[transactions], decided[0]),
-        )
         return Cursor(
             "",
             transactions=min(at[transactions], decided[0]),
@@ -145,6 +156,25 @@ class Takeover:
             return 0
         oldest_ms = await self._log.timestamp(transactions, first)
         return (oldest_ms or 0) + HORIZON_S * 1000 + MOST_AHEAD_MS
+
+    async def _moved_until(self, partitions: int) -> int:
+        """Event time from which every window lies in one partition again, where some were added within the horizon; else 0.
+
+        A partition is rebuilt from itself alone, and a card that moved has its earlier payments in another.
+        """
+        topic = self._topics.transactions
+        bounds = await self._log.bounds([(topic, number) for number in range(partitions)])
+        first_ms = {p: at for p, (begin, _) in bounds.items() if (at := await self._log.timestamp(p, begin)) is not None}
+        youngest_ms = max((at for p, at in first_ms.items() if not bounds[p][0]), default=0)
+        if not youngest_ms or youngest_ms - min(first_ms.values()) <= DAY_S * 1000:
+            return 0
+        logger.warning(
+            "Topic {!r} was given partitions within the last {} days, so what cards paid in others before is missing in a rebuilt one. "
+            "To have it at once, stop all workers and run `fraudstream repartition --to NEW_GROUP`.",
+            topic,
+            HORIZON_S // DAY_S,
+        )
+        return youngest_ms + HORIZON_S * 1000 + MOST_AHEAD_MS
 
     async def waiting(self, offsets: Mapping[int, int]) -> int:
         """How many transactions each partition has from an offset on; offsets that hold no record count where others follow.
@@ -177,16 +207,23 @@ def _starts(places: Sequence[Place], outputs: Mapping[str, int], bounds: Mapping
     return starts
 
 
-def _checked(
+def checked(
     cursor: Cursor, number: int, now: tuple[Sequence[str], Mapping[str, str], int], bounds: Mapping[Place, tuple[int, int]]
 ) -> Cursor:
-    """The cursor, if it belongs to the topics as they are now."""
+    """The cursor, if it belongs to the topics as they are now.
+
+    Args:
+        cursor: as found.
+        number: of the partition.
+        now: names of the topics that are read, their ids, how many partitions they have.
+        bounds: of the partition's topics.
+
+    Raises:
+        TopologyError: if it does not.
+    """
     topics, ids, partitions = now
+    _check_count(cursor, partitions)
     remedy = "Set FRAUDSTREAM_CONSUMER_GROUP to a new name: the worker then begins with the topics as they are now."
-    if cursor.partitions and cursor.partitions != partitions:
-        raise TopologyError(
-            f"State was written while the topics had {cursor.partitions} partitions; now they have {partitions}, and cards are in others. {remedy}"
-        )
     for topic in topics:
         known = cursor.topic_ids.get(topic)
         if known and topic in ids and known != ids[topic]:
@@ -206,3 +243,15 @@ def _checked(
                 number,
             )
     return msgspec.structs.replace(cursor, topic_ids=dict(ids) or cursor.topic_ids, partitions=partitions)
+
+
+def _check_count(cursor: Cursor, partitions: int) -> None:
+    if cursor.partitions == UNFINISHED:
+        raise TopologyError(
+            "`fraudstream repartition` has not finished the state of this consumer group. Run it again to its end, then start the workers."
+        )
+    if cursor.partitions and cursor.partitions != partitions:
+        raise TopologyError(
+            f"State was written while the topics had {cursor.partitions} partitions; now they have {partitions}, and cards are in others. "
+            "Stop all workers, run `fraudstream repartition --to NEW_GROUP`, set FRAUDSTREAM_CONSUMER_GROUP to that name and start them."
+        )

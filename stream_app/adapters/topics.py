@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_app.errors import Unavailable
 from stream_app.settings import Settings
+from stream_app.topology import Kept
 
 RETENTION_MS = 40 * 86_400_000
 """Longer than the horizon of 38 days, from which lost state is rebuilt."""
@@ -32,6 +34,29 @@ async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]
     finally:
         await admin.close()
     return {t["topic"]: len(t["partitions"]) for t in found if t["error_code"] == 0}
+
+
+async def kept_by(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, Kept]:
+    """What Kafka keeps of each topic.
+
+    Raises:
+        Unavailable: if Kafka does not answer, or refuses.
+    """
+    admin = AIOKafkaAdminClient(**client_options)
+    try:
+        await admin.start()
+        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics])
+    except (KafkaError, OSError) as error:
+        raise _unavailable(error) from None
+    finally:
+        await admin.close()
+    kept = {}
+    for code, _message, _kind, topic, entries in (resource for answer in answers for resource in answer.resources):
+        if code:
+            raise Unavailable(f"Kafka does not tell the configuration of topic {topic!r}: {for_code(code).__name__}.")
+        values = {name: value for name, value, *_ in entries}
+        kept[topic] = Kept(int(values["retention.ms"]), int(values["retention.bytes"]), values["cleanup.policy"])
+    return kept
 
 
 async def create_topics(

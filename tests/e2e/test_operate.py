@@ -51,7 +51,7 @@ def test_the_doctor_finds_all_well(env: dict[str, str]) -> None:
     found = findings(env)
     assert {subject: f.text for subject, f in found.items() if not f.well} == {}
     assert set(found) == {"Kafka", "topics", "Redis", "MLflow", "model", "clock"}
-    assert found["topics"].text == "6 topics of 2 partitions"
+    assert found["topics"].text == "6 topics of 2 partitions; transactions and labels are kept for 39 days or more"
 
 
 def test_the_doctor_names_what_is_not_well_and_the_remedy(env: dict[str, str], stack: Servers) -> None:
@@ -159,10 +159,19 @@ def test_topics_that_exist_and_differ_are_told_with_what_to_do(env: dict[str, st
     assert len(told.stderr.strip().splitlines()) == 1
 
 
-async def _topic(servers: str, name: str, partitions: int) -> None:
+def test_topics_that_keep_less_than_the_horizon_are_told_of(env: dict[str, str], unique: str) -> None:
+    """A topic that somebody made with a week's retention: the doctor names it, with the command that mends it."""
+    asyncio.run(_topic(env["KAFKA_BOOTSTRAP_SERVERS"], f"week-{unique}", 2, {"retention.ms": "604800000"}))
+    found = findings(env, LABELS_TOPIC=f"week-{unique}")["topics"]
+    assert not found.well
+    assert f"topic 'week-{unique}' keeps 7.0 days of the 39 that are needed" in found.text
+    assert f"--alter --topic week-{unique} --add-config cleanup.policy=delete,retention.ms=3369600000" in found.text
+
+
+async def _topic(servers: str, name: str, partitions: int, configs: Mapping[str, str] | None = None) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, partitions, 1)])
+        await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(configs or {}))])
     finally:
         await admin.close()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     ("addresses", "errors", "iso"),
     ("transaction", "settings", "logs"),
-    ("alert", "money", "outage", "progress", "topology", "watchdog"),
+    ("alert", "money", "outage", "placement", "progress", "topology", "watchdog"),
     ("features",),
     ("model_metadata", "contributions", "sentences"),
     ("observation", "drift", "onnx_graph"),
@@ -28,8 +28,8 @@ LAYERS = (
     ("waiting", "intake", "decision"),
     ("reasons",),
     ("explanation",),
-    ("inbox", "scorer", "takeover"),
-    ("isolation", "audit", "rehearsal", "desk"),
+    ("inbox", "scorer", "takeover", "timeline"),
+    ("isolation", "audit", "rehearsal", "repartition", "desk"),
     ("partition",),
     ("holdings", "backlog"),
     ("runtime",),
@@ -66,8 +66,11 @@ NO_IO = {
     "reasons",
     "explanation",
     "onnx_graph",
+    "placement",
+    "repartition",
     "scorer",
     "audit",
+    "timeline",
 }
 OUTSIDE = {
     "aiohttp",
