@@ -83,6 +83,11 @@ class Inbox:
         """Kafka timestamp of the first payment that waits here; None where none does."""
         return self._payments.oldest_ms
 
+    @property
+    def reached_ms(self) -> int:
+        """The newest event time of a payment that was taken."""
+        return self._reached_ms
+
     def has_room(self, topic: str, most: int) -> bool:
         """Whether more records of a topic can be queued, where a batch takes `most`."""
         return self._of(topic).count < _QUEUED_BATCHES * most

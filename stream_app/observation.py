@@ -61,7 +61,7 @@ class Observer(Protocol):
         ...
 
     def counted(self, what: str, count: int) -> None:
-        """So many events of a kind: scored, alerts, labels, duplicates, late, unpriced, credits, degraded, rebuilt."""
+        """So many events of a kind: scored, alerts, labels, duplicates, late, unpriced, credits, degraded, rebuilt, swept."""
         ...
 
     def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:

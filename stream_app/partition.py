@@ -20,6 +20,7 @@ from stream_app.ports import Cursor, Outgoing, Position, Publisher, WorkingSet
 from stream_app.rebuild import RebuildProgress
 from stream_app.scorer import Decided, Scorer
 from stream_app.standing import position_header
+from stream_app.sweeper import Sweeper
 from stream_app.takeover import Taken, Takeover, Topics
 from stream_app.transaction import IntakeRules, Label, Transaction
 from stream_app.waiting import Fetched
@@ -77,6 +78,7 @@ class Partition:
         self._outputs: dict[str, int] = {}
         self._shared = workplace
         self._inbox = Inbox(cursor, workplace.topics.read, workplace.rules, self._ends_at)
+        self._sweeper = Sweeper(self._state.sweep, workplace.observer)
         self._isolation = Isolation(number, self._take_through, self._state.forget)
         self._in_hand: Batch | None = None
         self._unsure = False
@@ -125,6 +127,8 @@ class Partition:
             self._in_hand = None
             for acknowledge in batch.done:
                 acknowledge()
+            if not self.cursor.rebuilding:
+                await self._sweeper.after(self._inbox.reached_ms)
 
     async def _something_new(self) -> None:
         """Wait for records; look again soon where labels or payments wait for one another."""

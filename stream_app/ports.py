@@ -56,10 +56,6 @@ type Ids = tuple[list[str], ...]
 """Distinct ids of each entity, in the order of `definitions.ENTITIES`: cards first."""
 
 
-UNFINISHED = -1
-"""In place of a cursor's number of partitions: no worker may use this state."""
-
-
 class Cursor(msgspec.Struct, frozen=True):
     """Where a partition stands; written in one transaction with its state.
 
@@ -71,7 +67,7 @@ class Cursor(msgspec.Struct, frozen=True):
             are counted again, nothing is published for them.
         full_from_ms: event time from which every window is full; before it decisions are degraded. 0: always.
         topic_ids: Kafka's id of each topic that is read.
-        partitions: how many the topics have; `UNFINISHED` while `fraudstream repartition` makes the state.
+        partitions: how many the topics have; `takeover.UNFINISHED` while `fraudstream repartition` makes the state.
         begun: False between a takeover that found nothing and the first position.
         format: version of this structure; a reader reads the one before.
     """
@@ -155,6 +151,10 @@ class PartitionState(Protocol):
         Raises:
             NotOwner, Unavailable: as `write`.
         """
+        ...
+
+    async def sweep(self, before_ms: int) -> int:
+        """Remove what is idle since this event time among the next few values; how many. It goes round. Raises as `read` and `write`."""
         ...
 
     def forget(self) -> None:

@@ -19,10 +19,10 @@ from stream_app.features.compute import Computed, compute
 from stream_app.features.plan import catalogue_plan
 from stream_app.intake import Decoded, Intake, merge
 from stream_app.money import Money
-from stream_app.ports import UNFINISHED, Cursor, FeatureStore, Log, Packed, PartitionState, Place, Record, WorkingSet
+from stream_app.ports import Cursor, FeatureStore, Log, Packed, PartitionState, Place, Record, WorkingSet
 from stream_app.scorer import keep_case
 from stream_app.standing import Standing, Verdict, of_these_topics
-from stream_app.takeover import Takeover, Topics, checked
+from stream_app.takeover import UNFINISHED, Takeover, Topics, checked
 from stream_app.timeline import History, Moment, Timeline
 from stream_app.transaction import IntakeRules, Label, Transaction
 

@@ -10,11 +10,13 @@ from loguru import logger
 
 from stream_app.errors import TopologyError
 from stream_app.features.aggregations import DAY_S, HORIZON_S
-from stream_app.ports import UNFINISHED, Cursor, FeatureStore, Log, Outgoing, PartitionState, Place, Published
+from stream_app.ports import Cursor, FeatureStore, Log, Outgoing, PartitionState, Place, Published
 from stream_app.standing import SOURCE_OFFSET, Standing, of_these_topics, source_offset, surely_decided
 
 MOST_AHEAD_MS = 120_000
 """A transaction's event time lies at most so far ahead of its Kafka timestamp, with room for clocks that differ."""
+UNFINISHED = -1
+"""In place of a cursor's number of partitions: no worker may use this state."""
 LOOK_BACK = 5_000
 """So many of the last messages of each output are looked at where no cursor says more."""
 LOOK_BACK_ALERTS = 200_000

@@ -12,6 +12,7 @@ from itertools import count
 import msgspec
 import numpy as np
 
+from stream_app.adapters.idle import idle_keys
 from stream_app.adapters.write_through import add_parts
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.compute import Rows
@@ -121,6 +122,14 @@ class _MemoryPartition:
         self._kept.values.clear()
         self._kept.damaged = False
         self._kept.cursor = self._cursor = cursor
+
+    async def sweep(self, before_ms: int) -> int:
+        self._check()
+        values = self._kept.values
+        idle = idle_keys([*values], [*values.values()], before_ms, self._partition)
+        for name in idle:
+            del values[name]
+        return len(idle)
 
     def forget(self) -> None:
         pass

@@ -41,6 +41,7 @@ COUNTED = {
     ),
     "degraded": Metric("fraudstream_transactions_degraded", "counter", "Payments decided while state was not whole"),
     "rebuilt": Metric("fraudstream_transactions_rebuilt", "counter", "Payments counted again to rebuild lost state; decided before"),
+    "swept": Metric("fraudstream_idle_removed", "counter", "Cards and terminals removed: idle for 128 days, they contribute nothing"),
     "credits": Metric("fraudstream_transactions_credit", "counter", "Refunds and reversals: not scored"),
 }
 """By the name that `Observer.counted` has for it."""

@@ -11,7 +11,6 @@ g is the consumer group, p the partition. Two round trips a micro-batch: read un
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -23,6 +22,8 @@ from loguru import logger
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
+from stream_app.adapters.idle import idle_keys
+from stream_app.adapters.namespace import Namespace
 from stream_app.adapters.redis_line import RedisLine, unavailable
 from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
 from stream_app.errors import NotOwner, SettingsError, StateError, Unavailable
@@ -30,6 +31,8 @@ from stream_app.ports import Cursor, Ids, Packed, PartitionState, Position, Work
 
 _CURSOR_FORMAT = Cursor("").format
 _SCAN = 1000
+_SWEPT_AT_ONCE = 300
+"""Keys that a step of sweeping looks at, of whatever partition: half a millisecond of Redis."""
 
 
 class RedisStore:
@@ -106,22 +109,6 @@ class RedisStore:
         await self._redis.connection_pool.disconnect()
 
 
-class Namespace:
-    """The keys of one partition, and of the parts that other partitions have."""
-
-    def __init__(self, group: str, partition: int, partitions: int) -> None:
-        self.partition = partition
-        self.own = f"{{{group}:{partition}}}"
-        self.cursor = f"{self.own}cursor"
-        self.damaged = f"{self.own}damaged"
-        self.all = {p: f"{{{group}:{p}}}" for p in range(partitions)}
-
-    @property
-    def pattern(self) -> str:
-        """Matches every key of the partition."""
-        return re.sub(r"([*?\[\]\\])", r"\\\1", self.own) + "*"
-
-
 class _RedisPartition:
     """One partition over one connection of its own: WATCH belongs to a connection."""
 
@@ -135,6 +122,7 @@ class _RedisPartition:
         memory.stands(space.partition, cursor)
         self._guarded = False
         self._attempted = b""
+        self._swept_to: Any = b"0"
 
     async def read(self, ids: Ids) -> WorkingSet:
         while True:
@@ -250,6 +238,19 @@ class _RedisPartition:
                 break
         await self.write([], cursor)
 
+    async def sweep(self, before_ms: int) -> int:
+        await self._stands(b"")
+        space, scan = self._space, ("SCAN", self._swept_to, "MATCH", self._space.pattern, "COUNT", _SWEPT_AT_ONCE)
+        ((self._swept_to, keys),) = await self._round_trip([scan])
+        if not keys:
+            return 0
+        (values,) = await self._round_trip([("MGET", *keys)])
+        names = [key.decode().removeprefix(space.own) for key in keys]
+        idle = [space.own + name for name in idle_keys(names, values, before_ms, space.partition)]
+        if idle and (await self._round_trip([("MULTI",), ("UNLINK", *idle), ("EXEC",)]))[-1] is None:
+            raise self._lost()
+        return len(idle)
+
     def forget(self) -> None:
         self._memory.forget()
 
@@ -271,7 +272,7 @@ class _RedisPartition:
         except Unavailable:
             self._guarded = False
             raise
-        self._guarded = self._guarded or commands[0][0] == "WATCH"
+        self._guarded = commands[-1][0] != "EXEC" and (self._guarded or commands[0][0] == "WATCH")  # EXEC ends a WATCH
         return answers
 
 

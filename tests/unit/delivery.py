@@ -116,7 +116,7 @@ class Writing:
 
     def __init__(self, state: Any, fuse: Fuse) -> None:
         self._state, self._fuse = state, fuse
-        self.read, self.pack, self.forget = state.read, state.pack, state.forget
+        self.read, self.pack, self.forget, self.sweep = state.read, state.pack, state.forget, state.sweep
 
     async def write(self, packed: Any, cursor: Any) -> None:
         """See `ports.PartitionState`."""

@@ -23,7 +23,7 @@ LAYERS = (
     ("observation", "drift", "onnx_graph"),
     ("ports", "shapley"),
     ("registered", "history"),
-    ("standing", "patience", "rebuild", "serving"),
+    ("standing", "patience", "rebuild", "serving", "sweeper"),
     ("provenance",),
     ("waiting", "intake", "decision"),
     ("reasons",),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.errors import TopologyError
-from stream_app.ports import UNFINISHED
+from stream_app.takeover import UNFINISHED
 from tests.unit.bank import Bank
 from tests.unit.delivery import Killed, payment
 
