@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from stream_app.errors import Unavailable
-from stream_app.features.definitions import DAY_S, HORIZON_S
+from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.observation import Observer
 
 LATEST_LABEL_S = 90 * DAY_S

@@ -30,7 +30,7 @@ from stream_app.settings import Settings, load_settings
 from stream_app.takeover import Takeover
 from stream_app.transaction import IntakeRules
 from stream_app.waiting import Fetched
-from tests.faults.oracle import CARD_LAYOUT, TERMINAL_LAYOUT, Tally
+from tests.faults.oracle import LAYOUTS, Tally, _facts
 from tests.servers import Servers
 from tests.unit.delivery import Counted
 from tests.unit.test_scorer import FakeClock, FakeModel, payment
@@ -113,7 +113,7 @@ def brute_force(layout: Layout, entity: str, name: str) -> Ints:
     tally = Tally(layout)
     for p in PAYMENTS:
         if p[entity] == name:
-            tally.count(p["event_time"], round(p["amount"] * 100))
+            tally.count(p["event_time"], round(p["amount"] * 100), _facts(p))
     return tally.row()
 
 
@@ -150,8 +150,8 @@ def test_after_the_change_everything_is_decided_once_and_counted_as_if_there_had
         store.hold(range(4), 4)
         times = await decide_the_rest(new, store, logs[1])
         states = [(await store.take_over(n))[0] for n in range(4)]
-        terminals = await states[0].read(([], TERMINALS))
-        cards = {card: await states[by_murmur2(card.encode(), 4)].read(([card], [])) for card in CARDS}
+        terminals = await states[0].read(([], TERMINALS, []))
+        cards = {card: await states[by_murmur2(card.encode(), 4)].read(([card], [], [])) for card in CARDS}
         await store.close()
         return times, terminals, cards
 
@@ -159,7 +159,7 @@ def test_after_the_change_everything_is_decided_once_and_counted_as_if_there_had
     assert times == Counter(p["transaction_id"] for p in PAYMENTS[DECIDED:])
     for card, work in cards.items():
         found = work.rows[0].own[work.rows[0].own_at[0]]
-        assert np.array_equal(sums(found, CARD_HEADER), sums(brute_force(CARD_LAYOUT, "card_id", card), CARD_HEADER)), card
+        assert np.array_equal(sums(found, CARD_HEADER), sums(brute_force(LAYOUTS["card"], "card_id", card), CARD_HEADER)), card
     for n, terminal in enumerate(TERMINALS):
         found = terminals.rows[1].total[terminals.rows[1].total_at[n]]
-        assert np.array_equal(sums(found, HEADER), sums(brute_force(TERMINAL_LAYOUT, "terminal_id", terminal), HEADER)), terminal
+        assert np.array_equal(sums(found, HEADER), sums(brute_force(LAYOUTS["terminal"], "terminal_id", terminal), HEADER)), terminal

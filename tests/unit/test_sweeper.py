@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from stream_app.adapters.memory_store import MemoryStore
 from stream_app.errors import Unavailable
+from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.features.compute import Events, compute
-from stream_app.features.definitions import DAY_S, HORIZON_S
 from stream_app.features.kernel import LABEL_FRAUD, LABEL_GENUINE, PAYMENT
 from stream_app.features.plan import catalogue_plan
-from stream_app.ports import Cursor, PartitionState
+from stream_app.ports import Cursor, Ids, PartitionState
 from stream_app.sweeper import EVERY_S, IDLE_MS, LATEST_LABEL_S, Sweeper
 from tests.unit.delivery import Counted, World, payment
 
 START, DAY_MS = 1_522_540_800_000, DAY_S * 1000
-NAMES = (["c0", "c1"], ["t0", "t1"])
+NAMES: Ids = (["c0", "c1"], ["t0", "t1"], [])
 
 
 class Line:
@@ -59,7 +59,9 @@ def _event(kind: int, transaction: int, card: int, terminal: int, at_ms: int, la
     def one(value: int) -> Any:
         return np.array([value], dtype=np.int64)
 
-    return Events(np.array([kind], dtype=np.int8), one(at_ms), one(labelled_ms), one(transaction), one(1234), (one(card), one(terminal)))
+    return Events(
+        np.array([kind], dtype=np.int8), one(at_ms), one(labelled_ms), one(transaction), one(1234), (one(card), one(terminal), one(-1))
+    )
 
 
 @st.composite
