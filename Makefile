@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start test test-unit faults parity lint-check lint-fix format-check format-fix type-check bench bench-features docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start test test-unit faults parity lint-check lint-fix format-check format-fix type-check bench bench-features api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
@@ -75,6 +75,15 @@ ship-tools: install ## Make the tools of ship-check ready in .tools/ship (Go pro
 
 ship-check: ship-tools ## Ask images, compose, chart and Terraform of the real tools; ONLY="helm terraform" for some
 	@$(BIN)/python -m tests.ship.check $(ONLY)
+
+api-load: install ## Measure the API under load on this machine; API_OFFERED=N requests a second, 500 by default
+	@$(BIN)/python -m benchmarks.api_load
+
+rollout-check: install ## Change models under load: nothing lost, nobody waits; ROLLOUT_RATE=N payments a second
+	@$(BIN)/python -m benchmarks.rollout_check
+
+api-fuzz: install ## Schemathesis against the real API, all phases
+	@$(BIN)/python -m tests.e2e.api_server
 
 clean: ## Remove caches and reports; .venv, .tools and .fraudstream stay
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site htmlcov .coverage .coverage.* coverage.xml

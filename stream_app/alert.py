@@ -62,6 +62,21 @@ class Source(msgspec.Struct, frozen=True, gc=False):
     offset: Count
 
 
+class Beside(msgspec.Struct, frozen=True, gc=False):
+    """What the model that does not decide says of the same payment: the challenger as a rule; the champion where the challenger decides.
+
+    Attributes:
+        role: which of the two it is.
+        score, threshold, action: its own.
+    """
+
+    role: Literal["champion", "challenger"]
+    model: ModelReference
+    score: Probability
+    threshold: Probability
+    action: Action | None
+
+
 class ScoredTransaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=False, kw_only=True):
     """What `Alert` and `Score` share: the transaction's own fields, the scores, the reasons, the place in Kafka.
 
@@ -109,9 +124,11 @@ class Score(ScoredTransaction, frozen=True, gc=False, omit_defaults=False, kw_on
     """`score.v1`: every decision, alerted or not, with its feature vector and the worker's processing order.
 
     `action` and `case_id` are null where no alert was published; an alert's `alert_id` is `transaction_id`, so it is not repeated.
+    `beside` is null where one model scores alone.
     """
 
     case_id: Identifier | None
     action: Action | None
     features: dict[str, float]
     sequence: Count
+    beside: Beside | None = None

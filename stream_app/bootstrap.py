@@ -24,12 +24,13 @@ from stream_app.backlog import BacklogWatch
 from stream_app.desk import ANSWERS, Desk, LabelDesk
 from stream_app.errors import ModelError
 from stream_app.holdings import Seek
+from stream_app.judge import Challenger
 from stream_app.money import Money, read_rates
 from stream_app.outage import Watch
 from stream_app.partition import Workplace
 from stream_app.ports import Model
 from stream_app.progress import Progress
-from stream_app.registered import CHAMPION, FetchedModel, ModelObserver
+from stream_app.registered import CHALLENGER, CHAMPION, FetchedModel, ModelObserver
 from stream_app.rehearsal import rehearse
 from stream_app.runtime import Runtime, Surroundings
 from stream_app.scorer import Output, Scorer
@@ -87,11 +88,14 @@ def serving_scorers(settings: Settings, observer: ModelObserver, money: Money, o
     """Follows the aliases of the settings, and binds a scorer to the models that they point to."""
     registry, load = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache), model_loader(money)
 
-    def bind(champion: Model, _: Model | None) -> Scorer:
-        return Scorer(champion, money, output, SystemClock(), settings.threshold)
+    def bind(champion: Model, challenger: Model | None) -> Scorer:
+        beside = Challenger(challenger, settings.challenger_share) if challenger else None
+        return Scorer(champion, money, output, SystemClock(), settings.threshold, beside)
 
-    source = ModelSource(registry, settings.model_name, settings.model_alias, load, observer)
-    return Serving(FollowedAlias(CHAMPION, source), None, bind)
+    aliases = (settings.model_alias, settings.challenger_alias)
+    champion, challenger = (ModelSource(registry, settings.model_name, alias, load, observer) for alias in aliases)
+    beside = FollowedAlias(CHALLENGER, challenger) if settings.challenger_alias else None
+    return Serving(FollowedAlias(CHAMPION, champion), beside, bind)
 
 
 @dataclass(frozen=True, slots=True)

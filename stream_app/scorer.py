@@ -9,17 +9,17 @@ from itertools import count
 import msgspec
 import numpy as np
 
-from stream_app.alert import Alert, Reason, Score, Source
-from stream_app.decision import Policy, case_of, policy_of
+from stream_app.alert import Alert, Beside, Reason, Score, Source
+from stream_app.decision import case_of
 from stream_app.features.compute import Computed, Vectors, compute
 from stream_app.features.definitions import CONTEXT_FEATURES
 from stream_app.features.plan import CASE_LAST, Ints, compile_plan
 from stream_app.intake import Intake
+from stream_app.judge import Challenger, Chosen, Judge, Opinion, Rivalry, beside
 from stream_app.money import Money
 from stream_app.observation import Decisions
 from stream_app.ports import Clock, Model, Outgoing, Scores, WorkingSet
 from stream_app.provenance import SOURCE_LABELS, STANDS, seen_header
-from stream_app.reasons import Reasons
 from stream_app.sentences import Usual
 from stream_app.standing import SOURCE_OFFSET, Standing, Verdict
 from stream_app.transaction import Transaction
@@ -30,9 +30,6 @@ SOURCE_TIMESTAMP = "source.timestamp"
 _FIELDS = Transaction.__struct_fields__
 _SEQUENCE_PER_MS = 1000
 """Numbers of decisions start at the time in us: they rise across restarts, and stay whole in readers that know only doubles."""
-
-
-_NO_SCORES = Scores(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +59,18 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """The payments that get a decision: their places among the payments and among the events, offsets, vectors, scores, raw scores."""
+    """The payments that get a decision: their places among the payments and among the events, offsets, vectors, scores.
+
+    `vectors` and `of_champion` are the champion's, `scores` those that decide; `opinion` is the challenger's, where there is one.
+    """
 
     payments: Ints
     events: Ints
     offsets: list[int]
     vectors: Vectors
-    scores: Vectors
-    raw: Vectors
+    scores: Scores
+    of_champion: Scores
+    opinion: Opinion | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +80,28 @@ class _Case:
 
 
 class Scorer:
-    """Scores micro-batches with one model. Features, order of columns and thresholds are bound here, once."""
+    """Scores micro-batches with one model, and from the same features with a challenger where there is one.
 
-    def __init__(self, model: Model, money: Money, output: Output, clock: Clock, threshold: float | None = None) -> None:
+    Features, order of columns and thresholds are bound here, once.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        money: Money,
+        output: Output,
+        clock: Clock,
+        threshold: float | None = None,
+        challenger: Challenger | None = None,
+    ) -> None:
         features = model.metadata.resolved()
-        self.model = model
-        self.policy: Policy = policy_of(model.metadata, threshold)
-        self._plan = compile_plan(features + CONTEXT_FEATURES)
-        self.feature_names = [f.name for f in features]
-        self._width = len(features)
+        beside = challenger.model.metadata.resolved() if challenger else ()
+        self._plan = compile_plan((*dict.fromkeys(features + beside), *CONTEXT_FEATURES))
         columns = [f.name for f in self._plan.features]
+        self._champion = Judge(model, columns, threshold)
+        self._rivalry = Rivalry(challenger, columns, threshold) if challenger else None
+        self.model, self.policy, self.feature_names = model, self._champion.policy, self._champion.names
         self._usual_payments, self._usual_mean = (columns.index(f.name) for f in CONTEXT_FEATURES)
-        self._reasons = Reasons(features, model.contributions)
         self._money = money
         self._output = output
         self._clock = clock
@@ -124,8 +135,7 @@ class Scorer:
         seconds = {"features": featured - began, "score": elapsed_s() - featured}
         return Decided(messages, self._counts(intake, work, computed, scored, len(cases)), seconds, self._decisions(intake, scored, cases))
 
-    @staticmethod
-    def _counts(intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored, alerts: int) -> dict[str, int]:
+    def _counts(self, intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored, alerts: int) -> dict[str, int]:
         duplicates = int(computed.duplicates.sum())
         return {
             "scored": len(scored.payments),
@@ -136,13 +146,14 @@ class Scorer:
             "unpriced": int((intake.events.minor[scored.events] < 0).sum()),
             "credits": len(intake.payments.messages) - len(scored.payments) - duplicates,
             "degraded": len(scored.payments) if work.degraded else 0,
+            **(scored.opinion.counts(self._champion.alerts(scored.of_champion)) if scored.opinion else {}),
         }
 
     def _decisions(self, intake: Intake, scored: _Scored, cases: Mapping[int, _Case]) -> Decisions:
         return Decisions(
             self.model.metadata,
             scored.vectors,
-            scored.scores,
+            scored.of_champion.probability,
             intake.events.times_ms[scored.events],
             np.array(intake.payments.timestamps_ms, dtype=np.int64)[scored.payments],
             intake.events.minor[scored.events],
@@ -155,15 +166,23 @@ class Scorer:
         offsets = (
             intake.payments.offsets if len(payments) == len(intake.places) else [intake.payments.offsets[p] for p in payments.tolist()]
         )
-        vectors = np.ascontiguousarray(computed.vectors[events, : self._width])
-        scores = self.model.score(vectors) if len(events) else _NO_SCORES
-        return _Scored(payments, events, offsets, vectors, scores.probability, scores.raw)
+        table = computed.vectors[events]
+        vectors = self._champion.vectors(table)
+        scores = self._champion.scores(vectors)
+        if self._rivalry is None:
+            return _Scored(payments, events, offsets, vectors, scores, scores, None)
+        opinion = self._rivalry.opinion(table, intake.ids[0], intake.events.entities[0][events])
+        return _Scored(payments, events, offsets, vectors, opinion.over(scores), scores, opinion)
+
+    def _alerted(self, scored: _Scored) -> Chosen:
+        own, opinion = self._champion.alerts(scored.of_champion), scored.opinion
+        return own if opinion is None else np.where(opinion.decides, opinion.judge.alerts(opinion.scores), own)
 
     def _cases(
         self, intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored, verdicts: Mapping[int, Verdict], *, only: bool = False
     ) -> dict[int, _Case]:
         """Case and reasons of each alerted payment, by its place among the scored. A verdict stands; with `only`, no other payment alerts."""
-        alerted = np.zeros(len(scored.scores), dtype=bool) if only else scored.scores.astype(np.float64) >= self.policy.threshold
+        alerted = np.zeros(len(scored.payments), dtype=bool) if only else self._alerted(scored)
         stood = {place: verdicts[offset] for place, offset in enumerate(scored.offsets) if offset in verdicts} if verdicts else {}
         for place, verdict in stood.items():
             alerted[place] = verdict.action is not None
@@ -187,8 +206,23 @@ class Scorer:
         context = computed.vectors[events][:, (self._usual_payments, self._usual_mean)].tolist()
         priced = (intake.events.minor[events] >= 0).tolist()
         usual = [Usual(payments, mean, known) for (payments, mean), known in zip(context, priced, strict=True)]
-        reasons = self._reasons.of(scored.vectors[places], usual, self._money.currency)
-        return dict(zip(places, reasons, strict=True))
+        reasons = self._champion.reasons(scored.vectors[places], usual, self._money.currency)
+        explained = dict(zip(places, reasons, strict=True))
+        if (opinion := scored.opinion) is not None and (its := [n for n, p in enumerate(places) if opinion.decides[p]]):
+            at = [places[n] for n in its]
+            told = opinion.judge.reasons(opinion.vectors[at], [usual[n] for n in its], self._money.currency)
+            explained |= dict(zip(at, told, strict=True))
+        return explained
+
+    def _by(self, scored: _Scored, place: int) -> tuple[Judge, Vectors, Beside | None]:
+        """Who decides a payment, the vector that it was given, and what the other says."""
+        opinion = scored.opinion
+        if opinion is None:
+            return self._champion, scored.vectors[place], None
+        decides = bool(opinion.decides[place])
+        two = (self._champion, float(scored.of_champion.probability[place])), (opinion.judge, float(opinion.scores.probability[place]))
+        says = beside(*two, challenger_decides=decides)
+        return (opinion.judge, opinion.vectors[place], says) if decides else (self._champion, scored.vectors[place], says)
 
     def _messages(
         self, intake: Intake, work: WorkingSet, outcome: tuple[_Scored, dict[int, _Case]], source: tuple[str, int], standing: Standing
@@ -200,16 +234,22 @@ class Scorer:
         seen = _seen(intake, work, scored, source[1]) if every else []
         messages: list[Outgoing] = []
         for place in range(len(scored.payments)) if every else cases:
-            row, offset, score, case = int(scored.payments[place]), scored.offsets[place], float(scored.scores[place]), cases.get(place)
+            row, offset, score, case = (
+                int(scored.payments[place]),
+                scored.offsets[place],
+                float(scored.scores.probability[place]),
+                cases.get(place),
+            )
             tx = intake.payments.messages[row]
+            judge, vector, says = self._by(scored, place)
             decision = {
                 **{name: getattr(tx, name) for name in _FIELDS},
                 "score": score,
-                "raw_score": float(scored.raw[place]),
-                "threshold": self.policy.threshold,
-                "action": self.policy.action(score),
+                "raw_score": float(scored.scores.raw[place]),
+                "threshold": judge.policy.threshold,
+                "action": judge.policy.action(score),
                 "case_id": case.id if case else None,
-                "model": self.model.reference,
+                "model": judge.model.reference,
                 "reasons": case.reasons if case else (),
                 "degraded": work.degraded,
                 "source": Source(*source, offset),
@@ -223,8 +263,9 @@ class Scorer:
                 sent = (SOURCE_TIMESTAMP, str(intake.payments.timestamps_ms[row]).encode())
                 messages.append(Outgoing(self._output.alerts_topic, key, alert, (at, sent)))
             if every and offset not in standing.scored:
-                features = dict(zip(self.feature_names, scored.vectors[place].tolist(), strict=True))
-                score_message = Score(features=features, sequence=next(self._sequence), **decision)
+                says = None if offset in standing.verdicts else says
+                features = dict(zip(judge.names, vector.tolist(), strict=True))
+                score_message = Score(features=features, sequence=next(self._sequence), beside=says, **decision)
                 headers = (at, *seen[place], *((STANDS,) if offset in standing.verdicts else ()))
                 messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), headers))
         return messages

@@ -88,6 +88,12 @@ class Settings(BaseSettings):
     )
     model_name: str = _setting("fraudstream", "Registered model", "fraud-eu")
     model_alias: str = _setting("champion", "Alias of the version to serve", "champion")
+    challenger_alias: str = _setting(
+        "challenger", "Alias of a version that scores beside it, where there is one; empty: none", "challenger"
+    )
+    challenger_share: Annotated[float, Field(ge=0, le=1)] = _setting(
+        0.0, "Share of the cards, 0 to 1, that the challenger decides for; the same cards always", "0.05"
+    )
     model_cache: Path = _setting(
         Path(".fraudstream/models"), "Folder of the verified copy of the model, used when MLflow is down", "/var/lib/fraudstream/models"
     )

@@ -43,6 +43,12 @@ COUNTED = {
     "rebuilt": Metric("fraudstream_transactions_rebuilt", "counter", "Payments counted again to rebuild lost state; decided before"),
     "swept": Metric("fraudstream_idle_removed", "counter", "Cards and terminals removed: idle for 128 days, they contribute nothing"),
     "credits": Metric("fraudstream_transactions_credit", "counter", "Refunds and reversals: not scored"),
+    "challenger_scored": Metric("fraudstream_challenger_scored", "counter", "Payments that the challenger scored too"),
+    "challenger_decided": Metric(
+        "fraudstream_challenger_decided", "counter", "Payments that the challenger decided, for its share of cards"
+    ),
+    "challenger_only": Metric("fraudstream_challenger_only_alerts", "counter", "Payments that only the challenger would alert"),
+    "champion_only": Metric("fraudstream_champion_only_alerts", "counter", "Payments that only the champion would alert"),
 }
 """By the name that `Observer.counted` has for it."""
 

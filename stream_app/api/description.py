@@ -13,6 +13,7 @@ from stream_app.api.keys import Scope
 from stream_app.api.messages import Batch, Health, LabelRequest, ModelAnswer, OnePrediction, OneVector, TransactionRequest
 from stream_app.api.problems import MEDIA_TYPE, Problem
 from stream_app.desk import Accepted, Decision, Prediction, Standing
+from stream_app.iso import CURRENCIES
 
 _ABOUT = """Scores card payments with the model and the history that the workers use.
 
@@ -107,6 +108,7 @@ def _complete(document: dict[str, Any], most_rows: int, *, secured: bool) -> Non
     kinds = [Problem, *(kind for kind, _ in _BODIES.values()), *(kind for _, kind in _ANSWERS.values())]
     _, schemas = msgspec.json.schema_components(dict.fromkeys(kinds), ref_template=_REF)
     schemas["Batch"]["properties"]["rows"]["maxItems"] = most_rows
+    schemas["TransactionRequest"]["properties"]["currency"] = {"enum": sorted(CURRENCIES)}
     document["components"] = {"schemas": schemas}
     if secured:
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}

@@ -57,6 +57,15 @@ _DECIDED = (
     }
 )
 _action = st.sampled_from(["review", "step_up", "decline"])
+_beside = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["champion", "challenger"]),
+        "model": st.fixed_dictionaries({"name": ID, "version": ID}),
+        "score": st.floats(0, 1),
+        "threshold": st.floats(0, 1),
+        "action": st.none() | _action,
+    }
+)
 _LABEL = {k: _TRANSACTION[k] for k in ("transaction_id", "card_id", "terminal_id", "event_time", "amount")}
 VALID: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "transaction": st.fixed_dictionaries(_TRANSACTION, optional=_OPTIONAL),
@@ -69,6 +78,7 @@ VALID: dict[str, st.SearchStrategy[dict[str, Any]]] = {
             "action": st.none() | _action,
             "features": st.dictionaries(_any_text, _double, max_size=3),
             "sequence": COUNT,
+            "beside": st.none() | _beside,
         }
     ),
 }

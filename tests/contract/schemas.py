@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from stream_app.alert import Alert, ModelReference, Reason, Score, Source
+from stream_app.alert import Alert, Beside, ModelReference, Reason, Score, Source
 from stream_app.errors import RecordError
 from stream_app.transaction import MAX_EVENT_TIME_MS, DeadLetterCode, Decoder, IntakeRules, Label, Transaction
 from tests.conftest import ROOT
@@ -16,7 +16,12 @@ SCHEMAS = {p.name.removesuffix(".v1.json"): json.loads(p.read_text()) for p in (
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
 READ: dict[str, type[Transaction | Label]] = {"transaction": Transaction, "label": Label}
 PUBLISHED: dict[str, type[Alert | Score]] = {"alert": Alert, "score": Score}
-NESTED: dict[str, type[ModelReference | Reason | Source]] = {"model": ModelReference, "reason": Reason, "source": Source}
+NESTED: dict[str, type[Beside | ModelReference | Reason | Source]] = {
+    "beside": Beside,
+    "model": ModelReference,
+    "reason": Reason,
+    "source": Source,
+}
 
 RULES = IntakeRules(refuse_card_numbers=False)
 DECODERS: dict[str, Decoder[Any]] = {"transaction": Decoder(Transaction, RULES), "label": Decoder(Label, RULES)}

@@ -1,0 +1,81 @@
+"""The real API in a process of its own, and Schemathesis against it. `python -m tests.e2e.api_server` is `make api-fuzz`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from stream_app.local.stack import LocalStack
+from tests.e2e.workers import Worker, until, worker
+
+KEYS = "api-keys"
+
+
+@contextmanager
+def api_server(env: Mapping[str, str], port: int, folder: Path) -> Iterator[Worker]:
+    """The API of these settings, ready."""
+    with worker({**env, "API_PORT": str(port)}, port, folder, ("-m", "stream_app.cli", "api")) as running:
+        until(lambda: is_ready(running), "the API to be ready")
+        yield running
+
+
+def is_ready(running: Worker) -> bool:
+    """Whether it can score; fails where the process ended."""
+    assert running.process.poll() is None, running.log.read_text()
+    return running.status("health")[0] == httpx.codes.OK
+
+
+def make_key(folder: Path, *scopes: str) -> str:
+    """A key of these scopes, made by the command; the settings name its file as `KEYS`."""
+    options = [part for scope in scopes for part in ("--scope", scope)]
+    command = [sys.executable, "-m", "stream_app.cli", "api-key", "-".join(scopes), *options, "--file", KEYS]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def schemathesis(url: str, key: str, folder: Path, phases: str, examples: int) -> int:
+    """Requests made from the OpenAPI document, right and wrong ones: the number of them, all answered as the document says.
+
+    `positive_data_acceptance` is left out: what a schema cannot say (the clock, Luhn, names of the model's features) is refused too.
+    """
+    command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json", "--phases", phases, "--seed", "1"]
+    command += ["-H", f"Authorization: Bearer {key}", "--exclude-checks", "positive_data_acceptance", "--max-examples", str(examples)]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    counted = re.search(r"(\d+) generated, (\d+) passed", ran.stdout)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert counted, ran.stdout
+    return int(counted[2])
+
+
+def main() -> None:
+    """Every phase, many requests, against a server over the local stack and a small model."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stack = LocalStack(folder / ".fraudstream")
+        addresses = stack.up()
+        env = {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka, "REDIS_URL": addresses.redis, "MLFLOW_TRACKING_URI": addresses.mlflow}
+        try:
+            _train({**os.environ, **{f"FRAUDSTREAM_{k}": v for k, v in env.items()}}, folder)
+            key = make_key(folder, "score", "read", "label")
+            with api_server({**env, "API_KEYS_FILE": KEYS}, 18_080, folder) as running:
+                passed = schemathesis(running.url, key, folder, "examples,coverage,fuzzing,stateful", 200)
+        finally:
+            stack.down()
+    sys.stdout.write(f'{{"requests": {passed}, "failures": 0}}\n')
+
+
+def _train(env: dict[str, str], folder: Path) -> None:
+    small = ("simulate", "--out", "payments.parquet", "--customers", "400", "--terminals", "200", "--days", "70")
+    for arguments in (small, ("train", "--data", "payments.parquet", "--trees", "20")):
+        subprocess.run([sys.executable, "-m", "stream_app.cli", *arguments], env=env, cwd=folder, check=True, stdout=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
