@@ -27,7 +27,7 @@ from tests.unit.test_api import MemoryHistory
 from tests.unit.test_scorer import FakeClock, FakeModel
 
 COLLECTION: dict[str, Any] = json.loads(ROOT.joinpath("examples", "fraudstream.postman_collection.json").read_text())
-NOW_MS = int(LABEL_EXAMPLE["labelled_at"]) + 1
+NOW_MS = int(str(LABEL_EXAMPLE["labelled_at"])) + 1
 
 
 class Whole(FakeModel):
@@ -70,7 +70,8 @@ async def ask(request: dict[str, Any]) -> int:
     headers = {h["key"]: h["value"] for h in request.get("header", [])}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app())) as client:
         answer = await client.request(request["method"], url, headers=headers, content=request.get("body", {}).get("raw"))
-    return answer.status_code
+    status: int = answer.status_code
+    return status
 
 
 def test_the_collection_is_current() -> None:
