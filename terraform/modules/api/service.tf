@@ -72,9 +72,9 @@ resource "aws_ecs_task_definition" "this" {
     name = "models"
   }
   container_definitions = jsonencode([{
-    name                   = "api"
-    image                  = var.image
-    essential              = true
+    name      = "api"
+    image     = var.image
+    essential = true
     # Fargate hands secrets over as variables alone; the program reads its keys from a file.
     entryPoint             = ["sh", "-c"]
     command                = ["umask 077 && printf '%s\\n' \"$API_KEYS\" > \"$FRAUDSTREAM_API_KEYS_FILE\" && unset API_KEYS && exec fraudstream api"]
@@ -86,8 +86,8 @@ resource "aws_ecs_task_definition" "this" {
       { sourceVolume = "models", containerPath = "/var/lib/fraudstream/models", readOnly = false },
     ]
     environment = [for name, value in merge(var.environment, {
-      FRAUDSTREAM_API_HOST = "0.0.0.0"
-      FRAUDSTREAM_API_PORT = tostring(var.port)
+      FRAUDSTREAM_API_HOST      = "0.0.0.0"
+      FRAUDSTREAM_API_PORT      = tostring(var.port)
       FRAUDSTREAM_API_KEYS_FILE = "/tmp/api-keys"
     }) : { name = name, value = value }]
     secrets = [for name, arn in merge(var.secrets, { API_KEYS = var.keys_secret_arn }) : { name = name, valueFrom = arn }]
