@@ -104,6 +104,9 @@ class Kafka:
             while topic in await self._admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody when it is gone
                 await asyncio.sleep(0.05)
         await self.create(topic)
+        async with asyncio.timeout(20):
+            while topic not in await self.log.topic_ids([topic]):  # noqa: ASYNC110 - nor when the new one is known everywhere
+                await asyncio.sleep(0.05)
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
