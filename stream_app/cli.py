@@ -32,6 +32,7 @@ COMMANDS = {
     "worker": _Command("stream_app.cli_operate", "worker_command", "Score transactions until told to stop."),
     "api": _Command("stream_app.cli_api", "api_command", "Answer requests over HTTP: scores, cards, terminals, labels."),
     "api-key": _Command("stream_app.cli_api", "key_command", "Make a key for the API; shown once, kept hashed."),
+    "compare": _Command("stream_app.cli_compare", "compare_command", "Champion against challenger: agreement, money, quality."),
     "alerts": _Command("stream_app.cli_alerts", "alerts_command", "Show alerts as they come."),
     "explain": _Command(
         "stream_app.cli_explain", "explain_command", "Why a transaction got its score, alerted or not, feature by feature."

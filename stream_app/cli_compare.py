@@ -1,0 +1,92 @@
+"""`fraudstream compare`: champion against challenger, from the topics of scores and labels."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_app.adapters.kafka_options import client_options
+from stream_app.adapters.topics import partition_counts
+from stream_app.alert import Score
+from stream_app.comparison import Comparison, Judged, Quality, compare, judged
+from stream_app.errors import DataError, SettingsError, TopologyError, Unavailable
+from stream_app.settings import Settings, load_settings
+from stream_app.transaction import Label
+
+
+def compare_command(show: Annotated[int, typer.Option(min=0, help="How many alerts of each that only one would raise.")] = 10) -> None:
+    """Agreement, alerts that only one would raise by amount, and how good each is on payments whose labels are in."""
+    settings = load_settings()
+    if not settings.scores_topic:
+        raise SettingsError("FRAUDSTREAM_SCORES_TOPIC names no topic: there is nothing to compare. Example: transaction-scores")
+    scores = asyncio.run(_all(settings, settings.scores_topic, Score))
+    both = {s.transaction_id: j for s in scores if (j := judged(s)) is not None}
+    if not both:
+        raise DataError("No score has a challenger beside it. Point the alias FRAUDSTREAM_CHALLENGER_ALIAS to a version, and wait.")
+    labels: dict[str, Label] = {}
+    for label in asyncio.run(_all(settings, settings.labels_topic, Label)):
+        before = labels.get(label.transaction_id)
+        if before is None or label.labelled_at >= before.labelled_at:
+            labels[label.transaction_id] = label
+    for line in described(compare(list(both.values()), {t: label.is_fraud for t, label in labels.items()}), show):
+        print(line)
+
+
+def described(found: Comparison, show: int) -> list[str]:
+    """The comparison in lines."""
+    lines = [f"{found.payments} payments that both judged; they agree on {found.agreement:.2%}"]
+    for who, alerts in (("champion", found.only_champion), ("challenger", found.only_challenger)):
+        lines.append(f"only the {who} would alert {len(alerts)}, of {sum(a.amount for a in alerts):,.2f} in all")
+        lines += [_alert(alert) for alert in alerts[:show]]
+    lines.append(f"{found.mature} payments older than 7 days than the newest, {found.frauds} of them fraud")
+    lines += [_quality("champion", found.champion), _quality("challenger", found.challenger)]
+    return lines
+
+
+def _alert(alert: Judged) -> str:
+    says = f"champion {alert.champion[0]:.1%}  challenger {alert.challenger[0]:.1%}"
+    return f"  {alert.amount:>12,.2f}  {says}  card {alert.card_id}  {alert.transaction_id}"
+
+
+def _quality(who: str, quality: Quality) -> str:
+    return f"  {who:<10} average precision {quality.average_precision:.3f}  card precision@100 {quality.card_precision:.3f}"
+
+
+async def _all[T](settings: Settings, topic: str, kind: type[T]) -> list[T]:
+    """Every message of a topic as it is now; foreign ones are left out.
+
+    Raises:
+        TopologyError: if there is no such topic.
+        Unavailable: if Kafka does not answer.
+    """
+    options, decoder = client_options(settings), msgspec.json.Decoder(kind)
+    count = (await partition_counts(options, [topic])).get(topic, 0)
+    if not count:
+        raise TopologyError(f"Topic {topic!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, auto_offset_reset="earliest")
+    places = [TopicPartition(topic, number) for number in range(count)]
+    found: list[T] = []
+    try:
+        await consumer.start()
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += [m for record in records if (m := _decoded(decoder, record)) is not None]
+    except (KafkaError, OSError) as error:
+        raise Unavailable(f"Kafka did not answer ({type(error).__name__}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS.") from None
+    finally:
+        await consumer.stop()
+    return found
+
+
+def _decoded[T](decoder: msgspec.json.Decoder[T], record: Any) -> T | None:
+    try:
+        return decoder.decode(record.value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
