@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start test test-unit faults parity lint-check lint-fix format-check format-fix type-check bench bench-features api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start test test-unit faults watch-check parity lint-check lint-fix format-check format-fix type-check bench bench-features api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
@@ -40,6 +40,9 @@ faults: install ## Break everything, then compare with the ledger; FAULTS=N, 60 
 
 parity: install ## Replay the Handbook's history through real workers; online must equal offline to the bit
 	@$(BIN)/python -m tests.parity.run
+
+watch-check: install ## Every query of the dashboards has data, every alarm fires when its fault is made
+	@$(BIN)/python -m tests.watch.run
 
 lint-check: install ## Find what the linter objects to
 	@$(BIN)/ruff check $(WHERE)

@@ -21,7 +21,7 @@ class _Command(NamedTuple):
 
 
 COMMANDS = {
-    "local": _Command("stream_app.local.commands", "app", "Kafka, Redis and MLflow on this machine: up, down, status, reset."),
+    "local": _Command("stream_app.local.commands", "app", "Kafka, Redis and MLflow on this machine: up, down, status, reset; watch."),
     "topics": _Command("stream_app.cli_operate", "topics_command", "Create the topics that are missing."),
     "simulate": _Command("training.commands", "simulate_command", "Make a file of card payments with known frauds."),
     "produce": _Command("stream_app.cli_produce", "produce_command", "Publish a file of transactions, and its labels at their delay."),

@@ -1,9 +1,11 @@
-"""The commands `fraudstream local up|down|status|reset`."""
+"""The commands `fraudstream local up|down|status|reset|watch`."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from stream_app.errors import FraudstreamError
+from stream_app.errors import FraudstreamError, Stop
 from stream_app.settings import LOCAL_ENV
 
 if TYPE_CHECKING:
@@ -53,6 +55,24 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = F
     with _told():
         _stack().reset()
     typer.echo("The local stack's data is deleted.")
+
+
+@app.command()
+def watch(
+    workers: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    rules: Annotated[Path, typer.Option(help="Prometheus' rules.")] = Path("docker/prometheus/rules.yml"),
+) -> None:
+    """Start the servers, the topics, workers, the API, and a Prometheus that watches them; end what is not a server with Ctrl-C."""
+    from stream_app.local.watching import Process, free_port, told_to_end, watch  # noqa: PLC0415 - as in `_stack`
+
+    with _told(), download_bar() as on_progress:
+        _stack().up(on_progress=on_progress)
+        if subprocess.run([sys.executable, "-m", "stream_app.cli", "topics"], check=False).returncode:
+            raise Stop("The topics could not be made; see above.")
+        processes = [Process(f"worker-{n}", "worker", free_port(), "METRICS_PORT") for n in range(1, workers + 1)]
+        processes.append(Process("api", "api", free_port(), "API_PORT"))
+        with told_to_end() as ended:
+            watch(LOCAL_ENV.parent / "watch", rules, processes, typer.echo, ended)
 
 
 def _stack() -> LocalStack:

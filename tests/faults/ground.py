@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,12 +40,16 @@ class Ground:
 
     async def kill(self, service: str) -> None:
         """Kill -9 one server and wait until it is gone."""
+        process = self.process(service)
+        process.kill()
+        await asyncio.to_thread(psutil.wait_procs, [process], 10)
+
+    def process(self, service: str) -> psutil.Process:
+        """One server."""
         pid = next(s.pid for s in self._stack.status() if s.service == service)
         if pid is None:
             raise AssertionError(f"{service} does not run")
-        process = psutil.Process(pid)
-        os.kill(pid, signal.SIGKILL)
-        await asyncio.to_thread(psutil.wait_procs, [process], 10)
+        return psutil.Process(pid)
 
     async def restart(self) -> None:
         """Start what was killed, on the same ports."""

@@ -1,0 +1,1 @@
+"""`make watch-check`: see `tests.watch.run`."""

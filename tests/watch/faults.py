@@ -1,0 +1,132 @@
+"""The faults, each made for real, and the alarms that must come of them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from tests.watch.model import BREAKS_AT
+from tests.watch.scene import PARTITIONS, Scene
+from tests.watch.traffic import payments
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault.
+
+    Attributes:
+        make: makes it in a fresh scene; the alarms are awaited when it returns, and may be before.
+        alarms: that it must raise.
+        patience_s: how long each may take.
+    """
+
+    make: Callable[[Scene], Awaitable[None]]
+    alarms: tuple[str, ...]
+    patience_s: float = 120.0
+
+
+async def _bad_records(scene: Scene) -> None:
+    """A producer sends what is no JSON; the model, an old one, breaks on a payment."""
+    scene.place_model(age_days=100)
+    await scene.start()
+    await scene.send([*payments(100), *[b"no JSON"] * 20, *payments(1, amount=BREAKS_AT), *payments(100)])
+    await scene.until(lambda: scene.done() == 221, "every record to be decided or refused")
+
+
+async def _threshold_too_high(scene: Scene) -> None:
+    """Somebody sets a threshold that no score reaches."""
+    await scene.start(THRESHOLD="1")
+    await scene.send(payments(12_000))
+    await scene.until(lambda: scene.done() == 12_000, "every payment to be scored")
+
+
+async def _threshold_too_low(scene: Scene) -> None:
+    """Somebody sets a threshold that every score reaches."""
+    await scene.start(THRESHOLD="0")
+    await scene.send(payments(3_000))
+    await scene.until(lambda: scene.done() == 3_000, "every payment to be scored")
+
+
+async def _another_unit(scene: Scene) -> None:
+    """A producer begins to send amounts in cents."""
+    await scene.start()
+    await scene.send(p | {"amount": 100 * p["amount"]} for p in payments(3_000))
+    await scene.until(lambda: scene.done() == 3_000, "every payment to be scored")
+
+
+async def _redis_frozen(scene: Scene) -> None:
+    """Redis stops answering before the worker has done anything, and goes on later."""
+    await scene.start()
+    redis = scene.ground.process("redis")
+    redis.send_signal(signal.SIGSTOP)
+    try:
+        await scene.send(payments(500))
+        await scene.fires(("FraudstreamServerAway", "FraudstreamWorkerStuck"))
+    finally:
+        redis.send_signal(signal.SIGCONT)
+    await scene.until(lambda: scene.done() == 500, "every payment to be scored")
+
+
+async def _state_lost(scene: Scene) -> None:
+    """The state of a group is deleted, and its topic keeps less than the windows need."""
+    await scene.start()
+    await scene.send(payments(4_000))
+    await scene.until(lambda: scene.done() == 4_000, "every payment to be scored")
+    admin = AIOKafkaAdminClient(bootstrap_servers=scene.ground.addresses.kafka)
+    await admin.start()
+    places = [TopicPartition(scene.settings.transactions_topic, p) for p in range(PARTITIONS)]
+    await admin.delete_records({place: RecordsToDelete(before_offset=100) for place in places})
+    await admin.close()
+    keys = [key async for key in scene.ground.redis.scan_iter(f"{{{scene.name}:*}}*", count=1000)]
+    await scene.ground.redis.unlink(*keys)
+    await scene.send(payments(200))
+    await scene.until(lambda: scene.done() >= 4_200, "payments after the rebuild to be scored")
+    await scene.send(payments(200))
+
+
+async def _workers_gone(scene: Scene) -> None:
+    """A worker stands still; then both are gone."""
+    await scene.start(2)
+    scene.signal(signal.SIGSTOP)
+    await scene.fires(("FraudstreamWorkerDown",))
+    for worker in scene.workers:
+        worker.end()
+
+
+async def _no_model(scene: Scene) -> None:
+    """There is no model behind the alias and none on disk; payments wait."""
+    await scene.start(ready=False, MODEL_CACHE=str(scene.folder / "empty"))
+    await scene.send(payments(50))
+
+
+SLOW: dict[str, Fault] = {
+    "no-model": Fault(
+        _no_model,
+        ("FraudstreamWorkerNotReady", "FraudstreamLag", "FraudstreamUndecidedBudgetFast", "FraudstreamUndecidedBudgetSlow"),
+        patience_s=300.0,
+    ),
+}
+"""These take minutes by their nature, and little else: they run beside the others."""
+
+FAULTS: dict[str, Fault] = {
+    "bad-records": Fault(_bad_records, ("FraudstreamDeadLetters", "FraudstreamScoringFailed", "FraudstreamModelStale")),
+    "threshold-too-high": Fault(_threshold_too_high, ("FraudstreamNoAlerts",)),
+    "threshold-too-low": Fault(_threshold_too_low, ("FraudstreamAlertFlood",)),
+    "another-unit": Fault(_another_unit, ("FraudstreamDrift",)),
+    "redis-frozen": Fault(
+        _redis_frozen,
+        (
+            "FraudstreamServerAway",
+            "FraudstreamWorkerStuck",
+            "FraudstreamLatency",
+            "FraudstreamAlertLatencyBudgetFast",
+            "FraudstreamAlertLatencyBudgetSlow",
+        ),
+    ),
+    "state-lost": Fault(_state_lost, ("FraudstreamRebuild", "FraudstreamDegraded")),
+    "workers-gone": Fault(_workers_gone, ("FraudstreamWorkerDown", "FraudstreamNoWorker")),
+}

@@ -1,0 +1,185 @@
+"""A lane of the check: a group with topics of its own, real workers, and a real Prometheus that starts with empty data."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from aiokafka import AIOKafkaProducer
+
+from stream_app.local.prometheus import Prometheus
+from stream_app.local.watching import free_port
+from stream_app.settings import PREFIX, Settings
+from tests.faults import model as rule
+from tests.faults.ground import Ground
+from tests.watch import model
+from tests.watch.queries import at_once, firing
+
+PARTITIONS = 2
+PATIENCE_S = 120.0
+START_S = 300.0
+"""Of a worker on a machine that does much else."""
+SCRAPE_S = 1
+LOOK_S = 0.25
+TOPICS = ("TRANSACTIONS", "LABELS", "ALERTS", "SCORES", "TRANSACTIONS_DLQ", "LABELS_DLQ")
+
+
+class Awaited(Exception):  # noqa: N818 - what did not come
+    """What was awaited did not come."""
+
+
+class Worker:
+    """A worker process of a scene."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.log = folder / f"worker-{self.port}.log"
+        settings = {**os.environ, **{f"{PREFIX}{k}": v for k, v in env.items()}, f"{PREFIX}METRICS_PORT": str(self.port)}
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stream_app.cli", "worker"], env=settings, cwd=folder, stdout=output, stderr=output
+            )
+
+    def page(self, path: str) -> str:
+        """A page that it shows; empty where it does not answer, or is not ready."""
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.port}/{path}", timeout=1)
+        except httpx.HTTPError:
+            return ""
+        return answer.text if answer.is_success else ""
+
+    def metric(self, name: str) -> float:
+        """Sum over the samples of a metric."""
+        lines = [line for line in self.page("metrics").splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    def end(self) -> None:
+        """Kill it, stopped or not."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Scene:
+    """A lane."""
+
+    def __init__(self, ground: Ground, folder: Path, name: str) -> None:
+        self.ground, self.name, self.folder = ground, name, folder / name
+        self.workers: list[Worker] = []
+        self.prometheus = Prometheus(self.folder / "prometheus", free_port(), at_once(self.folder / "rules.yml"), SCRAPE_S, 1)
+        self._sender: AIOKafkaProducer | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings of its workers."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.ground.addresses.kafka,
+            "REDIS_URL": self.ground.addresses.redis,
+            "MLFLOW_TRACKING_URI": rule.NO_REGISTRY,
+            "MODEL_NAME": rule.NAME,
+            "MODEL_ALIAS": rule.ALIAS,
+            "MODEL_CACHE": str(self.folder / "models"),
+            "CONSUMER_GROUP": self.name,
+            **{f"{topic}_TOPIC": f"{self.name}-{topic.lower()}" for topic in TOPICS},
+        }
+
+    @property
+    def settings(self) -> Settings:
+        """The same, read."""
+        return Settings.model_validate({name.lower(): value for name, value in self.environment.items()})
+
+    async def __aenter__(self) -> Self:
+        """Topics, a model trained now, and Prometheus."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.place_model()
+        await self.ground.create_topics(self.settings, PARTITIONS)
+        await asyncio.to_thread(self.prometheus.start)
+        self._sender = AIOKafkaProducer(bootstrap_servers=self.ground.addresses.kafka, max_request_size=4_194_304)
+        await self._sender.start()
+        return self
+
+    async def __aexit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        """End all; where something failed, show what the workers said last."""
+        for worker in self.workers:
+            worker.end()
+            if error is not None:
+                print("\n".join(worker.log.read_text(errors="replace").splitlines()[-5:]))  # noqa: T201 - the check's report
+        if self._sender is not None:
+            await self._sender.stop()
+        await asyncio.to_thread(self.prometheus.stop)
+
+    def place_model(self, age_days: float = 0.0) -> None:
+        """The model that workers find, trained so long ago."""
+        model.place(self.folder / "models", int((time.time() - age_days * 86_400) * 1000))
+
+    async def start(self, count: int = 1, *, ready: bool = True, **changes: str) -> None:
+        """Start workers and wait until they score (or, for one that never will, until it shows its metrics), and Prometheus reads them."""
+        self.workers += [Worker(self.folder, self.environment | changes) for _ in range(count)]
+        self.prometheus.watch({"fraudstream": [f"127.0.0.1:{w.port}" for w in self.workers]})
+        page = "readyz" if ready else "metrics"
+        await self.until(lambda: all(w.page(page) for w in self.workers), f"{count} workers to show /{page}", START_S)
+        await self.until(lambda: self.number('sum(up{job="fraudstream"})') == len(self.workers), "Prometheus to read every worker")
+
+    async def send(self, payments: Iterable[Mapping[str, Any] | bytes], labels: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Publish payments, or bytes that are none, and labels."""
+        if self._sender is None:
+            raise AssertionError("a scene is entered before anything is sent")
+        sent = []
+        for topic, messages in ((self.settings.transactions_topic, payments), (self.settings.labels_topic, labels)):
+            for message in messages:
+                key, value = (b"?", message) if isinstance(message, bytes) else (message["card_id"].encode(), json.dumps(message).encode())
+                sent.append(await self._sender.send(topic, value, key=key))
+        await asyncio.gather(*sent)
+
+    def done(self) -> float:
+        """Records that the workers are through with."""
+        names = ("transactions_scored", "transactions_duplicate", "transactions_credit", "dead_letters", "labels")
+        return sum(w.metric(f"fraudstream_{name}_total") for w in self.workers for name in names)
+
+    def number(self, expr: str) -> float | None:
+        """The one number that a query gives now."""
+        found = httpx.get(f"{self.prometheus.url}/api/v1/query", params={"query": expr}, timeout=30).json()["data"]["result"]
+        return float(found[0]["value"][1]) if found else None
+
+    async def fires(self, alarms: Iterable[str], patience_s: float = PATIENCE_S) -> None:
+        """Wait until each of these alarms has fired.
+
+        Raises:
+            Awaited: one does not.
+        """
+        left = set(alarms)
+
+        def all_fired() -> bool:
+            left.difference_update(firing(self.prometheus.url))
+            return not left
+
+        try:
+            await self.until(all_fired, "", patience_s)
+        except Awaited:
+            raise Awaited(f"{self.name}: {', '.join(sorted(left))} did not fire within {patience_s:.0f} s") from None
+
+    async def until(self, look: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+        """Look until it is so.
+
+        Raises:
+            Awaited: it does not become so.
+        """
+        deadline = time.monotonic() + patience_s
+        while not await asyncio.to_thread(look):
+            if time.monotonic() > deadline:
+                raise Awaited(f"{self.name}: waited {patience_s:.0f} s for {what}")
+            await asyncio.sleep(LOOK_S)
+
+    def signal(self, number: signal.Signals) -> None:
+        """A signal to the first worker."""
+        self.workers[0].process.send_signal(number)
