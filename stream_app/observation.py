@@ -8,6 +8,7 @@ from typing import Protocol
 from stream_app.features.compute import Vectors
 from stream_app.features.plan import Ints
 from stream_app.model_metadata import ModelMetadata
+from stream_app.outcomes import Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ class Observer(Protocol):
 
     def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:
         """A micro-batch was decided: Unix time, s, at which its outputs were acknowledged and at which its state was written."""
+        ...
+
+    def judged(self, judged: Judged) -> None:
+        """So much did the labels of a micro-batch add and take back."""
         ...
 
     def refused(self, code: str) -> None:

@@ -15,6 +15,7 @@ from stream_app.intake import Decoded, Intake, dead_letter, merge
 from stream_app.isolation import Isolation
 from stream_app.money import Money
 from stream_app.observation import Observer
+from stream_app.outcomes import NO_NOTES, Judged, Notes, judge, keys_of
 from stream_app.patience import patiently
 from stream_app.ports import Cursor, Outgoing, Position, Publisher, WorkingSet
 from stream_app.rebuild import RebuildProgress
@@ -152,18 +153,27 @@ class Partition:
         shared, clock = self._shared, time.perf_counter
         intake = merge(batch.payments, batch.labels, shared.money)
         began = clock()
-        work = await patiently(lambda: self._state.read(intake.ids), self.name, shared.away)
+        wanted = keys_of(intake.labels.messages)
+        work = await patiently(lambda: self._state.read(intake.ids, wanted), self.name, shared.away)
         read = clock()
         decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._standing)
         packed = self._state.pack(work, self._reached(batch.offsets))
+        notes, judged = self._judge(intake, work, decided)
         packed_at = clock()
         await self._publish(decided.messages + self._dead_letters(intake))
         published, published_s = clock(), time.time()
         cursor = self._after(batch.offsets)
-        await patiently(lambda: self._state.write(packed, cursor), self.name, shared.away)
+        await patiently(lambda: self._state.write(packed, cursor, notes), self.name, shared.away)
         self.cursor, self._unsure = cursor, False
         stages = {"read": read - began, "publish": published - packed_at, "write": clock() - published}
         self._observe(intake, decided, stages | decided.seconds, published_s)
+        shared.observer.judged(judged)
+
+    def _judge(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, Judged]:
+        """What the labels say of the decisions; nothing while state is rebuilt: they were judged before."""
+        if self._rebuild is not None:
+            return NO_NOTES, Judged()
+        return judge(intake.labels.messages, work.notes, decided.alerts, (self.cursor.noted_from_ms or 0, self._shared.money.unit))
 
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
         """The working set, degraded as long as topics that do not keep the horizon leave windows unfilled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from stream_app.alert import ModelReference
 from stream_app.features.compute import Floats, Rows, Vectors
 from stream_app.model_metadata import ModelMetadata
+from stream_app.outcomes import NO_NOTES, NoteKey, Notes
 
 
 class Record(Protocol):
@@ -38,7 +39,7 @@ class Record(Protocol):
 
 
 class Published(Record, Protocol):
-    """A record of an output topic, with its headers."""
+    """A record of an output topic."""
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]:
@@ -51,7 +52,6 @@ type Place = tuple[str, int]
 
 type Position = tuple[int, int]
 """Next offsets of a partition's transactions and labels: what lies below is counted."""
-
 type Ids = tuple[list[str], ...]
 """Distinct ids of each entity, in the order of `definitions.ENTITIES`: cards first."""
 
@@ -68,6 +68,7 @@ class Cursor(msgspec.Struct, frozen=True):
         full_from_ms: event time from which every window is full; before it decisions are degraded. 0: always.
         topic_ids: Kafka's id of each topic that is read.
         partitions: how many the topics have; `takeover.UNFINISHED` while `fraudstream repartition` makes the state.
+        noted_from_ms: event time from which alerts are noted; None in cursors of before.
         begun: False between a takeover that found nothing and the first position.
         format: version of this structure; a reader reads the one before.
     """
@@ -81,6 +82,7 @@ class Cursor(msgspec.Struct, frozen=True):
     topic_ids: dict[str, str] = {}
     partitions: int = 0
     begun: bool = True
+    noted_from_ms: int | None = None
     format: int = 2
 
     @property
@@ -104,6 +106,7 @@ class WorkingSet:
         case_ids: present case of each card, "" where none; changed in place.
         degraded: why sums over all partitions are not whole now, or None.
         positions: of each partition, what its parts in the sums contain; None where that is not known after a failure.
+        notes: of those that were asked for.
     """
 
     ids: Ids
@@ -111,6 +114,7 @@ class WorkingSet:
     case_ids: list[str]
     degraded: str | None = None
     positions: tuple[Position, ...] | None = None
+    notes: Notes = field(default_factory=dict)
 
 
 type Packed = Sequence[tuple[str, bytes]]
@@ -120,8 +124,8 @@ type Packed = Sequence[tuple[str, bytes]]
 class PartitionState(Protocol):
     """The state of one partition, in the hands of its one owner: `read`, `pack`, `write`, and again."""
 
-    async def read(self, ids: Ids) -> WorkingSet:
-        """The state of these cards, terminals ….
+    async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
+        """The state of these cards, terminals …, and these notes.
 
         Raises:
             NotOwner: if the cursor is not as this owner left it.
@@ -134,8 +138,8 @@ class PartitionState(Protocol):
         """The changed working set as it will be written. What this worker remembers includes it, up to `reached`, from here on."""
         ...
 
-    async def write(self, packed: Packed, cursor: Cursor) -> None:
-        """Write values and cursor: all or nothing, and nothing if the cursor is not as this owner left it.
+    async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
+        """Write values, notes and cursor: all or nothing, and nothing if the cursor is not as this owner left it.
 
         May be called again after Unavailable, with the same arguments: what was written then is not written twice.
 

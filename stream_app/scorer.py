@@ -18,6 +18,7 @@ from stream_app.intake import Intake
 from stream_app.judge import Challenger, Chosen, Judge, Opinion, Rivalry, beside
 from stream_app.money import Money
 from stream_app.observation import Decisions
+from stream_app.outcomes import Alerted
 from stream_app.ports import Clock, Model, Outgoing, Scores, WorkingSet
 from stream_app.provenance import SOURCE_LABELS, STANDS, seen_header
 from stream_app.sentences import Usual
@@ -49,12 +50,14 @@ class Decided:
         counts: how many were scored, alerted, duplicate, late, without a rate, credits, degraded.
         seconds: how long features, and scores with their reasons and messages, took.
         decisions: what was decided; None where state is rebuilt.
+        alerts: the alerts among them.
     """
 
     messages: list[Outgoing]
     counts: dict[str, int]
     seconds: dict[str, float]
     decisions: Decisions | None = None
+    alerts: tuple[Alerted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,8 @@ class Scorer:
         cases = self._cases(intake, work, computed, scored, standing.verdicts if standing else {})
         messages = self._messages(intake, work, (scored, cases), source, standing or Standing())
         seconds = {"features": featured - began, "score": elapsed_s() - featured}
-        return Decided(messages, self._counts(intake, work, computed, scored, len(cases)), seconds, self._decisions(intake, scored, cases))
+        counts, decisions = self._counts(intake, work, computed, scored, len(cases)), self._decisions(intake, scored, cases)
+        return Decided(messages, counts, seconds, decisions, _alerts(intake, scored, cases))
 
     def _counts(self, intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored, alerts: int) -> dict[str, int]:
         duplicates = int(computed.duplicates.sum())
@@ -269,6 +273,11 @@ class Scorer:
                 headers = (at, *seen[place], *((STANDS,) if offset in standing.verdicts else ()))
                 messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), headers))
         return messages
+
+
+def _alerts(intake: Intake, scored: _Scored, cases: Mapping[int, _Case]) -> tuple[Alerted, ...]:
+    paid = [(intake.payments.messages[scored.payments[place]], int(intake.events.minor[scored.events[place]])) for place in cases]
+    return tuple(Alerted(tx.transaction_id, tx.event_time, minor) for tx, minor in paid)
 
 
 def _seen(intake: Intake, work: WorkingSet, scored: _Scored, partition: int) -> list[tuple[tuple[str, bytes], ...]]:

@@ -82,6 +82,9 @@ class Takeover:
         state, cursor = await self._store.take_over(number)
         if cursor.begun and not lost:
             cursor = checked(cursor, number, (topics.read, ids, partitions), bounds)
+            if cursor.noted_from_ms is None:  # written before alerts were noted
+                last_ms = await self._log.timestamp((topics.transactions, number), cursor.transactions - 1) if cursor.transactions else 0
+                cursor = msgspec.structs.replace(cursor, noted_from_ms=last_ms or 0)
         else:
             of_now = [c for c in (cursor, remembered) if c is not None and c.topic_ids == ids]
             kept = max(of_now, key=lambda c: c.transactions, default=Cursor(""))
@@ -138,7 +141,7 @@ class Takeover:
         last_ms = await log.timestamp(transactions, decided[0] - 1) if decided[0] else None
         if last_ms is None:
             outputs = {t: offset for (t, _), offset in starts.items()}
-            return Cursor("", bounds[transactions][0], bounds[labels][0], outputs=outputs, decided=decided)
+            return Cursor("", bounds[transactions][0], bounds[labels][0], outputs=outputs, decided=decided, noted_from_ms=0)
         since_ms = last_ms - HORIZON_S * 1000 - MOST_AHEAD_MS
         alerts = (topics.alerts, number)
         at = await log.from_time({transactions: since_ms, labels: since_ms, alerts: last_ms - DAY_S * 1000 - MOST_AHEAD_MS})
@@ -149,6 +152,7 @@ class Takeover:
             labels=min(at[labels], decided[1]),
             outputs={t: offset for (t, _), offset in starts.items()},
             decided=decided,
+            noted_from_ms=last_ms,
             full_from_ms=await self._full_from(transactions, at[transactions], bounds[transactions][0]),
         )
 

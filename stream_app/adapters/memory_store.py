@@ -18,6 +18,7 @@ from stream_app.errors import NotOwner, StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import EntityPlan, catalogue_plan
+from stream_app.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.ports import Cursor, Ids, Packed, PartitionState, Position, WorkingSet
 
 
@@ -28,6 +29,7 @@ class _Kept:
     cursor: Cursor | None = None
     values: dict[str, bytes] = field(default_factory=dict)
     damaged: bool = False
+    notes: dict[NoteKey, bytes] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -69,7 +71,7 @@ class _MemoryPartition:
         self._others = others
         self._cursor = kept.cursor
 
-    async def read(self, ids: Ids) -> WorkingSet:
+    async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
         self._check()
         if self._kept.damaged:
             raise StateError(f"Partition {self._partition}: another reader met a damaged value.", self._partition)
@@ -91,7 +93,8 @@ class _MemoryPartition:
         why = f"the state of partition {', '.join(map(str, sorted(doubtful)))} is being rebuilt" if doubtful else None
         cursors = {p: other.cursor for p, other in self._others.items()} | {self._partition: self._cursor}
         positions = tuple(cursor.position if cursor else (0, 0) for _, cursor in sorted(cursors.items()))
-        return WorkingSet(ids, tuple(rows), cases, why, positions)
+        notes = {key: self._kept.notes[key] for key in noted if key in self._kept.notes}
+        return WorkingSet(ids, tuple(rows), cases, why, positions, notes)
 
     def _shared(
         self, entity: EntityPlan, wanted: list[str], own: np.ndarray[tuple[int, int], np.dtype[np.int64]], doubtful: set[int]
@@ -112,14 +115,16 @@ class _MemoryPartition:
             packed += zip([_key(entity, name) for name in wanted], values, strict=True)
         return packed
 
-    async def write(self, packed: Packed, cursor: Cursor) -> None:
+    async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
         self._check()
         self._kept.values.update(packed)
+        self._kept.notes.update(notes)
         self._kept.cursor = self._cursor = cursor
 
     async def begin(self, cursor: Cursor) -> None:
         self._check()
         self._kept.values.clear()
+        self._kept.notes.clear()
         self._kept.damaged = False
         self._kept.cursor = self._cursor = cursor
 

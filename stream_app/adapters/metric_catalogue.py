@@ -105,6 +105,20 @@ CATALOGUE: tuple[Metric, ...] = (
         ("feature",),
     ),
     Metric("fraudstream_drift_decisions", "gauge", "Payments that the index is taken over; it is shown from 1,000 on"),
+    Metric(
+        "fraudstream_outcomes",
+        "counter",
+        "Payments whose label came: frauds caught or missed, false alarms; added, or taken back by a corrected label",
+        ("outcome", "change"),
+    ),
+    Metric("fraudstream_outcomes_amount", "counter", "Their money, in major units of the base currency", ("outcome", "change")),
+    Metric(
+        "fraudstream_outcome_cards",
+        "counter",
+        "Cards of a day with an alert that was true (caught) or with false ones only; a true one takes a false one back",
+        ("outcome", "change"),
+    ),
+    Metric("fraudstream_outcomes_unknown", "counter", "Labelled frauds of a time before alerts were noted: caught or missed, nobody knows"),
     Metric("fraudstream_build_info", "gauge", "1 for the version of the program", ("version",)),
 )
 

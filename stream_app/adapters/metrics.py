@@ -14,8 +14,11 @@ from stream_app.adapters.model_metrics import ModelMetrics
 from stream_app.drift import Drift
 from stream_app.model_metadata import ModelMetadata
 from stream_app.observation import Backlog, Decisions
+from stream_app.outcomes import OUTCOMES, Judged
 from stream_app.progress import Totals
 from stream_app.transaction import DeadLetterCode
+
+_CHANGES = {True: "added", False: "taken_back"}
 
 type _Made = Counter | Gauge | Histogram | BatchHistogram
 
@@ -47,6 +50,11 @@ class Metrics:
         self._scores = self._batches("fraudstream_score")
         self._alerted_amount = self._counter("fraudstream_alerted_amount")
         self._partitions = self._gauge("fraudstream_partitions_owned")
+        self._outcomes = tuple(self._counter(f"fraudstream_outcome{name}") for name in ("s", "s_amount", "_cards"))
+        for counter in self._outcomes:
+            for outcome in OUTCOMES:
+                for change in _CHANGES.values():
+                    counter.labels(outcome, change)
         self._followed: ModelMetadata | None = None
         self._drift: Drift | None = None
         self._gauge("fraudstream_build_info").labels(version("fraudstream")).set(1)
@@ -82,6 +90,14 @@ class Metrics:
             self._drift = None if baseline is None else Drift(decisions.metadata, baseline)
         if self._drift is not None:
             self._drift.add(decisions.vectors, decisions.scores, decisions.times_ms)
+
+    def judged(self, judged: Judged) -> None:
+        """See `observation.Observer`."""
+        of_each = zip(self._outcomes, (judged.payments, judged.minor, judged.cards), (1, self._unit, 1), strict=True)
+        for counter, changes, unit in of_each:
+            for (outcome, added), value in changes.items():
+                counter.labels(outcome, _CHANGES[added]).inc(value / unit)
+        self._counter("fraudstream_outcomes_unknown").inc(judged.unknown)
 
     def refused(self, code: str) -> None:
         """See `observation.Observer`."""

@@ -4,6 +4,7 @@
     {g:p}t:<terminal_id>  this partition's part of a terminal
     {g:p}d:<device_id>    this partition's part of a device
     {g:p}cursor           owner and next offsets
+    {g:p}n:<day>          notes on that day's alerts and labels (a hash that expires), see `outcomes`
     {g:p}damaged          set by a reader that met a part it cannot read: the owner rebuilds
 
 g is the consumer group, p the partition. Two round trips a micro-batch: read under WATCH of the cursor, write under EXEC.
@@ -23,10 +24,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
 from stream_app.adapters.idle import idle_keys
-from stream_app.adapters.namespace import Namespace
+from stream_app.adapters.namespace import Namespace, by_day, found_notes
 from stream_app.adapters.redis_line import RedisLine, unavailable
 from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
 from stream_app.errors import NotOwner, SettingsError, StateError, Unavailable
+from stream_app.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.ports import Cursor, Ids, Packed, PartitionState, Position, WorkingSet
 
 _CURSOR_FORMAT = Cursor("").format
@@ -124,10 +126,11 @@ class _RedisPartition:
         self._attempted = b""
         self._swept_to: Any = b"0"
 
-    async def read(self, ids: Ids) -> WorkingSet:
+    async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
+        days = by_day(noted)
         while True:
             missing = self._memory.missing(ids)
-            answers = iter(await self._round_trip(self._questions(ids, missing)))
+            answers = iter(await self._round_trip(self._questions(ids, missing) + self._space.notes_wanted(days)))
             next(answers)
             own = self._own(next(answers), missing)
             if self._memory.still_there:
@@ -137,8 +140,9 @@ class _RedisPartition:
             for entity, lacked in enumerate(missing[1:], 1)
         ]
         cursors, foreign = self._foreign({p: iter(next(answers)) for p in self._others}, ids)
+        notes = found_notes(days, answers)
         work, damaged = self._memory.assemble(ids, (missing, own[0], of_others), foreign)
-        return await self._with_doubts(replace(work, positions=self._positions(cursors)), cursors, damaged)
+        return await self._with_doubts(replace(work, positions=self._positions(cursors), notes=notes), cursors, damaged)
 
     def _questions(self, ids: Ids, missing: Ids) -> list[tuple[Any, ...]]:
         """WATCH; own keys; missing parts of the partitions held here; cursor and parts of each partition of other workers.
@@ -195,7 +199,7 @@ class _RedisPartition:
     def pack(self, work: WorkingSet, reached: Position) -> Packed:
         return self._memory.pack(work, reached)
 
-    async def write(self, packed: Packed, cursor: Cursor) -> None:
+    async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
         encoded = msgspec.json.encode(cursor)
         if not self._guarded and await self._stands(encoded):
             self._now_at(cursor, encoded)
@@ -204,7 +208,7 @@ class _RedisPartition:
         for key, value in packed:
             pairs += (self._space.own + key, value)
         self._attempted, self._guarded = encoded, False
-        *_, written = await self._round_trip([("MULTI",), ("MSET", *pairs), ("EXEC",)])
+        *_, written = await self._round_trip([("MULTI",), ("MSET", *pairs), *self._space.notes_written(notes), ("EXEC",)])
         if written is None:
             raise self._lost()
         if isinstance(written[0], RedisError):  # an error of a command within EXEC comes as a value

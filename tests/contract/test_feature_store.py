@@ -145,6 +145,27 @@ def same(one: WorkingSet, other: WorkingSet) -> bool:
     return all(np.array_equal(rows(one), rows(other)) for rows in (cards, own, total)) and one.case_ids == other.case_ids
 
 
+def test_notes_are_written_with_the_cursor_and_read_by_their_day(subject: Subject) -> None:
+    """What is there of what is asked for; a day knows nothing of another; begun anew, none is left; one who lost the partition adds none."""
+
+    async def test(one: FeatureStore, two: FeatureStore) -> None:
+        state, cursor = await taken(one, 0, 1)
+        wanted = [(7, "t:a"), (8, "t:a"), (7, "c:x")]
+        work = await state.read((["c1"], ["t1"]), wanted)
+        assert work.notes == {}
+        await state.write(state.pack(work, (1, 0)), moved(cursor, 1), {(7, "t:a"): b"one", (7, "c:x"): b"f"})
+        work = await state.read((["c2"], []), wanted)
+        assert work.notes == {(7, "t:a"): b"one", (7, "c:x"): b"f"}
+        other, cursor = await taken(two, 0, 1)
+        with pytest.raises(NotOwner):
+            await state.write(state.pack(work, (2, 0)), moved(cursor, 2), {(7, "t:a"): b"stale"})
+        assert (await other.read(([], []), wanted[:1])).notes == {(7, "t:a"): b"one"}
+        await other.begin(moved(cursor, 0))
+        assert (await other.read(([], []), wanted)).notes == {}
+
+    run(subject, test)
+
+
 def test_what_nobody_wrote_is_zeros(subject: Subject) -> None:
     """A fresh partition starts at offset 0; unknown cards and terminals have empty rows and no case."""
 

@@ -16,6 +16,7 @@ from stream_app.errors import NotOwner
 from stream_app.features.compute import Vectors
 from stream_app.money import Money
 from stream_app.observation import Backlog, Decisions
+from stream_app.outcomes import Judged
 from stream_app.partition import Partition, Workplace
 from stream_app.ports import Cursor, Outgoing, Scores
 from stream_app.scorer import Output, Scorer
@@ -66,6 +67,7 @@ class Counted:
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.outcomes: dict[str, int] = {}
 
     def counted(self, what: str, count: int) -> None:
         """See `observation.Observer`."""
@@ -82,6 +84,11 @@ class Counted:
 
     def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:
         """See `observation.Observer`."""
+
+    def judged(self, judged: Judged) -> None:
+        """See `observation.Observer`."""
+        for (outcome, added), count in judged.payments.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + (count if added else -count)
 
     def rebuild_begun(self) -> None:
         """See `observation.Observer`."""
@@ -118,10 +125,10 @@ class Writing:
         self._state, self._fuse = state, fuse
         self.read, self.pack, self.forget, self.sweep = state.read, state.pack, state.forget, state.sweep
 
-    async def write(self, packed: Any, cursor: Any) -> None:
+    async def write(self, *written: Any) -> None:
         """See `ports.PartitionState`."""
         self._fuse.burn()
-        await self._state.write(packed, cursor)
+        await self._state.write(*written)
         self._fuse.burn()
 
     async def begin(self, cursor: Any) -> None:

@@ -20,7 +20,7 @@ from stream_app.transaction import DeadLetterCode
 from tests.conftest import ROOT
 from tests.unit.test_scorer import START, FakeModel
 
-BOUNDED = {"role", "code", "stage", "kind", "partition", "server", "name", "version", "feature"}
+BOUNDED = {"outcome", "change", "role", "code", "stage", "kind", "partition", "server", "name", "version", "feature"}
 """Roles, codes, stages, kinds and servers are ours; a worker holds few partitions; a model has few features; of models and programs one is shown."""
 OPERATIONS = ROOT.joinpath("docs", "operations.md").read_text()
 
