@@ -49,7 +49,6 @@ class Published(Record, Protocol):
 
 type Place = tuple[str, int]
 """A topic and the number of one of its partitions."""
-
 type Position = tuple[int, int]
 """Next offsets of a partition's transactions and labels: what lies below is counted."""
 type Ids = tuple[list[str], ...]

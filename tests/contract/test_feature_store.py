@@ -151,17 +151,17 @@ def test_notes_are_written_with_the_cursor_and_read_by_their_day(subject: Subjec
     async def test(one: FeatureStore, two: FeatureStore) -> None:
         state, cursor = await taken(one, 0, 1)
         wanted = [(7, "t:a"), (8, "t:a"), (7, "c:x")]
-        work = await state.read((["c1"], ["t1"]), wanted)
+        work = await state.read((["c1"], ["t1"], []), wanted)
         assert work.notes == {}
         await state.write(state.pack(work, (1, 0)), moved(cursor, 1), {(7, "t:a"): b"one", (7, "c:x"): b"f"})
-        work = await state.read((["c2"], []), wanted)
+        work = await state.read((["c2"], [], []), wanted)
         assert work.notes == {(7, "t:a"): b"one", (7, "c:x"): b"f"}
         other, cursor = await taken(two, 0, 1)
         with pytest.raises(NotOwner):
             await state.write(state.pack(work, (2, 0)), moved(cursor, 2), {(7, "t:a"): b"stale"})
-        assert (await other.read(([], []), wanted[:1])).notes == {(7, "t:a"): b"one"}
+        assert (await other.read(([], [], []), wanted[:1])).notes == {(7, "t:a"): b"one"}
         await other.begin(moved(cursor, 0))
-        assert (await other.read(([], []), wanted)).notes == {}
+        assert (await other.read(([], [], []), wanted)).notes == {}
 
     run(subject, test)
 
