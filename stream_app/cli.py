@@ -26,6 +26,8 @@ COMMANDS = {
     "simulate": _Command("training.commands", "simulate_command", "Make a file of card payments with known frauds."),
     "produce": _Command("stream_app.cli_produce", "produce_command", "Publish a file of transactions, and its labels at their delay."),
     "train": _Command("training.train", "train_command", "Train a model and register it; the same as `python -m training.train`."),
+    "promote": _Command("training.promote", "promote_command", "Make a version the one that workers follow, if its gates pass."),
+    "rollback": _Command("training.promote", "rollback_command", "Go back to the version that was served before."),
     "evaluate": _Command(
         "training.evaluate_command", "evaluate_command", "Run the tables of the Fraud Detection Handbook; the published beside."
     ),

@@ -59,7 +59,7 @@ def demo_command(
             plan = _plan(file)
         settings = stack.enter_context(_servers(console, home))
         _title(console, "Train a model on what came before the live part, register it")
-        _run("train", "--data", str(file), "--until", _day(plan.live_ms - _DAY_MS))
+        _run("train", "--data", str(file), "--until", _day(plan.live_ms - _DAY_MS), "--alias", "champion")
         history, live = _played(console, settings, home, plan, (rate, most))
         console.print(summary(plan, history, live))
 

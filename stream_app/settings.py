@@ -47,6 +47,11 @@ def _matching(pattern: str, words: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def alias_of(word: str) -> str:
+    """The alias that a word means: the stages of older registries, Production and Staging, are the aliases champion and challenger."""
+    return {"production": "champion", "staging": "challenger"}.get(word.lower(), word)
+
+
 _NAME = "letters, digits, dots, underscores and dashes"
 Topic = Annotated[str, _matching(r"[A-Za-z0-9._-]{1,249}", f"a topic's name is up to 249 {_NAME}")]
 Brokers = Annotated[
@@ -87,7 +92,9 @@ class Settings(BaseSettings):
         "http://localhost:5000", "MLflow server with the model registry (it must serve artifacts)", "http://mlflow:5000"
     )
     model_name: str = _setting("fraudstream", "Registered model", "fraud-eu")
-    model_alias: str = _setting("champion", "Alias of the version to serve", "champion")
+    model_alias: Annotated[str, AfterValidator(alias_of)] = _setting(
+        "champion", "Alias of the version to serve; Production and Staging of older registries mean champion and challenger", "champion"
+    )
     challenger_alias: str = _setting(
         "challenger", "Alias of a version that scores beside it, where there is one; empty: none", "challenger"
     )

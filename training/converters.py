@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from stream_app.errors import ModelError
 from stream_app.model_metadata import INPUT_NAME, OUTPUT_NAME, RAW_NAME
+from training.calibrate import Calibrated, Calibration, adds_log_odds
 
 if TYPE_CHECKING:
     from stream_app.features.compute import Floats
@@ -32,13 +33,23 @@ IR_VERSION = 8
 def graph_of(model: Any, features: int) -> Any:
     """The ONNX graph of a fitted classifier: float32 [None, features] in; float32 [None, 2] (genuine, fraud) and [None, 1] (raw) out.
 
+    1. the model as it is, to its raw score;
+    2. where it is `Calibrated`, the sigmoid of that; else a forest's raw score is a probability already, and the others' go through a
+       logistic function. Either in float64: float32 would lose digits that ranks hang on.
+
     Raises:
         ModelError: skl2onnx laid the model out otherwise than known.
     """
-    if isinstance(model, HistGradientBoostingClassifier):
-        return _boosting_graph(model, features)
+    inner = model.inner if isinstance(model, Calibrated) else model
+    exported = _boosting_graph(inner, features) if isinstance(inner, HistGradientBoostingClassifier) else _by_skl2onnx(inner, features)
+    if isinstance(model, Calibrated):
+        return _with_probabilities(exported, model.calibration)
+    return _with_probabilities(exported, Calibration(1.0, 0.0) if adds_log_odds(inner) else None)
+
+
+def _by_skl2onnx(model: Any, features: int) -> Any:
     inputs = [(INPUT_NAME, FloatTensorType([None, features]))]
-    linear = not hasattr(model, "estimators_")
+    linear = adds_log_odds(model)
     options: dict[Any, Any] = {LogisticRegression: {"zipmap": False, "raw_scores": True}} if linear else {"zipmap": False}
     exported = to_onnx(model, initial_types=inputs, options=options, target_opset=OPSET)
     last = exported.graph.node[-1]
@@ -51,22 +62,30 @@ def graph_of(model: Any, features: int) -> Any:
         _write_covers(last, model)
     exported.graph.initializer.append(helper.make_tensor("fraud", TensorProto.INT64, [1], [1]))
     exported.graph.node.append(helper.make_node("Gather", ["by_class", "fraud"], [RAW_NAME], axis=1))
-    return _with_probabilities(exported, logit=linear)
+    return exported
 
 
-def _with_probabilities(exported: Any, *, logit: bool) -> Any:
+def _with_probabilities(exported: Any, sigmoid: Calibration | None) -> Any:
     """The graph, from its raw score on: to probabilities, and both as its outputs.
 
     Args:
         exported: ends with the raw score.
-        logit: the raw score is one; else it is a probability.
+        sigmoid: of it; None: it is a probability.
     """
-    graph = exported.graph
+    graph, fraud = exported.graph, "raw_wide"
     graph.initializer.append(constant("one", 1.0))
     graph.node.append(helper.make_node("Cast", [RAW_NAME], ["raw_wide"], to=TensorProto.DOUBLE))
-    if logit:
-        graph.node.append(helper.make_node("Sigmoid", ["raw_wide"], ["fraud_wide"]))
-    graph.node.extend(probability_nodes("fraud_wide" if logit else "raw_wide"))
+    if sigmoid:
+        fraud = "fraud_wide"
+        graph.initializer.extend([constant("slope", sigmoid.slope), constant("intercept", sigmoid.intercept)])
+        graph.node.extend(
+            [
+                helper.make_node("Mul", ["raw_wide", "slope"], ["steep"]),
+                helper.make_node("Add", ["steep", "intercept"], ["log_odds"]),
+                helper.make_node("Sigmoid", ["log_odds"], [fraud]),
+            ]
+        )
+    graph.node.extend(probability_nodes(fraud))
     del graph.output[:]
     graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, width]) for name, width in ((OUTPUT_NAME, 2), (RAW_NAME, 1))
@@ -109,8 +128,7 @@ def _boosting_graph(model: Any, features: int) -> Any:
     given = helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [None, features])
     graph = helper.make_graph(nodes, "hist_gradient_boosting", [given], [])
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSET.items()]
-    exported = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="fraudstream")
-    return _with_probabilities(exported, logit=True)
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="fraudstream")
 
 
 def _trees(model: Any) -> dict[str, Any]:

@@ -4,8 +4,9 @@ Ranks are taken over scores rounded to 1e-5, the tolerance between runtimes, so 
 Decisions are taken on the scores as they are, as the worker takes them: a threshold lies between two scores of the validation window
 that differ after rounding, just below the upper one.
 
-The threshold follows from what a fraud team can work through: so many alerts a day. By default 1 % of the payments, which on the
-Handbook's data are the hundred a day of its card precision@100. The stronger actions follow from precision: where nine in ten are
+The threshold follows from what a fraud team can work through: so many alerts a day (`threshold_for`); or from what a review costs and
+a missed fraud takes (`threshold_by_cost`). By default 1 % of the payments, which on the Handbook's data are the hundred a day of its card
+precision@100. The stronger actions follow from precision: where nine in ten are
 frauds the payment is declined, where half of the others are the customer is asked (step up), below that an analyst reviews; each of the
 milder two keeps a share of the alerts, whatever the precision: a team that sees declines alone learns nothing.
 Threshold and bands are chosen on the validation window only, over all its payments: known cards make alerts too.
@@ -117,7 +118,12 @@ def evaluate(what: Scored, threshold: float) -> Metrics:
 
 
 def card_precision(what: Scored, k: int = CARDS_A_DAY) -> float:
-    """Card precision@k: of the k cards with the highest scores of a day, the share with a fraud that day; mean over days.
+    """Card precision@k: the mean over the days of `card_precisions`."""
+    return float(card_precisions(what, k).mean())
+
+
+def card_precisions(what: Scored, k: int = CARDS_A_DAY) -> Floats:
+    """Of each day, of its k cards with the highest scores, the share with a fraud that day.
 
     1. leave out the cards that were found on earlier days;
     2. a card's score is the highest of its day;
@@ -134,7 +140,7 @@ def card_precision(what: Scored, k: int = CARDS_A_DAY) -> float:
         frauds = top.loc[top["is_fraud"], "card"]
         found.update(frauds)
         precisions.append(len(frauds) / k)
-    return float(np.mean(precisions))
+    return np.array(precisions)
 
 
 def threshold_for(what: Scored, alerts_a_day: float | None = None) -> float:
@@ -152,13 +158,29 @@ def threshold_for(what: Scored, alerts_a_day: float | None = None) -> float:
     """
     budget = ALERT_SHARE * len(what.scores) if alerts_a_day is None else alerts_a_day * what.days
     levels, alerts = _alerts_from(what.rounded)
-    if len(levels) == 1:
-        raise DataError(
-            f"The model gives all {len(what.scores):,} transactions of the validation window the same score, {levels[0]:.5f}: it learnt nothing. "
-            "Give a longer history or one with more frauds, or lower --min-leaf."
-        )
+    _refuse_one_level(what, levels)
     within = levels[(alerts <= budget) & (levels > 0)]
     return _just_below(what, within[0] if len(within) else levels[-1])
+
+
+def threshold_by_cost(what: Scored, review_cost: float) -> float:
+    """The score from which on reviews pay most: the money of the frauds alerted, less `review_cost` for every alert, is largest.
+
+    Where nothing pays, the payments of the highest score are alerted nevertheless, as in `threshold_for`; of equal sums the fewer alerts.
+
+    Args:
+        what: the validation window.
+        review_cost: of one alert, in the base currency; what a missed fraud costs is its amount.
+
+    Raises:
+        DataError: all scores are equal.
+    """
+    levels, place = np.unique(what.rounded, return_inverse=True)
+    _refuse_one_level(what, levels)
+    gained = np.bincount(place, weights=what.amounts * what.is_fraud - review_cost, minlength=len(levels))
+    saving = gained[::-1].cumsum()  # from the highest score down
+    saving[levels[::-1] <= 0] = -np.inf
+    return _just_below(what, levels[len(levels) - 1 - int(np.argmax(saving))])
 
 
 def bands_for(what: Scored, threshold: float) -> Bands:
@@ -197,6 +219,14 @@ def precise_from(what: Scored, precision: float, below: float = 2.0, at_least: f
     caught = len(frauds) - np.searchsorted(frauds, levels, side="left")
     enough = levels[(caught >= precision * alerts) & (levels > 0) & (levels >= at_least)]
     return _just_below(what, enough[0]) if len(enough) else 1.0
+
+
+def _refuse_one_level(what: Scored, levels: Floats) -> None:
+    if len(levels) == 1:
+        raise DataError(
+            f"The model gives all {len(what.scores):,} transactions of the validation window the same score, {levels[0]:.5f}: it learnt nothing. "
+            "Give a longer history or one with more frauds, or lower --min-leaf."
+        )
 
 
 def _just_below(what: Scored, level: float) -> float:

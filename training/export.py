@@ -11,8 +11,9 @@ import onnxruntime
 
 from stream_app.errors import ModelError
 from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, RAW_NAME, Bands, Baseline, ModelMetadata, ParityVectors
+from training.calibrate import raw_scores_of
 from training.converters import graph_of
-from training.fit import raw_scores_of, scores_of
+from training.fit import scores_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisi
 
 
 def to_onnx_model(model: Any, width: int) -> Any:
-    """The ONNX model: float32 [None, width] in, float32 [None, 2] out; `describe` completes it."""
+    """The ONNX model: float32 [None, width] in, float32 [None, 2] and [None, 1] (raw) out; `describe` completes it."""
     return graph_of(model, width)
 
 

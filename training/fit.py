@@ -144,11 +144,6 @@ def scores_of(model: Any, vectors: Vectors) -> Floats:
     return np.asarray(model.predict_proba(vectors)[:, 1], dtype=np.float64)
 
 
-def raw_scores_of(model: Any, vectors: Vectors) -> Floats:
-    """What the model adds up for each transaction, float64: a forest its mean vote, the others the log-odds."""
-    return scores_of(model, vectors) if hasattr(model, "estimators_") else np.asarray(model.decision_function(vectors), dtype=np.float64)
-
-
 def importances_of(model: Any, features: int) -> Floats:
     """How much each feature matters to the model: mean decrease of impurity, or size of its standardised coefficient.
 

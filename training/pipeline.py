@@ -1,6 +1,6 @@
 """From a history to a registered model.
 
-history → features by the serving code → split by time → fit → ONNX → parity gate → threshold from validation → test → MLflow, alias.
+history → features by the serving code → split by time → fit → calibrate → ONNX → parity gate → threshold from validation → test → MLflow, alias.
 """
 
 from __future__ import annotations
@@ -9,23 +9,27 @@ import hashlib
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream_app.features.definitions import features_hash
 from stream_app.features.profiles import DEFAULT_PROFILE, features_of
-from training.agreement import Agreement, agreement
 from training.backfill import EUR, backfill
 from training.baseline import baseline_of
+from training.calibrate import calibrate
+from training.card import card
+from training.catalogue import check_reachable
 from training.dataset import check_for_training, read_transactions
-from training.evaluate import Metrics, Scored, bands_for, card_ranks, evaluate, scored, threshold_for
-from training.export import Decisions, check_parity, describe, metadata_for, onnx_scores, onnx_session, to_onnx_model
-from training.fit import Recipe, fit, importances_of
+from training.evaluate import card_ranks, scored
+from training.export import Decisions, check_parity, describe, metadata_for, to_onnx_model
+from training.fit import Recipe, fit, importances_of, scores_of
+from training.held_out import FILE, About, HeldOut
+from training.measure import Fitted, Truth, Wish, measured
 from training.plots import draw
-from training.register import Registered, Registration, Report, check_reachable, code_revision, register
-from training.split import Part, Parts, Split, Windows, split
+from training.register import Registered, Registration, Report, code_revision, register
+from training.split import Parts, Split, Windows, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,9 +37,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from stream_app.features.compute import Floats, Vectors
+    from stream_app.features.compute import Vectors
     from stream_app.features.definitions import Feature
-    from stream_app.model_metadata import Bands
     from stream_app.money import Money
 
     type Stage = Callable[[str], AbstractContextManager[None]]
@@ -54,7 +57,7 @@ class Options:
         profile, attributes: the features to train on, see `profiles.features_of`.
         money: of the money features: the base currency and the rates into it.
         label_delay_days: when a fraud became known, where the file does not say.
-        alerts_per_day: budget that the threshold follows from; None: 1 % of the payments.
+        wish: what the threshold follows from.
         registration: where to register; None: nowhere.
         out: also write the ONNX file here.
     """
@@ -66,7 +69,7 @@ class Options:
     attributes: tuple[str, ...] = ()
     money: Money = EUR
     label_delay_days: float = 7.0
-    alerts_per_day: float | None = None
+    wish: Wish = field(default_factory=Wish)
     registration: Registration | None = None
     out: Path | None = None
 
@@ -86,29 +89,10 @@ class History:
 
     frame: pd.DataFrame
     vectors: Vectors
-    amounts: Floats
+    truth: Truth
     windows: Windows
     parts: Parts
     unpriced: int
-
-    def scored(self, session: Any, part: Part) -> Scored:
-        """A part, scored by ONNX Runtime as the worker scores."""
-        times, cards = self.frame["event_time"].to_numpy(), card_ranks(self.frame["card_id"])
-        scores = onnx_scores(session, self.vectors[part.rows])
-        return scored(scores, part.is_fraud, times[part.rows], cards[part.rows], self.amounts[part.rows])
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """A model with its decisions, and how good it is on either window; the agreement of its reasons, where the test has an alert."""
-
-    model: Any
-    threshold: float
-    bands: Bands
-    validation: Metrics
-    test: Metrics
-    test_scores: Scored
-    reasons: Agreement | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +116,20 @@ class Trained:
     seconds: dict[str, float]
 
 
-def train(options: Options, stage: Stage | None = None) -> Trained:
+def train(options: Options, stage: Stage | None = None, decided: Callable[[History, Fitted], None] = lambda *_: None) -> Trained:
     """Train, evaluate, export and register one model.
 
     1. is MLflow there? Before minutes are spent;
     2. read and check the history, compute its features, split it by time;
-    3. fit on the train window;
+    3. fit on the train window, calibrate on validation;
     4. export to ONNX and compare with scikit-learn on the whole test;
     5. with the scores of ONNX Runtime, which are the worker's: choose threshold and bands on validation, measure on the test;
-    6. register; the alias moves last.
+    6. tell what was decided, then register; the alias moves last.
 
     Args:
         options: what and how.
         stage: a context for each stage, for progress.
+        decided: is given the decisions and their forecast before anything is registered.
 
     Raises:
         SettingsError: there is no such list of features.
@@ -160,17 +145,33 @@ def train(options: Options, stage: Stage | None = None) -> Trained:
     history = _history(options, timed)
     with timed("Fit the model"):
         train_part = history.parts.train
-        model = fit(history.vectors[train_part.rows], train_part.is_fraud, options.recipe)
+        uncalibrated = fit(history.vectors[train_part.rows], train_part.is_fraud, options.recipe)
+    with timed("Calibrate it"):
+        model = calibrate(uncalibrated, history.vectors[history.parts.validation.rows], history.parts.validation.is_fraud)
     with timed("Export to ONNX and check parity"):
         exported = to_onnx_model(model, width)
         parity = check_parity(model, exported.SerializeToString(), history.vectors[history.parts.test.rows])
     with timed("Choose the threshold, evaluate"):
-        fitted = _fitted(options, history, model, exported)
+        parts = history.parts.validation, history.parts.test
+        fitted = measured(model, exported.SerializeToString(), history.vectors, history.truth, parts, options.wish)
+    decided(history, fitted)
     _complete(options, history, fitted, exported)
+    description = _described(options, history, fitted, parity)
+    if options.out:
+        options.out.with_suffix(".card.md").write_text(description, encoding="utf-8")
     if where:
         with timed("Register in MLflow"):
-            registered = _registered(options, history, fitted, exported, where, parity)
+            registered = _registered(options, history, fitted, exported, _Told(where, parity, description))
     return Trained(history, fitted, exported, parity, registered, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What registration needs beside the model: where it goes, its parity, its card."""
+
+    where: Registration
+    parity: float
+    card: str
 
 
 def _history(options: Options, timed: Stage) -> History:
@@ -181,23 +182,13 @@ def _history(options: Options, timed: Stage) -> History:
         windows = options.split.windows(int(times.iloc[0]), int(times.iloc[-1]))
     with timed("Compute the features"):
         features = backfill(frame, options.features, options.money)
-    return History(frame, features.vectors, features.amounts, windows, split(frame, windows, features.scored), features.unpriced)
-
-
-def _fitted(options: Options, history: History, model: Any, exported: Any) -> Fitted:
-    session = onnx_session(exported.SerializeToString())
-    validation, test = history.scored(session, history.parts.validation), history.scored(session, history.parts.test)
-    threshold = threshold_for(validation, options.alerts_per_day)
-    bands = bands_for(validation, threshold)
-    alerts = history.vectors[history.parts.test.rows[test.scores >= threshold]]
-    reasons = agreement(exported.SerializeToString(), alerts) if len(alerts) else None
-    return Fitted(model, threshold, bands, evaluate(validation, threshold), evaluate(test, threshold), test, reasons)
+    truth = Truth(times.to_numpy(), card_ranks(frame["card_id"]), features.amounts)
+    return History(frame, features.vectors, truth, windows, split(frame, windows, features.scored), features.unpriced)
 
 
 def _complete(options: Options, history: History, fitted: Fitted, exported: Any) -> None:
     """Write the decisions into the ONNX model, and the model where it was asked for."""
-    unseen = onnx_scores(onnx_session(exported.SerializeToString()), history.vectors[history.parts.validation.rows])
-    baseline = baseline_of(history.vectors[history.parts.train.rows], unseen)
+    baseline = baseline_of(history.vectors[history.parts.train.rows], fitted.scores[0].scores)
     decisions = Decisions(fitted.threshold, fitted.bands, time.time_ns() // 1_000_000, options.money.currency, baseline, options.profile)
     describe(exported, metadata_for(fitted.model, options.features, history.vectors[history.parts.train.rows], decisions))
     if options.out:
@@ -205,20 +196,46 @@ def _complete(options: Options, history: History, fitted: Fitted, exported: Any)
         options.out.write_bytes(exported.SerializeToString())
 
 
-def _registered(options: Options, history: History, fitted: Fitted, exported: Any, where: Registration, parity: float) -> Registered:
-    ranked = importances_of(fitted.model, len(options.features)).tolist()
+def _registered(options: Options, history: History, fitted: Fitted, exported: Any, told: _Told) -> Registered:
+    ranked = importances_of(fitted.model.inner, len(options.features)).tolist()
     importances = zip((f.name for f in options.features), ranked, strict=True)
     example = history.vectors[history.parts.test.rows[:EXAMPLE_ROWS]]
     with tempfile.TemporaryDirectory() as folder:
         report = Report(
             parameters=_parameters(options, history.windows),
-            metrics=_metrics(fitted) | {"parity": parity},
+            metrics=fitted.figures() | {"parity": told.parity},
             tags=_tags(options, history.frame["event_time"]),
-            plots=draw(Path(folder), fitted.test_scores, fitted.threshold, list(importances)),
+            plots=draw(Path(folder), fitted, options.wish.cost, list(importances)),
+            files={"model_card.md": told.card.encode(), FILE: _held_out(options, history, fitted).packed()},
             example=example,
             example_scores=fitted.model.predict_proba(example).astype("float32"),
         )
-        return register(exported, report, where)
+        return register(exported, report, told.where)
+
+
+def _held_out(options: Options, history: History, fitted: Fitted) -> HeldOut:
+    rows, windows, labels = history.parts.test.rows, history.windows, history.frame["labelled_at"].dropna()
+    about = About(
+        features=tuple((f.name, f.hash) for f in options.features),
+        trained_until_ms=windows.train.end_ms,
+        begins_ms=windows.test.start_ms,
+        ends_ms=windows.test.end_ms,
+        gap_days=options.split.gap_days,
+        newest_label_ms=int(labels.max()) if len(labels) else 0,
+        read_at_ms=time.time_ns() // 1_000_000,
+    )
+    vectors, truth = history.vectors[rows], fitted.scores[1]
+    theirs = scored(scores_of(fitted.model, vectors), truth.is_fraud, truth.times_ms, truth.cards, truth.amounts)
+    return HeldOut(about, vectors, theirs)
+
+
+def _described(options: Options, history: History, fitted: Fitted, parity: float) -> str:
+    name = options.registration.name if options.registration else "not registered"
+    facts = {k: str(v) for k, v in {**_parameters(options, history.windows), **_tags(options, history.frame["event_time"])}.items()}
+    simulated = "fraud_scenario" in history.frame.columns
+    return card(
+        name, fitted, parity, {k: v for k, v in facts.items() if not k.startswith("features")}, options.features, simulated=simulated
+    )
 
 
 def _tags(options: Options, times: pd.Series[int]) -> dict[str, str]:
@@ -242,20 +259,9 @@ def _parameters(options: Options, windows: Windows) -> dict[str, str | int | flo
         "warm_up_days": windows.warm_up_days,
         "base_currency": options.money.currency,
         "rates": options.money.rates_version or "none",
-        "alerts_per_day": "1 % of payments" if options.alerts_per_day is None else options.alerts_per_day,
+        "threshold_from": str(options.wish),
         "profile": options.profile,
         "features": ",".join(f.name for f in options.features),
-    }
-
-
-def _metrics(fitted: Fitted) -> dict[str, float]:
-    return {
-        **{f"test_{name}": value for name, value in asdict(fitted.test).items()},
-        **{f"validation_{name}": value for name, value in asdict(fitted.validation).items()},
-        "threshold": fitted.threshold,
-        "step_up": fitted.bands.step_up,
-        "decline": fitted.bands.decline,
-        **({f"reasons_{name}": value for name, value in asdict(fitted.reasons).items()} if fitted.reasons else {}),
     }
 
 

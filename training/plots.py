@@ -10,30 +10,37 @@ from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve
 
+from training.team import team_figures
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from training.evaluate import Scored
+    from training.measure import Fitted
 
 BINS = 10
+LEVELS = 200
+"""Thresholds that the plot of money tries."""
 
 
-def draw(folder: Path, test: Scored, threshold: float, importances: Sequence[tuple[str, float]]) -> tuple[Path, ...]:
-    """Write precision-recall curve, reliability and feature importance into `folder`.
+def draw(folder: Path, fitted: Fitted, review_cost: float, importances: Sequence[tuple[str, float]]) -> tuple[Path, ...]:
+    """Write precision-recall curve, reliability, threshold against money, and feature importance into `folder`.
 
     Args:
         folder: it is there.
-        test: the scored test window.
-        threshold: marked in the curve.
+        fitted: with the scored windows.
+        review_cost: of one alert, in the base currency.
         importances: (feature, its share).
 
     Returns:
         The files.
     """
+    validation, test = fitted.scores
     return (
-        _precision_recall(folder / "precision_recall.png", test, threshold),
-        _reliability(folder / "reliability.png", test),
+        _precision_recall(folder / "precision_recall.png", test, fitted.threshold),
+        _reliability(folder / "reliability.png", {"before calibration": fitted.before, "calibrated": test}),
+        _money(folder / "threshold_money.png", validation, fitted.threshold, review_cost),
         _importance(folder / "feature_importance.png", importances),
     )
 
@@ -50,13 +57,30 @@ def _precision_recall(path: Path, test: Scored, threshold: float) -> Path:
     return _written(figure, path)
 
 
-def _reliability(path: Path, test: Scored) -> Path:
+def _reliability(path: Path, scores: Mapping[str, Scored]) -> Path:
     """Ten bins of equal width; most transactions fall into the first."""
-    share, score = calibration_curve(test.is_fraud, test.rounded, n_bins=BINS)
     figure, axes = _axes("Reliability on the test window", "mean score", "share of frauds")
     axes.plot([0, 1], [0, 1], "--", color="grey", label="perfect")
-    axes.plot(score, share, "o-", label="model")
+    for name, what in scores.items():
+        share, score = calibration_curve(what.is_fraud, what.rounded, n_bins=BINS)
+        axes.plot(score, share, "o-", label=name)
     axes.legend()
+    return _written(figure, path)
+
+
+def _money(path: Path, validation: Scored, threshold: float, review_cost: float) -> Path:
+    """Net saving and alerts a day at every threshold: where the best lies, and how flat it is there."""
+    levels = np.unique(validation.rounded)
+    levels = levels[np.unique(np.linspace(0, len(levels) - 1, LEVELS).astype(np.int64))]
+    found = [team_figures(validation, float(level), review_cost) for level in levels]
+    figure, axes = _axes(f"Threshold and money on the validation window, {review_cost:g} a review", "threshold", "net saving a day")
+    axes.plot(levels, [one.net_saving_a_day for one in found])
+    axes.axvline(threshold, color="grey", linestyle="--", label=f"threshold {threshold:.5f}")
+    axes.set(ylim=(0, None))
+    axes.legend(loc="lower right")
+    beside = axes.twinx()
+    beside.plot(levels, [one.alerts_a_day for one in found], color="tab:orange")
+    beside.set(ylabel="alerts a day (orange)", yscale="log")
     return _written(figure, path)
 
 

@@ -1,6 +1,6 @@
 """Into MLflow: a run with everything that explains the model, a registered version, and the alias that workers follow.
 
-A worker fetches the model over plain HTTP, without mlflow; `served_model` is that way, and registration ends by walking it.
+A worker fetches the model over plain HTTP, without mlflow; `Catalogue.served` is that way, and registration ends by walking it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import subprocess
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import httpx
 from stream_app.addresses import without_password, without_passwords
 from stream_app.errors import ModelError, Unavailable
 from stream_app.model_metadata import OUTPUT_NAME
+from training.catalogue import CHALLENGER, MODEL_FILE, Catalogue, check_reachable, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
     from stream_app.features.compute import Vectors
 
 EXPERIMENT = "fraudstream"
-ARTIFACTS = "mlflow-artifacts:/"
-MODEL_FILE = "model.onnx"
-TIMEOUT_S = 5.0
 CLIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -42,11 +41,21 @@ REQUIREMENTS = ["onnxruntime", "numpy"]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """Where the model goes."""
+    """Where the model goes.
+
+    Attributes:
+        tracking_uri: of the MLflow server.
+        name: of the registered model.
+        serving: the alias that workers follow.
+        alias: what the new version gets; empty: `serving` where no version has it yet, else `challenger`, to be promoted.
+        who: trains, for the record.
+    """
 
     tracking_uri: str
     name: str
-    alias: str
+    serving: str = "champion"
+    alias: str = ""
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ class Report:
         metrics: how good it is.
         tags: where it comes from.
         plots: PNG files.
+        files: other artifacts, by name.
         example: a few vectors, float32 [rows, features].
         example_scores: what the model says of them, float32 [rows, 2].
     """
@@ -66,6 +76,7 @@ class Report:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     plots: tuple[Path, ...]
+    files: Mapping[str, bytes]
     example: Vectors
     example_scores: Vectors
 
@@ -82,27 +93,13 @@ class Registered:
     url: str
 
 
-def check_reachable(tracking_uri: str) -> None:
-    """Ask before training whether MLflow is there: its own client would try for minutes.
-
-    Raises:
-        Unavailable: it does not answer, with the remedy.
-    """
-    try:
-        answer = httpx.get(f"{tracking_uri.rstrip('/')}/health", timeout=TIMEOUT_S)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _unavailable(tracking_uri, str(error) or type(error).__name__) from None
-    if answer.status_code != httpx.codes.OK:
-        raise _unavailable(tracking_uri, f"HTTP {answer.status_code} at /health")
-
-
 def register(exported: Any, report: Report, where: Registration) -> Registered:
-    """Log the run, register the model's version, point the alias to it.
+    """Log the run, register the model's version, point an alias to it.
 
-    1. run: parameters, metrics, tags, plots, and the model with signature and example;
+    1. run: parameters, metrics, tags, plots, model card, held-out period, and the model with signature and example;
     2. version of the registered model, tagged with the SHA-256 of its file;
     3. fetch the file as a worker will and compare;
-    4. only then move the alias: running workers follow it.
+    4. only then the alias: the first version is served, a later one becomes the challenger.
 
     Args:
         exported: the ONNX model, past its parity gate.
@@ -123,32 +120,18 @@ def register(exported: Any, report: Report, where: Registration) -> Registered:
         run_id, version = _log(mlflow, exported, report, where)
         client.set_model_version_tag(where.name, version, "sha256", digest)
         client.set_model_version_tag(where.name, version, "features_hash", report.tags["features_hash"])
-        served = served_model(where.tracking_uri, where.name, version)
-        if hashlib.sha256(served).hexdigest() != digest:
+        catalogue = Catalogue(where.tracking_uri, where.name)
+        if hashlib.sha256(catalogue.served(version)).hexdigest() != digest:
             raise ModelError(
                 f"MLflow at {without_password(where.tracking_uri)} gives back another {MODEL_FILE} than it was given. The alias was not moved."
             )
-        client.set_registered_model_alias(where.name, where.alias, version)
+        alias = where.alias or (CHALLENGER if where.serving in catalogue.aliases() else where.serving)
+        if alias == where.serving:
+            catalogue.crown(alias, version, where.who, "trained with --alias" if where.alias else "the first version")
+        else:
+            catalogue.alias(alias, version)
     url = f"{without_password(where.tracking_uri).rstrip('/')}/#/models/{where.name}/versions/{version}"
-    return Registered(where.name, version, where.alias, digest, run_id, url)
-
-
-def served_model(tracking_uri: str, name: str, version: str) -> bytes:
-    """The file of a registered version, over plain HTTP through the server's artifact proxy, as a worker fetches it.
-
-    Raises:
-        ModelError: the server does not serve its artifacts.
-    """
-    base = tracking_uri.rstrip("/")
-    with httpx.Client(timeout=TIMEOUT_S) as client:
-        asked = client.get(f"{base}/api/2.0/mlflow/model-versions/get-download-uri", params={"name": name, "version": version})
-        uri = asked.raise_for_status().json()["artifact_uri"]
-        if not uri.startswith(ARTIFACTS):
-            raise ModelError(
-                f"MLflow at {without_password(base)} keeps artifacts at {without_password(uri)}, out of a worker's reach. Start it with --serve-artifacts."
-            )
-        path = uri.removeprefix(ARTIFACTS).strip("/")
-        return client.get(f"{base}/api/2.0/mlflow-artifacts/artifacts/{path}/{MODEL_FILE}").raise_for_status().content
+    return Registered(where.name, version, alias, digest, run_id, url)
 
 
 def code_revision() -> str:
@@ -177,6 +160,10 @@ def _log(mlflow: Any, exported: Any, report: Report, where: Registration) -> tup
         mlflow.log_params(dict(report.parameters))
         for plot in report.plots:
             mlflow.log_artifact(str(plot), "plots")
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in report.files.items():
+                Path(folder, name).write_bytes(content)
+            mlflow.log_artifacts(folder)
         info = mlflow.onnx.log_model(
             exported,
             name="model",
@@ -215,7 +202,7 @@ def _told(where: Registration) -> Iterator[None]:
     try:
         yield
     except (httpx.TransportError, requests.ConnectionError, requests.Timeout) as error:
-        raise _unavailable(where.tracking_uri, str(error)) from None
+        raise unavailable(where.tracking_uri, str(error)) from None
     except (MlflowException, httpx.HTTPStatusError) as error:
         _refused(where, error)
 
@@ -229,9 +216,3 @@ def _refused(where: Registration, error: Exception) -> NoReturn:
     raise ModelError(
         f"MLflow at {without_password(where.tracking_uri)} refused to register {where.name!r}: {why}. The alias was not moved."
     ) from None
-
-
-def _unavailable(tracking_uri: str, why: str) -> Unavailable:
-    short = " ".join(without_passwords(why).split())[:200].rstrip(".")
-    remedy = "Start one with `fraudstream local up`, set FRAUDSTREAM_MLFLOW_TRACKING_URI, or train with --no-register"
-    return Unavailable(f"MLflow at {without_password(tracking_uri)} does not answer ({short}). {remedy}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 import time
 from contextlib import contextmanager
@@ -16,17 +17,24 @@ from rich.table import Table
 from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.features.profiles import DEFAULT_PROFILE
 from stream_app.money import Money, read_rates
-from stream_app.settings import load_settings
-from training.register import Registration, check_reachable
+from stream_app.settings import alias_of, load_settings
+from training.catalogue import check_reachable
+from training.register import Registration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from stream_app.settings import Settings
-    from training.pipeline import Trained
+    from training.measure import Fitted
+    from training.pipeline import History, Trained
 
 Budget = Annotated[
     float | None, typer.Option(min=0, help="Alerts that the team can work through; sets the threshold. Default: 1 % of the payments.")
+]
+
+Cost = Annotated[
+    float | None,
+    typer.Option(min=0, help="What a review costs, in the base currency. Without a budget, the threshold is where reviews pay most."),
 ]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -36,11 +44,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def train_command(  # noqa: PLR0913 - the command's options
     data: Annotated[Path, typer.Option(help="Transactions with labels: .parquet, .csv or .jsonl.")],
     model_name: Annotated[str, typer.Option(help="Registered model; default: FRAUDSTREAM_MODEL_NAME.")] = "",
-    alias: Annotated[str, typer.Option(help="Alias that workers follow; default: FRAUDSTREAM_MODEL_ALIAS.")] = "",
+    alias: Annotated[
+        str,
+        typer.Option(
+            help="Alias of the new version. Default: the one that workers follow where no version has it, else challenger, to be promoted."
+        ),
+    ] = "",
     *,
-    register: Annotated[bool, typer.Option(help="Register the model in MLflow and move the alias to it.")] = True,
+    register: Annotated[bool, typer.Option(help="Register the model in MLflow.")] = True,
     out: Annotated[Path | None, typer.Option(help="Also write the ONNX file here.")] = None,
     alerts_per_day: Budget = None,
+    review_cost: Cost = None,
     model: Annotated[
         str, typer.Option(help="logistic_regression, random_forest, extra_trees or hist_gradient_boosting.")
     ] = "random_forest",
@@ -63,10 +77,11 @@ def train_command(  # noqa: PLR0913 - the command's options
     """Train a model on past transactions, measure it, and register it for the workers."""
     console = Console(file=sys.stderr)  # this one, also while MLflow's talk is kept off `sys.stderr`
     with _told(console):
-        settings = load_settings(**{k: v for k, v in {"model_name": model_name, "model_alias": alias}.items() if v})
-        where = _prepared(console, settings, register=register)
+        settings = load_settings(**({"model_name": model_name} if model_name else {}))
+        where = _prepared(console, settings, alias, register=register)
         from training import pipeline  # noqa: PLC0415 - seconds of imports, see `_prepared`
         from training.fit import Recipe  # noqa: PLC0415
+        from training.measure import Wish  # noqa: PLC0415
         from training.split import Split  # noqa: PLC0415
 
         options = pipeline.Options(
@@ -77,11 +92,11 @@ def train_command(  # noqa: PLR0913 - the command's options
             attributes=tuple(filter(None, map(str.strip, attributes.split(",")))),
             money=Money(settings.base_currency, read_rates(settings.rates_file)),
             label_delay_days=label_delay_days,
-            alerts_per_day=alerts_per_day,
+            wish=Wish(alerts_per_day, review_cost),
             registration=where,
             out=out,
         )
-        _show(pipeline.train(options, lambda name: _stage(console, name)), settings, out)
+        _show(pipeline.train(options, lambda name: _stage(console, name), _tell_decisions), settings, out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,9 +125,16 @@ def _told(console: Console) -> Iterator[None]:
         raise typer.Exit(error.exit_code if isinstance(error, Stop | Unavailable) else 1) from None
 
 
-def _prepared(console: Console, settings: Settings, *, register: bool) -> Registration | None:
+def _prepared(console: Console, settings: Settings, word: str, *, register: bool) -> Registration | None:
     """Where to register, MLflow being there; and the libraries loaded: not before `--help`, or a wrong option, is told."""
-    where = Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias) if register else None
+    alias = alias_of(word)
+    if alias != word:
+        console.print(f"{word} of older registries is the alias {alias}.", highlight=False)
+    where = (
+        Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias, alias, getpass.getuser())
+        if register
+        else None
+    )
     if where:
         check_reachable(where.tracking_uri)
     with _stage(console, "Load the libraries"):
@@ -128,12 +150,17 @@ def _stage(console: Console, name: str) -> Iterator[None]:
     console.print(f"[green]✓[/] {name} [dim]{time.monotonic() - begun:.1f} s[/]", highlight=False)
 
 
-def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
-    """The windows, the metrics, and what to type next."""
+def _tell_decisions(history: History, fitted: Fitted) -> None:
+    """The windows, the metrics and the forecast, before anything is registered."""
     console = Console()
-    console.print(_windows_table(trained), _metrics_table(trained))
-    fitted = trained.fitted
+    console.print(_windows_table(history), _metrics_table(fitted), forecast_table(fitted))
     console.print(f"alert from {fitted.threshold:.5f}, step up from {fitted.bands.step_up:.5f}, decline from {fitted.bands.decline:.5f}")
+    console.print(f"calibration changed {fitted.changed} of {len(fitted.before.scores):,} decisions of the test", highlight=False)
+
+
+def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
+    """What came of it, and what to type next."""
+    console = Console()
     console.print(f"scikit-learn and ONNX Runtime differ by {trained.parity:.1g} at most")
     if trained.history.unpriced:
         told = "transactions have no rate into"
@@ -147,31 +174,48 @@ def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
         return
     registered = trained.registered
     console.print(f"registered: {registered.name} version {registered.version}, alias {registered.alias}, {registered.url}", soft_wrap=True)
-    console.print("\nNext: [bold]fraudstream worker[/] (those that run take it up within 10 s)", soft_wrap=True)
+    if registered.alias == settings.model_alias:
+        console.print("\nNext: [bold]fraudstream worker[/] (those that run take it up within 10 s)", soft_wrap=True)
+    else:
+        console.print(
+            f"\nNext: [bold]fraudstream promote --alias {registered.alias}[/] compares it with the {settings.model_alias}", soft_wrap=True
+        )
 
 
-def _windows_table(trained: Trained) -> Table:
+def _windows_table(history: History) -> Table:
     table = Table("window", "days (UTC)", "transactions", "frauds", title="Split by time")
-    for part in (trained.history.parts.train, trained.history.parts.validation, trained.history.parts.test):
+    for part in (history.parts.train, history.parts.validation, history.parts.test):
         table.add_row(part.window.name, part.window.dates(), f"{len(part.rows):,}", f"{part.frauds:,}")
-    table.caption = f"{trained.history.windows.warm_up_days} days of warm-up before; in the test, cards with a known fraud are left out"
+    table.caption = f"{history.windows.warm_up_days} days of warm-up before; in the test, cards with a known fraud are left out"
     return table
 
 
-def _metrics_table(trained: Trained) -> Table:
-    table = Table("metric", "validation", "test", title="Quality")
-    validation, test = trained.fitted.validation, trained.fitted.test
+def _metrics_table(fitted: Fitted) -> Table:
+    table = Table("metric", "validation", "test", "test, before calibration", title="Quality")
     rows = (
         ("average precision", "average_precision", ".3f"),
         ("card precision@100", "card_precision_100", ".3f"),
         ("AUC ROC", "auc_roc", ".3f"),
         ("Brier score", "brier", ".5f"),
-        ("precision at the threshold", "precision", ".3f"),
-        ("recall at the threshold", "recall", ".3f"),
-        ("alerts a day", "alerts_a_day", ".1f"),
     )
     for title, name, form in rows:
-        table.add_row(title, f"{getattr(validation, name):{form}}", f"{getattr(test, name):{form}}")
+        table.add_row(title, *(f"{getattr(window, name):{form}}" for window in (fitted.validation, fitted.test, fitted.uncalibrated)))
+    return table
+
+
+def forecast_table(fitted: Fitted) -> Table:
+    """What the team will see at the threshold."""
+    table = Table("at the threshold", "forecast (validation)", "test", title="Alerts and money")
+    rows = (
+        ("alerts a day", "alerts_a_day", ",.1f"),
+        ("precision", "precision", ".3f"),
+        ("recall", "recall", ".3f"),
+        ("money of the frauds that is found", "money_detected", ".0%"),
+        ("genuine cards for each right one", "false_positive_ratio", ".1f"),
+        ("net saving a day", "net_saving_a_day", ",.2f"),
+    )
+    for title, name, form in rows:
+        table.add_row(title, *(f"{getattr(window, name):{form}}" for window in (fitted.forecast, fitted.outcome)))
     return table
 
 

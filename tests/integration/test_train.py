@@ -14,10 +14,14 @@ import pytest
 from stream_app.adapters.onnx_model import OnnxModel
 from stream_app.alert import ModelReference
 from stream_app.decision import policy_of
+from stream_app.errors import ModelError
 from stream_app.model_metadata import read_metadata
+from training.catalogue import Catalogue
 from training.export import onnx_session
 from training.fit import Recipe
+from training.held_out import unpacked
 from training.pipeline import Options, train
+from training.promote import promote_command, rollback_command
 from training.simulate import Simulation, simulate, write
 from training.split import Split
 from training.train import main
@@ -38,30 +42,73 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.servers
-def test_a_trained_model_can_be_fetched_by_its_alias(
+def test_versions_from_their_training_to_the_rollback(
     stack: Any, history: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Alias → version → address → file, its SHA-256 as tagged, its metadata readable; twice: the alias moves to the newer."""
+    """The first is served, the next is the challenger; gates let one through and stop another, which is forced; two rollbacks.
+
+    trained 1 → champion; trained 2 → challenger, promoted; trained 3, a stump → refused, forced; back to 2, back to 1
+    """
     monkeypatch.setenv("FRAUDSTREAM_MLFLOW_TRACKING_URI", stack.mlflow)
-    for expected in (1, 2):
-        assert main(["--data", str(history), "--model-name", NAME, *SMALL]) == 0
-        version = _get(stack.mlflow, "registered-models/alias", name=NAME, alias="champion")["model_version"]
-        assert version["version"] == str(expected)
+    monkeypatch.setenv("FRAUDSTREAM_MODEL_NAME", NAME)
+    assert main(["--data", str(history), *SMALL]) == 0
+    assert _aliases(stack.mlflow) == {"champion": "1"}
     told = capfd.readouterr()
     assert "fraudstream worker" in told.out
-    assert "average precision" in told.out
     assert "mlflow" not in told.err.lower().replace("register in mlflow", "")
-    where = _get(stack.mlflow, "model-versions/get-download-uri", name=NAME, version="2")["artifact_uri"]
+    _check_run(stack.mlflow, history)
+
+    assert main(["--data", str(history), *SMALL, "--seed", "1"]) == 0
+    assert _aliases(stack.mlflow) == {"champion": "1", "challenger": "2"}
+    assert "fraudstream promote --alias challenger" in capfd.readouterr().out
+    promote_command(dry_run=True)
+    assert _aliases(stack.mlflow) == {"champion": "1", "challenger": "2"}
+    promote_command(alias="Staging", who="ada")
+    assert _aliases(stack.mlflow) == {"champion": "2"}
+    told = capfd.readouterr()
+    assert "Staging of older registries is the alias challenger" in told.out
+    assert "alerts a day" in told.out
+
+    assert main(["--data", str(history), "--trees", "1", "--max-depth", "1"]) == 0
+    with pytest.raises(ModelError, match=r"Version 3 of .* was not promoted; champion stays where it is\. .*average precision: "):
+        promote_command()
+    assert _aliases(stack.mlflow) == {"champion": "2", "challenger": "3"}
+    promote_command("3", force=True, why="an attack is on", who="ada")
+    assert _aliases(stack.mlflow) == {"champion": "3"}
+    tags = _tags(stack.mlflow, "3")
+    assert (tags["promoted_by"], tags["promoted_over"]) == ("ada", "2")
+    assert tags["promoted_why"].startswith("forced past ")
+    assert tags["promoted_why"].endswith(": an attack is on")
+    for left in ("2", "1"):
+        rollback_command(who="bob", why="too many alerts")
+        assert _aliases(stack.mlflow) == {"champion": left}
+    assert _tags(stack.mlflow, "3")["rolled_back_why"] == "too many alerts"
+    with pytest.raises(ModelError, match="is the first champion"):
+        rollback_command()
+
+
+def _check_run(mlflow: str, history: Path) -> None:
+    """The version's file as a worker fetches it, its tags, and everything that its run holds."""
+    version = _get(mlflow, "registered-models/alias", name=NAME, alias="champion")["model_version"]
+    where = _get(mlflow, "model-versions/get-download-uri", name=NAME, version="1")["artifact_uri"]
     path = where.removeprefix("mlflow-artifacts:/").strip("/")
-    file = httpx.get(f"{stack.mlflow}/api/2.0/mlflow-artifacts/artifacts/{path}/model.onnx").raise_for_status().content
-    tags = {tag["key"]: tag["value"] for tag in version["tags"]}
+    file = httpx.get(f"{mlflow}/api/2.0/mlflow-artifacts/artifacts/{path}/model.onnx").raise_for_status().content
     metadata = read_metadata(onnx_session(file).get_modelmeta().custom_metadata_map)
-    assert tags == {"sha256": hashlib.sha256(file).hexdigest(), "features_hash": metadata.features_hash()}
-    run = _get(stack.mlflow, "runs/get", run_id=version["run_id"])["run"]["data"]
+    tags = _tags(mlflow, "1")
+    assert (tags["sha256"], tags["features_hash"]) == (hashlib.sha256(file).hexdigest(), metadata.features_hash())
+    assert (tags["promoted_over"], tags["promoted_why"]) == ("", "the first version")
+    run = _get(mlflow, "runs/get", run_id=version["run_id"])["run"]["data"]
     assert {m["key"]: m["value"] for m in run["metrics"]}["threshold"] == metadata.threshold
     assert {t["key"]: t["value"] for t in run["tags"]}["data_sha256"] == hashlib.sha256(history.read_bytes()).hexdigest()
-    plots = _get(stack.mlflow, "artifacts/list", run_id=version["run_id"], path="plots")["files"]
-    assert sorted(p["path"] for p in plots) == [f"plots/{name}.png" for name in ("feature_importance", "precision_recall", "reliability")]
+    plots = _get(mlflow, "artifacts/list", run_id=version["run_id"], path="plots")["files"]
+    assert sorted(p["path"] for p in plots) == [
+        f"plots/{name}.png" for name in ("feature_importance", "precision_recall", "reliability", "threshold_money")
+    ]
+    catalogue = Catalogue(mlflow, NAME)
+    card = catalogue.artifact(catalogue.version("1"), "model_card.md").decode()
+    assert "trained and measured on are simulated" in card
+    assert ".912, average precision .080 and card precision@100 .227" in card
+    assert len(unpacked(catalogue.artifact(catalogue.version("1"), "held_out.npz")).vectors) > 100
 
 
 def test_without_mlflow_training_stops_at_once(history: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -81,6 +128,7 @@ def test_a_model_can_be_trained_without_a_registry(history: Path, tmp_path: Path
     assert metadata.threshold > 0
     assert metadata.baseline is not None
     assert len(metadata.baseline.shares) == len(metadata.features) + 1
+    assert out.with_suffix(".card.md").read_text().startswith("# Model card: not registered")
     told = capfd.readouterr().out
     assert "Nothing was registered" in told
     assert "alert from" in told
@@ -113,7 +161,7 @@ def test_the_worker_decides_as_training_counted(history: Path, tmp_path: Path) -
     rows = trained.history.parts.test.rows
     scores = np.concatenate([model.score(trained.history.vectors[rows[i : i + 7]]).probability for i in range(0, len(rows), 7)])
     alerted = np.array([policy.action(float(score)) is not None for score in scores])
-    np.testing.assert_array_equal(alerted, trained.fitted.test_scores.scores >= trained.fitted.threshold)
+    np.testing.assert_array_equal(alerted, trained.fitted.scores[1].scores >= trained.fitted.threshold)
     assert alerted.sum() == round(trained.fitted.test.alerts_a_day * options.split.test_days) > 0
 
 
@@ -138,3 +186,12 @@ def test_what_cannot_be_trained_is_told_in_one_line(
 def _get(mlflow: str, method: str, /, **params: str) -> dict[str, Any]:
     answer: dict[str, Any] = httpx.get(f"{mlflow}/api/2.0/mlflow/{method}", params=params).raise_for_status().json()
     return answer
+
+
+def _aliases(mlflow: str) -> dict[str, str]:
+    return {one["alias"]: one["version"] for one in _get(mlflow, "registered-models/get", name=NAME)["registered_model"]["aliases"]}
+
+
+def _tags(mlflow: str, version: str) -> dict[str, str]:
+    found = _get(mlflow, "model-versions/get", name=NAME, version=version)["model_version"]["tags"]
+    return {tag["key"]: tag.get("value", "") for tag in found}

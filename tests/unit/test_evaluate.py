@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream_app.decision import Policy
 from stream_app.errors import DataError
-from training.evaluate import STEP, Scored, bands_for, card_precision, evaluate, precise_from, scored, threshold_for
+from training.evaluate import STEP, Scored, bands_for, card_precision, evaluate, precise_from, scored, threshold_by_cost, threshold_for
 from training.split import DAY_MS
 
 
@@ -222,3 +222,23 @@ def test_bands_are_monotone_on_any_scores(seed: int) -> None:
     assert 0 < threshold <= bands.step_up <= bands.decline <= 1
     level = precise_from(what, 0.9)
     assert level == 1 or what.is_fraud[what.scores >= level].mean() >= 0.9
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.integers(1, 300)), min_size=2, max_size=30), st.integers(0, 100))
+def test_the_threshold_by_cost_saves_most(rows: list[tuple[int, bool, int]], cost: int) -> None:
+    """No other score saves more: money of the alerted frauds less the reviews; of equals the highest; never 0."""
+    assume(len({score for score, _, _ in rows}) > 1)
+    scores = np.array([score / 10 for score, _, _ in rows])
+    frauds, amounts = np.array([fraud for _, fraud, _ in rows]), np.array([float(amount) for *_, amount in rows])
+    what = scored(scores, frauds, np.zeros(len(rows), dtype=np.int64), np.arange(len(rows)), amounts)
+    savings = {
+        level: (amounts[(scores >= level) & frauds].sum() - cost * (scores >= level).sum()) for level in set(scores.tolist()) - {0.0}
+    }
+    best = max(level for level, saving in savings.items() if saving == max(savings.values()))
+    assert threshold_by_cost(what, cost) == just_below(best)
+
+
+def test_a_model_that_tells_nothing_apart_has_no_threshold_by_cost_either() -> None:
+    """As with a budget."""
+    with pytest.raises(DataError, match="learnt nothing"):
+        threshold_by_cost(made([0.2, 0.2], [0, 1]), 5)

@@ -14,9 +14,10 @@ from stream_app.errors import ModelError, SettingsError
 from stream_app.model_metadata import RAW_NAME
 from stream_app.onnx_graph import additive_of
 from stream_app.shapley import shapley
+from training.calibrate import raw_scores_of
 from training.converters import graph_of
 from training.export import onnx_scores, onnx_session
-from training.fit import KINDS, Parameters, Recipe, fit, importances_of, raw_scores_of, scores_of
+from training.fit import KINDS, Parameters, Recipe, fit, importances_of, scores_of
 
 if TYPE_CHECKING:
     from stream_app.features.compute import Vectors
