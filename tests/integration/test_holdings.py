@@ -166,7 +166,14 @@ def test_state_that_goes_back_at_work_is_taken_up_from_there(fleet: Fleet, calm:
     """What was published since stands."""
     fleet.send(20)
     asyncio.run(fleet.work())
-    old = dict(zip(keys := fleet.keys("*"), fleet.redis.mget(keys), strict=True))
+    old = {key: fleet.redis.dump(key) for key in fleet.keys("*")}
+
+    def go_back() -> None:
+        with fleet.redis.pipeline(transaction=True) as pipeline:
+            for key, value in old.items():
+                pipeline.restore(key, 0, value, replace=True)
+            pipeline.execute()
+
     fleet.send(40)
-    asyncio.run(fleet.work(lambda: fleet.redis.mset(old) and None))
+    asyncio.run(fleet.work(go_back))
     assert_as(calm, fleet)

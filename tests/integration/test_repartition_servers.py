@@ -137,7 +137,7 @@ def test_after_the_change_everything_is_decided_once_and_counted_as_if_there_had
         await publish(old, PAYMENTS[DECIDED:BEFORE])
         await grow(old)
         await publish(old, PAYMENTS[BEFORE:])
-        consumer = AIOKafkaConsumer(old.transactions_topic, **options, group_id=old.consumer_group)
+        consumer = AIOKafkaConsumer(old.transactions_topic, **options, group_id=old.consumer_group, enable_auto_commit=False)
         async with consumer:
             with pytest.raises(TopologyError, match="has 1 members"):
                 await repartition(old, new)

@@ -56,7 +56,7 @@ async def lived(
     payments: list[dict[str, Any]], labels: list[dict[str, Any]], steps: list[tuple[int, str, int, int]], store: FeatureStore | None = None
 ) -> Town:
     """A town of three partitions after these steps, and everything decided."""
-    town = Town(3, store=store or MemoryStore())
+    town = Town(3, store is not None, store=store or MemoryStore())
     town.send(payments, labels)
     for partition in range(3):
         await town.take(partition)
@@ -102,7 +102,7 @@ def test_every_decision_is_computed_again_to_the_bit(**stream: Any) -> None:
 
 
 @pytest.mark.servers
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(**STREAM)
 def test_every_decision_over_a_real_redis_is_too(stack: Any, **stream: Any) -> None:
     """One worker remembers what its partitions counted and did not write yet: that is what their decisions had seen."""

@@ -71,9 +71,14 @@ class Ticks:
 
 @dataclass
 class Town:
-    """Partitions; a batch is read in one step, decided and published in another, and written in a third."""
+    """Partitions; a batch is read in one step, decided and published in another, and written in a third.
+
+    Attributes:
+        one_worker: all are held by one worker, which remembers their sums: it decides what it has read before any other step.
+    """
 
     partitions: int
+    one_worker: bool = False
     topics: MemoryTopics = field(default_factory=lambda: MemoryTopics(now_ms=NOW))
     store: FeatureStore = field(default_factory=MemoryStore)
     clock: Ticks = field(default_factory=Ticks)
@@ -130,8 +135,11 @@ class Town:
 
     async def step(self, partition: int, what: str, some: int, more: int) -> None:
         """One step, if it is this partition's turn for it."""
-        if what == "read" and partition not in self.open and partition not in self.unwritten:
+        idle = partition not in self.open and partition not in self.unwritten
+        if idle and (what == "read" or (what == "die" and self.one_worker)):
             await self.read(partition, some, more)
+            if self.one_worker:
+                await self.decide(partition, dies_after=more if what == "die" else None)
         elif what in {"decide", "die"} and partition in self.open:
             await self.decide(partition, dies_after=some if what == "die" else None)
         elif what == "write" and partition in self.unwritten:

@@ -32,7 +32,7 @@ class Harm:
     met: int = 0
     all_met: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def read(self, _ids: Any) -> Any:
+    async def read(self, _ids: Any, _days: Any = ()) -> Any:
         """See `ports.PartitionState`."""
         if self.there:
             self.met += 1
@@ -40,6 +40,10 @@ class Harm:
                 self.all_met.set()
             raise StateError("The packed state of 't1' cannot be read.", DAMAGED)
         await asyncio.Event().wait()
+
+    async def sweep(self, _before_ms: int) -> int:
+        """See `ports.PartitionState`."""
+        return 0
 
     def forget(self) -> None:
         """See `ports.PartitionState`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -77,9 +78,11 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def create_topic(bootstrap: str, name: str) -> None:
-    """Two partitions."""
-    async with _admin(bootstrap) as admin:
+    """Two partitions; it is there when this returns."""
+    async with _admin(bootstrap) as admin, asyncio.timeout(20):
         await admin.create_topics([NewTopic(name, 2, 1)])
+        while name not in await admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(0.05)
 
 
 async def join_a_group(bootstrap: str, topic: str) -> None:
