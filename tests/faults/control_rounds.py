@@ -17,7 +17,7 @@ PATIENCE_S = 20.0
 
 async def _wakes_into_silence(scene: Scene) -> None:
     """A stale owner wakes when nothing is sent any more, and dies of its first write: nothing later mends what it overwrote."""
-    stale = await stopped_owner(scene)
+    stale = await stopped_owner(scene, "before_write")
     await scene.hush()
     await scene.recovered("the load's end")
     scene.wanted = 1

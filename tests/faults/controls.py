@@ -78,10 +78,13 @@ def _no_tail(_: Points) -> None:
 def _take(_: Points) -> None:
     """Faust's own transport, its `take` and its committed offsets in place of the record batches."""
 
+    async def _nowhere(_positions: Any) -> None:
+        """The cursor moves nothing."""
+
     def stock(app: faust.App, flow: Any) -> None:
         class Committed(Consumer):  # type: ignore[misc]
             async def seek_to_committed(self) -> Any:
-                await flow.positions({(tp.topic, tp.partition) for tp in self.assignment()})
+                await flow.assign({(tp.topic, tp.partition) for tp in self.assignment()}, _nowhere)
                 return await super().seek_to_committed()
 
         transport = type("StockTransport", (Transport,), {"Consumer": Committed})

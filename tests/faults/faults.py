@@ -94,16 +94,16 @@ async def stale_owner(scene: Scene) -> None:
     await resumed(scene, stale)
 
 
-async def stopped_owner(scene: Scene) -> Worker:
-    """One of two workers is stopped within step 3, and the other went on with its partition."""
+async def stopped_owner(scene: Scene, point: str = "within_publish") -> Worker:
+    """One of two workers is stopped at a point, and the other went on with its partition."""
     await _second(scene)
     stale = scene.worker
-    stale.arm(Arm("within_publish", scene.random.randrange(1, 4), signal.SIGSTOP))
+    stale.arm(Arm(point, scene.random.randrange(1, 4), signal.SIGSTOP))
 
     async def stopped() -> bool:
         return bool(stale.reached())
 
-    await scene.until(stopped, f"{stale.name} to stop within its publication")
+    await scene.until(stopped, f"{stale.name} to stop at {point}")
     partition = stale.reached()[-1]["partition"]
     left_at = (await scene.ground.cursors(scene.name, PARTITIONS))[partition]
 
