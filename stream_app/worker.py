@@ -6,6 +6,7 @@ Faust keeps the group, the assignment and the agents; the batch loop behind `Run
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Mapping
 from functools import cached_property
@@ -75,11 +76,11 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         try:
             await self._connect()
         except FraudstreamError as error:
-            self._end(error)
+            self._note(error)
             raise
         except Exception as error:
             stop = Stop(f"The worker could not start: {type(error).__name__}: {error}.")
-            self._end(stop)
+            self._note(stop)
             raise stop from error
 
     async def _connect(self) -> None:
@@ -93,7 +94,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
 
     async def stop(self) -> None:
         """Stop all services, within a bounded time."""
-        end_within(STOP_WITHIN_S, lambda: _exit_code(self, 0))
+        end_within(STOP_WITHIN_S, lambda: self.exit_code(0))
         await super().stop()
 
     async def on_stop(self) -> None:
@@ -107,6 +108,12 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         await self.parts.status.stop()
         logger.info("Stopped.")
 
+    def exit_code(self, code: Any) -> int:
+        """The fatal error's code, or else the one Faust ends with."""
+        if self.fatal is not None:
+            return int(getattr(self.fatal, "exit_code", 1))
+        return code if isinstance(code, int) else 1
+
     def _end_offset(self, topic: str, partition: int) -> int | None:
         at = TP(topic, partition)
         return self.consumer.highwater(at) if at in self.consumer.assignment() else None
@@ -115,11 +122,21 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         await self.consumer.seek_to(positions)
 
     def _end(self, error: BaseException) -> None:
-        """A fatal error: one line, a clean stop, and the error's exit code."""
-        if self.fatal is None:
-            self.fatal = error
-            logger.error("{}", error)
-            asyncio.get_running_loop().create_task(self.crash(error))
+        """A fatal error: one line, a clean stop, and the error's exit code.
+
+        The stop is the one an operator asks for. Faust's `crash` ends its consumer's thread on its own, beside the stop, which then fails at the
+        thread's closed loop and leaves the rest unstopped.
+        """
+        if self._note(error):
+            signal.raise_signal(signal.SIGTERM)
+
+    def _note(self, error: BaseException) -> bool:
+        """Keep and log the first fatal error; whether this is it."""
+        if self.fatal is not None:
+            return False
+        self.fatal = error
+        logger.error("{}", error)
+        return True
 
 
 def create_app() -> FraudWorker:
@@ -136,18 +153,7 @@ def run() -> int:
     try:
         worker.execute_from_commandline()
     except SystemExit as end:
-        return _exit_code(app, end.code)
-    except Exception as error:  # noqa: BLE001 - whatever Faust raises again at the end, the operator gets one line
-        if app.fatal is None:
-            logger.error("The worker could not start or go on: {}: {}", type(error).__name__, error)
-        return _exit_code(app, 1)
-    return _exit_code(app, 0)
-
-
-def _exit_code(app: FraudWorker, code: Any) -> int:
-    if app.fatal is not None:
-        return int(getattr(app.fatal, "exit_code", 1))
-    return code if isinstance(code, int) else 1
+        return int(end.code or 0)
 
 
 def __getattr__(name: str) -> Any:

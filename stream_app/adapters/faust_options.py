@@ -19,11 +19,18 @@ _PREFETCH_BYTES = 1_048_576
 
 
 class PlainWorker(faust.Worker):  # type: ignore[misc]
-    """Faust's worker without its spinner, whose escape codes stand in logs too, terminal or not."""
+    """Faust's worker without its spinner, whose escape codes stand in logs too, terminal or not, and with the exit code of a fatal error."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.spinner = None
+
+    def execute_from_commandline(self) -> None:
+        """Run until told to stop, then raise `SystemExit` with the app's exit code."""
+        try:
+            super().execute_from_commandline()
+        except SystemExit as end:
+            raise SystemExit(self.app.exit_code(end.code)) from None
 
 
 def faust_options(settings: Settings) -> dict[str, Any]:
