@@ -153,7 +153,8 @@ def run() -> int:
     try:
         worker.execute_from_commandline()
     except SystemExit as end:
-        return int(end.code or 0)
+        return app.exit_code(end.code)
+    return app.exit_code(0)
 
 
 def __getattr__(name: str) -> Any:
