@@ -16,6 +16,7 @@ import json
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,29 +95,30 @@ def _asks(file: Path, names: list[str]) -> list[Ask]:
 
 
 async def _load(url: str, asks: list[Ask], seconds: float) -> dict[str, Any]:
-    """Requests on their schedule, whatever the answers take; every answer but 200 and a card's 404 is an error."""
+    """Requests on their schedule, whatever the answers take; every answer but 200 and a card's 404 is an error, told by its kind."""
     taken_s: list[float] = []
-    errors = 0
+    errors = Counter[str]()
     count = int(OFFERED * seconds)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session, asyncio.TaskGroup() as group:
         start = time.perf_counter() + 0.1
 
         async def once(n: int) -> None:
-            nonlocal errors
             method, path, body = asks[n % len(asks)]
             try:
                 async with session.request(method, url + path, json=body) as answer:
                     await answer.read()
-                    errors += answer.status != httpx.codes.OK and not (method == "GET" and answer.status == httpx.codes.NOT_FOUND)
-            except aiohttp.ClientError:
-                errors += 1
+                    if answer.status != httpx.codes.OK and not (method == "GET" and answer.status == httpx.codes.NOT_FOUND):
+                        errors[str(answer.status)] += 1
+            except (aiohttp.ClientError, TimeoutError) as error:
+                errors[type(error).__name__] += 1
             taken_s.append(time.perf_counter() - start - n / OFFERED)
 
         for n in range(count):
             await asyncio.sleep(max(0.0, start + n / OFFERED - time.perf_counter()))
             group.create_task(once(n))
     p50, p99, p999 = (round(float(p) * 1000, 1) for p in np.percentile(taken_s, [50, 99, 99.9]))
-    return {"requests": count, "errors": errors, "p99_ms": p99, "p50_ms": p50, "p99.9_ms": p999}
+    told = {"requests": count, "errors": errors.total(), "p99_ms": p99, "p50_ms": p50, "p99.9_ms": p999}
+    return told | ({"errors_by_kind": dict(errors)} if errors else {})
 
 
 def _batches(url: str, names: list[str]) -> int:

@@ -45,13 +45,25 @@ def run() -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WITHIN_S,
     )
-    listener = _listen(settings)
+    listener, server = _listen(settings), uvicorn.Server(config)
+    stop_when_told(server)
     host, port = listener.getsockname()[:2]
     asked = "keys are asked for" if keys else "no keys are asked for"
     logger.info("API on http://{}:{}, {}", host, port, asked)
+    server.run(sockets=[listener])
+
+
+def stop_when_told(server: uvicorn.Server) -> None:
+    """Have SIGTERM and Ctrl-C stop it from now on: by itself it hears them only once its loop runs.
+
+    When it has stopped it raises them again; stopping as told is no failure, so that changes nothing then.
+    """
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn raises it again when it has stopped: stopping as told is no failure
-    uvicorn.Server(config).run(sockets=[listener])
+        signal.signal(number, stop)
 
 
 @contextlib.asynccontextmanager
