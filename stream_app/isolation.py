@@ -63,7 +63,8 @@ class Isolation:
                 f"Partition {self._number}: {MOST_IN_A_ROW} records in a row failed ({_told(error)}); the fault is not theirs. They are in the "
                 "dead letters with the code scoring_failed; report this with the log above."
             ) from error
-        logger.error("Partition {}: a record goes to the dead letters: {}", self._number, _told(error))
+        kind, offset = ("transaction", one.payments.offset) if len(one.payments) else ("label", one.labels.offset)
+        logger.error("Partition {}: the {} at offset {} goes to the dead letters: {}", self._number, kind, offset, _told(error))
         await self._take(one.refused(RecordError(DeadLetterCode.SCORING_FAILED, f"The record could not be scored: {_told(error)}.")))
 
     async def _failure(self, batch: Batch) -> Exception | None:

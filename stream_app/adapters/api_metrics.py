@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 
+from stream_app.adapters.metric_catalogue import API
 from stream_app.adapters.model_metrics import ModelMetrics
-
-_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 
 class ApiMetrics:
@@ -15,14 +14,10 @@ class ApiMetrics:
     def __init__(self, threshold: float | None = None) -> None:
         """Args: `threshold` overrules the model's own."""
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.models = ModelMetrics(self.registry, threshold)
-        self._requests = Histogram(
-            "fraudstream_api_request_seconds",
-            "Time of requests, from their first byte to the last of the answer; the path is the route's, never one with an id",
-            ["method", "path", "status"],
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
+        (requests,) = API
+        self._requests = Histogram(requests.name, requests.text, requests.labels, buckets=requests.buckets, registry=self.registry)
 
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """One request was answered; status 0: its caller went away."""

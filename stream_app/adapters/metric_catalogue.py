@@ -12,6 +12,7 @@ STAGES = ("decode", "read", "features", "score", "publish", "write")
 STAGE_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 5.0)
 LATENCY_S = (0.001, 0.002, 0.004, 0.008, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 SCORE = (0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+REQUEST_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 RECORDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0)
 
 
@@ -63,6 +64,17 @@ MODELS = (
     Metric("fraudstream_model_refused", "gauge", "1 while the alias points to a version that is refused", ("role",)),
 )
 """Of workers and API alike."""
+
+API = (
+    Metric(
+        "fraudstream_api_request_seconds",
+        "histogram",
+        "Time of the API's requests, from their first byte to the last of the answer; status 0: the caller went away",
+        ("method", "path", "status"),
+        REQUEST_S,
+    ),
+)
+"""Of the API alone. The path is the route's, never one with an id."""
 
 CATALOGUE: tuple[Metric, ...] = (
     *COUNTED.values(),
@@ -120,6 +132,7 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("fraudstream_outcomes_unknown", "counter", "Labelled frauds of a time before alerts were noted: caught or missed, nobody knows"),
     Metric("fraudstream_build_info", "gauge", "1 for the version of the program", ("version",)),
+    *API,
 )
 
 

@@ -9,7 +9,7 @@ from typing import cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from stream_app.adapters.batch_histogram import BatchHistogram
-from stream_app.adapters.metric_catalogue import CATALOGUE, COUNTED, MODELS, STAGES, Metric
+from stream_app.adapters.metric_catalogue import API, CATALOGUE, COUNTED, MODELS, STAGES, Metric
 from stream_app.adapters.model_metrics import ModelMetrics
 from stream_app.drift import Drift
 from stream_app.model_metadata import ModelMetadata
@@ -27,7 +27,7 @@ class Metrics:
     """See `observation.Observer`; `models` is told of the models."""
 
     def __init__(self, minor_per_major: int = 100, threshold: float | None = None) -> None:
-        """Make all metrics of the catalogue, each at zero where its labels are known.
+        """Make a worker's metrics of the catalogue, each at zero where its labels are known.
 
         Args:
             minor_per_major: minor units of one major unit of the base currency.
@@ -37,7 +37,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._unit = minor_per_major
         self.models = ModelMetrics(self.registry, threshold)
-        self._made = {metric.name: _make(metric, self.registry) for metric in CATALOGUE if metric not in MODELS}
+        self._made = {metric.name: _make(metric, self.registry) for metric in CATALOGUE if metric not in (*MODELS, *API)}
         self._counters = {what: self._counter(metric.name) for what, metric in COUNTED.items()}
         self._refused = self._counter("fraudstream_dead_letters")
         for code in DeadLetterCode:

@@ -22,6 +22,10 @@ class Shelf:
     mlflow: str
     name: str
 
+    def make(self) -> None:
+        """Register the model, without a version."""
+        self._post("registered-models/create", name=self.name)
+
     def content(self, alias: str = "champion") -> bytes:
         """The file behind an alias."""
         return ModelRegistry(self.mlflow, Path()).fetch(self.name, alias).content

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream_app.adapters.api_metrics import ApiMetrics
 from stream_app.adapters.batch_histogram import BatchHistogram
-from stream_app.adapters.metric_catalogue import CATALOGUE, LATENCY_S, Metric, metrics_table
+from stream_app.adapters.metric_catalogue import API, CATALOGUE, LATENCY_S, MODELS, Metric, metrics_table
 from stream_app.adapters.metrics import Metrics
 from stream_app.alert import ModelReference
 from stream_app.observation import Backlog, Decisions
@@ -20,8 +21,24 @@ from stream_app.transaction import DeadLetterCode
 from tests.conftest import ROOT
 from tests.unit.test_scorer import START, FakeModel
 
-BOUNDED = {"outcome", "change", "role", "code", "stage", "kind", "partition", "server", "name", "version", "feature"}
-"""Roles, codes, stages, kinds and servers are ours; a worker holds few partitions; a model has few features; of models and programs one is shown."""
+BOUNDED = {
+    "method",
+    "path",
+    "status",
+    "outcome",
+    "change",
+    "role",
+    "code",
+    "stage",
+    "kind",
+    "partition",
+    "server",
+    "name",
+    "version",
+    "feature",
+}
+"""Roles, codes, stages, kinds and servers are ours; a worker holds few partitions; a model has few features; of models and programs one is shown;
+paths are those of routes, methods those of HTTP."""
 OPERATIONS = ROOT.joinpath("docs", "operations.md").read_text()
 
 
@@ -58,15 +75,32 @@ def test_the_table_of_metrics_is_current() -> None:
     assert OPERATIONS[begin:end].split("\n", 1)[1].strip() == metrics_table()
 
 
-def test_every_metric_that_a_worker_shows_is_in_the_catalogue_and_the_other_way_round() -> None:
-    """Those of the process aside, which are prometheus_client's."""
+def names(page: bytes) -> set[str]:
+    """Of the metrics of ours that a page shows."""
+    shown = {family.name for family in text_string_to_metric_families(page.decode())}
+    return {name for name in shown if name.startswith("fraudstream_") and not name.endswith("_created")}
+
+
+def test_every_metric_that_is_shown_is_in_the_catalogue_and_the_other_way_round() -> None:
+    """By a worker and by the API; those of the process aside, which are prometheus_client's."""
     metrics = Metrics()
     metrics.models.model_in_use("champion", FakeModel())
     metrics.waiting(Backlog(0, 1, 2, 3.0))
     metrics.rebuilding(0, 1)
     metrics.watch("kafka", lambda: True)
-    shown = {f.name for f in text_string_to_metric_families(metrics.render().decode())}
-    assert {name for name in shown if name.startswith("fraudstream_") and not name.endswith("_created")} == {m.name for m in CATALOGUE}
+    api = ApiMetrics()
+    api.models.model_in_use("champion", FakeModel())
+    api.request("GET", "/health", 200, 0.001)
+    assert names(metrics.render()) | names(api.render()) == {m.name for m in CATALOGUE}
+    assert names(api.render()) == {m.name for m in (*MODELS, *API)}
+
+
+def test_no_caller_can_add_a_series_of_the_api() -> None:
+    """A method that HTTP does not have, and a path that no route has, are one each."""
+    api = ApiMetrics()
+    for number in range(5):
+        api.request(f"BREW{number}", "none", 405, 0.001)
+    assert api.render().count(b"fraudstream_api_request_seconds_sum") == 1
 
 
 def test_what_can_be_counted_is_there_before_it_happens() -> None:

@@ -89,7 +89,7 @@ def test_dashboards_and_data_source_are_those_that_are_provisioned() -> None:
     assert set(DASHBOARDS) == {"operations", "model", "fraud"}
     config = yaml.safe_load(ROOT.joinpath("docker/prometheus/prometheus.yml").read_text())
     assert config["rule_files"] == ["rules.yml"]
-    assert [s["job_name"] for s in config["scrape_configs"]] == ["fraudstream"]
+    assert [s["job_name"] for s in config["scrape_configs"]] == ["fraudstream", "fraudstream-api"]
 
 
 @pytest.mark.parametrize("rule", ALARMS, ids=lambda r: r["alert"])

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import httpx
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from stream_app.local.stack import LocalStack
+from tests.e2e.models import Shelf
+from tests.faults import model as rule
+from tests.watch import model
 from tests.watch.model import BREAKS_AT
 from tests.watch.scene import PARTITIONS, Scene
 from tests.watch.traffic import payments
@@ -103,6 +110,41 @@ async def _no_model(scene: Scene) -> None:
     await scene.send(payments(50))
 
 
+async def _api_breaks(scene: Scene) -> None:
+    """Redis stops answering an API, which tells its callers so; then the API is gone."""
+    api = await scene.start_api()
+    redis = scene.ground.process("redis")
+    redis.send_signal(signal.SIGSTOP)
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(timeout=30) as client:
+            while True:
+                await client.get(f"{api.url}/v1/cards/C1")
+
+    asking = asyncio.create_task(ask())
+    try:
+        await scene.fires(("FraudstreamApiFailing",))
+    finally:
+        asking.cancel()
+        redis.send_signal(signal.SIGCONT)
+    api.end()
+
+
+async def _model_refused(scene: Scene) -> None:
+    """The alias is moved to a version whose file is another than the one that was registered."""
+    stack = LocalStack(scene.folder / "registry")
+    try:
+        mlflow = (await asyncio.to_thread(stack.up, ("mlflow",))).mlflow
+        shelf, content = Shelf(mlflow, rule.NAME), model.file(int(time.time() * 1000))
+        shelf.make()
+        shelf.point(rule.ALIAS, shelf.add(content))
+        await scene.start(MLFLOW_TRACKING_URI=mlflow, MODEL_CACHE=str(scene.folder / "registered"))
+        shelf.point(rule.ALIAS, shelf.add(content, sha256="0" * 64))
+        await scene.fires(("FraudstreamModelRefused",))
+    finally:
+        await asyncio.to_thread(stack.reset)
+
+
 SLOW: dict[str, Fault] = {
     "no-model": Fault(
         _no_model,
@@ -128,5 +170,7 @@ FAULTS: dict[str, Fault] = {
         ),
     ),
     "state-lost": Fault(_state_lost, ("FraudstreamRebuild", "FraudstreamDegraded")),
+    "api-breaks": Fault(_api_breaks, ("FraudstreamApiFailing", "FraudstreamApiDown")),
+    "model-refused": Fault(_model_refused, ("FraudstreamModelRefused",)),
     "workers-gone": Fault(_workers_gone, ("FraudstreamWorkerDown", "FraudstreamNoWorker")),
 }

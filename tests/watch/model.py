@@ -22,6 +22,13 @@ BREAKS_AT = 1_000_000.0
 
 def place(cache: Path, trained_at_ms: int) -> None:
     """Put the model where a worker looks when its registry does not answer."""
+    content = file(trained_at_ms)
+    copy = _Copy(rule.NAME, rule.ALIAS, rule.VERSION, hashlib.sha256(content).hexdigest())
+    ModelRegistry(rule.NO_REGISTRY, cache)._write(content, copy)
+
+
+def file(trained_at_ms: int) -> bytes:
+    """The model's file."""
     model = onnx.load_from_string(rule._onnx())
     _break(model.graph)
     (entry,) = (e for e in model.metadata_props if e.key == METADATA_KEY)
@@ -29,9 +36,7 @@ def place(cache: Path, trained_at_ms: int) -> None:
     metadata = msgspec.structs.replace(metadata, trained_at_ms=trained_at_ms, baseline=_baseline())
     entry.value = msgspec.json.encode(metadata).decode()
     onnx.checker.check_model(model)
-    content = bytes(model.SerializeToString())
-    copy = _Copy(rule.NAME, rule.ALIAS, rule.VERSION, hashlib.sha256(content).hexdigest())
-    ModelRegistry(rule.NO_REGISTRY, cache)._write(content, copy)
+    return bytes(model.SerializeToString())
 
 
 def _baseline() -> Baseline:

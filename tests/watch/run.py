@@ -3,7 +3,7 @@
     WATCH_ONLY=a,b  these faults alone ("quiet" for the queries), for a look at one; the last line then counts what was left out as missing
     WATCH_KEEP=1    keep logs
 
-1. *quiet*: two workers under load. Every query of every panel, and every recording rule, returns data of the right shape; no alarm fires.
+1. *quiet*: two workers and an API under load. Every query of every panel, and every recording rule, returns data of the right shape; no alarm fires.
 2. each fault in a scene of its own, with a Prometheus that knows nothing of the others. The fault is made, never the series.
 
 The rules are those of docker/prometheus with `for: 0s` in place of each waiting time, and nothing else changed; promtool's tests hold those.
@@ -46,12 +46,14 @@ async def quiet(ground: Ground, folder: Path) -> tuple[list[str], list[str]]:
     """Where all is well: queries without data of the right shape, and alarms that fire for nothing."""
     async with Scene(ground, folder, QUIET) as scene:
         await scene.start(2)
+        api = await scene.start_api()
         began = time.monotonic()
         await scene.send(out_of_the_ordinary())
         while time.monotonic() < began + QUIET_S:
             paid = list(payments(300))
             await scene.send(paid)
             await scene.send([], labels_of([p for p in paid if p["amount"] >= DEAR], is_fraud=True))
+            await asyncio.to_thread(api.page, "v1/model")
             await asyncio.sleep(0.5)
         left = dict.fromkeys([*of_panels(), *(q for q in of_rules() if q.kind == "record")], "")
 

@@ -38,22 +38,24 @@ class Awaited(Exception):  # noqa: N818 - what did not come
     """What was awaited did not come."""
 
 
-class Worker:
-    """A worker process of a scene."""
+class Process:
+    """A worker, or an API, of a scene."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, command: str, env: Mapping[str, str]) -> None:
         self.port = free_port()
-        self.log = folder / f"worker-{self.port}.log"
-        settings = {**os.environ, **{f"{PREFIX}{k}": v for k, v in env.items()}, f"{PREFIX}METRICS_PORT": str(self.port)}
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"{command}-{self.port}.log"
+        port = "METRICS_PORT" if command == "worker" else "API_PORT"
+        settings = {**os.environ, **{f"{PREFIX}{k}": v for k, v in {**env, port: str(self.port)}.items()}}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stream_app.cli", "worker"], env=settings, cwd=folder, stdout=output, stderr=output
+                [sys.executable, "-m", "stream_app.cli", command], env=settings, cwd=folder, stdout=output, stderr=output
             )
 
     def page(self, path: str) -> str:
         """A page that it shows; empty where it does not answer, or is not ready."""
         try:
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/{path}", timeout=1)
+            answer = httpx.get(f"{self.url}/{path}", timeout=1)
         except httpx.HTTPError:
             return ""
         return answer.text if answer.is_success else ""
@@ -75,7 +77,8 @@ class Scene:
 
     def __init__(self, ground: Ground, folder: Path, name: str) -> None:
         self.ground, self.name, self.folder = ground, name, folder / name
-        self.workers: list[Worker] = []
+        self.workers: list[Process] = []
+        self.apis: list[Process] = []
         self.prometheus = Prometheus(self.folder / "prometheus", free_port(), at_once(self.folder / "rules.yml"), SCRAPE_S, 1)
         self._sender: AIOKafkaProducer | None = None
 
@@ -110,10 +113,10 @@ class Scene:
 
     async def __aexit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
         """End all; where something failed, show what the workers said last."""
-        for worker in self.workers:
-            worker.end()
+        for process in (*self.workers, *self.apis):
+            process.end()
             if error is not None:
-                print("\n".join(worker.log.read_text(errors="replace").splitlines()[-5:]))  # noqa: T201 - the check's report
+                print("\n".join(process.log.read_text(errors="replace").splitlines()[-5:]))  # noqa: T201 - the check's report
         if self._sender is not None:
             await self._sender.stop()
         await asyncio.to_thread(self.prometheus.stop)
@@ -124,11 +127,24 @@ class Scene:
 
     async def start(self, count: int = 1, *, ready: bool = True, **changes: str) -> None:
         """Start workers and wait until they score (or, for one that never will, until it shows its metrics), and Prometheus reads them."""
-        self.workers += [Worker(self.folder, self.environment | changes) for _ in range(count)]
-        self.prometheus.watch({"fraudstream": [f"127.0.0.1:{w.port}" for w in self.workers]})
+        self.workers += [Process(self.folder, "worker", self.environment | changes) for _ in range(count)]
         page = "readyz" if ready else "metrics"
         await self.until(lambda: all(w.page(page) for w in self.workers), f"{count} workers to show /{page}", START_S)
-        await self.until(lambda: self.number('sum(up{job="fraudstream"})') == len(self.workers), "Prometheus to read every worker")
+        await self._watched()
+
+    async def start_api(self) -> Process:
+        """Start an API and wait until it can score, and Prometheus reads it."""
+        api = Process(self.folder, "api", self.environment)
+        self.apis.append(api)
+        await self.until(lambda: api.page("health"), "the API to be ready", START_S)
+        await self._watched()
+        return api
+
+    async def _watched(self) -> None:
+        jobs = {"fraudstream": self.workers, "fraudstream-api": self.apis}
+        self.prometheus.watch({job: [f"127.0.0.1:{p.port}" for p in processes] for job, processes in jobs.items() if processes})
+        count = len(self.workers) + len(self.apis)
+        await self.until(lambda: self.number("sum(up)") == count, "Prometheus to read every process")
 
     async def send(self, payments: Iterable[Mapping[str, Any] | bytes], labels: Iterable[Mapping[str, Any]] = ()) -> None:
         """Publish payments, or bytes that are none, and labels."""
