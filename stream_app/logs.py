@@ -68,6 +68,7 @@ class Bounded:
         self._places[place] = began, lines + 1
         return lines < MOST_LINES
 
+
 _CONNECTION = re.compile(
     r"unable connect|unable to (update|request) metadata|coordinator dead|heartbeat|nodenotready|connection (at|error|reset)|requesttimedout",
     re.IGNORECASE,
