@@ -97,6 +97,17 @@ def check_parity(model: Any, exported: bytes, vectors: Vectors, tolerance: float
     return largest
 
 
+def difference_of(expected: Floats, served: Floats, tolerance: float = TOLERANCE) -> float:
+    """The largest difference of the two runtimes' probabilities.
+
+    Raises:
+        ModelError: it is more than the tolerance.
+    """
+    difference = np.abs(served - expected)
+    _refuse_beyond(tolerance, difference, "in one batch")
+    return float(difference.max())
+
+
 def _refuse_beyond(tolerance: float, difference: Floats, how: str) -> None:
     if not difference.max() <= tolerance:  # so that NaN fails too
         raise ModelError(

@@ -60,6 +60,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "max_depth": None,
                 "min_samples_leaf": 50,
                 "l2_regularization": 1.0,
+                "max_features": 1.0,
                 "early_stopping": False,  # it would set part of the training days aside by chance, not by time
             },
         ),

@@ -9,7 +9,7 @@ import hashlib
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from stream_app.features.definitions import features_hash
 from stream_app.features.profiles import DEFAULT_PROFILE, features_of
 from training.backfill import EUR, backfill
 from training.baseline import baseline_of
+from training.bench import Bench
 from training.calibrate import calibrate
 from training.card import card
 from training.catalogue import check_reachable
@@ -29,13 +30,16 @@ from training.held_out import FILE, About, HeldOut
 from training.measure import Fitted, Truth, Wish, measured
 from training.plots import draw
 from training.register import Registered, Registration, Report, code_revision, register
-from training.split import Parts, Split, Windows, split
+from training.search import SPACE, search
+from training.split import Parts, Split, Windows, prequential, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from stream_app.features.compute import Vectors
     from stream_app.features.definitions import Feature
@@ -53,7 +57,8 @@ class Options:
     Attributes:
         data: file of transactions with labels.
         split: the windows.
-        recipe: the model to fit.
+        recipe: the model to fit; with `search`, its seed.
+        search: choose the recipe on so many validation folds, see `training.search`; 0: fit `recipe`.
         profile, attributes: the features to train on, see `profiles.features_of`.
         money: of the money features: the base currency and the rates into it.
         label_delay_days: when a fraud became known, where the file does not say.
@@ -65,6 +70,7 @@ class Options:
     data: Path
     split: Split
     recipe: Recipe
+    search: int = 0
     profile: str = DEFAULT_PROFILE
     attributes: tuple[str, ...] = ()
     money: Money = EUR
@@ -90,6 +96,7 @@ class History:
     frame: pd.DataFrame
     vectors: Vectors
     truth: Truth
+    scored: NDArray[np.bool_]
     windows: Windows
     parts: Parts
     unpriced: int
@@ -121,7 +128,7 @@ def train(options: Options, stage: Stage | None = None, decided: Callable[[Histo
 
     1. is MLflow there? Before minutes are spent;
     2. read and check the history, compute its features, split it by time;
-    3. fit on the train window, calibrate on validation;
+    3. choose the recipe where that is asked for; fit on the train window, calibrate on validation;
     4. export to ONNX and compare with scikit-learn on the whole test;
     5. with the scores of ONNX Runtime, which are the worker's: choose threshold and bands on validation, measure on the test;
     6. tell what was decided, then register; the alias moves last.
@@ -138,18 +145,20 @@ def train(options: Options, stage: Stage | None = None, decided: Callable[[Histo
         Unavailable: MLflow does not answer.
     """
     seconds: dict[str, float] = {}
-    timed, width = _timed(stage, seconds), len(options.features)
-    where, registered = options.registration, None
+    timed, where, registered = _timed(stage, seconds), options.registration, None
     if where:
         check_reachable(where.tracking_uri)
     history = _history(options, timed)
+    if options.search:
+        with timed("Choose the model on validation folds"):
+            options = _chosen(options, history)
     with timed("Fit the model"):
         train_part = history.parts.train
         uncalibrated = fit(history.vectors[train_part.rows], train_part.is_fraud, options.recipe)
     with timed("Calibrate it"):
         model = calibrate(uncalibrated, history.vectors[history.parts.validation.rows], history.parts.validation.is_fraud)
     with timed("Export to ONNX and check parity"):
-        exported = to_onnx_model(model, width)
+        exported = to_onnx_model(model, len(options.features))
         parity = check_parity(model, exported.SerializeToString(), history.vectors[history.parts.test.rows])
     with timed("Choose the threshold, evaluate"):
         parts = history.parts.validation, history.parts.test
@@ -183,7 +192,14 @@ def _history(options: Options, timed: Stage) -> History:
     with timed("Compute the features"):
         features = backfill(frame, options.features, options.money)
     truth = Truth(times.to_numpy(), card_ranks(frame["card_id"]), features.amounts)
-    return History(frame, features.vectors, truth, windows, split(frame, windows, features.scored), features.unpriced)
+    return History(frame, features.vectors, truth, features.scored, windows, split(frame, windows, features.scored), features.unpriced)
+
+
+def _chosen(options: Options, history: History) -> Options:
+    """The same with the best recipe of the search."""
+    folds = prequential(history.frame, history.windows, options.search, history.scored)
+    tried = search(Bench(history.vectors, history.truth), folds, [replace(recipe, seed=options.recipe.seed) for recipe in SPACE])
+    return replace(options, recipe=tried[0].recipe, search=len(folds))
 
 
 def _complete(options: Options, history: History, fitted: Fitted, exported: Any) -> None:
@@ -254,6 +270,7 @@ def _tags(options: Options, times: pd.Series[int]) -> dict[str, str]:
 def _parameters(options: Options, windows: Windows) -> dict[str, str | int | float]:
     return {
         **{name: str(value) for name, value in options.recipe.described().items()},
+        "chosen_on": f"{options.search} validation folds, of {len(SPACE)} recipes" if options.search else "nothing: as asked for",
         **{f"{window.name}_window": window.dates() for window in (windows.train, windows.validation, windows.test)},
         "gap_days": options.split.gap_days,
         "warm_up_days": windows.warm_up_days,

@@ -47,25 +47,25 @@ def draw(folder: Path, fitted: Fitted, review_cost: float, importances: Sequence
 
 def _precision_recall(path: Path, test: Scored, threshold: float) -> Path:
     precision, recall, levels = precision_recall_curve(test.is_fraud, test.rounded)
-    figure, axes = _axes("Precision and recall on the test window", "recall", "precision")
+    figure, axes = axes_of("Precision and recall on the test window", "recall", "precision")
     axes.step(recall, precision, where="post")
     at = int(np.searchsorted(levels, threshold))
     if at < len(levels):
         axes.plot(recall[at], precision[at], "o", label=f"threshold {threshold:.5f}")
         axes.legend()
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def _reliability(path: Path, scores: Mapping[str, Scored]) -> Path:
     """Ten bins of equal width; most transactions fall into the first."""
-    figure, axes = _axes("Reliability on the test window", "mean score", "share of frauds")
+    figure, axes = axes_of("Reliability on the test window", "mean score", "share of frauds")
     axes.plot([0, 1], [0, 1], "--", color="grey", label="perfect")
     for name, what in scores.items():
         share, score = calibration_curve(what.is_fraud, what.rounded, n_bins=BINS)
         axes.plot(score, share, "o-", label=name)
     axes.legend()
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def _money(path: Path, validation: Scored, threshold: float, review_cost: float) -> Path:
@@ -73,7 +73,7 @@ def _money(path: Path, validation: Scored, threshold: float, review_cost: float)
     levels = np.unique(validation.rounded)
     levels = levels[np.unique(np.linspace(0, len(levels) - 1, LEVELS).astype(np.int64))]
     found = [team_figures(validation, float(level), review_cost) for level in levels]
-    figure, axes = _axes(f"Threshold and money on the validation window, {review_cost:g} a review", "threshold", "net saving a day")
+    figure, axes = axes_of(f"Threshold and money on the validation window, {review_cost:g} a review", "threshold", "net saving a day")
     axes.plot(levels, [one.net_saving_a_day for one in found])
     axes.axvline(threshold, color="grey", linestyle="--", label=f"threshold {threshold:.5f}")
     axes.set(ylim=(0, None))
@@ -81,17 +81,18 @@ def _money(path: Path, validation: Scored, threshold: float, review_cost: float)
     beside = axes.twinx()
     beside.plot(levels, [one.alerts_a_day for one in found], color="tab:orange")
     beside.set(ylabel="alerts a day (orange)", yscale="log")
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def _importance(path: Path, importances: Sequence[tuple[str, float]]) -> Path:
-    figure, axes = _axes("Feature importance", "share", "")
+    figure, axes = axes_of("Feature importance", "share", "")
     ranked = sorted(importances, key=lambda pair: pair[1])
     axes.barh([name for name, _ in ranked], [value for _, value in ranked])
-    return _written(figure, path)
+    return written(figure, path)
 
 
-def _axes(title: str, x: str, y: str) -> tuple[Figure, Any]:
+def axes_of(title: str, x: str, y: str) -> tuple[Figure, Any]:
+    """An empty plot."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -99,6 +100,7 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _written(figure: Figure, path: Path) -> Path:
+def written(figure: Figure, path: Path) -> Path:
+    """Write the plot as PNG."""
     figure.savefig(path, dpi=110, format="png")
     return path

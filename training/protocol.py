@@ -12,7 +12,7 @@ fold is taken from those scores, so that it is never chosen on the test.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -20,24 +20,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream_app.errors import DataError
+from stream_app.features.profiles import DEFAULT_PROFILE, HANDBOOK_PROFILE
+from training.figures import Figures
 from training.fit import Recipe
-from training.split import DAY_MS, Part, Window, known_cards
+from training.split import DAY_MS, FoldParts, Part, Window, known_cards
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import pandas as pd
 
 TRAIN_DAYS = DELAY_DAYS = TEST_DAYS = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """How good one model is: area under the ROC curve, average precision, card precision@100."""
-
-    auc: float
-    average_precision: float
-    card_precision_at_100: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +63,10 @@ class Protocol:
     Attributes:
         name: as the command takes it.
         folds: the tests that are reported, in the book's order.
-        validation: the folds to choose on; none where the book chooses nothing.
+        validation: the folds to choose on.
+        profiles: of features, that are measured where none is asked for.
         recipes: our models for its rows, with the book's parameters where it has the model.
+        chosen: our models for our own features, each the best of its kind on the validation folds; see `training.search`.
         published: the book's figures by model.
         best: the book's figures of the model it chose on validation; None where it chose none.
         expected: transactions and frauds of (train, test) of each fold on the Handbook's own data; those that are published.
@@ -80,23 +75,21 @@ class Protocol:
     name: str
     folds: tuple[Fold, ...]
     validation: tuple[Fold, ...]
+    profiles: tuple[str, ...]
     recipes: Mapping[str, Recipe]
+    chosen: Mapping[str, Recipe]
     published: Mapping[str, Figures]
     best: Figures | None = None
     expected: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
 
+    def of(self, profile: str) -> Mapping[str, Recipe]:
+        """The models of a profile's rows, by kind."""
+        return self.recipes if profile == HANDBOOK_PROFILE else self.chosen
 
-@dataclass(frozen=True, slots=True)
-class FoldParts:
-    """The transactions of a fold."""
-
-    train: Part
-    test: Part
-
-    @property
-    def counts(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Transactions and frauds of the training, and of the test."""
-        return (len(self.train.rows), self.train.frauds), (len(self.test.rows), self.test.frauds)
+    def only(self, models: Collection[str]) -> Protocol:
+        """The protocol with these kinds of models alone."""
+        recipes, chosen = ({name: one[name] for name in one if name in models} for one in (self.recipes, self.chosen))
+        return replace(self, recipes=recipes, chosen=chosen)
 
 
 def parts_of(frame: pd.DataFrame, fold: Fold) -> FoldParts:
@@ -132,12 +125,24 @@ _BOOSTING, _EXTRA = "hist_gradient_boosting", "extra_trees"
 _FULL_TREES: dict[str, int | None] = {"n_estimators": 100, "max_depth": None, "min_samples_leaf": 1}
 _DEPTH_20: dict[str, int | None] = {"n_estimators": 100, "max_depth": 20, "min_samples_leaf": 1}
 
+_VALIDATION = _starts("2018-07-11", "2018-07-04", "2018-06-27", "2018-06-20")
+_CHOSEN: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "random_forest": Recipe(model="random_forest", parameters={"max_depth": 20, "min_samples_leaf": 1}),
+        _EXTRA: Recipe(model=_EXTRA, parameters={"max_depth": 20, "min_samples_leaf": 1, "max_features": 0.5}),
+        _BOOSTING: Recipe(model=_BOOSTING),
+        "logistic_regression": Recipe(model="logistic_regression"),
+    }
+)
+"""Of each kind the best on these folds, with our own features: what `fraudstream evaluate --search` finds."""
+
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         "handbook-ch3": Protocol(
             name="handbook-ch3",
             folds=_starts("2018-07-25"),
-            validation=(),
+            validation=_VALIDATION,
+            profiles=(HANDBOOK_PROFILE,),
             recipes=MappingProxyType(
                 {
                     "logistic_regression": Recipe(model="logistic_regression"),
@@ -146,6 +151,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                     _BOOSTING: Recipe(model=_BOOSTING),
                 }
             ),
+            chosen=_CHOSEN,
             published=MappingProxyType(
                 {"logistic_regression": Figures(0.871, 0.606, 0.291), "random_forest": Figures(0.867, 0.658, 0.287)}
             ),
@@ -154,7 +160,8 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         "handbook-ch5": Protocol(
             name="handbook-ch5",
             folds=_starts("2018-08-15", "2018-08-08", "2018-08-01", "2018-07-25"),
-            validation=_starts("2018-07-11", "2018-07-04", "2018-06-27", "2018-06-20"),
+            validation=_VALIDATION,
+            profiles=(HANDBOOK_PROFILE, DEFAULT_PROFILE),
             recipes=MappingProxyType(
                 {
                     "logistic_regression": Recipe(model="logistic_regression"),
@@ -163,6 +170,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                     _BOOSTING: Recipe(model=_BOOSTING),
                 }
             ),
+            chosen=_CHOSEN,
             published=MappingProxyType({"random_forest": Figures(0.870, 0.678, 0.299)}),
             best=Figures(0.869, 0.687, 0.303),
         ),

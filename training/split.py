@@ -53,6 +53,10 @@ class Window:
         """How many days."""
         return (self.end_ms - self.start_ms) // DAY_MS
 
+    def earlier(self, by_ms: int) -> Window:
+        """The window as long, so much before."""
+        return Window(self.name, self.start_ms - by_ms, self.end_ms - by_ms)
+
     def holds(self, times_ms: Ints) -> Mask:
         """Which of the times are within."""
         return (times_ms >= self.start_ms) & (times_ms < self.end_ms)
@@ -149,6 +153,19 @@ class Parts:
     test: Part
 
 
+@dataclass(frozen=True, slots=True)
+class FoldParts:
+    """The transactions of a fold: to fit on, and to test on."""
+
+    train: Part
+    test: Part
+
+    @property
+    def counts(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Transactions and frauds of the training, and of the test."""
+        return (len(self.train.rows), self.train.frauds), (len(self.test.rows), self.test.frauds)
+
+
 def split(frame: pd.DataFrame, windows: Windows, scored: Mask | None = None) -> Parts:
     """The transactions of each window.
 
@@ -163,22 +180,49 @@ def split(frame: pd.DataFrame, windows: Windows, scored: Mask | None = None) -> 
     Raises:
         DataError: a window has no frauds, or nothing else, naming it and the remedy.
     """
-    times = frame["event_time"].to_numpy()
-    is_fraud = frame["is_fraud"].to_numpy()
-    labelled_at = frame["labelled_at"].to_numpy(dtype=np.int64, na_value=np.iinfo(np.int64).max)
-    usable = np.ones(len(frame), dtype=np.bool_) if scored is None else scored
-
-    def part(window: Window, known_by_ms: int | None, out: Mask | None = None) -> Part:
-        within = window.holds(times) & usable
-        rows = np.flatnonzero(within if out is None else within & ~out)
-        known = is_fraud if known_by_ms is None else is_fraud & (labelled_at < known_by_ms)
-        return _with_both_classes(Part(window, rows, known[rows]))
-
-    return Parts(
-        part(windows.train, windows.validation.start_ms),
-        part(windows.validation, windows.test.start_ms),
-        part(windows.test, None, known_cards(frame, windows.test)),
+    out = known_cards(frame, windows.test)
+    parts = (
+        _part(frame, windows.train, windows.validation.start_ms, scored),
+        _part(frame, windows.validation, windows.test.start_ms, scored),
+        _part(frame, windows.test, None, ~out if scored is None else scored & ~out),
     )
+    return Parts(*map(_with_both_classes, parts))
+
+
+def prequential(frame: pd.DataFrame, windows: Windows, folds: int, scored: Mask | None = None) -> tuple[FoldParts, ...]:
+    """Validation folds to choose a model on: the train and validation windows, and those each a validation window earlier.
+
+    Tested like the test is: cards whose fraud was known are left out. A fold is left out where the history does not reach back to its
+    training days, or one of its parts has no frauds, or nothing else.
+
+    Args:
+        frame: transactions with labels.
+        windows: from `Split.windows`.
+        folds: at most so many.
+        scored: as for `split`.
+    """
+    first, step = int(frame["event_time"].iloc[0]), windows.validation.end_ms - windows.validation.start_ms
+    found = []
+    for back in range(0, folds * step, step):
+        train, validation = windows.train.earlier(back), windows.validation.earlier(back)
+        out = known_cards(frame, validation)
+        parts = FoldParts(
+            _part(frame, train, validation.start_ms, scored),
+            _part(frame, validation, windows.test.start_ms, ~out if scored is None else scored & ~out),
+        )
+        if train.start_ms >= first // DAY_MS * DAY_MS and all(0 < frauds < rows for rows, frauds in parts.counts):
+            found.append(parts)
+    return tuple(found)
+
+
+def _part(frame: pd.DataFrame, window: Window, known_by_ms: int | None, usable: Mask | None) -> Part:
+    """The usable transactions of a window, and what was known of them by then; None: all, and everything."""
+    within = window.holds(frame["event_time"].to_numpy())
+    rows = np.flatnonzero(within if usable is None else within & usable)
+    is_fraud = frame["is_fraud"].to_numpy()[rows]
+    if known_by_ms is not None:
+        is_fraud &= frame["labelled_at"].iloc[rows].to_numpy(dtype=np.int64, na_value=np.iinfo(np.int64).max) < known_by_ms
+    return Part(window, rows, is_fraud)
 
 
 def known_cards(frame: pd.DataFrame, test: Window) -> Mask:

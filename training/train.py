@@ -37,6 +37,8 @@ Cost = Annotated[
     typer.Option(min=0, help="What a review costs, in the base currency. Without a budget, the threshold is where reviews pay most."),
 ]
 
+SEARCH_FOLDS = 4
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -58,6 +60,9 @@ def train_command(  # noqa: PLR0913 - the command's options
     model: Annotated[
         str, typer.Option(help="logistic_regression, random_forest, extra_trees or hist_gradient_boosting.")
     ] = "random_forest",
+    search: Annotated[
+        bool, typer.Option("--search", help="Choose kind, parameters and weight of frauds on four validation folds, all before the test.")
+    ] = False,
     trees: Annotated[int | None, typer.Option(min=1, help="Trees. Default: 100.")] = None,
     max_depth: Annotated[int | None, typer.Option(min=1, max=30, help="Depth of the trees; deeper is slower. Forests: 12.")] = None,
     min_leaf: Annotated[int | None, typer.Option(min=1, help="Least transactions in a leaf. Forests: 5, boosting: 50.")] = None,
@@ -88,6 +93,7 @@ def train_command(  # noqa: PLR0913 - the command's options
             data=data,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
             recipe=Recipe(model=model, parameters=_parameters(model, trees, max_depth, min_leaf), fraud_weight=fraud_weight, seed=seed),
+            search=SEARCH_FOLDS if search else 0,
             profile=profile,
             attributes=tuple(filter(None, map(str.strip, attributes.split(",")))),
             money=Money(settings.base_currency, read_rates(settings.rates_file)),
