@@ -56,7 +56,7 @@ class Limits:
             async with asyncio.timeout(self._longest_s):
                 await self._app(scope, body.receive, answer.send)
         except TimeoutError:
-            await answer.refuse(_too_slow(self._longest_s, whole=body.whole))
+            await answer.refuse(_too_slow(self._longest_s, of_body=body.is_awaited))
         except Exception as error:  # noqa: BLE001 - whatever it is: no trace leaves the process, the log has it
             logger.opt(exception=error).error("{} {} failed", scope["method"], scope["path"])
             await answer.refuse(unexpected())
@@ -76,14 +76,20 @@ class _Body:
         self._receive = receive
         self._most = most_bytes
         self._seen = 0
-        self.whole = False
+        self._asked = self._whole = False
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a part of it is still to come: a route that takes none never asks for it."""
+        return self._asked and not self._whole
 
     async def receive(self) -> Message:
         """ASGI."""
+        self._asked = True
         message = await self._receive()
         if message["type"] == "http.request":
             self._seen += len(message.get("body", b""))
-            self.whole = not message.get("more_body", False)
+            self._whole = not message.get("more_body", False)
             if self._seen > self._most:
                 raise _too_large(self._most)
         return message
@@ -119,12 +125,12 @@ def _too_large(most_bytes: int) -> Refusal:
     return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", told, "#")
 
 
-def _too_slow(longest_s: float, *, whole: bool) -> Refusal:
-    if whole:
-        told = f"No answer within {longest_s:g} s (FRAUDSTREAM_API_TIMEOUT_S). Try again."
-        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too-slow", told, headers={"Retry-After": "1"})
-    told = f"The body did not arrive within {longest_s:g} s (FRAUDSTREAM_API_TIMEOUT_S)."
-    return Refusal(HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", told, headers={"Connection": "close"})
+def _too_slow(longest_s: float, *, of_body: bool) -> Refusal:
+    if of_body:
+        told = f"The body did not arrive within {longest_s:g} s (FRAUDSTREAM_API_TIMEOUT_S)."
+        return Refusal(HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", told, headers={"Connection": "close"})
+    told = f"No answer within {longest_s:g} s (FRAUDSTREAM_API_TIMEOUT_S). Try again."
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too-slow", told, headers={"Retry-After": "1"})
 
 
 def _busy() -> Refusal:

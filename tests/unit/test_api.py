@@ -38,6 +38,7 @@ class MemoryHistory:
 
     cards: dict[str, int] = field(default_factory=dict)
     away: bool = False
+    hangs: bool = False
 
     async def read(self, ids: Ids, at_ms: int | None = None) -> Seen:
         """See `history.History`."""
@@ -52,6 +53,8 @@ class MemoryHistory:
 
     async def ping(self) -> None:
         """See `history.History`."""
+        if self.hangs:
+            await asyncio.sleep(3600)
         if self.away:
             raise Unavailable("Redis at secret-host did not answer.")
 
@@ -278,6 +281,14 @@ def test_a_server_that_is_away_is_told_without_its_address() -> None:
     health = api.ask("GET", "/health")
     assert (health.status_code, health.json()["ready"], "secret" in health.text) == (503, False, False)
     assert Api().ask("GET", "/health").json()["ready"] is True
+
+
+def test_a_server_that_never_answers_is_no_fault_of_the_caller() -> None:
+    """503 in time, whether the request has a body or none; not 408."""
+    api = Api(history=MemoryHistory(hangs=True), longest_s=0.05)
+    for answer in (api.ask("POST", "/v1/score", json=payment("a")), api.ask("GET", "/v1/cards/c1"), api.ask("GET", "/health")):
+        assert (problem(answer)[0], "No answer within 0.05 s" in answer.json()["detail"]) == (503, True)
+        assert answer.headers["retry-after"] == "1"
 
 
 def test_a_fault_of_ours_leaves_no_trace_outside() -> None:
