@@ -6,10 +6,10 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start test test-unit faults watch-check parity lint-check lint-fix format-check format-fix type-check bench bench-features api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start test test-unit faults watch-check parity lint-check lint-fix format-check format-fix type-check bench bench-features bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-13s %s\n' "$$name" "$$about"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
 
 install: ## Make .venv ready (the other targets do it by themselves)
 	@scripts/setup
@@ -78,6 +78,9 @@ ship-tools: install ## Make the tools of ship-check ready in .tools/ship (Go pro
 
 ship-check: ship-tools ## Ask images, compose, chart and Terraform of the real tools; ONLY="helm terraform" for some
 	@$(BIN)/python -m tests.ship.check $(ONLY)
+
+bench-challenger: install ## Measure what a challenger costs a worker on this machine
+	@$(BIN)/python -m benchmarks.challenger
 
 api-load: install ## Measure the API under load on this machine; API_OFFERED=N requests a second, 500 by default
 	@$(BIN)/python -m benchmarks.api_load
