@@ -23,6 +23,7 @@ class Decisions:
         arrived_ms: Kafka timestamp.
         minor: amount in minor units of the base currency, -1 where there is no rate.
         alerted: int64 [alerts], which of the decisions are alerts.
+        of_challenger: float32, what the challenger says of each; None where there is none.
     """
 
     metadata: ModelMetadata
@@ -32,6 +33,7 @@ class Decisions:
     arrived_ms: Ints
     minor: Ints
     alerted: Ints
+    of_challenger: Vectors | None = None
 
 
 @dataclass(frozen=True, slots=True)

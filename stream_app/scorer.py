@@ -162,6 +162,7 @@ class Scorer:
             np.array(intake.payments.timestamps_ms, dtype=np.int64)[scored.payments],
             intake.events.minor[scored.events],
             np.array(list(cases), dtype=np.int64),
+            scored.opinion.scores.probability if scored.opinion else None,
         )
 
     def _score(self, intake: Intake, computed: Computed) -> _Scored:

@@ -48,6 +48,7 @@ class Metrics:
         self._alert_latency = self._batches("fraudstream_alert_latency_seconds")
         self._decision_latency = self._batches("fraudstream_decision_latency_seconds")
         self._scores = self._batches("fraudstream_score")
+        self._challenger_scores = self._batches("fraudstream_challenger_score")
         self._alerted_amount = self._counter("fraudstream_alerted_amount")
         self._partitions = self._gauge("fraudstream_partitions_owned")
         self._outcomes = tuple(self._counter(f"fraudstream_outcome{name}") for name in ("s", "s_amount", "_cards"))
@@ -77,6 +78,8 @@ class Metrics:
         if not len(decisions.scores):
             return
         self._scores.observe(decisions.scores)
+        if decisions.of_challenger is not None:
+            self._challenger_scores.observe(decisions.of_challenger)
         self._follow(decisions)
         self._decision_latency.observe((written_s - decisions.arrived_ms / 1000).clip(0))
         if len(decisions.alerted):

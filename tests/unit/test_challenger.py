@@ -81,6 +81,10 @@ def test_a_challenger_in_shadow_changes_no_decision_and_is_told_beside_it(paymen
         assert score.beside.score == pytest.approx(min(1, amount / 500))
         assert (score.beside.action is None) == (amount < 250)
     assert [s.beside for s in scores(alone)] == [None] * len(batch)
+    assert both.decisions is not None
+    assert both.decisions.of_challenger == pytest.approx([min(1, amount / 500) for _, amount in payments])
+    assert alone.decisions is not None
+    assert alone.decisions.of_challenger is None
 
 
 @settings(max_examples=15)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,6 +140,18 @@ def test_decisions_show_their_scores_latencies_and_the_money_of_alerts() -> None
     assert shown["fraudstream_alert_latency_seconds_count"] == 2
     assert shown["fraudstream_alert_latency_seconds_sum"] == pytest.approx(0.1)
     assert shown["fraudstream_alerted_amount_total"] == 12.5
+
+
+def test_what_a_challenger_says_is_shown_beside_the_champions_scores() -> None:
+    """Of the same payments; nothing where there is none."""
+    metrics, second = Metrics(), START / 1000
+    alone = decisions([0.02, 0.7], [second, second], [100, 100], [])
+    metrics.decided(alone, second, second)
+    assert samples(metrics)["fraudstream_challenger_score_count"] == 0
+    metrics.decided(replace(alone, of_challenger=np.array([0.04, 0.96], dtype=np.float32)), second, second)
+    shown = samples(metrics)
+    assert (shown["fraudstream_score_count"], shown["fraudstream_challenger_score_count"]) == (4, 2)
+    assert shown['fraudstream_challenger_score_bucket{le="0.95"}'] == 1
 
 
 def test_the_model_before_is_forgotten() -> None:
