@@ -1,7 +1,7 @@
 """Files of past transactions → one DataFrame, whatever wrote them. What cannot be trained on stops here, in one line.
 
-Formats: Parquet (`.parquet`), CSV (`.csv`), JSON Lines (`.jsonl`, `.ndjson`); with the columns of `transaction.v1`, or with those of the
-Fraud Detection Handbook as they are. What `read_transactions` returns:
+Formats: Parquet (`.parquet`), CSV (`.csv`), JSON Lines (`.jsonl`, `.ndjson`); with the columns of `transaction.v1`, with those of a layout
+that is known (`training.layouts`), or through a mapping. What `read_transactions` returns:
 
     transaction_id                          str
     event_time                              int64, ms since epoch, UTC (read from integers, timestamps or ISO 8601 texts)
@@ -21,7 +21,6 @@ Rows keep the order of the file. Row numbers in errors count from 1, a CSV's hea
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
@@ -29,58 +28,47 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 
 from stream_app.errors import DataError
 from stream_app.iso import CURRENCIES
 from stream_app.transaction import MAX_AMOUNT, Transaction
+from training.files import ATTRIBUTE, FLOATS, OPTIONAL_TEXTS, REQUIRED, TIMES, columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 DAY_MS = 86_400_000
 MAX_ID_LENGTH = 64
 EARLIEST_MS = 10**11  # 1973: below it, times are in seconds
-REQUIRED = ("transaction_id", "event_time", "card_id", "terminal_id", "amount", "currency")
-OPTIONAL_TEXTS = frozenset({"type", "merchant_id", "mcc", "country", "channel", "billing_currency", "device_id", "ip"})
-TEXTS = OPTIONAL_TEXTS | {"transaction_id", "card_id", "terminal_id", "currency"}
-TIMES = frozenset({"event_time", "sent_at", "labelled_at"})
-FLOATS = frozenset({"amount", "billing_amount", "latitude", "longitude"})
-KNOWN = TEXTS | TIMES | FLOATS | {"approved", "attributes", "is_fraud", "fraud_scenario"}
-ATTRIBUTE = "attributes."
-HANDBOOK = {
-    "TRANSACTION_ID": "transaction_id",
-    "TX_DATETIME": "event_time",
-    "CUSTOMER_ID": "card_id",
-    "TERMINAL_ID": "terminal_id",
-    "TX_AMOUNT": "amount",
-    "TX_FRAUD": "is_fraud",
-    "TX_FRAUD_SCENARIO": "fraud_scenario",
-}
 NEEDED_TO_TRAIN = (*REQUIRED[:5], "is_fraud", "labelled_at")
 
 
-def read_transactions(path: Path, *, label_delay_days: float = 7) -> pd.DataFrame:
+def read_transactions(path: Path, *, label_delay_days: float = 7, mapping: Path | None = None) -> pd.DataFrame:
     """Read a file of transactions into the columns above.
 
     Args:
         path: the file; its suffix says the format.
         label_delay_days: when a fraud became known, where the file does not say: so many days after the payment.
+        mapping: YAML, what its columns are; see `training.layouts`.
 
     Raises:
-        DataError: one line with the file, the column and the row, and what to do.
+        DataError: one line with the file, the column (as the file calls it) and the row, and what to do.
     """
-    table = _read(path)
+    table, layout = columns_of(path, mapping)
     for name in REQUIRED:
         if name not in table.column_names:
             given = ", ".join(table.column_names) or "none that is known"
-            raise DataError(f"{path}: column {name!r} is missing (known ones there: {given}). Add it, or rename the one that holds it.")
+            raise DataError(
+                f"{path}: column {layout.theirs(name)!r} is missing (known ones there: {given}). Add it, or rename the one that holds it."
+            )
     if not table.num_rows:
         raise DataError(f"{path} has no rows. Give a file with transactions; `fraudstream simulate` makes one.")
-    columns = {name: _converted(path, name, table[name]) for name in sorted(table.column_names, key=_place)}
+    columns: dict[str, Any] = {}
+    for name in sorted(table.column_names, key=_place):
+        try:
+            columns[name] = _converted(path, name, table[name])
+        except DataError as error:
+            raise DataError(str(error).replace(f"column {name!r}", f"column {layout.theirs(name)!r}", 1)) from None
     if "is_fraud" in columns:
         columns["labelled_at"] = _labelled_at(path, columns, round(label_delay_days * DAY_MS))
     return pd.DataFrame(columns)
@@ -113,78 +101,10 @@ def check_for_training(frame: pd.DataFrame, source: str = "The training data") -
         raise DataError(f"{source} has transaction_id {name!r} twice, in rows {first + 1} and {again + 1}. Remove one of them.")
 
 
-def _read(path: Path) -> Any:
-    """The known columns of the file, under our names; ids and codes of text files as text, with their leading zeros."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path}: the suffix {path.suffix!r} is of no known format. Convert or rename the file to {', '.join(_READERS)}.")
-    if not path.is_file():
-        raise DataError(f"{path} is not there. Check the path; `fraudstream simulate --out {path}` makes such a file.")
-    if not path.stat().st_size:
-        raise DataError(f"{path} is empty (0 bytes). Give a file with transactions; `fraudstream simulate` makes one.")
-    try:
-        table = reader(path)
-        names = table.column_names
-    except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
-        why = " ".join(str(error).split())[:200].rstrip(".")
-        raise DataError(f"{path} cannot be read as {path.suffix[1:].lower()}: {why}. Mend it, or correct its suffix.") from None
-    if "TRANSACTION_ID" in names and "transaction_id" not in names:
-        table = table.rename_columns([HANDBOOK.get(name, name) for name in names])
-        if "currency" not in names:
-            table = table.append_column("currency", pa.DictionaryArray.from_arrays(pa.array(np.zeros(table.num_rows, np.int8)), ["EUR"]))
-    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}: column {twice[0]!r} is there twice. Rename one of the two.")
-    return _flat(table.select([name for name in table.column_names if _is_known(name)]))
-
-
-def _read_parquet(path: Path) -> Any:
-    names = [name for name in pyarrow.parquet.read_schema(path).names if _is_known(name) or name in HANDBOOK]
-    return pyarrow.parquet.ParquetFile(path).read(columns=names)
-
-
-def _read_csv(path: Path) -> Any:
-    texts = dict.fromkeys((*TEXTS, "TRANSACTION_ID", "CUSTOMER_ID", "TERMINAL_ID"), pa.string())  # "NA" is Namibia, not a missing value
-    options = pyarrow.csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
-    return pyarrow.csv.read_csv(path, convert_options=options)
-
-
-def _read_json(path: Path) -> Any:
-    with path.open(encoding="utf-8", newline="\n") as lines:
-        for row, line in enumerate(map(str.strip, lines), 1):
-            # Also what makes pyarrow 25 end the process: a null in place of an object.
-            if line and (line[0] != "{" or line[-1] != "}" or ("null" in line and re.search(r"\}\s*null", line))):
-                raise pa.ArrowInvalid(f"row {row} is not one JSON object: {line[:40]!r}")
-    schema = pa.schema([(name, pa.string()) for name in sorted(TEXTS)])
-    try:
-        table = pyarrow.json.read_json(path, parse_options=pyarrow.json.ParseOptions(explicit_schema=schema))
-    except pa.ArrowInvalid:  # ids may be integers; what else is wrong comes up again
-        return pyarrow.json.read_json(path)
-    return table.drop_columns([name for name in schema.names if table[name].null_count == table.num_rows])
-
-
-_READERS: dict[str, Callable[[Path], Any]] = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_json, ".ndjson": _read_json}
-
-
 def _place(name: str) -> tuple[int, str]:
     """Columns in order: the contract's, the producer's own by name, what is known of the fraud."""
     order = (*Transaction.__struct_fields__, "sent_at", ATTRIBUTE, "is_fraud", "fraud_scenario", "labelled_at")
     return order.index(ATTRIBUTE if name.startswith(ATTRIBUTE) else name), name
-
-
-def _is_known(name: str) -> bool:
-    return name in KNOWN or name.startswith(ATTRIBUTE)
-
-
-def _flat(table: Any) -> Any:
-    """Lay a column `attributes` of objects out as columns; leave out optional columns without any value."""
-    if "attributes" in table.column_names:
-        column = table["attributes"]
-        table = table.drop_columns("attributes")
-        for field in column.type if pa.types.is_struct(column.type) else ():
-            table = table.append_column(ATTRIBUTE + field.name, pc.struct_field(column, field.name))
-    empty = [name for name in table.column_names if name not in REQUIRED and table.num_rows and table[name].null_count == table.num_rows]
-    return table.drop_columns(empty)
 
 
 def _converted(path: Path, name: str, column: Any) -> Any:

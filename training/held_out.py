@@ -43,7 +43,7 @@ class About(msgspec.Struct, frozen=True):
     trained_until_ms: int
     begins_ms: int
     ends_ms: int
-    gap_days: int
+    gap_days: float
     newest_label_ms: int
     read_at_ms: int
 
@@ -51,7 +51,7 @@ class About(msgspec.Struct, frozen=True):
         """Why the labels may be too young to judge on, or None."""
         known_for = (self.read_at_ms - self.ends_ms) / DAY_MS
         if known_for < self.gap_days:
-            return f"the history was read {max(0.0, known_for):.1f} days after the held-out period; frauds take {self.gap_days} to become known"
+            return f"the history was read {max(0.0, known_for):.1f} days after the held-out period; frauds take {self.gap_days:g} to become known"
         if self.newest_label_ms < self.ends_ms:
             short = (self.ends_ms - self.newest_label_ms) / DAY_MS
             return f"its newest label was made {short:.1f} days before the held-out period ended"

@@ -55,7 +55,7 @@ class Options:
     """What to train on, and how.
 
     Attributes:
-        data: file of transactions with labels.
+        data: file of transactions with labels; `mapping`: what its columns are, see `read_transactions`.
         split: the windows.
         recipe: the model to fit; with `search`, its seed.
         search: choose the recipe on so many validation folds, see `training.search`; 0: fit `recipe`.
@@ -75,6 +75,7 @@ class Options:
     attributes: tuple[str, ...] = ()
     money: Money = EUR
     label_delay_days: float = 7.0
+    mapping: Path | None = None
     wish: Wish = field(default_factory=Wish)
     registration: Registration | None = None
     out: Path | None = None
@@ -185,7 +186,7 @@ class _Told:
 
 def _history(options: Options, timed: Stage) -> History:
     with timed("Read the transactions"):
-        frame = read_transactions(options.data, label_delay_days=options.label_delay_days)
+        frame = read_transactions(options.data, label_delay_days=options.label_delay_days, mapping=options.mapping)
         check_for_training(frame, str(options.data))
         times = frame["event_time"]
         windows = options.split.windows(int(times.iloc[0]), int(times.iloc[-1]))

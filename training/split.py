@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     type Mask = NDArray[np.bool_]
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 WARM_UP_DAYS = HORIZON_S // 86_400 - 1
 LEAST_TRAIN_DAYS = 7
 KNOWN_DAYS = 14
@@ -35,7 +36,7 @@ KNOWN_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The days of a window: from `start_ms` on, before `end_ms`."""
+    """The days of a window: from `start_ms` on, before `end_ms`, both full hours."""
 
     name: str
     start_ms: int
@@ -45,13 +46,10 @@ class Window:
         return f"{self.name} window {self.dates()}"
 
     def dates(self) -> str:
-        """First and last day."""
+        """First and last day, with the hours where it does not begin and end with one."""
+        if self.start_ms % DAY_MS or self.end_ms % DAY_MS:
+            return f"{_hour(self.start_ms)} to {_hour(self.end_ms)}"
         return f"{_date(self.start_ms)} to {_date(self.end_ms - 1)}"
-
-    @property
-    def days(self) -> int:
-        """How many days."""
-        return (self.end_ms - self.start_ms) // DAY_MS
 
     def earlier(self, by_ms: int) -> Window:
         """The window as long, so much before."""
@@ -69,14 +67,14 @@ class Split:
     Attributes:
         train_days: at most so many; a short history has fewer, at least 7.
         gap_days: how long frauds take to become known.
-        validation_days, test_days: lengths of those windows.
+        validation_days, test_days: lengths of those windows. All four may be parts of a day, to the hour.
         until: last day of the test, YYYY-MM-DD; empty: the last day of the data. Put it back where its frauds are not all known yet.
     """
 
-    train_days: int = 28
-    gap_days: int = 7
-    validation_days: int = 7
-    test_days: int = 7
+    train_days: float = 28
+    gap_days: float = 7
+    validation_days: float = 7
+    test_days: float = 7
     until: str = ""
 
     def windows(self, first_ms: int, last_ms: int) -> Windows:
@@ -100,17 +98,17 @@ class Split:
         train_end = validation - self.gap_days
         train_days = min(self.train_days, max(train_end - start - WARM_UP_DAYS, LEAST_TRAIN_DAYS))
         if train_end - train_days < start:
-            needed = end - train_end + min(LEAST_TRAIN_DAYS, self.train_days)
+            needed = f"{end - train_end + min(LEAST_TRAIN_DAYS, self.train_days):g}"
             has = f"{_date(first_ms)} to {_date((end - 1) * DAY_MS)}, {max(0, end - start)} days"
             raise DataError(
                 f"The history is too short ({has}); training, validation, test and their gaps need {needed}, better {WARM_UP_DAYS} more. "
                 "Give a longer one, or less of --gap-days, --validation-days, --test-days."
             )
         return Windows(
-            Window("train", (train_end - train_days) * DAY_MS, train_end * DAY_MS),
-            Window("validation", validation * DAY_MS, (validation + self.validation_days) * DAY_MS),
-            Window("test", test * DAY_MS, end * DAY_MS),
-            warm_up_days=train_end - train_days - start,
+            _window("train", train_end - train_days, train_end),
+            _window("validation", validation, validation + self.validation_days),
+            _window("test", test, end),
+            warm_up_days=round(train_end - train_days - start),
         )
 
 
@@ -249,6 +247,15 @@ def _with_both_classes(part: Part) -> Part:
         f"The {part.window} has {what} ({len(part.rows)} transactions). Give a longer history or one with more frauds, widen the window "
         f"with --{part.window.name}-days, or, if frauds become known later than --gap-days, raise that."
     )
+
+
+def _window(name: str, first: float, end: float) -> Window:
+    """From day to day, rounded to the hour."""
+    return Window(name, round(first * 24) * HOUR_MS, round(end * 24) * HOUR_MS)
+
+
+def _hour(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:00")
 
 
 def _date(time_ms: int) -> str:

@@ -38,6 +38,8 @@ Cost = Annotated[
 ]
 
 SEARCH_FOLDS = 4
+ALL = "all"
+"""In place of the attributes' names."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -45,6 +47,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def train_command(  # noqa: PLR0913 - the command's options
     data: Annotated[Path, typer.Option(help="Transactions with labels: .parquet, .csv or .jsonl.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML: what the file's columns are, where they have names of their own.")] = None,
     model_name: Annotated[str, typer.Option(help="Registered model; default: FRAUDSTREAM_MODEL_NAME.")] = "",
     alias: Annotated[
         str,
@@ -69,13 +72,13 @@ def train_command(  # noqa: PLR0913 - the command's options
     profile: Annotated[
         str, typer.Option(help="Features: velocity, handbook (the book's 15) or passthrough (amount and attributes).")
     ] = DEFAULT_PROFILE,
-    attributes: Annotated[str, typer.Option(help="Attributes of the passthrough profile, as v1,v2,v3.")] = "",
+    attributes: Annotated[str, typer.Option(help="Attributes of the passthrough profile, as v1,v2,v3; all: every one of the file.")] = "",
     fraud_weight: Annotated[float, typer.Option(help="Genuine payments that one fraud counts for in training.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
-    train_days: Annotated[int, typer.Option(min=1, help="Days to train on, at most.")] = 28,
-    validation_days: Annotated[int, typer.Option(min=1, help="Days to choose the threshold on.")] = 7,
-    test_days: Annotated[int, typer.Option(min=1, help="Days to report on.")] = 7,
-    gap_days: Annotated[int, typer.Option(min=0, help="Days that frauds take to become known.")] = 7,
+    train_days: Annotated[float, typer.Option(min=0.25, help="Days to train on, at most.")] = 28,
+    validation_days: Annotated[float, typer.Option(min=0.25, help="Days to choose the threshold on.")] = 7,
+    test_days: Annotated[float, typer.Option(min=0.25, help="Days to report on.")] = 7,
+    gap_days: Annotated[float, typer.Option(min=0, help="Days that frauds take to become known.")] = 7,
     until: Annotated[str, typer.Option(help="Last day of the test; default: the data's last.")] = "",
     label_delay_days: Annotated[float, typer.Option(min=0, help="When a fraud became known, where the file has no labelled_at.")] = 7,
 ) -> None:
@@ -85,17 +88,19 @@ def train_command(  # noqa: PLR0913 - the command's options
         settings = load_settings(**({"model_name": model_name} if model_name else {}))
         where = _prepared(console, settings, alias, register=register)
         from training import pipeline  # noqa: PLC0415 - seconds of imports, see `_prepared`
+        from training.files import attributes_in  # noqa: PLC0415
         from training.fit import Recipe  # noqa: PLC0415
         from training.measure import Wish  # noqa: PLC0415
         from training.split import Split  # noqa: PLC0415
 
         options = pipeline.Options(
             data=data,
+            mapping=mapping,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
             recipe=Recipe(model=model, parameters=_parameters(model, trees, max_depth, min_leaf), fraud_weight=fraud_weight, seed=seed),
             search=SEARCH_FOLDS if search else 0,
             profile=profile,
-            attributes=tuple(filter(None, map(str.strip, attributes.split(",")))),
+            attributes=attributes_in(data, mapping) if attributes == ALL else tuple(filter(None, map(str.strip, attributes.split(",")))),
             money=Money(settings.base_currency, read_rates(settings.rates_file)),
             label_delay_days=label_delay_days,
             wish=Wish(alerts_per_day, review_cost),
