@@ -23,7 +23,7 @@ SCORE = "score"
 HOURS = 24
 LEAST_ROWS = 1_000
 MOST_ROWS_A_BATCH = 64
-"""Of a larger batch every n-th is looked at: the index needs thousands of payments, not all."""
+"""So many are counted together; of a larger batch every n-th is looked at: the index needs thousands of payments, not all."""
 _HOUR_MS = 3_600_000
 _LEAST_SHARE = 1e-4
 
@@ -49,9 +49,22 @@ class Drift:
         self._used: NDArray[np.bool_] = np.array([_padded([1.0] * len(shares), self._bins, 0.0) for shares in baseline.shares]) > 0
         self._counts: Ints = np.zeros((HOURS, len(self._names) * self._bins), dtype=np.int64)
         self._newest_hour = 0
+        self._waiting: list[tuple[Vectors, Vectors, Ints]] = []
+        self._how_many = 0
 
     def add(self, vectors: Vectors, scores: Vectors, times_ms: Ints) -> None:
-        """Count payments at the hour of the newest of them; those that lag behind a whole day are left out."""
+        """Count payments; some wait, so that they are counted together. All three are kept for a while."""
+        if self._how_many + len(scores) > MOST_ROWS_A_BATCH:
+            self._count()
+        self._waiting.append((vectors, scores, times_ms))
+        self._how_many += len(scores)
+
+    def _count(self) -> None:
+        """Count those that wait at the hour of the newest of them; where they lag behind a whole day they are left out."""
+        if not self._waiting:
+            return
+        vectors, scores, times_ms = (np.concatenate(columns) for columns in zip(*self._waiting, strict=True))
+        self._waiting, self._how_many = [], 0
         hour = int(times_ms.max()) // _HOUR_MS
         if hour <= self._newest_hour - HOURS:
             return
@@ -67,10 +80,12 @@ class Drift:
     @property
     def rows(self) -> int:
         """How many payments are looked at now."""
+        self._count()
         return int(self._counts[:, : self._bins].sum())
 
     def indices(self) -> dict[str, float]:
         """The index of each feature by name, and of `score`; empty while there are too few payments."""
+        self._count()
         counts = self._counts.sum(axis=0).reshape(len(self._names), self._bins)
         rows = counts[0].sum()
         if rows < LEAST_ROWS:

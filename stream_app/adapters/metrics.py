@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import cast
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from stream_app.adapters.batch_histogram import BatchHistogram
@@ -66,7 +67,7 @@ class Metrics:
 
     def batch(self, records: int) -> None:
         """See `observation.Observer`."""
-        self._records.observe([records])
+        self._records.observe(np.array([records]))
 
     def counted(self, what: str, count: int) -> None:
         """See `observation.Observer`."""

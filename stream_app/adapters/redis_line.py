@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +14,15 @@ from redis.exceptions import RedisError
 
 from stream_app.errors import Unavailable
 
+ANSWER_WITHIN_S = 10.0
+CONNECT_WITHIN_S = 5.0
+
 
 class RedisLine:
-    """Sends commands in one write and reads all answers; connects again after a failure."""
+    """Sends commands in one write and reads all answers; connects again after a failure.
+
+    The client should have no socket timeout: it would be set anew for the write and for each answer, here one holds for all.
+    """
 
     def __init__(self, redis: Redis, connection: Connection) -> None:
         self._redis = redis
@@ -23,7 +31,8 @@ class RedisLine:
     @classmethod
     async def open(cls, redis: Redis) -> RedisLine:
         """Take a connection out of the pool."""
-        return cls(redis, await redis.connection_pool.get_connection())  # type: ignore[no-untyped-call]
+        async with asyncio.timeout(CONNECT_WITHIN_S):
+            return cls(redis, await redis.connection_pool.get_connection())  # type: ignore[no-untyped-call]
 
     @property
     def closed(self) -> bool:
@@ -40,8 +49,9 @@ class RedisLine:
         if connection is None:
             raise Unavailable("The connection to Redis was given back; its partition is no longer held here.")
         try:
-            await connection.send_packed_command(b"".join(pack_command(c) for c in commands))
-            return [await connection.read_response(disconnect_on_error=True) for _ in commands]
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await connection.send_packed_command(b"".join(map(pack_command, commands)))
+                return [await connection.read_response(timeout=math.inf) for _ in commands]
         except (RedisError, OSError) as error:
             await connection.disconnect()
             raise unavailable(error) from None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -25,13 +26,13 @@ from redis.exceptions import RedisError, WatchError
 
 from stream_app.adapters.idle import idle_keys
 from stream_app.adapters.namespace import Namespace, by_day, found_notes
-from stream_app.adapters.redis_line import RedisLine, unavailable
+from stream_app.adapters.redis_line import ANSWER_WITHIN_S, CONNECT_WITHIN_S, RedisLine, unavailable
+from stream_app.adapters.stored_cursor import decoded_cursor, read_cursor
 from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
 from stream_app.errors import NotOwner, SettingsError, StateError, Unavailable
 from stream_app.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.ports import Cursor, Ids, Packed, PartitionState, Position, WorkingSet
 
-_CURSOR_FORMAT = Cursor("").format
 _SCAN = 1000
 _SWEPT_AT_ONCE = 300
 """Keys that a step of sweeping looks at, of whatever partition: half a millisecond of Redis."""
@@ -41,7 +42,8 @@ class RedisStore:
     """Cards and terminals of a consumer group in one Redis."""
 
     def __init__(self, url: str, group: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
+        self._redis = Redis.from_url(url, socket_timeout=ANSWER_WITHIN_S, socket_connect_timeout=CONNECT_WITHIN_S)
+        self._lines = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=CONNECT_WITHIN_S)
         self._group = group
         self._held: dict[int, _RedisPartition] = {}
         self._memory = WorkerMemory()
@@ -58,11 +60,9 @@ class RedisStore:
         if partition in self._held:
             await self._held.pop(partition).let_go()
         self._memory.forget(partition)
-        try:
+        with _answering():
             cursor = await self._take_cursor(space.cursor)
-            line = await RedisLine.open(self._redis)
-        except (RedisError, OSError) as error:
-            raise unavailable(error) from None
+            line = await RedisLine.open(self._lines)
         self._memory.forget(partition)  # again: other partitions went on, and read parts that the owner before still wrote
         self._held[partition] = _RedisPartition(line, space, self._memory, cursor)
         return self._held[partition], cursor
@@ -73,7 +73,7 @@ class RedisStore:
             while True:
                 await pipeline.watch(key)
                 before: Any = await pipeline.get(key)
-                cursor = msgspec.structs.replace(_read_cursor(before, key), owner=secrets.token_hex(8))
+                cursor = msgspec.structs.replace(read_cursor(before, key), owner=secrets.token_hex(8))
                 pipeline.multi()  # type: ignore[no-untyped-call]
                 pipeline.set(key, msgspec.json.encode(cursor))
                 try:
@@ -84,10 +84,8 @@ class RedisStore:
 
     async def ping(self) -> None:
         """See `ports.FeatureStore`."""
-        try:
+        with _answering():
             await self._redis.ping()
-        except (RedisError, OSError) as error:
-            raise unavailable(error) from None
 
     async def check(self) -> None:
         """See `ports.FeatureStore`: a Redis that evicts keys loses cards without anybody noticing."""
@@ -100,15 +98,14 @@ class RedisStore:
 
     async def info(self, section: str) -> dict[str, Any]:
         """A section of Redis' INFO, for `doctor`."""
-        try:
+        with _answering():
             return dict(await self._redis.info(section))
-        except (RedisError, OSError) as error:
-            raise unavailable(error) from None
 
     async def close(self) -> None:
         """See `ports.FeatureStore`."""
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        for redis in (self._redis, self._lines):
+            await redis.aclose()
+            await redis.connection_pool.disconnect()
 
 
 class _RedisPartition:
@@ -161,7 +158,7 @@ class _RedisPartition:
 
     def _foreign(self, values: dict[int, Iterator[bytes | None]], ids: Ids) -> tuple[dict[int, Cursor | None], list[dict[int, Values]]]:
         """The cursors of other workers' partitions, None where there is none that can be read; and for each shared entity all parts."""
-        cursors = {p: _decoded(next(of_other)) for p, of_other in values.items()}
+        cursors = {p: decoded_cursor(next(of_other)) for p, of_other in values.items()}
         return cursors, [{p: list(islice(of_other, len(wanted))) for p, of_other in values.items()} if wanted else {} for wanted in ids[1:]]
 
     def _positions(self, cursors: dict[int, Cursor | None]) -> tuple[Position, ...] | None:
@@ -280,22 +277,10 @@ class _RedisPartition:
         return answers
 
 
-def _read_cursor(value: bytes | None, key: str) -> Cursor:
-    if value is None:
-        return Cursor("", begun=False)
-    cursor = _decoded(value)
-    if cursor is None:
-        logger.warning("The cursor at Redis key {!r} cannot be read. The partition is rebuilt from the topics.", key)
-        return Cursor("", begun=False)
-    if cursor.format > _CURSOR_FORMAT:
-        raise StateError(
-            f"The cursor at Redis key {key!r} has format {cursor.format}; this version reads up to {_CURSOR_FORMAT}. Deploy the version that wrote it."
-        )
-    return msgspec.structs.replace(cursor, format=_CURSOR_FORMAT)
-
-
-def _decoded(value: bytes | None) -> Cursor | None:
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What Redis or the way to it fails with becomes Unavailable."""
     try:
-        return None if value is None else msgspec.json.decode(value, type=Cursor)
-    except msgspec.MsgspecError:
-        return None
+        yield
+    except (RedisError, OSError) as error:
+        raise unavailable(error) from None

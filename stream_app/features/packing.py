@@ -50,36 +50,36 @@ def _places(layout: Layout) -> Ints:
 
 
 @jit  # type: ignore[untyped-decorator]
-def _pack_sums(series: Any, which: Any, mark: int, row: Any, heads: Any, buffer: Any, at: int) -> Any:
-    """The tiles of one hop: those where any quantity is not zero."""
+def _pack_sums(series: Any, which: Any, mark: int, row: Any, scratch: Any, buffer: Any, at: int) -> Any:
+    """The tiles of one hop: those where any quantity is not zero. Few are: each ring is passed over once, then only what was found is written."""
+    heads, there = scratch
     mask, longest = 0, 0
     for quantity in range(_SET):
         s = which[quantity]
         if s < 0:
             continue
         n, first = series[s, TILES], series[s, FIRST]
-        if row[first : first + n].any():
-            mask |= 1 << quantity
-            longest = max(longest, n)
-            heads[quantity] = row[NEWEST] // series[s, HOP] % n
+        head = row[NEWEST] // series[s, HOP] % n
+        for place in range(n):
+            if row[first + place] != 0:
+                there[head - place if place <= head else head - place + n] = 1
+                mask |= 1 << quantity
+        if mask >> quantity & 1:
+            heads[quantity], longest = head, max(longest, n)
     if mask == 0:
         return at
     at = put(buffer, put(buffer, at, mark), mask)
     gap = 1
     for age in range(longest):
-        there = False
-        for quantity in range(_SET):
-            if mask >> quantity & 1 and age < series[which[quantity], TILES]:
-                there = there or row[series[which[quantity], FIRST] + heads[quantity]] != 0
-        if there:
-            at = put(buffer, at, gap)
-        gap = 1 if there else gap + 1
+        if there[age] == 0:
+            gap += 1
+            continue
+        there[age] = 0
+        at, gap = put(buffer, at, gap), 1
         for quantity in range(_SET):
             if mask >> quantity & 1:
-                s = which[quantity]
-                if there:
-                    at = put(buffer, at, row[series[s, FIRST] + heads[quantity]] if age < series[s, TILES] else 0)
-                heads[quantity] = heads[quantity] - 1 if heads[quantity] else series[s, TILES] - 1
+                n, first, place = series[which[quantity], TILES], series[which[quantity], FIRST], heads[quantity] - age
+                at = put(buffer, at, row[first + (place if place >= 0 else place + n)] if age < n else 0)
     return put(buffer, at, 0)
 
 
@@ -103,13 +103,13 @@ def _pack_set(series: Any, s: int, row: Any, buffer: Any, at: int) -> Any:
 
 
 @jit  # type: ignore[untyped-decorator]
-def _pack_row(series: Any, places: Any, header: int, row: Any, heads: Any, buffer: Any, at: int) -> Any:
+def _pack_row(series: Any, places: Any, header: int, row: Any, scratch: Any, buffer: Any, at: int) -> Any:
     at = put(buffer, put(buffer, at, row[NEWEST]), row[LAST])
     if header == CARD_HEADER:
         at = pack_recent(row, buffer, pack_ledger(row, buffer, at))
     for mark in range(1, _SET):
         if mark <= len(_HOPS_MS):
-            at = _pack_sums(series, places[mark], mark, row, heads, buffer, at)
+            at = _pack_sums(series, places[mark], mark, row, scratch, buffer, at)
     for s in range(len(series)):
         if series[s, BITS]:
             at = _pack_set(series, s, row, buffer, at)
@@ -175,9 +175,12 @@ def _unpack_row(series: Any, places: Any, header: int, row: Any, buffer: Any, at
 
 @jit  # type: ignore[untyped-decorator]
 def _pack_rows(series: Any, places: Any, header: int, rows: Any, chosen: Any, buffer: Any, ends: Any) -> None:
-    at, heads = 0, np.zeros(_SET, dtype=np.int64)
+    at, longest = 0, 1
+    for s in range(len(series)):
+        longest = max(longest, series[s, TILES])
+    scratch = np.zeros(_SET, dtype=np.int64), np.zeros(longest, dtype=np.uint8)
     for i in range(len(chosen)):
-        at = _pack_row(series, places, header, rows[chosen[i]], heads, buffer, at)
+        at = _pack_row(series, places, header, rows[chosen[i]], scratch, buffer, at)
         ends[i] = at
 
 

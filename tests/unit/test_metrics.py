@@ -118,7 +118,7 @@ def test_an_array_counts_as_its_values_would_one_by_one(batches: list[list[float
     one, other = CollectorRegistry(), CollectorRegistry()
     ours, theirs = BatchHistogram("h", "text", LATENCY_S, one), Histogram("h", "text", buckets=LATENCY_S, registry=other)
     for batch in batches:
-        ours.observe(batch)
+        ours.observe(np.array(batch))
         for value in batch:
             theirs.observe(value)
 
