@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start test test-unit faults watch-check parity lint-check lint-fix format-check format-fix type-check bench bench-features bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults watch-check parity lint-check lint-fix format-check format-fix type-check bench bench-features bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -25,6 +25,23 @@ start-api: install ## Answer requests over HTTP, with the settings of this shell
 
 mlflow-start: install ## Start MLflow on this machine; `fraudstream local down` ends it
 	@$(BIN)/fraudstream local up --only mlflow
+
+# DVC starts the stages with the python of the path.
+repro: install ## Prepare, train, evaluate: what is behind params.yaml, data or code (DVC)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+
+register-model: install ## Register in MLflow what `make repro` made
+	@$(BIN)/python -m training.stages register
+
+promote-model: install ## Let the workers follow the challenger, if its gates pass; VERSION=N another
+	@$(BIN)/fraudstream promote $(VERSION)
+
+repro-check: install ## `dvc repro`, push and pull in a clone of this commit
+	@$(BIN)/python -m pytest tests/documents/repro.py
+
+tables: install ## The Handbook's tables, measured; HANDBOOK=FILE, ../shared/data/handbook_raw.parquet by default
+	@for protocol in handbook-ch3 handbook-ch5; do $(BIN)/fraudstream evaluate --protocol $$protocol --json "tables/$$protocol.json" \
+		--data "$${HANDBOOK:-../shared/data/handbook_raw.parquet}" || exit 1; done
 
 test: install ## All tests, with coverage; FRAUDSTREAM_TEST_BACKEND=docker takes containers
 	@echo "servers for the tests: $${FRAUDSTREAM_TEST_BACKEND:-local}"

@@ -110,38 +110,76 @@ class Fitted:
         }
 
 
-def measured(model: Calibrated, exported: bytes, vectors: Vectors, truth: Truth, parts: tuple[Part, Part], wish: Wish) -> Fitted:
-    """Choose the decisions on validation and measure them on both windows, with the scores of ONNX Runtime, which are the worker's.
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was chosen on validation.
+
+    Attributes:
+        threshold, bands: of action.
+        validation: its transactions, with the scores of ONNX Runtime.
+        wish: what the threshold follows from.
+    """
+
+    threshold: float
+    bands: Bands
+    validation: Scored
+    wish: Wish
+
+
+def decided(exported: bytes, vectors: Vectors, truth: Truth, validation: Part, wish: Wish) -> Decided:
+    """Choose the decisions on validation, with the scores of ONNX Runtime, which are the worker's.
+
+    Args:
+        exported: the model as an ONNX file.
+        vectors: float32, of every transaction.
+        truth: of every transaction.
+        validation: that part.
+        wish: what the threshold follows from.
+
+    Raises:
+        DataError: all scores are equal.
+    """
+    what = _scored(exported, vectors, truth, validation)
+    threshold = wish.threshold(what)
+    return Decided(threshold, bands_for(what, threshold), what, wish)
+
+
+def measured(model: Calibrated, exported: bytes, vectors: Vectors, truth: Truth, part: Part, decisions: Decided) -> Fitted:
+    """How good the decisions are, on validation and on the test.
 
     Args:
         model: with its calibration.
         exported: the same as an ONNX file.
         vectors: float32, of every transaction.
         truth: of every transaction.
-        parts: validation and test.
-        wish: what the threshold follows from.
+        part: the test.
+        decisions: chosen on validation.
     """
-    session = onnx_session(exported)
-
-    def of(part: Part, scores: Floats) -> Scored:
-        return scored(scores, part.is_fraud, truth.times_ms[part.rows], truth.cards[part.rows], truth.amounts[part.rows])
-
-    validation, test = (of(part, onnx_scores(session, vectors[part.rows])) for part in parts)
-    threshold = wish.threshold(validation)
-    raw, raw_threshold = onnx_scores(session, vectors[parts[1].rows], RAW_NAME), model.calibration.raw(threshold)
-    before = of(parts[1], uncalibrated(model, raw))
+    threshold, validation, cost = decisions.threshold, decisions.validation, decisions.wish.cost
+    test = _scored(exported, vectors, truth, part)
+    raw = onnx_scores(onnx_session(exported), vectors[part.rows], RAW_NAME)
+    raw_threshold = model.calibration.raw(threshold)
+    before = _with_truth(truth, part, uncalibrated(model, raw))
     alerts = test.scores >= threshold
     return Fitted(
         model=model,
         threshold=threshold,
-        bands=bands_for(validation, threshold),
+        bands=decisions.bands,
         validation=evaluate(validation, threshold),
         test=evaluate(test, threshold),
         uncalibrated=evaluate(before, float(uncalibrated(model, np.array([raw_threshold]))[0])),
         changed=int(np.count_nonzero(alerts != (raw >= raw_threshold))),
-        forecast=team_figures(validation, threshold, wish.cost),
-        outcome=team_figures(test, threshold, wish.cost),
+        forecast=team_figures(validation, threshold, cost),
+        outcome=team_figures(test, threshold, cost),
         scores=(validation, test),
         before=before,
-        reasons=agreement(exported, vectors[parts[1].rows[alerts]]) if alerts.any() else None,
+        reasons=agreement(exported, vectors[part.rows[alerts]]) if alerts.any() else None,
     )
+
+
+def _scored(exported: bytes, vectors: Vectors, truth: Truth, part: Part) -> Scored:
+    return _with_truth(truth, part, onnx_scores(onnx_session(exported), vectors[part.rows]))
+
+
+def _with_truth(truth: Truth, part: Part, scores: Floats) -> Scored:
+    return scored(scores, part.is_fraud, truth.times_ms[part.rows], truth.cards[part.rows], truth.amounts[part.rows])

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from stream_app.settings import Settings
+    from training.history import History
     from training.measure import Fitted
-    from training.pipeline import History, Trained
+    from training.pipeline import Trained
 
 Budget = Annotated[
     float | None, typer.Option(min=0, help="Alerts that the team can work through; sets the threshold. Default: 1 % of the payments.")
@@ -91,9 +92,10 @@ def train_command(  # noqa: PLR0913 - the command's options
         from training.files import attributes_in  # noqa: PLC0415
         from training.fit import Recipe  # noqa: PLC0415
         from training.measure import Wish  # noqa: PLC0415
+        from training.options import Options  # noqa: PLC0415
         from training.split import Split  # noqa: PLC0415
 
-        options = pipeline.Options(
+        options = Options(
             data=data,
             mapping=mapping,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
@@ -173,10 +175,10 @@ def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
     """What came of it, and what to type next."""
     console = Console()
     console.print(f"scikit-learn and ONNX Runtime differ by {trained.parity:.1g} at most")
-    if trained.history.unpriced:
+    if trained.history.origin.unpriced:
         told = "transactions have no rate into"
         console.print(
-            f"{trained.history.unpriced:,} {told} {settings.base_currency}: counted, their money was not (FRAUDSTREAM_RATES_FILE)"
+            f"{trained.history.origin.unpriced:,} {told} {settings.base_currency}: counted, their money was not (FRAUDSTREAM_RATES_FILE)"
         )
     if out:
         console.print(f"ONNX file: {out}", soft_wrap=True)
@@ -197,7 +199,7 @@ def _windows_table(history: History) -> Table:
     table = Table("window", "days (UTC)", "transactions", "frauds", title="Split by time")
     for part in (history.parts.train, history.parts.validation, history.parts.test):
         table.add_row(part.window.name, part.window.dates(), f"{len(part.rows):,}", f"{part.frauds:,}")
-    table.caption = f"{history.windows.warm_up_days} days of warm-up before; in the test, cards with a known fraud are left out"
+    table.caption = f"{history.origin.warm_up_days} days of warm-up before; in the test, cards with a known fraud are left out"
     return table
 
 

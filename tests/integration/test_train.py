@@ -20,7 +20,8 @@ from training.catalogue import Catalogue
 from training.export import onnx_session
 from training.fit import Recipe
 from training.held_out import unpacked
-from training.pipeline import Options, train
+from training.options import Options
+from training.pipeline import train
 from training.promote import promote_command, rollback_command
 from training.simulate import Simulation, simulate, write
 from training.split import Split

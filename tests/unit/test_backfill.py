@@ -100,6 +100,16 @@ def test_a_payment_sees_labels_up_to_its_own_time_and_none_later() -> None:
     assert backfill(frame, [Feature("risk", "terminal", 7 * DAY_S, DELAY_S)]).vectors[:, 0].tolist() == [0, 0, 1, 1]
 
 
+def test_only_the_vectors_that_are_wanted_are_kept_and_they_are_the_same() -> None:
+    """The last days' vectors rest on all payments before them."""
+    frame = history()
+    wanted = frame["event_time"].to_numpy() >= START_MS + 40 * DAY_MS
+    whole, part = backfill(frame), backfill(frame, wanted=wanted)
+    np.testing.assert_array_equal(part.vectors[wanted], whole.vectors[wanted])
+    np.testing.assert_array_equal(part.scored, whole.scored)
+    assert 0 < wanted.sum() < len(frame)
+
+
 def test_payments_of_one_time_go_by_transaction_id() -> None:
     """The frame's order of a tie does not matter; the vectors come back in the frame's order."""
     frame = history(2).assign(event_time=START_MS, card_id=pd.Categorical(["A", "A"]), transaction_id=["b", "a"])

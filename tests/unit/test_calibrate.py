@@ -13,7 +13,7 @@ from training.calibrate import Calibrated, Calibration, calibrate, raw_scores_of
 from training.evaluate import evaluate, scored
 from training.export import check_parity, onnx_scores, onnx_session, to_onnx_model
 from training.fit import KINDS, Parameters, Recipe, fit, scores_of
-from training.measure import Truth, Wish, measured
+from training.measure import Truth, Wish, decided, measured
 from training.split import Part, Window
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def test_no_decision_changes_and_the_report_has_both(model: Calibrated, vectors:
     parts = [Part(Window(name, 0, 1), rows, is_fraud[rows]) for name, rows in zip(("validation", "test"), THIRDS[1:], strict=True)]
     times = np.arange(ROWS, dtype=np.int64) * 3_600_000
     truth = Truth(times, np.arange(ROWS, dtype=np.int64), np.full(ROWS, 10.0))
-    found = measured(model, to_onnx_model(model, FEATURES).SerializeToString(), vectors, truth, (parts[0], parts[1]), Wish(alerts_a_day=2))
+    content = to_onnx_model(model, FEATURES).SerializeToString()
+    found = measured(model, content, vectors, truth, parts[1], decided(content, vectors, truth, parts[0], Wish(alerts_a_day=2)))
     assert found.changed == 0
     assert found.test.alerts_a_day == found.uncalibrated.alerts_a_day == found.outcome.alerts_a_day > 0
     assert found.test.average_precision == pytest.approx(found.uncalibrated.average_precision, abs=1e-3)
