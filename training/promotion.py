@@ -16,7 +16,7 @@ from stream_app.model_metadata import RAW_NAME, ModelMetadata, read_metadata
 from stream_app.onnx_graph import additive_of
 from training.catalogue import CHALLENGER, PROMOTED_OVER, now
 from training.export import TOLERANCE, onnx_scores, onnx_session
-from training.gates import Gate, not_worse
+from training.gates import Gate, not_worse, team_not_worse
 from training.held_out import FILE, unpacked
 from training.team import TeamFigures, team_figures
 
@@ -179,7 +179,8 @@ def _against(candidate: Served, champion: Served | ModelError, own: Scored) -> l
         against = held.scored(champion.scores(held.of(champion.metadata)))
     except ModelError as error:
         return [Gate("same held-out period", passed=False, found=f"the champion cannot be scored on it: {error}")]
-    return [_unseen(candidate, champion), *not_worse(own, against)]
+    thresholds = candidate.metadata.threshold, champion.metadata.threshold
+    return [_unseen(candidate, champion), *not_worse(own, against), *team_not_worse((own, thresholds[0]), (against, thresholds[1]))]
 
 
 def _unseen(candidate: Served, champion: Served) -> Gate:

@@ -12,8 +12,11 @@ from training.split import DAY_MS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from stream_app.features.compute import Floats
+    from stream_app.features.plan import Ints
     from training.evaluate import Scored
 
+TINY = 1e-9
 REVIEW_COST = 5.0
 """Cost of one review in the base currency, where none is given: ten minutes of an analyst at 30 an hour. An assumption: give your own."""
 
@@ -61,6 +64,49 @@ def team_figures(what: Scored, threshold: float, review_cost: float = REVIEW_COS
         money_detected=found_money / fraud_money if fraud_money else 0.0,
         false_positive_ratio=bothered / right if right else float("inf") if bothered else 0.0,
         net_saving_a_day=(found_money - review_cost * int(alerts.sum())) / what.days,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The sums that the figures are made of, one entry a day; arrays of one length."""
+
+    found_money: Floats
+    fraud_money: Floats
+    alerts: Floats
+    right_cards: Floats
+    bothered_cards: Floats
+
+    def summed(self, drawn: Ints) -> Days:
+        """The sums of each draw of days, an array of [draws, days]."""
+        return Days(*(getattr(self, name)[drawn].sum(axis=1) for name in self.__slots__))
+
+    @property
+    def money_detected(self) -> Floats:
+        """Alerted frauds' share of the money of all frauds."""
+        return self.found_money / np.maximum(self.fraud_money, TINY)
+
+    @property
+    def genuine_share(self) -> Floats:
+        """Genuine cards among the alerted ones: r / (1 + r) of the false-positive ratio r, so never infinite."""
+        return self.bothered_cards / np.maximum(self.right_cards + self.bothered_cards, TINY)
+
+
+def days_of(what: Scored, threshold: float) -> Days:
+    """Each day's sums at a threshold."""
+    days, place = np.unique(what.times_ms // DAY_MS, return_inverse=True)
+    alerts = what.scores >= threshold
+    cards = [_cards(what, alerts & (place == day)) for day in range(len(days))]
+
+    def by_day(values: Floats) -> Floats:
+        return np.bincount(place, weights=values, minlength=len(days))
+
+    return Days(
+        found_money=by_day(what.amounts * (alerts & what.is_fraud)),
+        fraud_money=by_day(what.amounts * what.is_fraud),
+        alerts=by_day(alerts.astype(np.float64)),
+        right_cards=np.array([right for right, _ in cards], dtype=np.float64),
+        bothered_cards=np.array([bothered for _, bothered in cards], dtype=np.float64),
     )
 
 
