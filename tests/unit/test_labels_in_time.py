@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stream_app.features.aggregations import DAY_S, DELAY_S
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
+from tests.topics import MemoryTopics
 from tests.unit import delivery
 from tests.unit.delivery import Fussy, World, payment
+from tests.unit.test_kernel import FRAUD, GENUINE, PAYMENT, BruteForce, Event
+from tests.unit.test_scorer import NOW
 
-DAY = 86_400_000
+DAY, HOUR = 86_400_000, 3_600_000
 RISK = Feature("risk", "terminal", DAY_S, DELAY_S)
 
 
@@ -91,3 +97,49 @@ def test_a_label_that_arrives_before_its_transaction_counts_from_it_on() -> None
     world.send(PAYMENTS)
     assert world.run() == "done"
     assert risks(world) == [0.0, 1.0]
+
+
+HOURS = st.integers(0, 100 * 24)
+LABELS = st.lists(st.tuples(st.integers(0, 11), st.integers(24, 90 * 24), st.booleans()), max_size=12)
+"""Which payment, how many hours after it, and what: some repeated, some corrected, in any order."""
+
+
+def by_brute_force(paid_at: list[int], given_: list[tuple[int, int, bool]]) -> list[float]:
+    """The terminal's risk at each payment: the labels that stand before it in the topic's order and are not from after it have acted."""
+    oracle, base = BruteForce(), payment("")["event_time"]
+    acts = list(accumulate((labelled for _, labelled, _ in given_), max))
+    waiting = [
+        (act, Event(FRAUD if fraud else GENUINE, base + paid_at[of], of, labelled=base + labelled))
+        for act, (of, labelled, fraud) in zip(acts, given_, strict=True)
+    ]
+    found = []
+    for number, at in enumerate(paid_at):
+        while waiting and waiting[0][0] <= at:
+            oracle.take(waiting.pop(0)[1])
+        features = oracle.take(Event(PAYMENT, base + at, number, 2000)).features
+        assert features is not None
+        found.append(features[RISK.name])
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(HOURS, min_size=2, max_size=12).map(sorted), LABELS)
+def test_labels_that_come_1_to_90_days_later_act_at_their_time_and_not_before(
+    hours: list[int], labels: list[tuple[int, int, bool]]
+) -> None:
+    """Repeated, corrected, out of order, of payments that were never made; state that is lost is rebuilt to the same."""
+    paid_at = [hour * HOUR for hour in hours]
+    known = [(of, paid_at[of] + delay * HOUR, fraud) for of, delay, fraud in labels if of < len(paid_at)]
+    world = World(MemoryTopics(now_ms=NOW + 300 * DAY))
+    world.send(
+        [payment(f"T{n}", 20.0, at) for n, at in enumerate(paid_at)],
+        [label(f"T{of}", labelled / DAY, fraud=fraud, at_day=paid_at[of] / DAY) for of, labelled, fraud in known]
+        + [label("unknown", delay / 24, fraud=fraud) for of, delay, fraud in labels if of >= len(paid_at)],
+    )
+    assert world.run() == "done"
+    assert risks(world) == pytest.approx(by_brute_force(paid_at, known))
+    state = world.state()
+    world.commit()
+    world.lose_all()
+    assert world.run() == "done"
+    assert world.state() == state
