@@ -43,6 +43,9 @@ LABEL_EXAMPLE = MappingProxyType(
         "source": "chargeback",
     }
 )
+_PARAMETERS: dict[str, Any] = {name: TRANSACTION_EXAMPLE[name] for name in ("card_id", "terminal_id")} | {
+    "at": TRANSACTION_EXAMPLE["event_time"]
+}
 _VECTOR = {"amount": 12.5, "card_count_1d": 3.0}
 _BODIES: dict[str, tuple[type, dict[str, Any]]] = {
     "/predict_one": (OneVector, {"features": _VECTOR}),
@@ -118,6 +121,8 @@ def _complete(document: dict[str, Any], most_rows: int, *, secured: bool) -> Non
 
 
 def _describe_one(path: str, operation: dict[str, Any], *, secured: bool) -> None:
+    for parameter in operation.get("parameters", ()):
+        parameter["example"] = _PARAMETERS[parameter["name"]]
     operation["responses"] = {status: _problem(why) for status, why in _PROBLEMS.items()}
     if path in _ANSWERS:
         status, kind = _ANSWERS[path]

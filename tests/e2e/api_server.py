@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -13,8 +14,11 @@ from pathlib import Path
 
 import httpx
 
+from stream_app.api.description import TRANSACTION_EXAMPLE
 from stream_app.local.stack import LocalStack
+from stream_app.settings import Settings
 from tests.e2e.workers import Worker, until, worker
+from tests.integration.test_history import PARTITIONS, bank, transaction
 
 KEYS = "api-keys"
 
@@ -55,14 +59,15 @@ def schemathesis(url: str, key: str, folder: Path, phases: str, examples: int) -
 
 
 def main() -> None:
-    """Every phase, many requests, against a server over the local stack and a small model."""
+    """Every phase, many requests, against a server over the local stack, a small model, and a card and a terminal that the examples name."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         stack = LocalStack(folder / ".fraudstream")
         addresses = stack.up()
         env = {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka, "REDIS_URL": addresses.redis, "MLFLOW_TRACKING_URI": addresses.mlflow}
         try:
-            _train({**os.environ, **{f"FRAUDSTREAM_{k}": v for k, v in env.items()}}, folder)
+            _prepare({**os.environ, **{f"FRAUDSTREAM_{k}": v for k, v in env.items()}}, folder)
+            asyncio.run(_count_one(addresses.redis))
             key = make_key(folder, "score", "read", "label")
             with api_server({**env, "API_KEYS_FILE": KEYS}, 18_080, folder) as running:
                 passed = schemathesis(running.url, key, folder, "examples,coverage,fuzzing,stateful", 200)
@@ -71,9 +76,16 @@ def main() -> None:
     sys.stdout.write(f'{{"requests": {passed}, "failures": 0}}\n')
 
 
-def _train(env: dict[str, str], folder: Path) -> None:
+async def _count_one(redis: str) -> None:
+    """A payment as a worker would have counted it, so that what follows has state to look at and a partition for its labels."""
+    card, terminal = str(TRANSACTION_EXAMPLE["card_id"]), str(TRANSACTION_EXAMPLE["terminal_id"])
+    async with bank(redis, Settings().consumer_group) as there:
+        await there.count(0, [transaction("before", card, terminal, 0)])
+
+
+def _prepare(env: dict[str, str], folder: Path) -> None:
     small = ("simulate", "--out", "payments.parquet", "--customers", "400", "--terminals", "200", "--days", "70")
-    for arguments in (small, ("train", "--data", "payments.parquet", "--trees", "20")):
+    for arguments in (small, ("train", "--data", "payments.parquet", "--trees", "20"), ("topics", "--partitions", str(PARTITIONS))):
         subprocess.run([sys.executable, "-m", "stream_app.cli", *arguments], env=env, cwd=folder, check=True, stdout=sys.stderr)
 
 

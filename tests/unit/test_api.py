@@ -338,3 +338,7 @@ def test_the_openapi_document_describes_every_route_and_its_examples_are_taken()
         schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
         assert (schema["additionalProperties"], bool(content["example"])) == (False, True)
     assert api.ask("POST", "/v1/score", json={**TRANSACTION_EXAMPLE, "event_time": START}).is_success
+    parameters = [p for path in document["paths"].values() for operation in path.values() for p in operation.get("parameters", ())]
+    assert {p["name"]: p["example"] for p in parameters} == {n: TRANSACTION_EXAMPLE[n] for n in ("card_id", "terminal_id")} | {
+        "at": TRANSACTION_EXAMPLE["event_time"]
+    }
