@@ -41,6 +41,8 @@ from stream_app.topology import too_little, unequal
 from stream_app.transaction import IntakeRules
 from stream_app.watchdog import Watchdog
 
+_ASK_REDIS = "Check FRAUDSTREAM_REDIS_URL and the server."
+
 
 class SystemClock:
     """See `ports.Clock`."""
@@ -100,9 +102,9 @@ def serving_scorers(settings: Settings, observer: ModelObserver, money: Money, o
 
 @dataclass(frozen=True, slots=True)
 class ApiBackground:
-    """What runs beside the API's routes, and how to let go of all connections."""
+    """What runs beside the API's routes until it is cancelled, and how to let go of all connections."""
 
-    follow: Callable[[], Coroutine[Any, Any, None]]
+    run: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
     close: Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -127,8 +129,9 @@ def build_api(settings: Settings) -> BuiltApi:
         await publisher.stop()
         await history.close()
 
-    desk = Desk(serving.present, history, money)
-    return BuiltApi(desk, LabelDesk(history, publisher.started, settings.labels_topic), metrics, ApiBackground(serving.run, close))
+    desk, labels = Desk(serving.present, history, money), LabelDesk(history, publisher.started, settings.labels_topic)
+    redis = Watch(("Redis", without_password(settings.redis_url)), _ASK_REDIS, history.ping)
+    return BuiltApi(desk, labels, metrics, ApiBackground((serving.run, redis.run), close))
 
 
 def build_worker(
@@ -206,5 +209,5 @@ def _watches(settings: Settings, publisher: KafkaPublisher, store: RedisStore) -
     kafka, redis = settings.kafka_bootstrap_servers, without_password(settings.redis_url)
     return (
         Watch(("Kafka", kafka), "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers.", publisher.ping),
-        Watch(("Redis", redis), "Check FRAUDSTREAM_REDIS_URL and the server.", store.ping),
+        Watch(("Redis", redis), _ASK_REDIS, store.ping),
     )

@@ -1,4 +1,4 @@
-"""Servers that a worker cannot do without: told once when one stops answering, every 30 s while it is away, once when it is back."""
+"""Servers that a worker or the API cannot do without: told once when one stops answering, every 30 s while it is away, once when it is back."""
 
 from __future__ import annotations
 

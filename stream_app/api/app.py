@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from loguru import logger
 from starlette.exceptions import HTTPException
 
 from stream_app.api.description import describe
@@ -155,7 +156,12 @@ class _Transactions:
         content = await body_of(request)
         given = self._label.of(content)
         label = self._checked_label.decode(content, given.card_id.encode(), parts.clock.now_ms())
-        return json_of(await parts.labels.take(label), HTTPStatus.ACCEPTED)
+        try:
+            accepted = await parts.labels.take(label)
+        except Unavailable as error:
+            logger.warning("The label of {!r} was not published: {}", label.transaction_id, error)
+            raise
+        return json_of(accepted, HTTPStatus.ACCEPTED)
 
 
 class _Looks:

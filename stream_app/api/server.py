@@ -68,14 +68,15 @@ def stop_when_told(server: uvicorn.Server) -> None:
 
 @contextlib.asynccontextmanager
 async def _life(background: ApiBackground) -> AsyncIterator[None]:
-    """Compile the kernels, follow the model; at the end let go of all connections."""
+    """Compile the kernels, follow the model, watch Redis; at the end let go of all connections."""
     await asyncio.to_thread(warm)
-    following = asyncio.create_task(background.follow(), name="Following the model")
+    beside = [asyncio.create_task(run()) for run in background.run]
     try:
         yield
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await background.close()
         logger.info("Stopped.")
 

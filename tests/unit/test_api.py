@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
+from loguru import logger
 
 from stream_app.api.app import ApiParts, create_app
 from stream_app.api.description import LABEL_EXAMPLE, TRANSACTION_EXAMPLE
@@ -263,6 +264,17 @@ def test_a_label_goes_to_the_partition_that_holds_the_card() -> None:
     assert (answer.status_code, answer.json()["partition"], answer.json()["offset"]) == (202, 3, 0)
     (record,) = api.topics.logs["labels", 3]
     assert (record.key, msgspec.json.decode(record.value or b"")) == (b"c1", label)
+
+
+def test_the_log_says_which_server_a_label_could_not_reach() -> None:
+    """The caller hears only that one is away."""
+    lines: list[str] = []
+    heard = logger.add(lines.append, format="{message}")
+    label = {**LABEL_EXAMPLE, "card_id": "c1", "event_time": START, "labelled_at": START}
+    answer = Api(history=MemoryHistory(away=True)).ask("POST", "/v1/labels", json=label)
+    logger.remove(heard)
+    assert problem(answer)[0] == 503
+    assert lines == [f"The label of {label['transaction_id']!r} was not published: Redis at secret-host did not answer.\n"]
 
 
 def test_the_model_is_shown_with_its_features() -> None:
