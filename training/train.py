@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,6 +70,9 @@ def train_command(  # noqa: PLR0913 - the command's options
     trees: Annotated[int | None, typer.Option(min=1, help="Trees. Default: 100.")] = None,
     max_depth: Annotated[int | None, typer.Option(min=1, max=30, help="Depth of the trees; deeper is slower. Forests: 12.")] = None,
     min_leaf: Annotated[int | None, typer.Option(min=1, help="Least transactions in a leaf. Forests: 5, boosting: 50.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="Any other parameter of the kind, as max_features=0.5; may be repeated.")
+    ] = None,
     profile: Annotated[
         str, typer.Option(help="Features: velocity, handbook (the book's 15) or passthrough (amount and attributes).")
     ] = DEFAULT_PROFILE,
@@ -99,7 +102,12 @@ def train_command(  # noqa: PLR0913 - the command's options
             data=data,
             mapping=mapping,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
-            recipe=Recipe(model=model, parameters=_parameters(model, trees, max_depth, min_leaf), fraud_weight=fraud_weight, seed=seed),
+            recipe=Recipe(
+                model=model,
+                parameters={**_parameters(model, trees, max_depth, min_leaf), **_given(parameter or ())},
+                fraud_weight=fraud_weight,
+                seed=seed,
+            ),
             search=SEARCH_FOLDS if search else 0,
             profile=profile,
             attributes=attributes_in(data, mapping) if attributes == ALL else tuple(filter(None, map(str.strip, attributes.split(",")))),
@@ -126,6 +134,20 @@ def _parameters(model: str, trees: int | None, max_depth: int | None, min_leaf: 
     number = "max_iter" if model == "hist_gradient_boosting" else "n_estimators"
     given = {number: trees, "max_depth": max_depth, "min_samples_leaf": min_leaf}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _given(parameters: Sequence[str]) -> dict[str, int | float | str]:
+    """NAME=VALUE: a whole number, another number, or a word."""
+    found: dict[str, int | float | str] = {}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE, as max_features=0.5.", param_hint="--parameter")
+        for kind in (int, float, str):
+            with suppress(ValueError):
+                found[name] = kind(value)
+                break
+    return found
 
 
 @contextmanager

@@ -100,17 +100,26 @@ def test_trees_that_do_not_say_what_came_through_their_nodes_are_refused(vectors
         additive_of(exported.SerializeToString())
 
 
-def test_a_boosted_tree_splits_exactly_where_it_did(vectors: Vectors, is_fraud: Any) -> None:
-    """Values at the float32 above and below every threshold of every tree, where a rounded threshold would take the other branch."""
-    model = fit(vectors, is_fraud, Recipe(model="hist_gradient_boosting", parameters=SMALL["hist_gradient_boosting"]))
+def splits_of(model: Any) -> list[tuple[int, float]]:
+    """Feature and threshold of every split of every tree."""
+    if isinstance(model, HistGradientBoostingClassifier):
+        nodes = np.concatenate([tree.nodes[tree.nodes["is_leaf"] == 0] for (tree,) in model._predictors])
+        return list(zip(nodes["feature_idx"].tolist(), nodes["num_threshold"].tolist(), strict=True))
+    trees = [one.tree_ for one in model.estimators_]
+    return [(f, t) for tree in trees for f, t in zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True) if f >= 0]
+
+
+@pytest.mark.parametrize("name", ["random_forest", "extra_trees", "hist_gradient_boosting"])
+def test_a_tree_splits_exactly_where_it_did(name: str, vectors: Vectors, is_fraud: Any) -> None:
+    """Values at the float32 above and below every threshold, where a threshold rounded up would take the other branch."""
+    model = fit(vectors, is_fraud, Recipe(model=name, parameters=SMALL[name]))
     rows = []
-    for (tree,) in model._predictors:
-        for node in tree.nodes[tree.nodes["is_leaf"] == 0]:
-            near = np.float32(node["num_threshold"])
-            for value in (near, np.nextafter(near, np.float32(-np.inf)), np.nextafter(near, np.float32(np.inf))):
-                row = np.median(vectors, axis=0).astype(np.float32)
-                row[node["feature_idx"]] = value
-                rows.append(row)
+    for feature, threshold in splits_of(model)[:1500]:
+        near = np.float32(threshold)
+        for value in (near, np.nextafter(near, np.float32(-np.inf)), np.nextafter(near, np.float32(np.inf))):
+            row = np.median(vectors, axis=0).astype(np.float32)
+            row[feature] = value
+            rows.append(row)
     at = np.array(rows)
     served = onnx_scores(onnx_session(graph_of(model, FEATURES).SerializeToString()), at)
     assert len(at) > 500

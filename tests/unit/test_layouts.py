@@ -161,8 +161,31 @@ def test_ulbs_file_trains_with_the_profile_passthrough(tmp_path: Path) -> None:
     path, out = tmp_path / "creditcard.csv", tmp_path / "ulb.onnx"
     ulb().to_csv(path, index=False)
     windows = "--train-days 1 --gap-days 0 --validation-days 0.5 --test-days 0.5 --label-delay-days 0".split()
-    options = ["--profile", "passthrough", "--attributes", "all", "--trees", "10", "--no-register", "--out", str(out), *windows]
+    options = [
+        "--profile",
+        "passthrough",
+        "--attributes",
+        "all",
+        "--trees",
+        "10",
+        "--parameter",
+        "max_features=0.5",
+        "--no-register",
+        "--out",
+        str(out),
+        *windows,
+    ]
     assert main(["--data", str(path), *options]) == 0
     card = out.with_suffix(".card.md").read_text(encoding="utf-8")
     assert "`attributes.v28`" in card
+    assert "| max features | `0.5` |" in card
     assert "2013-09-02 12:00 to 2013-09-03 00:00" in card
+
+
+@pytest.mark.parametrize("text", ["max_features", "max_features="])
+def test_a_parameter_without_a_value_is_refused(text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Before anything is read."""
+    from training.train import main  # noqa: PLC0415 - as above
+
+    assert main(["--data", "none.csv", "--no-register", "--parameter", text]) == 2
+    assert "NAME=VALUE" in capfd.readouterr().err
