@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from sklearn.ensemble import RandomForestClassifier
 from typer.testing import CliRunner
 
 from stream_app.errors import DataError, SettingsError
 from tests.conftest import ROOT
-from training import portions
+from training import pipeline, portions
+from training.fit import Recipe
 from training.parameters import read_parameters
 from training.pipeline import train
 from training.stages import STAGES, app
@@ -56,6 +59,20 @@ def test_the_stages_come_to_what_a_training_run_comes_to() -> None:
     assert len(seen.parts.test.rows) == 0 < len(seen.parts.train.rows)
     with pytest.raises(DataError, match="other features than asked for"):
         portions.read(Path("data/processed"), ["amount"])
+
+
+def test_a_run_with_a_search_fits_what_was_best_on_the_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forest before trees of one split; with the run's own seed, and its record says on what it was chosen."""
+    forest = Recipe(parameters={"n_estimators": 8, "max_depth": 8})
+    monkeypatch.setattr(pipeline, "SPACE", (Recipe(model="extra_trees", parameters={"n_estimators": 5, "max_depth": 1}), forest))
+    path = parameters(train={"seed": 7})
+    run("simulate")
+    options = replace(read_parameters(path).options(), search=2, out=Path("searched.onnx"))
+    trained = train(options)
+    assert isinstance(trained.fitted.model.inner, RandomForestClassifier)
+    assert trained.fitted.model.inner.random_state == 7
+    assert len(trained.history.folds) == 2
+    assert "| chosen on | `2 validation folds" in Path("searched.card.md").read_text(encoding="utf-8")
 
 
 def test_a_stage_without_what_comes_before_says_what_to_do() -> None:
