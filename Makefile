@@ -43,10 +43,13 @@ tables: install ## The Handbook's tables, measured; HANDBOOK=FILE, ../shared/dat
 	@for protocol in handbook-ch3 handbook-ch5; do $(BIN)/fraudstream evaluate --protocol $$protocol --json "tables/$$protocol.json" \
 		--data "$${HANDBOOK:-../shared/data/handbook_raw.parquet}" || exit 1; done
 
+# One process for each core, and no more than the servers that all share can bear.
+PROCESSES = -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 test: install ## All tests, with coverage; FRAUDSTREAM_TEST_BACKEND=docker takes containers
 	@echo "servers for the tests: $${FRAUDSTREAM_TEST_BACKEND:-local}"
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest --verbose --cov --cov-report=xml
+	@$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report=xml
 	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (by line: coverage.xml)"
 
 test-unit: install ## The tests that need no server

@@ -29,7 +29,8 @@ import pandas as pd
 from benchmarks.throughput import _fraudstream, _of_its_own, _scored
 from stream_app.local.stack import LocalStack
 from tests.e2e.api_server import api_server
-from tests.e2e.workers import until, worker
+from tests.e2e.workers import worker
+from tests.waiting import until
 
 OFFERED = float(os.environ.get("API_OFFERED", "500"))
 SECONDS = float(os.environ.get("API_SECONDS", "30"))

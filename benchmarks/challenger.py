@@ -20,7 +20,8 @@ import pandas as pd
 
 from benchmarks.throughput import _fraudstream, _of_its_own, _scored
 from tests.e2e.models import Shelf, metadata_of, variant
-from tests.e2e.workers import Worker, servers_alone, until, worker
+from tests.e2e.workers import Worker, servers_alone, worker
+from tests.waiting import until
 
 TURNS = int(os.environ.get("CHALLENGER_TURNS", "5"))
 PAYMENTS = 15_000

@@ -31,7 +31,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from benchmarks.throughput import _fraudstream, _scored
 from stream_app.local.stack import LocalStack
 from tests.e2e.models import Shelf, metadata_of, variant, without_parity
-from tests.e2e.workers import Worker, until, worker
+from tests.e2e.workers import Worker, worker
+from tests.waiting import until
 
 RATE = float(os.environ.get("ROLLOUT_RATE", "500"))
 PARTITIONS = 2

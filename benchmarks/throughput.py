@@ -23,7 +23,8 @@ import numpy as np
 
 from stream_app.cli_alerts import read_alerts
 from stream_app.settings import PREFIX, load_settings
-from tests.e2e.workers import Worker, servers_alone, until, worker
+from tests.e2e.workers import Worker, servers_alone, worker
+from tests.waiting import until
 
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
 TRANSACTIONS = int(os.environ.get("BENCH_TRANSACTIONS", "200000"))

@@ -2,14 +2,19 @@
 
 - No `FRAUDSTREAM_*` variable, `.env` or `.fraudstream/local.env` of the developer reaches a test: the variables are removed for
   the session, and each test runs in an empty current directory. Files of the project are named from `ROOT`.
-- `stack`: Kafka, Redis and MLflow, started once a session by the first test that asks, ended with it. `FRAUDSTREAM_TEST_BACKEND`
+- `stack`: Kafka, Redis and MLflow, started once a run by the first test that asks, ended with it. `FRAUDSTREAM_TEST_BACKEND`
   picks where from: `local` (default) or `docker`. Such tests carry the marker `servers` by themselves.
 - `unique`: a suffix for topics, groups and models, so that tests share the servers without meeting.
+
+`make test` runs them in several processes (pytest-xdist), which share `RUN_FOLDER`: servers and trained models are made by the first that
+asks. The tests of a file stay in one process, for what the file makes once; those of `e2e`, the longest, come first and go where there is room.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -19,25 +24,36 @@ from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from stream_app.settings import PREFIX
-from tests.servers import BACKENDS, Servers, start_servers
+from tests.servers import BACKENDS, Servers, end_servers, servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = os.environ.get("FRAUDSTREAM_TEST_BACKEND") or "local"
+RUN_FOLDER = "TESTS_RUN_FOLDER"
+LONGEST_FIRST = ("e2e", "integration", "contract")
 
-# `HYPOTHESIS_PROFILE=search` looks for new failures; the default finds the same ones on every machine.
+# `HYPOTHESIS_PROFILE=thorough` looks for new failures, for long; the default finds the same ones on every machine.
 set_hypothesis_home_dir(ROOT / ".hypothesis")
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("search", deadline=None, print_blob=True, max_examples=2_000)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "repeatable")
 
 
-def pytest_configure() -> None:
-    """Refuse an unknown backend before anything runs."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse an unknown backend before anything runs. The first process makes what all share, and ends it after the last test."""
     if BACKEND not in BACKENDS:
         raise pytest.UsageError(f"FRAUDSTREAM_TEST_BACKEND = {BACKEND!r} is unknown; choose from {', '.join(BACKENDS)}")
+    if RUN_FOLDER not in os.environ:
+        os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="fraudstream-tests-")
+        config.add_cleanup(_end_run)
+
+
+def _end_run() -> None:
+    folder = Path(os.environ.pop(RUN_FOLDER))
+    end_servers(folder / "servers")
+    shutil.rmtree(folder)
 
 
 def pytest_report_header() -> str:
@@ -45,11 +61,19 @@ def pytest_report_header() -> str:
     return f"servers: {BACKEND} (FRAUDSTREAM_TEST_BACKEND={' | '.join(BACKENDS)}), started by the first test that needs them"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use the servers."""
+    """Mark the tests that use the servers; the longest come first."""
+    items.sort(key=lambda item: _rank(item.path))
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker("servers")
+        if "e2e" not in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
+
+
+def _rank(file: Path) -> int:
+    return next((rank for rank, folder in enumerate(LONGEST_FIRST) if folder in file.parts), len(LONGEST_FIRST))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,13 +93,16 @@ def _own_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 
 @pytest.fixture(scope="session")
-def stack(_nobodys_settings: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Real Kafka, Redis and MLflow, one set for the session."""
-    servers = start_servers(BACKEND, tmp_path_factory.mktemp("servers") / "stack")
-    try:
-        yield servers
-    finally:
-        servers.stop()
+def run_folder() -> Path:
+    """A folder that all processes of this run share."""
+    return Path(os.environ[RUN_FOLDER])
+
+
+@pytest.fixture(scope="session")
+def stack(_nobodys_settings: None, run_folder: Path) -> Iterator[Servers]:
+    """Real Kafka, Redis and MLflow, one set for the run."""
+    with servers(BACKEND, run_folder / "servers") as addresses:
+        yield addresses
 
 
 @pytest.fixture

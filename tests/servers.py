@@ -1,19 +1,23 @@
 """The real servers of a test run: Kafka, Redis and MLflow, from the local stack (default) or from containers.
 
-Both backends give the same three addresses. `docker` was written against testcontainers' documented behaviour; it needs a Docker
-engine that may pull images, and MLflow is a process of the local stack there too.
+Both backends give the same three addresses. The local stack is one for all processes of a run. Containers end with the process that
+started them, so each process has its own; they need a Docker engine that may pull images, and MLflow is of the local stack there too.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from stream_app.local.record import locked
 from stream_app.local.stack import LocalStack
 from stream_app.settings import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from pathlib import Path
 
 BACKENDS = ("local", "docker")
@@ -23,19 +27,17 @@ REDIS_IMAGE = "redis:8.2-alpine"
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Addresses as the settings take them, and how to end the servers.
+    """Addresses as the settings take them.
 
     Attributes:
         kafka: host:port.
         redis: URL with the database.
         mlflow: URL.
-        stop: ends what was started; harmless when called again.
     """
 
     kafka: str
     redis: str
     mlflow: str
-    stop: Callable[[], object]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,49 +49,42 @@ class Servers:
         }
 
 
-def start_servers(backend: str, home: Path) -> Servers:
-    """Start all three and wait until they answer.
+@contextmanager
+def servers(backend: str, home: Path) -> Iterator[Servers]:
+    """All three, once they answer.
 
     Args:
         backend: one of `BACKENDS`.
-        home: folder for their data and logs.
+        home: folder of the local stack, which several processes may name; `end_servers` ends it.
     """
+    if backend not in BACKENDS:
+        raise ValueError(f"FRAUDSTREAM_TEST_BACKEND = {backend!r}; choose from {', '.join(BACKENDS)}")
     if backend == "local":
-        return _local(home)
-    if backend == "docker":
-        return _docker(home)
-    raise ValueError(f"FRAUDSTREAM_TEST_BACKEND = {backend!r}; choose from {', '.join(BACKENDS)}")
-
-
-def _local(home: Path) -> Servers:
-    stack = LocalStack(home)
-    addresses = stack.up()
-    return Servers(addresses.kafka, addresses.redis, addresses.mlflow, stack.down)
-
-
-def _docker(home: Path) -> Servers:
+        yield _shared(home)
+        return
     # Imported here: testcontainers looks for a Docker engine as soon as it is used.
     from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415
     from testcontainers.community.redis import RedisContainer  # noqa: PLC0415
 
-    kafka = KafkaContainer(KAFKA_IMAGE).with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
-    redis = RedisContainer(REDIS_IMAGE).with_command("redis-server --appendonly yes --maxmemory-policy noeviction")
-    stack = LocalStack(home)
-    stops: list[Callable[[], object]] = []
-
-    def stop() -> None:
-        while stops:
-            stops.pop()()
-
-    try:
-        stops.append(kafka.stop)
-        kafka.start()
-        stops.append(redis.stop)
-        redis.start()
-        stops.append(stack.down)
-        mlflow = stack.up(("mlflow",)).mlflow
+    with (
+        KafkaContainer(KAFKA_IMAGE).with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false") as kafka,
+        RedisContainer(REDIS_IMAGE).with_command("redis-server --appendonly yes --maxmemory-policy noeviction") as redis,
+    ):
         url = f"redis://{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}/0"
-        return Servers(str(kafka.get_bootstrap_server()), url, mlflow, stop)
-    except BaseException:
-        stop()
-        raise
+        yield Servers(str(kafka.get_bootstrap_server()), url, LocalStack(home).up(("mlflow",)).mlflow)
+
+
+def _shared(home: Path) -> Servers:
+    """The local stack of that folder. Only the first process starts it: what is slow to answer is never started again under the others."""
+    home.mkdir(parents=True, exist_ok=True)
+    known = home / "addresses.json"
+    with locked(home / "addresses.lock"):
+        if not known.exists():
+            local = LocalStack(home).up()
+            known.write_bytes(msgspec.json.encode(Servers(local.kafka, local.redis, local.mlflow)))
+        return msgspec.json.decode(known.read_bytes(), type=Servers)
+
+
+def end_servers(home: Path) -> None:
+    """End the local stack of that folder, if there is one."""
+    LocalStack(home).down()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ RETENTION_MS = 40 * 86_400_000
 """Longer than the horizon of 38 days, from which lost state is rebuilt."""
 MAX_MESSAGE_BYTES = 2_097_152
 BROKERS_DEFAULT = -1
+KNOWN_WITHIN_S = 30.0
 
 
 async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, int]:
@@ -62,7 +65,7 @@ async def kept_by(client_options: dict[str, Any], topics: Sequence[str]) -> dict
 async def create_topics(
     client_options: dict[str, Any], settings: Settings, partitions: int, replication: int = BROKERS_DEFAULT
 ) -> tuple[list[str], dict[str, int]]:
-    """Create the topics that are missing, all with the same number of partitions.
+    """Create the topics that are missing, all with the same number of partitions; when this returns, the next command finds them.
 
     Args:
         client_options: how to reach Kafka.
@@ -93,7 +96,19 @@ async def create_topics(
     for name, code, *_ in answer.topic_errors if answer else ():
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise Unavailable(f"Kafka did not create topic {name!r}: {for_code(code).__name__}.")
+    await _until_known(client_options, missing)
     return missing, {n: there.get(n, partitions) for n in names}
+
+
+async def _until_known(client_options: dict[str, Any], topics: Sequence[str]) -> None:
+    """Kafka answers once a topic is decided on; brokers tell of it a moment later, which Kafka tells nobody."""
+    deadline_s = time.monotonic() + KNOWN_WITHIN_S
+    while topics and (unknown := set(topics) - set(await partition_counts(client_options, topics))):
+        if time.monotonic() > deadline_s:
+            raise Unavailable(
+                f"Kafka created {', '.join(sorted(unknown))}, and does not show it after {KNOWN_WITHIN_S:.0f} s. Look at its brokers."
+            )
+        await asyncio.sleep(0.1)
 
 
 def _new(name: str, partitions: int, replication: int) -> NewTopic:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from stream_app.iso import COUNTRIES, CURRENCIES
 from stream_app.transaction import MAX_EVENT_TIME_MS
 from tests.contract.schemas import SCHEMAS
+from tests.examples import examples
 
-EXHAUSTIVE = settings(max_examples=2000, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-THOROUGH = settings(EXHAUSTIVE, max_examples=500)
+MANY = settings(examples(1000), suppress_health_check=list(HealthCheck))
+SOME = settings(examples(250), suppress_health_check=list(HealthCheck))
 
 _text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=64)
 ID = _text.filter(bool)

@@ -35,5 +35,8 @@ def refusal_of_intake(name: str, value: bytes) -> DeadLetterCode | None:
         DECODERS[name].decode(value, card_id.encode() if isinstance(card_id, str) else b"", 2 * MAX_EVENT_TIME_MS)
     except RecordError as refusal:
         code = DeadLetterCode(refusal.code)
-        return None if code is DeadLetterCode.LABEL_BEFORE_EVENT else code
+        if code is not DeadLetterCode.LABEL_BEFORE_EVENT:
+            return code
+        # Looked at before the rest is: what else is wrong shows in the same label with its times in order.
+        return refusal_of_intake(name, json.dumps(message | {"labelled_at": message["event_time"]}).encode())
     return None

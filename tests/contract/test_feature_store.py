@@ -26,6 +26,7 @@ from stream_app.features import kernel
 from stream_app.features.compute import Events, compute
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.ports import Cursor, FeatureStore, Ids, PartitionState, WorkingSet
+from tests.examples import examples
 
 START, HOUR = 1_522_540_800_000, 3_600_000
 _ids = count(1)
@@ -430,7 +431,7 @@ BATCHES = st.lists(
 
 
 @pytest.mark.servers
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=BATCHES)
 def test_memory_and_redis_agree_over_any_stream(stack: Any, batches: list[tuple[int, list[int], int, int]]) -> None:
     """The same batches through both stores: the same vectors and the same state, of every partition."""
@@ -542,7 +543,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(stack: Any, *, done: bool) -
 
 
 @pytest.mark.servers
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=BATCHES)
 def test_a_memory_that_forgets_all_the_time_changes_nothing(stack: Any, batches: list[tuple[int, list[int], int, int]]) -> None:
     """Room for one card and one terminal: rows give way in every batch, vectors and state are those of the plain store."""

@@ -9,15 +9,17 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_publisher import KafkaPublisher
 from stream_app.errors import Unavailable
 from stream_app.ports import Log, Outgoing, Publisher
+from tests.e2e.kafka import make_topic
 from tests.servers import Servers
 from tests.topics import MemoryTopics
+from tests.waiting import DEADLINE_S
 
 FIVE = [f"v{i}".encode() for i in range(5)]
 
@@ -78,7 +80,7 @@ class Kafka:
 
     async def create(self, topic: str) -> None:
         """A topic of two partitions."""
-        await self._admin.create_topics([NewTopic(topic, 2, 1)])
+        await make_topic(self._options["bootstrap_servers"], topic, 2)
 
     async def write(self, topic: str, values: list[bytes], times_ms: list[int]) -> None:
         """See `Memory`."""
@@ -100,11 +102,11 @@ class Kafka:
     async def make_anew(self, topic: str) -> None:
         """See `Memory`."""
         await self._admin.delete_topics([topic])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while topic in await self._admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody when it is gone
                 await asyncio.sleep(0.05)
         await self.create(topic)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while topic not in await self.log.topic_ids([topic]):  # noqa: ASYNC110 - nor when the new one is known everywhere
                 await asyncio.sleep(0.05)
 
@@ -218,7 +220,7 @@ def test_marks_of_transactions_are_no_records(stack: Servers, unique: str) -> No
         async with AIOKafkaProducer(bootstrap_servers=stack.kafka, transactional_id=unique) as producer, producer.transaction():
             await producer.send_and_wait(topic, b"v", partition=1)
         place = (topic, 1)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while (await kafka.log.bounds([place]))[place] != (0, 2):  # noqa: ASYNC110 - the mark is written after the producer has its answer
                 await asyncio.sleep(0)
         assert [r.offset for r in (await kafka.log.read({place: 0}))[place]] == [0]

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.transaction import DeadLetterCode
-from tests.contract.messages import AWKWARD_VALUES, COUNT, EXHAUSTIVE, ID, THOROUGH, VALID, messages
+from tests.contract.messages import AWKWARD_VALUES, COUNT, ID, MANY, SOME, VALID, messages
 from tests.contract.schemas import PUBLISHED, READ, SCHEMAS, VALIDATORS, refusal_of_intake
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_schema_and_intake_agree_on_thousands_of_messages(name: str) -> None:
     """A message is valid to the schema exactly if the decoder takes it: valid ones, and ones with up to three faults."""
     seen: Counter[DeadLetterCode | None] = Counter()
 
-    @EXHAUSTIVE
+    @MANY
     @given(messages(name))
     def agree(value: bytes) -> None:
         refusal = refusal_of_intake(name, value)
@@ -87,7 +87,7 @@ def test_schema_and_readers_agree_on_thousands_of_published_messages(name: str) 
     decode: Callable[[bytes], object] = msgspec.json.Decoder(PUBLISHED[name]).decode
     seen: Counter[str] = Counter()
 
-    @EXHAUSTIVE
+    @MANY
     @given(messages(name))
     def agree(value: bytes) -> None:
         errors = list(VALIDATORS[name].iter_errors(json.loads(value)))
@@ -128,7 +128,7 @@ def test_what_is_published_is_valid(name: str) -> None:
     kind = PUBLISHED[name]
     encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(kind).decode
 
-    @THOROUGH
+    @SOME
     @given(VALID[name])
     def valid(fields: dict[str, Any]) -> None:
         published = msgspec.convert(fields, kind)
@@ -180,7 +180,7 @@ def test_a_lone_surrogate_is_refused(escape: str, field: str) -> None:
     assert refusal_of_intake("transaction", value) is DeadLetterCode.NOT_JSON
 
 
-@THOROUGH
+@SOME
 @given(st.sampled_from(list(DeadLetterCode)), ID, st.integers(0, 2**31 - 1), COUNT)
 def test_headers_of_a_dead_letter_are_valid(code: DeadLetterCode, message: str, partition: int, offset: int) -> None:
     """Any code, message and place in Kafka makes headers that the schema takes; a number in place of a string is refused."""

@@ -17,8 +17,9 @@ import httpx
 from stream_app.api.description import TRANSACTION_EXAMPLE
 from stream_app.local.stack import LocalStack
 from stream_app.settings import Settings
-from tests.e2e.workers import Worker, until, worker
+from tests.e2e.workers import Worker, worker
 from tests.integration.test_history import PARTITIONS, bank, transaction
+from tests.waiting import until
 
 KEYS = "api-keys"
 

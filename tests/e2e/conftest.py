@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import create_topics
+from stream_app.local.record import locked
 from stream_app.settings import load_settings
 from tests.servers import Servers
 from training.dataset import read_transactions
@@ -19,21 +19,25 @@ from training.train import main
 
 
 @pytest.fixture(scope="session")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def simulated(run_folder: Path) -> Path:
     """A small simulated history with labels."""
-    file = tmp_path_factory.mktemp("data") / "transactions.parquet"
-    write(simulate(Simulation(customers=400, terminals=200, days=70, compromised_terminals=0.5, compromised_customers=1.0)), file)
-    assert len(read_transactions(file)) > 10_000
+    file = run_folder / "transactions.parquet"
+    with locked(run_folder / "simulated.lock"):
+        if not file.exists():
+            write(simulate(Simulation(customers=400, terminals=200, days=70, compromised_terminals=0.5, compromised_customers=1.0)), file)
+            assert len(read_transactions(file)) > 10_000
     return file
 
 
 @pytest.fixture(scope="session")
-def champion(stack: Servers, simulated: Path) -> str:
-    """Name of a model that was trained on `simulated` and registered as champion."""
-    name = f"fraud-{uuid4().hex[:8]}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FRAUDSTREAM_MLFLOW_TRACKING_URI", stack.mlflow)
-        assert main(["--data", str(simulated), "--model-name", name, "--trees", "20"]) == 0
+def champion(stack: Servers, simulated: Path, run_folder: Path) -> str:
+    """Name of a model that was trained on `simulated` and registered as champion. All tests share it: none may move its alias."""
+    trained, name = run_folder / "champion", f"fraud-{run_folder.name}"
+    with locked(run_folder / "champion.lock"), pytest.MonkeyPatch.context() as patch:
+        if not trained.exists():
+            patch.setenv("FRAUDSTREAM_MLFLOW_TRACKING_URI", stack.mlflow)
+            assert main(["--data", str(simulated), "--model-name", name, "--trees", "20"]) == 0
+            trained.touch()
     return name
 
 

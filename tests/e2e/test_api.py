@@ -13,6 +13,7 @@ from tests.e2e.api_server import KEYS, api_server, make_key, schemathesis
 from tests.e2e.test_worker import read
 from tests.integration.test_history import bank, transaction
 from tests.servers import Servers
+from tests.waiting import DEADLINE_S
 
 
 def test_the_api_answers_as_its_document_says_and_sends_a_label_to_its_card(
@@ -35,7 +36,7 @@ def test_the_api_answers_as_its_document_says_and_sends_a_label_to_its_card(
         card = httpx.get(f"{running.url}/v1/cards/C1", headers=headers).json()
         assert (card["partition"], card["features"]["card_count_1d"]) == (0, 1)
         label = {"transaction_id": "T1", "card_id": "C1", "terminal_id": "M1", "event_time": card["at"], "amount": 10.0, "is_fraud": True}
-        sent = httpx.post(f"{running.url}/v1/labels", json={**label, "labelled_at": now_ms}, headers=headers, timeout=30)
+        sent = httpx.post(f"{running.url}/v1/labels", json={**label, "labelled_at": now_ms}, headers=headers, timeout=DEADLINE_S)
         assert (sent.status_code, sent.json()["partition"]) == (202, 0), sent.text
         assert running.stop() == 0, running.log.read_text()
         assert "Traceback" not in running.log.read_text()

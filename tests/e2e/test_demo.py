@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from stream_app.local.stack import LocalStack
-from tests.e2e.workers import until
+from tests.waiting import DEADLINE_S, until
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 HOME = Path(".fraudstream") / "demo"
 USERS = """\
 FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9
@@ -57,7 +57,7 @@ def test_a_small_demo_scores_its_file_with_nobodys_settings_and_stops_all(folder
     left = running_in(folder)
     assert left
     with demo(folder, simulated) as process:
-        assert process.wait(240) == 0, folder.joinpath("told").read_text()
+        assert process.wait(600) == 0, folder.joinpath("told").read_text()
     told = folder.joinpath("told").read_text()
     assert "500 of 500 sent" in told
     assert "of the frauds are alerted" in told
@@ -75,6 +75,6 @@ def test_a_demo_that_is_told_to_end_stops_what_it_started(folder: Path, simulate
         until(lambda: process.poll() is not None or "Train a model" in folder.joinpath("told").read_text(), "the servers to stand")
         assert len(running_in(folder)) > 3, folder.joinpath("told").read_text()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM, folder.joinpath("told").read_text()
+        assert process.wait(DEADLINE_S) == 128 + signal.SIGTERM, folder.joinpath("told").read_text()
     assert "Stopped." in folder.joinpath("told").read_text()
     assert running_in(folder) == []

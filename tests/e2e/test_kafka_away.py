@@ -12,8 +12,9 @@ from stream_app.adapters.topics import create_topics
 from stream_app.local.stack import LocalStack
 from stream_app.settings import load_settings
 from tests.e2e.kafka import TRANSACTION, publish, raw
-from tests.e2e.workers import until, worker
+from tests.e2e.workers import worker
 from tests.servers import Servers
+from tests.waiting import until
 
 pytestmark = pytest.mark.servers
 

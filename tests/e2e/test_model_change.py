@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from tests.e2e.models import Shelf, variant, without_parity
-from tests.e2e.workers import Worker, until, worker
+from tests.e2e.workers import Worker, worker
 from tests.servers import Servers
-
-SEEN_WITHIN_S = 10.0
+from tests.waiting import until
 
 
 def in_use(running: Worker) -> str:
@@ -24,32 +23,33 @@ def has_refused(running: Worker, versions: int) -> bool:
 
 
 def test_a_worker_takes_up_a_moved_alias_and_refuses_a_bad_version(
-    stack: Servers, env: dict[str, str], champion: str, port: int, tmp_path: Path
+    stack: Servers, env: dict[str, str], champion: str, port: int, unique: str, tmp_path: Path
 ) -> None:
-    """Up within 10 s; a version of other scores, one of another file, one of other features: each refused, in metrics and log; then back."""
-    shelf = Shelf(stack.mlflow, champion)
-    content = shelf.content()
+    """A version of other scores, one of another file, one of other features: each refused, in metrics and log; then back."""
+    content = Shelf(stack.mlflow, champion).content()
+    shelf = Shelf(stack.mlflow, f"moved-{unique}")
+    shelf.make()
+    before = shelf.add(content)
+    shelf.point("champion", before)
     bad = [
         (without_parity(content), {}, "gives other scores here"),
         (content, {"sha256": "0" * 64}, "is damaged"),
         (content, {"features_hash": "0" * 16}, "it was registered with 0000"),
     ]
-    with worker(env, port, tmp_path) as running:
+    with worker({**env, "MODEL_NAME": shelf.name}, port, tmp_path) as running:
         until(running.ready, "the worker to be ready")
-        before = in_use(running)
+        assert in_use(running) == before
         better = shelf.add(variant(content, threshold=0.99))
-        try:
-            shelf.point("champion", better)
-            until(lambda: in_use(running) == better, "the moved alias", SEEN_WITHIN_S)
-            for number, (file, tags, why) in enumerate(bad, 1):
-                refused = shelf.add(file, **tags)
-                shelf.point("champion", refused)
-                until(partial(has_refused, running, number), why, SEEN_WITHIN_S)
-                assert (in_use(running), running.metric("fraudstream_model_refused")) == (better, 1)
-                assert f"version {refused} is refused; version {better} stays in use" in running.log.read_text()
-                assert why in running.log.read_text()
-        finally:
-            shelf.point("champion", before)
-        until(lambda: in_use(running) == before, "the way back", SEEN_WITHIN_S)
+        shelf.point("champion", better)
+        until(lambda: in_use(running) == better, "the moved alias")
+        for number, (file, tags, why) in enumerate(bad, 1):
+            refused = shelf.add(file, **tags)
+            shelf.point("champion", refused)
+            until(partial(has_refused, running, number), why)
+            assert (in_use(running), running.metric("fraudstream_model_refused")) == (better, 1)
+            assert f"version {refused} is refused; version {better} stays in use" in running.log.read_text()
+            assert why in running.log.read_text()
+        shelf.point("champion", before)
+        until(lambda: in_use(running) == before, "the way back")
         assert running.metric("fraudstream_model_refused") == 0
         assert running.stop() == 0

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_app.doctor import Finding, examine
+from stream_app.local.stack import LocalStack
 from stream_app.settings import load_settings
 from tests.conftest import ROOT
-from tests.e2e.kafka import publish
+from tests.e2e.kafka import make_topic, publish
+from tests.waiting import DEADLINE_S
 from tests.web import Page, web
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tests.servers import Servers
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 ALERT = json.loads((ROOT / "schemas" / "alert.v1.json").read_text())["examples"][0]
 
@@ -41,7 +41,7 @@ def command(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProc
         env={**os.environ, **settings},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         check=False,
     )
 
@@ -54,16 +54,24 @@ def test_the_doctor_finds_all_well(env: dict[str, str]) -> None:
     assert found["topics"].text == "6 topics of 2 partitions; transactions and labels are kept for 39 days or more"
 
 
-def test_the_doctor_names_what_is_not_well_and_the_remedy(env: dict[str, str], stack: Servers) -> None:
-    """Topics that are missing, a Redis that evicts, a page that is not MLflow's, another currency: each beside the others."""
-    client = redis.Redis.from_url(stack.redis)
-    client.config_set("maxmemory-policy", "allkeys-lru")
+@pytest.fixture
+def evicting(tmp_path: Path) -> Iterator[str]:
+    """A Redis of its own that evicts what it was told to keep."""
+    stack = LocalStack(tmp_path / "evicting")
+    url = stack.up(("redis",)).redis
     try:
-        with web({}, Page(b"<html>Please log in</html>")) as login:
-            found = findings(env, ALERTS_TOPIC="not-there", MLFLOW_TRACKING_URI=login.replace("//", "//user:pa$s@"))
+        with redis.Redis.from_url(url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        yield url
     finally:
-        client.config_set("maxmemory-policy", "noeviction")
-        client.close()
+        stack.down()
+
+
+def test_the_doctor_names_what_is_not_well_and_the_remedy(env: dict[str, str], evicting: str) -> None:
+    """Topics that are missing, a Redis that evicts, a page that is not MLflow's, another currency: each beside the others."""
+    with web({}, Page(b"<html>Please log in</html>")) as login:
+        changes = {"ALERTS_TOPIC": "not-there", "REDIS_URL": evicting, "MLFLOW_TRACKING_URI": login.replace("//", "//user:pa$s@")}
+        found = findings(env, **changes)
     assert found["Kafka"].well
     assert "missing: not-there. Create them: fraudstream topics" in found["topics"].text
     assert "redis-cli CONFIG SET maxmemory-policy noeviction" in found["Redis"].text
@@ -131,7 +139,7 @@ def test_alerts_without_topic_or_kafka_are_one_line(env: dict[str, str], change:
 
 def test_partitions_that_differ_end_the_worker(env: dict[str, str], unique: str) -> None:
     """Alerts go to their transaction's partition: one line that names the numbers, and the exit code of a topology error."""
-    asyncio.run(_topic(env["KAFKA_BOOTSTRAP_SERVERS"], f"three-{unique}", 3))
+    asyncio.run(make_topic(env["KAFKA_BOOTSTRAP_SERVERS"], f"three-{unique}", 3))
     other = {**env, "ALERTS_TOPIC": f"three-{unique}", "METRICS_PORT": "0"}
     told = command(other, "worker")
     assert told.returncode == 76, told.stderr
@@ -145,7 +153,7 @@ def test_partitions_that_differ_end_the_worker(env: dict[str, str], unique: str)
 def test_topics_that_exist_and_differ_are_told_with_what_to_do(env: dict[str, str], unique: str) -> None:
     """What is missing is made as the transactions are; the exit code is that of a topology error, and no input is to be altered."""
     for name, partitions in ((f"inputs-{unique}", 3), (f"outputs-{unique}", 1)):
-        asyncio.run(_topic(env["KAFKA_BOOTSTRAP_SERVERS"], name, partitions))
+        asyncio.run(make_topic(env["KAFKA_BOOTSTRAP_SERVERS"], name, partitions))
     changes = {"TRANSACTIONS_TOPIC": f"inputs-{unique}", "ALERTS_TOPIC": f"outputs-{unique}", "SCORES_TOPIC": f"made-{unique}"}
     told = command({**env, **changes}, "topics", "--partitions", "8")
     assert told.returncode == 76, told.stderr
@@ -161,17 +169,8 @@ def test_topics_that_exist_and_differ_are_told_with_what_to_do(env: dict[str, st
 
 def test_topics_that_keep_less_than_the_horizon_are_told_of(env: dict[str, str], unique: str) -> None:
     """A topic that somebody made with a week's retention: the doctor names it, with the command that mends it."""
-    asyncio.run(_topic(env["KAFKA_BOOTSTRAP_SERVERS"], f"week-{unique}", 2, {"retention.ms": "604800000"}))
+    asyncio.run(make_topic(env["KAFKA_BOOTSTRAP_SERVERS"], f"week-{unique}", 2, {"retention.ms": "604800000"}))
     found = findings(env, LABELS_TOPIC=f"week-{unique}")["topics"]
     assert not found.well
     assert f"topic 'week-{unique}' keeps 7.0 days of the 39 that are needed" in found.text
     assert f"--alter --topic week-{unique} --add-config cleanup.policy=delete,retention.ms=3369600000" in found.text
-
-
-async def _topic(servers: str, name: str, partitions: int, configs: Mapping[str, str] | None = None) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(configs or {}))])
-    finally:
-        await admin.close()

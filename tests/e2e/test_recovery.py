@@ -15,7 +15,8 @@ from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import create_topics
 from stream_app.settings import load_settings
 from tests.e2e.test_worker import publish, raw, read
-from tests.e2e.workers import Worker, until, worker
+from tests.e2e.workers import Worker, worker
+from tests.waiting import DEADLINE_S, until
 
 
 class Group:
@@ -102,7 +103,7 @@ def test_a_topic_that_was_made_anew_ends_the_worker_with_its_remedy(env: dict[st
         admin = AIOKafkaAdminClient(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"])
         await admin.start()
         await admin.delete_topics([env["TRANSACTIONS_TOPIC"]])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while env["TRANSACTIONS_TOPIC"] in await admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody when it is gone
                 await asyncio.sleep(0.05)
         await admin.close()
@@ -110,7 +111,7 @@ def test_a_topic_that_was_made_anew_ends_the_worker_with_its_remedy(env: dict[st
 
     asyncio.run(make_anew())
     with worker(env, port, tmp_path) as running:
-        assert running.process.wait(30) == 76, running.log.read_text()
+        assert running.process.wait(DEADLINE_S) == 76, running.log.read_text()
         text = running.log.read_text()
         assert "deleted and made again" in text
         assert "FRAUDSTREAM_CONSUMER_GROUP" in text

@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT
-from tests.e2e.workers import until, worker
+from tests.e2e.workers import worker
+from tests.waiting import DEADLINE_S, until
 
 NOW_MS = int(time.time() * 1000)
 CARD_NUMBER = "4111111111111111"
@@ -85,7 +86,7 @@ async def read(servers: str, topic: str, count: int) -> list[Any]:
     await consumer.start()
     try:
         records: list[Any] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while len(records) < count:
                 records += (await consumer.getmany(at, timeout_ms=200)).get(at, [])
         return records
@@ -259,7 +260,7 @@ def test_the_worker_runs_as_any_faust_app(env: dict[str, str], port: int, tmp_pa
 def test_a_missing_topic_ends_the_worker_with_its_remedy(env: dict[str, str], port: int, tmp_path: Path) -> None:
     """One line that names the topic and the command, and the exit code of a topology error."""
     with worker({**env, "ALERTS_TOPIC": "not-there"}, port, tmp_path) as running:
-        assert running.process.wait(30) == 76, running.log.read_text()
+        assert running.process.wait(DEADLINE_S) == 76, running.log.read_text()
         text = running.log.read_text()
     assert "'not-there' does not exist" in text
     assert "fraudstream topics" in text

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from stream_app.errors import SettingsError
-from tests.e2e.workers import DEADLINE_S, worker
+from tests.e2e.workers import worker
 from tests.servers import Servers
+from tests.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.servers
 

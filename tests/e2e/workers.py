@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,7 @@ from pathlib import Path
 import httpx
 
 from stream_app.local.stack import LocalStack
-
-DEADLINE_S = 60.0
-
-
-def until[T](look: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
-    """Look until the answer is true, or fail saying what was awaited."""
-    deadline = time.monotonic() + deadline_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {deadline_s:.0f} s for {what}"
-        time.sleep(0.05)
-    return found
+from tests.waiting import DEADLINE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +47,7 @@ class Worker:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(DEADLINE_S)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.faults.ledger import Record
@@ -21,13 +21,14 @@ NO_JSON = b'{"transaction_id": "poison-%d", "amount": '
 
 
 class Traffic:
-    """An endless stream of records, the same for the same seed and start."""
+    """An endless stream of records, the same for the same seed and clock."""
 
-    def __init__(self, seed: int, cards: int = 500, terminals: int = 120) -> None:
+    def __init__(self, seed: int, cards: int = 500, terminals: int = 120, now_s: Callable[[], float] = time.time) -> None:
         self._random = random.Random(seed)
+        self._now_s = now_s
         self.cards = [f"card-{n}" for n in range(cards)]
         self.terminals = [f"terminal-{n}" for n in range(terminals)]
-        self._now_ms = int(time.time() * SECOND) - DAYS_BACK * DAY
+        self._now_ms = int(self._now_s() * SECOND) - DAYS_BACK * DAY
         self._number = 0
         self._recent: list[dict[str, Any]] = []
         self._labelled: list[dict[str, Any]] = []
@@ -55,7 +56,7 @@ class Traffic:
 
     def _payment(self, card: str, terminal: str) -> dict[str, Any]:
         self._number += 1
-        self._now_ms = min(self._now_ms + STEP_MS, int(time.time() * SECOND))
+        self._now_ms = min(self._now_ms + STEP_MS, int(self._now_s() * SECOND))
         payment = {
             "transaction_id": f"tx-{self._number}",
             "event_time": self._now_ms - self._random.randrange(5 * SECOND),
@@ -105,7 +106,7 @@ class Traffic:
     def _poison(self, payment: dict[str, Any]) -> Record:
         self._number += 1
         card, n = payment["card_id"], self._number
-        future = int(time.time() * SECOND) + 2 * DAY
+        future = int(self._now_s() * SECOND) + 2 * DAY
         spoilt: list[bytes] = [
             NO_JSON % n,
             json.dumps(payment | {"transaction_id": f"poison-{n}", "amount": -1}).encode(),

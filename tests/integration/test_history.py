@@ -24,6 +24,7 @@ from stream_app.money import Money
 from stream_app.ports import Cursor, PartitionState
 from stream_app.scorer import Scorer
 from stream_app.transaction import Transaction
+from tests.examples import examples
 from tests.servers import Servers
 from tests.unit.test_scorer import START, FakeClock, FakeModel
 
@@ -112,7 +113,7 @@ PAYMENTS = st.lists(
 def test_a_request_sees_what_the_worker_sees_and_changes_nothing(stack: Servers, unique: str) -> None:
     """Before each payment is counted, the API is asked: the worker then decides the same. Cards lie in partitions of no partitioner's choice."""
 
-    @settings(max_examples=15, suppress_health_check=list(HealthCheck))
+    @settings(examples(15), suppress_health_check=list(HealthCheck))
     @given(PAYMENTS)
     def same(payments: list[tuple[int, int, int, float]]) -> None:
         async def asked_before_counted(there: Bank) -> None:

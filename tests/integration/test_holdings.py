@@ -26,6 +26,7 @@ from tests.servers import Servers
 from tests.topics import MemoryTopics
 from tests.unit.delivery import TOPICS, Counted
 from tests.unit.test_scorer import NOW, FakeClock, FakeModel, payment
+from tests.waiting import DEADLINE_S
 
 PARTITIONS = 3
 pytestmark = pytest.mark.servers
@@ -68,7 +69,7 @@ class Fleet:
         self.positions = await held.take(range(PARTITIONS), PARTITIONS, self._seek)
         began = self._decided()
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(DEADLINE_S):
                 while not self.fatal and self._decided() < PARTITIONS * self.sent:
                     await self._fetch(held)
                     if meanwhile and self._decided() - began > PARTITIONS * self.sent // 3:

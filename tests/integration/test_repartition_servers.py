@@ -34,6 +34,7 @@ from tests.faults.oracle import LAYOUTS, Tally, _facts
 from tests.servers import Servers
 from tests.unit.delivery import Counted
 from tests.unit.test_scorer import FakeClock, FakeModel, payment
+from tests.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.servers
 HOUR = 3_600_000
@@ -76,7 +77,7 @@ async def grow(settings: Settings) -> None:
     await admin.start()
     await admin.create_partitions({topic: NewPartitions(total_count=4) for topic in settings.topics()})
     await admin.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         while set((await partition_counts({"bootstrap_servers": settings.kafka_bootstrap_servers}, settings.topics())).values()) != {4}:  # noqa: ASYNC110 - Kafka tells nobody
             await asyncio.sleep(0.05)
 
@@ -98,7 +99,7 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
         if records := (await log.read({place: taken.cursor.transactions}))[place]:
             partition.put(topics.transactions, Fetched(records, lambda: None))
         task = asyncio.create_task(partition.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while not task.done() and partition.cursor.transactions < bounds[place][1]:  # noqa: ASYNC110 - one look a batch
                 await asyncio.sleep(0.01)
         task.cancel()

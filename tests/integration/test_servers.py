@@ -10,7 +10,7 @@ import pytest
 from stream_app.local import health
 from stream_app.settings import PREFIX, load_settings
 from tests.conftest import ROOT
-from tests.servers import Servers, start_servers
+from tests.servers import Servers, servers
 
 
 def test_the_three_servers_answer(stack: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,5 +38,5 @@ def test_no_setting_of_the_developer_reaches_a_test() -> None:
 
 def test_an_unknown_backend_is_refused(tmp_path: Path) -> None:
     """The message names those there are."""
-    with pytest.raises(ValueError, match="choose from local, docker"):
-        start_servers("podman", tmp_path)
+    with pytest.raises(ValueError, match="choose from local, docker"), servers("podman", tmp_path):
+        pass

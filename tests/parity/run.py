@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from stream_app.settings import PREFIX
-from tests.e2e.workers import Worker, servers_alone, until, worker
+from tests.e2e.workers import Worker, servers_alone, worker
+from tests.waiting import until
 
 HANDBOOK = Path(__file__).parents[3] / "shared" / "data" / "handbook_raw.parquet"
 TRANSACTIONS = int(os.environ.get("PARITY_TRANSACTIONS") or 300_000)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.audit.event_order import EventOrder
 from stream_app.features.definitions import VELOCITY
 from stream_app.features.plan import compile_plan
+from tests.examples import examples
 from tests.parity.test_recorded_order import DAY, HOUR, PAYMENTS, label, lived
 from tests.parity.town import MONEY
 from training.backfill import backfill
@@ -30,7 +31,7 @@ def frame_of(payments: list[dict[str, Any]], labelled: dict[int, int]) -> pd.Dat
     return given
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     payments=st.lists(PAYMENTS, min_size=1, max_size=25).filter(lambda payments: any(p["currency"] == "EUR" for p in payments)),
     labelled=st.dictionaries(st.integers(0, 24), st.sampled_from([0, HOUR, 7 * DAY, 8 * DAY]), max_size=8),

@@ -15,6 +15,7 @@ from stream_app.features.plan import compile_plan
 from stream_app.intake import Decoded, decode_all, merge
 from stream_app.money import Money
 from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
+from tests.examples import examples
 from tests.parity.test_money import Record
 from training.backfill import backfill
 from training.dataset import read_transactions
@@ -79,7 +80,7 @@ def served(messages: list[dict[str, Any]]) -> Vectors:
     return compute(plan, intake.events, rows, MONEY.unit).vectors
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=MESSAGES)
 def test_every_optional_field_gives_the_vectors_that_the_worker_serves(tmp_path: Path, drawn: list[dict[str, Any]]) -> None:
     """From a file and from Kafka, any field given or missing: every feature is the same to the bit, and finite."""

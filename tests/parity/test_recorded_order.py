@@ -14,6 +14,7 @@ from stream_app.adapters.memory_store import MemoryStore
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.features.aggregations import HOPS_S, HOUR_S
 from stream_app.ports import FeatureStore
+from tests.examples import examples
 from tests.parity.town import NOW, Town
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -94,7 +95,7 @@ def check(
     assert report.vectors == report.scores + report.apart["score of an earlier vector"]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(**STREAM)
 def test_every_decision_is_computed_again_to_the_bit(**stream: Any) -> None:
     """Over the plain store, which shows every reader what is written."""
@@ -102,7 +103,7 @@ def test_every_decision_is_computed_again_to_the_bit(**stream: Any) -> None:
 
 
 @pytest.mark.servers
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(**STREAM)
 def test_every_decision_over_a_real_redis_is_too(stack: Any, **stream: Any) -> None:
     """One worker remembers what its partitions counted and did not write yet: that is what their decisions had seen."""

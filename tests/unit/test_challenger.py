@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.alert import ModelReference, Score
@@ -18,6 +18,7 @@ from stream_app.judge import Challenger, is_challengers
 from stream_app.model_metadata import ParityVectors
 from stream_app.ports import Scores
 from stream_app.scorer import Decided, Output, Scorer
+from tests.examples import examples
 from tests.unit.test_scorer import HOUR, FakeClock, FakeModel, Till, alerts, counts, payment, scores, validate
 
 FEATURES = (Feature("count", "terminal", 3600), Feature("amount"))
@@ -67,7 +68,7 @@ AMOUNTS = st.lists(
 )
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(AMOUNTS)
 def test_a_challenger_in_shadow_changes_no_decision_and_is_told_beside_it(payments: list[tuple[str, float]]) -> None:
     """Alerts and scores are those of the champion alone; the challenger's say is its own."""
@@ -87,7 +88,7 @@ def test_a_challenger_in_shadow_changes_no_decision_and_is_told_beside_it(paymen
     assert alone.decisions.of_challenger is None
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(AMOUNTS, st.sampled_from([0.0, 0.3, 0.7, 1.0]))
 def test_the_challenger_decides_for_its_share_of_the_cards(payments: list[tuple[str, float]], share: float) -> None:
     """Score, threshold, action, model, vector and reasons are its own there; what the champion says is told beside."""

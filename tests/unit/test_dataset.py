@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_app.errors import DataError
+from tests.examples import examples
 from training.dataset import check_for_training, read_transactions
 
 HANDBOOK = Path(__file__).parents[3] / "shared" / "data" / "handbook_raw.parquet"
@@ -253,7 +254,7 @@ def test_an_unknown_suffix_is_named(tmp_path: Path, name: str) -> None:
     assert ".parquet, .csv, .jsonl, .ndjson" in refused(tmp_path / name)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(min_size=1, max_size=200), suffix=st.sampled_from([".parquet", ".csv", ".jsonl"]))
 def test_garbage_under_a_known_suffix_stops_with_one_line(tmp_path: Path, content: bytes, suffix: str) -> None:
     """No bytes whatever end in a traceback of a library."""

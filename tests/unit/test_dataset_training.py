@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import DataError
+from tests.examples import examples
 from training.dataset import check_for_training
 
 T0 = 1_522_540_800_000  # 2018-04-01T00:00:00Z
@@ -81,7 +82,7 @@ def test_no_rows_are_refused_for_training() -> None:
     assert "no frauds in column 'is_fraud' (0 rows)" in untrainable(trainable().head(0))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(times=st.lists(st.integers(T0, T0 + 50), min_size=2, max_size=30))
 def test_order_is_judged_as_a_brute_force_would(times: list[int]) -> None:
     """The row named is the first that is earlier than the one before it."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import TopologyError
+from tests.examples import examples
 from tests.topics import MemoryTopics
 from tests.unit.delivery import BATCH, World, payment
 
@@ -80,7 +81,7 @@ FAULTS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(FAULTS)
 def test_any_run_of_kills_losses_and_rollbacks_ends_as_if_nothing_had_happened(faults: list[tuple[str, int]]) -> None:
     """Payments arrive bit by bit between faults; Kafka's committed offset lags as it likes."""

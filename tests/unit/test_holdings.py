@@ -18,6 +18,7 @@ from stream_app.takeover import Taken
 from stream_app.waiting import Fetched
 from tests.unit.delivery import Fuse, World
 from tests.unit.test_scorer import FakeRecord, payment
+from tests.waiting import DEADLINE_S
 
 DAMAGED = 1
 
@@ -86,7 +87,7 @@ async def met_by_all(partitions: int) -> tuple[Harm, list[str], list[set[int]]]:
                 held.put(topic, Fetched(records, lambda: None, 1))
     sought.clear()
     all_taken_again.clear()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await all_taken_again.wait()
     await holdings.let_go()
     return harm, ended, sought
@@ -134,7 +135,7 @@ def test_an_assignment_that_comes_while_another_is_taken_over_takes_its_place() 
         return await older, newer, held
 
     async def bounded() -> tuple[Mapping[Place, int], Mapping[Place, int], int]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             return await assigned_twice()
 
     older, newer, held = asyncio.run(bounded())

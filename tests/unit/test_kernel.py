@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.features import aggregations, kernel
@@ -38,6 +38,7 @@ from stream_app.features.compute import Computed, Events, Rows, compute
 from stream_app.features.definitions import CATALOGUE, Feature
 from stream_app.features.facts import facts_of, hashes
 from stream_app.features.plan import LAST, NEWEST, EntityPlan, Ints, Plan, catalogue_plan, compile_plan
+from tests.examples import examples
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 START = 1_522_540_800_000  # 2018-04-01T00:00Z, a Sunday: a tile's edge for every hop
@@ -324,7 +325,7 @@ def check(stream: Sequence[Event], plan: Plan | None = None) -> None:
 # --- Against brute force ----------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(streams())
 def test_every_feature_is_what_brute_force_over_the_same_tiles_gives(stream: list[Event]) -> None:
     """Any stream, any order: each feature of the catalogue, each verdict (duplicate, late, scored) equals the oracle's."""
@@ -367,7 +368,7 @@ def test_another_hop_gives_other_values_so_the_oracle_holds_the_hops(window: int
 # --- The state --------------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(streams(days=60), st.randoms(use_true_random=False))
 def test_the_tiles_do_not_depend_on_the_order_of_arrival(stream: list[Event], chance: Random) -> None:
     """In any order the same tiles, if each label has a time of its own, and a payment is newer than all that labels speak of.
@@ -385,7 +386,7 @@ def test_the_tiles_do_not_depend_on_the_order_of_arrival(stream: list[Event], ch
     assert rings(terminals.own, plan.entities[1]).tobytes() == rings(terminals_too.own, plan.entities[1]).tobytes()
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(streams(), st.lists(st.integers(0, 60), max_size=6))
 def test_splitting_a_stream_into_batches_changes_not_one_bit(stream: list[Event], cuts: list[int]) -> None:
     """Wherever the micro-batches end, vectors and rows are the same to the bit."""
@@ -428,7 +429,7 @@ def over_four_cards(stream: list[Event]) -> list[Event]:
     return [e._replace(card=e.id % 4) for e in stream]
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(streams(), st.integers(1, 4))
 def test_the_parts_of_all_partitions_add_up_to_the_row_of_a_single_one(stream: list[Event], partitions: int) -> None:
     """Absorbed into one another, at whatever time each part stands, the parts are the row that one writer would have."""
@@ -438,7 +439,7 @@ def test_the_parts_of_all_partitions_add_up_to_the_row_of_a_single_one(stream: l
     assert np.array_equal(rings(total, plan), rings(single.own, plan))
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(streams(days=36), streams(days=36))
 def test_own_part_and_total_give_the_features_of_a_single_row(others: list[Event], mine: list[Event]) -> None:
     """While the other partitions' parts stand still, a partition that counts in its own part and in the total sees what one row would."""

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 import xxhash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import StateError
@@ -19,6 +19,7 @@ from stream_app.features.definitions import HANDBOOK
 from stream_app.features.facts import facts_of, hashes
 from stream_app.features.packing import FORMAT, Packer, largest_packed
 from stream_app.features.plan import NEWEST, RECENT_LEN, RECENT_NEXT, EntityPlan, Ints, catalogue_plan, layout_of
+from tests.examples import examples
 
 START, DAY = 1_522_540_800_000, 86_400_000
 PLANS: dict[str, EntityPlan] = {plan.entity: plan for plan in catalogue_plan().entities}
@@ -67,7 +68,7 @@ def fullest(plan: EntityPlan) -> Ints:
     return row
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.integers(0, 2**32), st.integers(0, 400), st.lists(st.text(max_size=64), min_size=3, max_size=3))
 def test_what_was_packed_is_unpacked(seed: int, events: int, cases: list[str]) -> None:
     """Rows that a stream can reach come back to the bit, with their case ids, into rows that held something else."""
@@ -91,7 +92,7 @@ def test_chosen_rows_are_packed_and_missing_values_become_zeros() -> None:
 
 
 @entities
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(data=st.data())
 def test_a_flipped_or_cut_value_is_refused_by_the_name_of_its_key(plan: EntityPlan, data: st.DataObject) -> None:
     """Any bit that flips, any byte at the end that is missing or too many: StateError with the key."""

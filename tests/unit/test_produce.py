@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.adapters.kafka_options import client_options
@@ -21,6 +21,7 @@ from stream_app.errors import SettingsError
 from stream_app.produce import Pace, Replay, Tally, Topics, label_records, produce, transaction_records
 from stream_app.settings import load_settings
 from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,7 @@ def test_everything_is_published_once_in_order_of_time() -> None:
     assert (tally.transactions, tally.labels, publisher.flushed) == (3, 2, True)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     events=st.lists(st.tuples(st.integers(0, 100), st.none() | st.integers(0, 60)), max_size=60),
     cut=st.integers(0, 170),

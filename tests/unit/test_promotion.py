@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from stream_app.errors import ModelError
 from stream_app.features.definitions import HANDBOOK
 from stream_app.model_metadata import Bands
+from tests.examples import examples
 from training.catalogue import Version
 from training.evaluate import Scored, card_precision, evaluate, scored
 from training.export import Decisions, describe, metadata_for, to_onnx_model
@@ -141,7 +142,7 @@ def test_a_champion_that_saw_the_period_or_cannot_be_scored_on_it_stops_the_comp
     assert failed(good, ModelError("gone")) == ["same held-out period"]
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3]))
 def test_the_gates_compare_the_figures_that_are_reported(seed: int, noise: float) -> None:
     """What is found names the figures of `evaluate`; equal scores never fail, and a challenger that knows the truth never does."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import TopologyError
 from stream_app.takeover import UNFINISHED
+from tests.examples import examples
 from tests.unit.bank import Bank
 from tests.unit.delivery import Killed, payment
 
@@ -38,7 +39,7 @@ KINDS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1), st.integers(0, 
 CHOSEN = st.lists(st.integers(0, 13), max_size=5)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     st.tuples(KINDS, CHOSEN),
     st.tuples(KINDS, CHOSEN),

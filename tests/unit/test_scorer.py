@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -27,6 +27,7 @@ from stream_app.money import Money, Rates
 from stream_app.ports import Outgoing, Scores
 from stream_app.scorer import Decided, Output, Scorer
 from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
+from tests.examples import examples
 
 START, SECOND, HOUR, DAY = 1_522_540_800_000, 1000, 3_600_000, 86_400_000
 NOW = START + 90 * DAY
@@ -178,7 +179,7 @@ def test_without_a_scores_topic_only_alerts_are_published() -> None:
     assert counts(decided) == {"scored": 2, "alerts": 1}
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.integers(1, 1000), st.integers(1, 1000))
 def test_an_alert_never_lacks_its_action(threshold: int, amount: int) -> None:
     """A score that is a float32 beside a threshold that is a double: alerted if and only if there is an action (0.35, 0.35)."""
@@ -294,7 +295,7 @@ STREAM: Callable[[], st.SearchStrategy[list[dict[str, Any]]]] = lambda: st.lists
 )
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(STREAM(), st.integers(0, 12))
 def test_decisions_do_not_depend_on_where_a_batch_ends(stream: list[dict[str, Any]], cut: int) -> None:
     """Alerts, cases, reasons, scores: the same bytes from one batch as from two."""

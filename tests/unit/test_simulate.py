@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stream_app.iso import COUNTRIES
 from stream_app.transaction import Transaction
+from tests.examples import examples
 from training.commands import simulate_command
 from training.dataset import check_for_training, read_transactions
 from training.simulate import LABEL_COLUMNS, Simulation, simulate, write
@@ -205,7 +206,7 @@ def test_impossible_simulations_are_refused(wrong: dict[str, int], says: str) ->
         Simulation(**wrong)  # type: ignore[arg-type]
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     customers=st.integers(1, 40),
     terminals=st.integers(1, 60),

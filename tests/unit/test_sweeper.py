@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.adapters.memory_store import MemoryStore
@@ -18,6 +18,7 @@ from stream_app.features.kernel import LABEL_FRAUD, LABEL_GENUINE, PAYMENT
 from stream_app.features.plan import catalogue_plan
 from stream_app.ports import Cursor, Ids, PartitionState
 from stream_app.sweeper import EVERY_S, IDLE_MS, LATEST_LABEL_S, Sweeper
+from tests.examples import examples
 from tests.unit.delivery import Counted, World, payment
 
 START, DAY_MS = 1_522_540_800_000, DAY_S * 1000
@@ -85,7 +86,7 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     return events
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(histories())
 def test_sweeping_changes_no_feature_of_any_payment(events: list[tuple[Any, ...]]) -> None:
     """Swept after each event or never: each payment has the same features, to the bit."""

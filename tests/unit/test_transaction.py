@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import RecordError
 from stream_app.transaction import MAX_MESSAGE_BYTES, DeadLetterCode, Decoder, IntakeRules, Label, Transaction, redact
+from tests.examples import examples
 
 NOW_MS = 1_795_471_200_000
 CARD_NUMBER = "4111111111111111"
@@ -194,7 +195,7 @@ def test_a_sentence_is_fit_for_a_header() -> None:
     assert refusal.message.endswith("at `$.channel`.")
 
 
-@settings(max_examples=2000, derandomize=True, database=None, deadline=None)
+@examples(500)
 @given(
     st.binary(max_size=80)
     | st.text(max_size=40).map(str.encode)

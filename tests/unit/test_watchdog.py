@@ -11,6 +11,7 @@ import pytest
 from stream_app import watchdog
 from stream_app.errors import Unavailable
 from stream_app.watchdog import EXIT_CODE, Watchdog
+from tests.waiting import DEADLINE_S
 
 
 @dataclass
@@ -51,7 +52,7 @@ def lives(worker: Worker, looks: int = 60) -> bool:
         running = asyncio.create_task(dog.run())
         thread = threading.Thread(target=dog.watch, args=(0.005,))
         thread.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             for _ in range(looks):
                 await asyncio.sleep(0.005)
                 worker.batches += worker.batches > 0
@@ -105,5 +106,5 @@ def test_a_worker_that_does_not_stop_ends_all_the_same() -> None:
         over.set()
 
     watchdog.end_within(0.01, lambda: 76, end)
-    assert over.wait(10)
+    assert over.wait(DEADLINE_S)
     assert ended == [76]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_app.local.processes import TOKEN
+from tests.e2e.kafka import make_topic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from stream_app.local.stack import LocalStack, Status
 
@@ -27,16 +26,6 @@ from pathlib import Path
 from stream_app.local.stack import LocalStack
 LocalStack(Path(sys.argv[1])).up(sys.argv[2].split(","))
 """
-DEADLINE_S = 60.0
-
-
-def until[T](condition: Callable[[], T]) -> T:
-    """The first value of `condition` that is true."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "deadline passed"
-        time.sleep(0.02)  # between two looks, not instead of one
-    return value
 
 
 def status_of(stack: LocalStack, service: str) -> Status:
@@ -77,17 +66,9 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def create_topic(bootstrap: str, name: str) -> None:
-    """Two partitions; it is there when this returns."""
-    async with _admin(bootstrap) as admin, asyncio.timeout(20):
-        await admin.create_topics([NewTopic(name, 2, 1)])
-        while name not in await admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody
-            await asyncio.sleep(0.05)
-
-
 async def join_a_group(bootstrap: str, topic: str) -> None:
     """Create the topic and be its one consumer until a partition is assigned."""
-    await create_topic(bootstrap, topic)
+    await make_topic(bootstrap, topic, 2)
     async with AIOKafkaConsumer(topic, group_id="a-group", bootstrap_servers=bootstrap) as consumer:
         assert len(consumer.assignment()) > 0
 

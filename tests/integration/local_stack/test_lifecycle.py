@@ -18,17 +18,16 @@ from redis import Redis
 from stream_app.errors import Stop
 from stream_app.local import health
 from stream_app.settings import load_settings
+from tests.e2e.kafka import make_topic
 from tests.integration.local_stack.looking import (
-    DEADLINE_S,
-    create_topic,
     join_a_group,
     offset_of,
     processes,
     recorded,
     start_up,
     status_of,
-    until,
 )
+from tests.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from stream_app.local.stack import LocalStack
@@ -46,7 +45,7 @@ def test_up_twice_is_one_stack_and_its_data_outlives_it(stack: LocalStack) -> No
     with Redis.from_url(first.redis) as redis:
         redis.set("kept", "yes")
         assert redis.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-    asyncio.run(create_topic(first.kafka, "kept"))
+    asyncio.run(make_topic(first.kafka, "kept", 2))
     tokens = [service["token"] for service in recorded(stack).values()]
     assert stack.down() == ("redis", "kafka")
     assert [processes(token) for token in tokens] == [[], []]
@@ -63,7 +62,7 @@ def test_up_twice_is_one_stack_and_its_data_outlives_it(stack: LocalStack) -> No
 def test_what_a_killed_starter_left_is_found_and_cleaned(stack: LocalStack) -> None:
     """`up` is killed with kill -9 while Kafka starts; Kafka's id never reached the record, its token did."""
     with start_up(stack, "kafka,redis") as starter:
-        until(lambda: recorded(stack).get("kafka", {}).get("process"))
+        until(lambda: recorded(stack).get("kafka", {}).get("process"), "Kafka to be started")
         starter.send_signal(signal.SIGKILL)
     left = recorded(stack)
     assert [left[name]["ready"] for name in ("kafka", "redis")] == [False, False]
@@ -138,7 +137,7 @@ def test_a_server_that_died_is_broken_and_the_next_up_mends_it(stack: LocalStack
     pid = status_of(stack, "redis").pid
     assert pid is not None
     psutil.Process(pid).kill()
-    until(lambda: status_of(stack, "redis").state == "broken")
+    until(lambda: status_of(stack, "redis").state == "broken", "the end to be seen")
     assert stack.up(("redis",)) == before
     assert status_of(stack, "redis").state == "running"
 
