@@ -12,7 +12,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -145,7 +144,8 @@ def _alone(home: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _servers(console: Console, home: Path) -> Iterator[Settings]:
     _title(console, "Start Kafka, Redis and MLflow")
-    local: Any = import_module("stream_app.local.stack").LocalStack(home)
+    stack: Any = import_module("stream_app.local.stack")
+    local = stack.LocalStack(home)
     with import_module("stream_app.local.commands").download_bar() as progress:
         addresses = local.up(on_progress=progress)
     try:
@@ -154,7 +154,7 @@ def _servers(console: Console, home: Path) -> Iterator[Settings]:
             "REDIS_URL": addresses.redis,
             "MLFLOW_TRACKING_URI": addresses.mlflow,
             "MODEL_CACHE": str(home / "models"),
-            "METRICS_PORT": str(_free_port()),
+            "METRICS_PORT": str(stack.free_ports(1)[0]),
         }
         os.environ.update({PREFIX + name: value for name, value in variables.items()} | local.marked())
         console.print(f"Kafka {addresses.kafka}, Redis {addresses.redis}, MLflow {addresses.mlflow}")
@@ -163,12 +163,6 @@ def _servers(console: Console, home: Path) -> Iterator[Settings]:
         _title(console, "Stop what was started")
         local.down()
         console.print(f"Stopped. Data and logs stay in {HOME} until the next demo.")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _plan(file: Path) -> Plan:

@@ -1,28 +1,30 @@
 """The real servers of a test run: Kafka, Redis and MLflow, from the local stack (default) or from containers.
 
-Both backends give the same three addresses. The local stack is one for all processes of a run. Containers end with the process that
-started them, so each process has its own; they need a Docker engine that may pull images, and MLflow is of the local stack there too.
+Both backends give the same three addresses. The local stack is one for all processes of a run. Containers are those of docker-compose.yml.
+They end with the process that started them, so each process has its own; MLflow is of the local stack there too.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import yaml
 
+from stream_app.local import health
 from stream_app.local.record import locked
-from stream_app.local.stack import LocalStack
+from stream_app.local.stack import LocalStack, free_ports
 from stream_app.settings import PREFIX
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 BACKENDS = ("local", "docker")
-KAFKA_IMAGE = "confluentinc/cp-kafka:7.9.0"  # the image whose start script testcontainers rewrites; Apache Kafka 3.9
-REDIS_IMAGE = "redis:8.2-alpine"
+COMPOSE = Path(__file__).parents[1] / "docker-compose.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +64,32 @@ def servers(backend: str, home: Path) -> Iterator[Servers]:
     if backend == "local":
         yield _shared(home)
         return
-    # Imported here: testcontainers looks for a Docker engine as soon as it is used.
-    from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415
-    from testcontainers.community.redis import RedisContainer  # noqa: PLC0415
+    with _containers() as (kafka, redis):
+        yield Servers(kafka, redis, LocalStack(home).up(("mlflow",)).mlflow)
 
-    with (
-        KafkaContainer(KAFKA_IMAGE).with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false") as kafka,
-        RedisContainer(REDIS_IMAGE).with_command("redis-server --appendonly yes --maxmemory-policy noeviction") as redis,
-    ):
+
+@contextmanager
+def _containers() -> Iterator[tuple[str, str]]:
+    """Kafka and Redis as docker-compose.yml has them, at ports of this machine: host:port and URL."""
+    # Imported here: testcontainers looks for a Docker engine as soon as it is used.
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415
+
+    described = yaml.safe_load(COMPOSE.read_text())["services"]
+    (port,) = free_ports(1)  # Kafka tells its clients where it is, so the port is chosen here
+    kafka = DockerContainer(described["kafka"]["image"]).with_bind_ports(9092, port)
+    address = f"{kafka.get_docker_client().host()}:{port}"
+    alone = {
+        "KAFKA_ADVERTISED_LISTENERS": f"INSIDE://localhost:19092,OUTSIDE://{address}",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+    }
+    for name, value in (described["kafka"]["environment"] | alone).items():
+        kafka.with_env(name, value)
+    redis = DockerContainer(described["redis"]["image"]).with_exposed_ports(6379).with_command(described["redis"]["command"])
+    with kafka, redis:
         url = f"redis://{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}/0"
-        yield Servers(str(kafka.get_bootstrap_server()), url, LocalStack(home).up(("mlflow",)).mlflow)
+        until(lambda: health.kafka_serves(address), f"Kafka of the container to answer at {address}")
+        until(lambda: health.redis_answers(url), f"Redis of the container to answer at {url}")
+        yield address, url
 
 
 def _shared(home: Path) -> Servers:

@@ -151,7 +151,7 @@ class LocalStack:
         folder.mkdir(exist_ok=True)
         log.parent.mkdir(exist_ok=True)
         taken = [port for service in self._record.services.values() for port in service.ports]
-        service = record.Service(_ports(self._service(server.name).ports, server.port_count, taken), token)
+        service = record.Service(free_ports(server.port_count, self._service(server.name).ports, taken), token)
         self._put(server.name, service)
         launch = server.launch(folder, service.ports, log, token, on_progress)
         process = processes.spawn(launch.command, folder, log, processes.environment(token, launch.extra))
@@ -230,8 +230,8 @@ def _external(server: Server) -> str:
     return address
 
 
-def _ports(remembered: Sequence[int], count: int, taken: Iterable[int]) -> tuple[int, ...]:
-    """Ports nobody listens on: the remembered ones where possible."""
+def free_ports(count: int, remembered: Sequence[int] = (), taken: Iterable[int] = ()) -> tuple[int, ...]:
+    """Ports nobody listens on, and no outgoing connection will be given: the remembered ones where possible, none of those taken."""
     kept = [port for port in remembered if _is_free(port)]
     avoid = {*taken}
     while len(kept) < count:

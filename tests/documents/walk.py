@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stream_app.local.stack import free_ports
 from tests.conftest import ROOT
 from tests.documents.lasting import lasting
 from tests.documents.pages import Step, steps, walked
@@ -65,8 +65,7 @@ def _set_up(clone: Path) -> None:
 @pytest.fixture
 def environment(stack: Servers, unique: str, clone: Path) -> dict[str, str]:
     """A reader's shell: topics, a group and a model that no other page has; the clone's code before the installed one."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        ports = {"METRICS_PORT": one.getsockname()[1], "API_PORT": two.getsockname()[1]}
+    ports = dict(zip(("METRICS_PORT", "API_PORT"), free_ports(2), strict=True))
     return {
         **{n: v for n, v in os.environ.items() if n in {"PATH", "HOME", "LANG", "XDG_CACHE_HOME", "TMPDIR"}},
         **stack.environment,

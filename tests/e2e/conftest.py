@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import create_topics
 from stream_app.local.record import locked
+from stream_app.local.stack import free_ports
 from stream_app.settings import load_settings
 from tests.servers import Servers
 from training.dataset import read_transactions
@@ -44,9 +44,7 @@ def champion(stack: Servers, simulated: Path, run_folder: Path) -> str:
 @pytest.fixture
 def port() -> int:
     """A free port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from stream_app.local.stack import free_ports
 from tests.conftest import ROOT
 from tests.documents.lasting import lasting
 from tests.waiting import until
@@ -41,15 +41,13 @@ def environment(stack: Servers, unique: str, tmp_path: Path) -> dict[str, str]:
         name: f"{name.lower().replace('_', '-')}-{unique}"
         for name in ("TRANSACTIONS", "LABELS", "ALERTS", "TRANSACTIONS_DLQ", "LABELS_DLQ")
     }
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     return {
         **{n: v for n, v in os.environ.items() if n in {"PATH", "HOME", "LANG", "XDG_CACHE_HOME", "TMPDIR"}},
         **stack.environment,
         **{f"FRAUDSTREAM_{name}_TOPIC": topic for name, topic in topics.items()},
         "FRAUDSTREAM_CONSUMER_GROUP": f"readme-{unique}",
         "FRAUDSTREAM_MODEL_NAME": f"readme-{unique}",
-        "FRAUDSTREAM_METRICS_PORT": str(port),
+        "FRAUDSTREAM_METRICS_PORT": str(free_ports(1)[0]),
         "ALERTS_GROUP": f"readme-alerts-{unique}",
         "PYTHONUNBUFFERED": "1",
     }
