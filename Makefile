@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults watch-check parity lint-check lint-fix format-check format-fix type-check bench bench-features bench-training bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults watch-check parity lint-check lint-fix format-check format-fix type-check bench bench-features bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -95,6 +95,9 @@ bench-features: install ## Measure what features cost; HISTORY=FILE takes a hist
 
 bench-training: install ## Measure what a large history costs to train on; MILLIONS=N transactions, OPTIONS="--trees 20"
 	@$(BIN)/python -m benchmarks.training
+
+exact-windows: install ## Chapter 3's forest on exact windows beside tiles; HANDBOOK=FILE
+	@$(BIN)/python -m benchmarks.exact_windows
 
 ship-tools: install ## Make the tools of ship-check ready in .tools/ship (Go programs, built: minutes, once)
 	@scripts/ship/tools || echo "ship-tools: the checks of what is missing are skipped"

@@ -36,7 +36,7 @@ SPACE: tuple[Recipe, ...] = tuple(
                 {"max_iter": 200, "max_leaf_nodes": 31, "min_samples_leaf": 20, "max_features": 0.3},
             ),
         ),
-        ("extra_trees", ({}, _DEEP, {**_DEEP, "max_features": 0.5}, {**_DEEP, "max_features": 1.0})),
+        ("extra_trees", ({}, _DEEP, {**_DEEP, "max_features": 0.5})),
         ("random_forest", ({}, _DEEP)),
     )
     for parameters in choices
