@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream_app.local.prometheus import Prometheus
+from stream_app.local.stack import free_ports
 from stream_app.settings import PREFIX
 
 STOP_S = 30.0
@@ -132,6 +132,4 @@ def told_to_end() -> Iterator[Callable[[], bool]]:
 
 def free_port() -> int:
     """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_ports(1)[0]
