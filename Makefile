@@ -49,7 +49,8 @@ PROCESSES = -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 test: install ## All tests, with coverage; FRAUDSTREAM_TEST_BACKEND=docker takes containers
 	@echo "servers for the tests: $${FRAUDSTREAM_TEST_BACKEND:-local}"
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report=xml
+	@$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report=
+	@$(BIN)/python -m coverage xml --quiet
 	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (by line: coverage.xml)"
 
 test-unit: install ## The tests that need no server
