@@ -162,6 +162,10 @@ class Scene:
         names = ("transactions_scored", "transactions_duplicate", "transactions_credit", "dead_letters", "labels")
         return sum(w.metric(f"fraudstream_{name}_total") for w in self.workers for name in names)
 
+    async def through(self, count: int) -> None:
+        """Wait until the workers are through with so many records."""
+        await self.until(lambda: self.done() >= count, f"{count} records to be decided or refused")
+
     def number(self, expr: str) -> float | None:
         """The one number that a query gives now."""
         found = httpx.get(f"{self.prometheus.url}/api/v1/query", params={"query": expr}, timeout=30).json()["data"]["result"]
