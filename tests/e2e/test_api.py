@@ -13,10 +13,10 @@ from tests.e2e.api_server import KEYS, api_server, make_key, schemathesis
 from tests.e2e.models import Shelf, variant, without_parity
 from tests.e2e.test_model_change import has_refused
 from tests.e2e.test_worker import read
-from tests.e2e.workers import Worker, until
+from tests.e2e.workers import Worker
 from tests.integration.test_history import bank, transaction
 from tests.servers import Servers
-from tests.waiting import DEADLINE_S
+from tests.waiting import DEADLINE_S, until
 
 
 def follows_its_alias(shelf: Shelf, running: Worker, headers: dict[str, str]) -> None:
