@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.waiting import DEADLINE_S
 
 WAITING = "setup: another set-up runs in this folder: waiting for its end\n"
 
@@ -40,5 +41,57 @@ def test_a_second_set_up_of_a_folder_waits_for_the_first(clone: Path) -> None:
             assert second.stdout.readline() == WAITING
             (clone / ".venv" / ".ready").write_text(f"{clone} {sums}")
             fcntl.flock(first, fcntl.LOCK_UN)
-            assert second.wait(30) == 0
+            assert second.wait(DEADLINE_S) == 0
             assert second.stdout.read() == ""
+
+
+UV = """#!/bin/sh
+[ "$1" = --version ] && exit 0
+[ "$1" = venv ] && mkdir -p .venv/bin && shift 4 && ln -sf "$1" .venv/bin/python && exit 0
+[ "$1" = pip ] && exit 0
+exit 1
+"""
+"""Makes an environment and installs nothing; it knows of no Python and can download none."""
+TOOLS = ("sh", "cat", "cksum", "dirname", "flock", "grep", "ln", "mkdir", "rm")
+
+
+def set_up(clone: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The script on a machine whose PATH has a uv, and a python3 of another version."""
+    programs = clone / "programs"
+    programs.mkdir()
+    for name in TOOLS:
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    for name, text in (("uv", UV), ("python3", "#!/bin/sh\nexit 1\n")):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    shutil.rmtree(clone / ".venv")
+    given = {"PATH": str(programs), "HOME": str(clone), **environment}
+    return subprocess.run([clone / "scripts" / "setup"], env=given, capture_output=True, text=True, check=False)
+
+
+def test_a_python_of_pyenv_is_found_where_the_default_is_another(clone: Path) -> None:
+    """No download is tried: the one on this machine goes into `.venv`."""
+    there = clone / ".pyenv" / "versions" / "3.12.99" / "bin" / "python"
+    there.parent.mkdir(parents=True)
+    there.symlink_to(sys.executable)
+    ran = set_up(clone)
+    assert ran.returncode == 0, ran.stderr
+    assert "downloading" not in ran.stdout
+    assert (clone / ".venv" / "bin" / "python").resolve() == Path(sys.executable).resolve()
+    assert (clone / ".venv" / ".ready").exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({}, "Python 3.12 is missing and could not be downloaded. Install it (apt-get install python3.12-venv"),
+        ({"PYTHON": "/nowhere/python"}, "PYTHON=/nowhere/python is not a Python 3.12 with ssl and sqlite3. Name another, or leave it out."),
+    ],
+)
+def test_what_is_missing_is_told_with_its_remedy(clone: Path, environment: dict[str, str], says: str) -> None:
+    """Where no Python 3.12 is there or can be had, or the one that is named is none."""
+    ran = set_up(clone, **environment)
+    assert ran.returncode == 1
+    assert says in ran.stderr
+    assert not (clone / ".venv" / ".ready").exists()
