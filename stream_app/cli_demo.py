@@ -68,7 +68,7 @@ def _played(console: Console, settings: Settings, home: Path, plan: Plan, pace: 
     _title(console, "Start a worker")
     _run("topics")
     with started(f"http://127.0.0.1:{settings.metrics_port}", home / "worker.log") as worker:
-        console.print(f"Ready; metrics on {worker.url}/metrics, log in {HOME / 'worker.log'}")
+        console.print(f"Ready; metrics on {worker.url}/metrics, log in {HOME / 'worker.log'}", soft_wrap=True)
         _title(console, f"Let it read the {HISTORY_DAYS} days before, then {LIVE_DAYS} days live at {pace[0]:,.0f}/s")
         history = asyncio.run(play_history(console, worker, plan))
         return history, asyncio.run(play_live(console, settings, worker, plan, pace))
@@ -157,7 +157,7 @@ def _servers(console: Console, home: Path) -> Iterator[Settings]:
             "METRICS_PORT": str(stack.free_ports(1)[0]),
         }
         os.environ.update({PREFIX + name: value for name, value in variables.items()} | local.marked())
-        console.print(f"Kafka {addresses.kafka}, Redis {addresses.redis}, MLflow {addresses.mlflow}")
+        console.print(f"Kafka {addresses.kafka}, Redis {addresses.redis}, MLflow {addresses.mlflow}", soft_wrap=True)
         yield load_settings()
     finally:
         _title(console, "Stop what was started")
