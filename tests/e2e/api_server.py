@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pandas as pd
 
 from stream_app.api.description import TRANSACTION_EXAMPLE
 from stream_app.local.stack import LocalStack
-from stream_app.settings import Settings
 from tests.e2e.workers import Worker, worker
-from tests.integration.test_history import PARTITIONS, bank, transaction
 from tests.waiting import until
 
 KEYS = "api-keys"
@@ -67,8 +66,7 @@ def main() -> None:
         addresses = stack.up()
         env = {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka, "REDIS_URL": addresses.redis, "MLFLOW_TRACKING_URI": addresses.mlflow}
         try:
-            _prepare({**os.environ, **{f"FRAUDSTREAM_{k}": v for k, v in env.items()}}, folder)
-            asyncio.run(_count_one(addresses.redis))
+            _prepare(env, folder)
             key = make_key(folder, "score", "read", "label")
             with api_server({**env, "API_KEYS_FILE": KEYS}, 18_080, folder) as running:
                 passed = schemathesis(running.url, key, folder, "examples,coverage,fuzzing,stateful", 200)
@@ -77,17 +75,26 @@ def main() -> None:
     sys.stdout.write(f'{{"requests": {passed}, "failures": 0}}\n')
 
 
-async def _count_one(redis: str) -> None:
-    """A payment as a worker would have counted it, so that what follows has state to look at and a partition for its labels."""
-    card, terminal = str(TRANSACTION_EXAMPLE["card_id"]), str(TRANSACTION_EXAMPLE["terminal_id"])
-    async with bank(redis, Settings().consumer_group) as there:
-        await there.count(0, [transaction("before", card, terminal, 0)])
+def _count_one(env: dict[str, str], folder: Path) -> None:
+    """A worker counts a payment of the examples' card, so that what follows has state to look at and a partition for its labels."""
+    payment = {**TRANSACTION_EXAMPLE, "transaction_id": "before", "event_time": int(time.time() * 1000)}
+    pd.DataFrame([payment]).to_parquet(folder / "one.parquet")
+    _fraudstream(env, folder, "produce", "one.parquet")
+    with worker(env, 18_079, folder) as running:
+        until(lambda: running.metric("fraudstream_transactions_scored_total"), "the payment to be counted")
+        running.stop()
 
 
 def _prepare(env: dict[str, str], folder: Path) -> None:
-    small = ("simulate", "--out", "payments.parquet", "--customers", "400", "--terminals", "200", "--days", "70")
-    for arguments in (small, ("train", "--data", "payments.parquet", "--trees", "20"), ("topics", "--partitions", str(PARTITIONS))):
-        subprocess.run([sys.executable, "-m", "stream_app.cli", *arguments], env=env, cwd=folder, check=True, stdout=sys.stderr)
+    _fraudstream(env, folder, "simulate", "--out", "payments.parquet", "--customers", "400", "--terminals", "200", "--days", "70")
+    _fraudstream(env, folder, "train", "--data", "payments.parquet", "--trees", "20")
+    _fraudstream(env, folder, "topics", "--partitions", "3")
+    _count_one(env, folder)
+
+
+def _fraudstream(env: dict[str, str], folder: Path, *arguments: str) -> None:
+    variables = {**os.environ, **{f"FRAUDSTREAM_{k}": v for k, v in env.items()}}
+    subprocess.run([sys.executable, "-m", "stream_app.cli", *arguments], env=variables, cwd=folder, check=True, stdout=sys.stderr)
 
 
 if __name__ == "__main__":
