@@ -1,6 +1,6 @@
 """From a fitted classifier to an ONNX graph: by skl2onnx for a logistic regression; trees are laid out here.
 
-Of forests skl2onnx makes the same graph node by node, in up to five seconds for a hundred full trees; here it is a tenth of one.
+Of forests skl2onnx makes the same graph node by node, in up to five seconds for a hundred full trees; here it takes one.
 skl2onnx 1.20 cannot export scikit-learn 1.9's histogram gradient boosting: it hands numpy numbers to `onnx`, which takes plain ones only
 ("Expected an int, got a boolean"). Mending that alone is not enough: ONNX Runtime's trees sum their leaves in float32 and its logistic
 function computes 1 - 0.995 there, together up to 9e-7 on the Handbook's data, which changes ranks over scores rounded to 1e-5. With leaves,
