@@ -53,7 +53,7 @@ class Record:
             **{name: str(value) for name, value in options.recipe.described().items()},
             "chosen_on": chosen if self.history.folds else "nothing: as asked for",
             **{f"{part.window.name}_window": part.window.dates() for part in (parts.train, parts.validation, parts.test)},
-            "gap_days": options.split.gap_days,
+            "gap_days": f"{options.split.gap_days:g}",
             "warm_up_days": self.history.origin.warm_up_days,
             "base_currency": options.money.currency,
             "rates": options.money.rates_version or "none",
