@@ -2,7 +2,9 @@
 
 1. start Kafka, Redis and MLflow; simulate; train a forest of 100 trees; four partitions;
 2. throughput: everything published first, then the worker starts; from the first to the last payment scored, RUNS times, median;
-3. latency: a worker at rest, payments on an open-loop schedule; from the Kafka timestamp to the alert read back.
+3. the same records read by a worker that only decodes and acknowledges them: the upper limit; the worker's share of it is the ratio that
+   two machines can be compared by;
+4. latency: a worker at rest, payments on an open-loop schedule; from the Kafka timestamp to the alert read back.
 
 The last line is one JSON object. Figures of other runs are comparable only on the same machine, at rest.
 """
@@ -32,6 +34,8 @@ OFFERED = float(os.environ.get("BENCH_OFFERED", "2000"))
 LATENCY_S = 15
 ALERTING_THRESHOLD = "0.02"  # enough alerts for a 99th percentile
 PORT = 19464
+PROJECT = Path(__file__).parents[1]
+LOOK_EVERY_S = 0.25  # whoever asks for metrics ten times a second measures that
 
 
 def main() -> None:
@@ -46,11 +50,14 @@ def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     _fraudstream(servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
     _fraudstream(servers, "train", "--data", str(file))
     rates, memory = zip(*[_throughput(servers, home, file, run) for run in range(RUNS)], strict=True)
+    limit = _limit(servers)
     p50, p99, p999, alerts = _latency(servers, home, file)
     return {
         "transactions": TRANSACTIONS,
         "scored_per_s": round(statistics.median(rates)),
         "scored_per_s_runs": [round(r) for r in rates],
+        "without_state_per_s": limit,
+        "share_of_it": round(statistics.median(rates) / limit, 3),
         "worker_peak_mb": round(max(memory)),
         "offered_per_s": OFFERED,
         "alerts": alerts,
@@ -71,6 +78,15 @@ def _of_its_own(servers: dict[str, str], name: str) -> dict[str, str]:
     return env
 
 
+def _limit(servers: dict[str, str]) -> int:
+    """Transactions a second of the first run's topic, read and decoded, no more."""
+    env = {**servers, "CONSUMER_GROUP": "no-state", "TRANSACTIONS_TOPIC": "transactions-throughput-0"}
+    variables = {**os.environ, **{PREFIX + k: v for k, v in env.items()}}
+    command = [sys.executable, "-m", "benchmarks.no_state", str(TRANSACTIONS)]
+    ran = subprocess.run(command, env={**variables, "PYTHONPATH": str(PROJECT)}, check=True, stdout=subprocess.PIPE, text=True, timeout=120)
+    return int(json.loads(ran.stdout.splitlines()[-1])["per_s"])
+
+
 def _throughput(servers: dict[str, str], home: Path, file: Path, run: int) -> tuple[float, float]:
     """Payments a second while there is always more to do, and the worker's peak memory, MB."""
     env = _of_its_own(servers, f"throughput-{run}")
@@ -78,7 +94,7 @@ def _throughput(servers: dict[str, str], home: Path, file: Path, run: int) -> tu
     with worker(env, PORT, home) as running:
         first = until(lambda: _scored(running), "the first payment")
         began = time.perf_counter()
-        until(lambda: _scored(running) >= TRANSACTIONS, "the last payment", 600)
+        until(lambda: _scored(running) >= TRANSACTIONS, "the last payment", 600, LOOK_EVERY_S)
         rate = (TRANSACTIONS - first) / (time.perf_counter() - began)
         peak = next(line for line in Path(f"/proc/{running.process.pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
         running.stop()

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 DEADLINE_S = 120.0
 
 
-def until[T](look: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
+def until[T](look: Callable[[], T], what: str, deadline_s: float = DEADLINE_S, every_s: float = 0.05) -> T:
     """Look until the answer is true, and give it; or fail saying what was awaited."""
     deadline = time.monotonic() + deadline_s
     while not (found := look()):
         assert time.monotonic() < deadline, f"waited {deadline_s:.0f} s for {what}"
-        time.sleep(0.05)
+        time.sleep(every_s)
     return found

@@ -9,6 +9,7 @@ The stream is replayed: payments and labels are merged by time, a payment by its
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -121,14 +122,15 @@ def _computed(plan: Plan, events: Events, rows: Ints, state: list[Rows], asked: 
     is_payment = events.kinds < kernel.LABEL_GENUINE
     count = int(np.count_nonzero(is_payment))
     vectors, scored, late = np.empty((count, len(plan.features)), dtype=np.float32), np.empty(count, dtype=np.bool_), 0
-    for start in range(0, len(rows), RUN):
-        run = slice(start, start + RUN)
-        computed = compute(plan, events.part(run), state, asked.unit)
-        payments = is_payment[run]
-        scored[rows[run][payments]] = computed.scored[payments]
-        kept = payments if asked.wanted is None else payments & asked.wanted[rows[run]]
-        vectors[rows[run][kept]] = computed.vectors[kept]
-        late += int(np.count_nonzero(computed.late))
+    with ThreadPoolExecutor(len(state)) as threads:
+        for start in range(0, len(rows), RUN):
+            run = slice(start, start + RUN)
+            computed = compute(plan, events.part(run), state, asked.unit, threads.map)
+            payments = is_payment[run]
+            scored[rows[run][payments]] = computed.scored[payments]
+            kept = payments if asked.wanted is None else payments & asked.wanted[rows[run]]
+            vectors[rows[run][kept]] = computed.vectors[kept]
+            late += int(np.count_nonzero(computed.late))
     return vectors, scored, late
 
 

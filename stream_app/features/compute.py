@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +106,7 @@ class Computed:
     late: NDArray[np.bool_]
 
 
-def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100) -> Computed:
+def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100, across: Callable[..., Iterable[None]] = map) -> Computed:
     """Features of every payment among `events`, in order; each payment and label is then counted in the rows.
 
     Args:
@@ -114,6 +114,7 @@ def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100) -
         events: in processing order.
         rows: those of each entity of the plan, cards first; updated in place.
         unit: minor units of one major unit of the base currency.
+        across: maps over the entities, which have nothing in common: an executor's `map` folds them at once (kernels hold no lock).
     """
     count = len(events.kinds)
     vectors = np.repeat(plan.neutral[None], count, axis=0)
@@ -122,8 +123,11 @@ def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100) -
     kinds = events.kinds.copy()
     kernel.admit(rows[0].own, rows[0].own_at, events.entities[0], kinds, events.ids, events.labelled_ms, effects)
     late = np.zeros((len(rows), count), dtype=np.uint8)
-    for entity, of_entity, slots, behind in zip(plan.entities, rows, events.entities, late, strict=True):
+
+    def fold(entity: EntityPlan, of_entity: Rows, slots: Ints, behind: NDArray[np.uint8]) -> None:
         _fold(entity, of_entity, slots, events, (effects, facts), (vectors, behind), unit)
+
+    list(across(fold, plan.entities, rows, events.entities, late))
     for column, feature in plan.of_record:
         vectors[:, column] = _of_record(feature, events, unit)
     scored = (effects == kernel.COUNT) | (effects == kernel.SCORE)

@@ -1,0 +1,81 @@
+"""What the worker could be held against at best: record batches decoded and acknowledged, without features, model, state or outputs.
+
+`python -m benchmarks.no_state COUNT` reads the topic of transactions from its beginning, with the settings of a worker, and prints how many
+a second it read, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+
+from stream_app.adapters.faust_batches import BatchSchema, use_batches
+from stream_app.adapters.faust_options import PlainWorker, faust_options
+from stream_app.holdings import Seek
+from stream_app.intake import decode_all
+from stream_app.settings import Settings, load_settings
+from stream_app.transaction import Decoder, IntakeRules, Transaction
+
+
+class Reader(faust.App):  # type: ignore[misc]
+    """Reads so many transactions as a worker does, and stops."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        super().__init__(**faust_options(settings))
+        self._left = count
+        self._began = 0.0
+        self._decoder = Decoder(Transaction, IntakeRules())
+        self.per_s = 0.0
+        use_batches(self, self)
+        self.agent(self.topic(settings.transactions_topic, schema=BatchSchema(), allow_empty=True), sink=[])(self._read)
+
+    def taker(self, _topic: str, _partition: int) -> Reader:
+        """See `faust_batches.PartitionFlow`: there is always room."""
+        return self
+
+    def reached(self, _topic: str, _position: int) -> None:
+        """Nothing waits for labels."""
+
+    async def assign(self, assigned: set[tuple[str, int]], seek: Seek) -> Mapping[tuple[str, int], int]:
+        """See `faust_batches.PartitionFlow`."""
+        positions = dict.fromkeys(assigned, 0)
+        await seek(positions)
+        return positions
+
+    def exit_code(self, code: Any) -> int:
+        """See `PlainWorker`."""
+        return int(code or 0)
+
+    async def _read(self, stream: Any) -> None:
+        count = 0
+        async for event in stream.noack().events():
+            _, records, _ = event.message.value
+            decode_all(records, self._decoder)
+            event.ack()
+            if not self._began:
+                self._began = time.perf_counter()  # from the first batch on: the group's start is not what is measured
+                self._left -= len(records)
+                continue
+            count += len(records)
+            if count >= self._left and not self.per_s:
+                self.per_s = count / (time.perf_counter() - self._began)
+                signal.raise_signal(signal.SIGTERM)
+
+
+def main() -> None:
+    """Read and print."""
+    app = Reader(load_settings(), int(sys.argv[1]))
+    try:
+        PlainWorker(app, loglevel="WARNING", redirect_stdouts=False, quiet=True).execute_from_commandline()
+    except SystemExit:
+        print(json.dumps({"per_s": round(app.per_s)}))
+
+
+if __name__ == "__main__":
+    main()
