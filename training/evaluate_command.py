@@ -32,7 +32,10 @@ def evaluate_command(  # noqa: PLR0913 - the command's options
     ] = None,
     model: Annotated[list[str] | None, typer.Option(help="Kind of model; may be repeated. Default: all.")] = None,
     *,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of the forests, for the spread and for velocity's mean.")] = 5,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Seeds of the forests, for the spread and for velocity's mean. Default: 3 in chapter 3, 5 in 5."),
+    ] = None,
     search: Annotated[
         bool,
         typer.Option("--search", help="First choose velocity's models anew on the validation folds, in place of those chosen so before."),
@@ -55,7 +58,7 @@ def evaluate_command(  # noqa: PLR0913 - the command's options
         check_for_training(frame, str(data))
         features = backfill(frame, max((tables.PROFILES[name] for name in profiles), key=len))
         kept, tried = _searched(frame, features, kept, console) if search else (kept, ())
-        table = tables.run(frame, features, kept, profiles, seeds, lambda step: status.update(f"{step} …"))
+        table = tables.run(frame, features, kept, profiles, seeds or kept.seeds, lambda step: status.update(f"{step} …"))
     show(table, time.monotonic() - begun)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -65,6 +65,7 @@ class Protocol:
         folds: the tests that are reported, in the book's order.
         validation: the folds to choose on.
         profiles: of features, that are measured where none is asked for.
+        seeds: of the forests, where no number is asked for.
         recipes: our models for its rows, with the book's parameters where it has the model.
         chosen: our models for our own features, each the best of its kind on the validation folds; see `training.search`.
         published: the book's figures by model.
@@ -76,6 +77,7 @@ class Protocol:
     folds: tuple[Fold, ...]
     validation: tuple[Fold, ...]
     profiles: tuple[str, ...]
+    seeds: int
     recipes: Mapping[str, Recipe]
     chosen: Mapping[str, Recipe]
     published: Mapping[str, Figures]
@@ -147,6 +149,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             folds=_starts("2018-07-25"),
             validation=_VALIDATION,
             profiles=(HANDBOOK_PROFILE,),
+            seeds=3,
             recipes=MappingProxyType(
                 {
                     "logistic_regression": Recipe(model="logistic_regression"),
@@ -166,6 +169,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             folds=_starts("2018-08-15", "2018-08-08", "2018-08-01", "2018-07-25"),
             validation=_VALIDATION,
             profiles=(HANDBOOK_PROFILE, DEFAULT_PROFILE),
+            seeds=5,
             recipes=MappingProxyType(
                 {
                     "logistic_regression": Recipe(model="logistic_regression"),
