@@ -36,10 +36,14 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return in_memory() if request.param == "memory" else in_redis(request.getfixturevalue("stack").redis)
 
 
+QUIET_STEPS = 300
+"""Of 300 keys each: once around a Redis that other tests fill too."""
+
+
 async def swept(state: PartitionState, before_ms: int) -> int:
     """All there is to sweep, in as many steps as it takes: how many were removed."""
     removed, quiet = 0, 0
-    while quiet < 1_000 and not (removed and quiet):
+    while quiet < QUIET_STEPS:
         found = await state.sweep(before_ms)
         removed, quiet = removed + found, 0 if found else quiet + 1
     return removed
