@@ -22,6 +22,8 @@ from stream_app.errors import TopologyError, Unavailable
 from stream_app.scorer import SOURCE_TIMESTAMP
 from stream_app.settings import Settings, load_settings
 
+_FETCH_WAIT_MS = 20
+"""aiokafka asks for a partition anew only after the fetch in flight: half a second by default, in which an alert would not be seen."""
 _COLOURS = {"review": "yellow", "step_up": "dark_orange", "decline": "red"}
 
 
@@ -95,7 +97,7 @@ async def read_topic(
     partitions = (await partition_counts(options, [topic])).get(topic, 0)
     if not partitions:
         raise TopologyError(f"Topic {topic!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=_FETCH_WAIT_MS)
     places = [TopicPartition(topic, number) for number in range(partitions)]
     try:
         await consumer.start()
