@@ -26,7 +26,7 @@ import httpx
 import numpy as np
 import pandas as pd
 
-from benchmarks.throughput import _fraudstream, _of_its_own, _scored
+from benchmarks.ground import fraudstream, of_its_own, scored
 from stream_app.local.stack import LocalStack
 from tests.e2e.api_server import api_server
 from tests.e2e.workers import worker
@@ -56,12 +56,12 @@ def main() -> None:
 
 def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "payments.parquet"
-    _fraudstream(servers, "simulate", "--out", str(file), "--customers", "2000", "--terminals", "4000", "--days", "80")
-    _fraudstream(servers, "train", "--data", str(file))
-    env = _of_its_own(servers, "api-load")
-    _fraudstream(env, "produce", str(file), "--limit", str(PAYMENTS))
+    fraudstream(servers, "simulate", "--out", str(file), "--customers", "2000", "--terminals", "4000", "--days", "80")
+    fraudstream(servers, "train", "--data", str(file))
+    env = of_its_own(servers, "api-load")
+    fraudstream(env, "produce", str(file), "--limit", str(PAYMENTS))
     with worker(env, 19_465, home) as running:
-        until(lambda: _scored(running) >= PAYMENTS, "the worker to have counted all payments", 300)
+        until(lambda: scored(running) >= PAYMENTS, "the worker to have counted all payments", 300)
         began = time.perf_counter()
         with api_server(env, 18_081, home) as api:
             ready_s = time.perf_counter() - began

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.throughput import _fraudstream, _of_its_own, _scored
+from benchmarks.ground import fraudstream, of_its_own, scored
 from tests.e2e.models import Shelf, metadata_of, variant
 from tests.e2e.workers import Worker, servers_alone, worker
 from tests.waiting import until
@@ -37,13 +37,13 @@ def main() -> None:
 
 def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "payments.parquet"
-    _fraudstream(servers, "simulate", "--out", str(file), "--customers", "1500", "--terminals", "3000", "--days", "80")
-    _fraudstream(servers, "train", "--data", str(file))
+    fraudstream(servers, "simulate", "--out", str(file), "--customers", "1500", "--terminals", "3000", "--days", "80")
+    fraudstream(servers, "train", "--data", str(file))
     shelf = Shelf(servers["MLFLOW_TRACKING_URI"], "fraudstream")
     champion = shelf.content()
     challenger = shelf.add(variant(champion, threshold=metadata_of(champion).threshold * 1.2))
     history = pd.read_parquet(file)
-    env = _of_its_own(servers, "challenger")
+    env = of_its_own(servers, "challenger")
     alone, with_one = list[float](), list[float]()
     with worker(env, PORT, home) as running:
         until(running.ready, "the worker")
@@ -69,9 +69,9 @@ def _cpu_us(env: dict[str, str], running: Worker, payments: pd.DataFrame) -> flo
     """CPU of the worker for each of these payments, microseconds."""
     slice_ = running.log.parent / "slice.parquet"
     payments.to_parquet(slice_)
-    scored, cpu_s = _scored(running), running.metric("process_cpu_seconds_total")
-    _fraudstream(env, "produce", str(slice_))
-    until(lambda: _scored(running) >= scored + len(payments), "every payment to be scored", 120)
+    before, cpu_s = scored(running), running.metric("process_cpu_seconds_total")
+    fraudstream(env, "produce", str(slice_))
+    until(lambda: scored(running) >= before + len(payments), "every payment to be scored", 120)
     return (running.metric("process_cpu_seconds_total") - cpu_s) / len(payments) * 1e6
 
 

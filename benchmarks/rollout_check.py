@@ -28,7 +28,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from benchmarks.throughput import _fraudstream, _scored
+from benchmarks.ground import fraudstream, scored
 from stream_app.local.stack import LocalStack
 from tests.e2e.models import Shelf, metadata_of, variant, without_parity
 from tests.e2e.workers import Worker, worker
@@ -59,18 +59,18 @@ def main() -> None:
 
 def _checked(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "payments.parquet"
-    _fraudstream(servers, "simulate", "--out", str(file), "--customers", "1000", "--terminals", "2000", "--days", "80")
-    _fraudstream(servers, "train", "--data", str(file))
+    fraudstream(servers, "simulate", "--out", str(file), "--customers", "1000", "--terminals", "2000", "--days", "80")
+    fraudstream(servers, "train", "--data", str(file))
     env = {**servers, "CONSUMER_GROUP": "rollout", "CHALLENGER_SHARE": "0.2"} | {f"{t}_TOPIC": f"{t.lower()}-rollout" for t in TOPICS}
-    _fraudstream(env, "topics", "--partitions", str(PARTITIONS))
+    fraudstream(env, "topics", "--partitions", str(PARTITIONS))
     with worker(env, PORT, home) as running:
         until(running.ready, "the worker")
         traffic = Traffic(env)
         with traffic.flowing():
-            until(lambda: _scored(running) >= WARM_UP, "the warm-up", 120)
+            until(lambda: scored(running) >= WARM_UP, "the warm-up", 120)
             began_ms = int(time.time() * 1000)
             _roll(Shelf(servers["MLFLOW_TRACKING_URI"], "fraudstream"), running)
-        until(lambda: _scored(running) >= traffic.sent, "every payment to be scored", 120)
+        until(lambda: scored(running) >= traffic.sent, "every payment to be scored", 120)
         changes = _of_role(running, "fraudstream_model_changes_total")
         refused = _of_role(running, "fraudstream_models_refused_total")
         running.stop()

@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.ground import fraudstream, of_its_own, scored
 from stream_app.cli_alerts import read_alerts
 from stream_app.settings import PREFIX, load_settings
-from tests.e2e.workers import Worker, servers_alone, worker
+from tests.e2e.workers import servers_alone, worker
 from tests.waiting import until
 
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
@@ -47,8 +48,8 @@ def main() -> None:
 
 def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "transactions.parquet"
-    _fraudstream(servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
-    _fraudstream(servers, "train", "--data", str(file))
+    fraudstream(servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
+    fraudstream(servers, "train", "--data", str(file))
     rates, memory = zip(*[_throughput(servers, home, file, run) for run in range(RUNS)], strict=True)
     limit = _limit(servers)
     p50, p99, p999, alerts = _latency(servers, home, file)
@@ -65,19 +66,6 @@ def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     }
 
 
-def _fraudstream(env: dict[str, str], *arguments: str) -> None:
-    variables = {**os.environ, **{PREFIX + k: v for k, v in env.items()}}
-    subprocess.run([sys.executable, "-m", "stream_app.cli", *arguments], env=variables, check=True, stdout=sys.stderr)
-
-
-def _of_its_own(servers: dict[str, str], name: str) -> dict[str, str]:
-    """Topics and group of one run."""
-    topics = ("TRANSACTIONS", "LABELS", "ALERTS", "TRANSACTIONS_DLQ", "LABELS_DLQ")
-    env = {**servers, "CONSUMER_GROUP": name} | {f"{t}_TOPIC": f"{t.lower()}-{name}" for t in topics}
-    _fraudstream(env, "topics", "--partitions", "4")
-    return env
-
-
 def _limit(servers: dict[str, str]) -> int:
     """Transactions a second of the first run's topic, read and decoded, no more."""
     env = {**servers, "CONSUMER_GROUP": "no-state", "TRANSACTIONS_TOPIC": "transactions-throughput-0"}
@@ -89,28 +77,24 @@ def _limit(servers: dict[str, str]) -> int:
 
 def _throughput(servers: dict[str, str], home: Path, file: Path, run: int) -> tuple[float, float]:
     """Payments a second while there is always more to do, and the worker's peak memory, MB."""
-    env = _of_its_own(servers, f"throughput-{run}")
-    _fraudstream(env, "produce", str(file), "--limit", str(TRANSACTIONS))
+    env = of_its_own(servers, f"throughput-{run}")
+    fraudstream(env, "produce", str(file), "--limit", str(TRANSACTIONS))
     with worker(env, PORT, home) as running:
-        first = until(lambda: _scored(running), "the first payment")
+        first = until(lambda: scored(running), "the first payment")
         began = time.perf_counter()
-        until(lambda: _scored(running) >= TRANSACTIONS, "the last payment", 600, LOOK_EVERY_S)
+        until(lambda: scored(running) >= TRANSACTIONS, "the last payment", 600, LOOK_EVERY_S)
         rate = (TRANSACTIONS - first) / (time.perf_counter() - began)
         peak = next(line for line in Path(f"/proc/{running.process.pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
         running.stop()
     return rate, int(peak.split()[1]) / 1024
 
 
-def _scored(running: Worker) -> float:
-    return running.metric("fraudstream_transactions_scored_total")
-
-
 def _latency(servers: dict[str, str], home: Path, file: Path) -> tuple[float, float, float, int]:
-    env = {**_of_its_own(servers, "latency"), "THRESHOLD": ALERTING_THRESHOLD}
+    env = {**of_its_own(servers, "latency"), "THRESHOLD": ALERTING_THRESHOLD}
     with worker(env, PORT, home) as running:
         until(running.ready, "the worker")
-        _fraudstream(env, "produce", str(file), "--limit", "20000")
-        until(lambda: _scored(running) >= 20_000, "the warm-up")
+        fraudstream(env, "produce", str(file), "--limit", "20000")
+        until(lambda: scored(running) >= 20_000, "the warm-up")
         seconds = asyncio.run(_alert_latencies(env, file))
         running.stop()
     p50, p99, p999 = (round(float(p) * 1000, 1) for p in np.percentile(seconds, [50, 99, 99.9]))

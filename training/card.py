@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stream_app.features.definitions import features_hash
+from training.rows import quality_rows, team_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,8 +50,8 @@ def card(name: str, fitted: Fitted, parity: float, facts: Mapping[str, str], fea
     )
     named = ", ".join(f"`{feature.name}`" for feature in features)
     sections = {
-        "Quality": (_quality(fitted), ranks),
-        "At the threshold": (_team(fitted), bounds),
+        "Quality": (_table(("", "validation", "test", "test, before calibration"), quality_rows(fitted)), ranks),
+        "At the threshold": (_table(("", "validation (the forecast)", "test"), team_rows(fitted)), bounds),
         "Reasons": (_reasons(fitted),),
         "Made from": (_facts(facts),),
         "Features": (f"{len(features)}, hash `{features_hash(features)}`: {named}.",),
@@ -60,36 +61,6 @@ def card(name: str, fitted: Fitted, parity: float, facts: Mapping[str, str], fea
     for title, texts in sections.items():
         told += [f"## {title}", *texts]
     return "\n\n".join(told) + "\n"
-
-
-def _quality(fitted: Fitted) -> str:
-    rows = (
-        ("average precision", "average_precision", ".4f"),
-        ("card precision@100", "card_precision_100", ".4f"),
-        ("AUC ROC", "auc_roc", ".4f"),
-        ("Brier score", "brier", ".5f"),
-    )
-    windows = fitted.validation, fitted.test, fitted.uncalibrated
-    return _table(
-        ("", "validation", "test", "test, before calibration"),
-        [(title, *(f"{getattr(window, name):{form}}" for window in windows)) for title, name, form in rows],
-    )
-
-
-def _team(fitted: Fitted) -> str:
-    rows = (
-        ("alerts a day", "alerts_a_day", ",.1f"),
-        ("precision", "precision", ".3f"),
-        ("recall", "recall", ".3f"),
-        ("money of the frauds that is found", "money_detected", ".0%"),
-        ("genuine cards for each right one", "false_positive_ratio", ".1f"),
-        ("net saving a day", "net_saving_a_day", ",.2f"),
-    )
-    windows = fitted.forecast, fitted.outcome
-    return _table(
-        ("", "validation (the forecast)", "test"),
-        [(title, *(f"{getattr(window, name):{form}}" for window in windows)) for title, name, form in rows],
-    )
 
 
 def _reasons(fitted: Fitted) -> str:

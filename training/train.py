@@ -20,6 +20,7 @@ from stream_app.money import Money, read_rates
 from stream_app.settings import alias_of, load_settings
 from training.catalogue import check_reachable
 from training.register import Registration
+from training.rows import quality_rows, team_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -227,30 +228,16 @@ def _windows_table(history: History) -> Table:
 
 def _metrics_table(fitted: Fitted) -> Table:
     table = Table("metric", "validation", "test", "test, before calibration", title="Quality")
-    rows = (
-        ("average precision", "average_precision", ".3f"),
-        ("card precision@100", "card_precision_100", ".3f"),
-        ("AUC ROC", "auc_roc", ".3f"),
-        ("Brier score", "brier", ".5f"),
-    )
-    for title, name, form in rows:
-        table.add_row(title, *(f"{getattr(window, name):{form}}" for window in (fitted.validation, fitted.test, fitted.uncalibrated)))
+    for row in quality_rows(fitted):
+        table.add_row(*row)
     return table
 
 
 def forecast_table(fitted: Fitted) -> Table:
     """What the team will see at the threshold."""
     table = Table("at the threshold", "forecast (validation)", "test", title="Alerts and money")
-    rows = (
-        ("alerts a day", "alerts_a_day", ",.1f"),
-        ("precision", "precision", ".3f"),
-        ("recall", "recall", ".3f"),
-        ("money of the frauds that is found", "money_detected", ".0%"),
-        ("genuine cards for each right one", "false_positive_ratio", ".1f"),
-        ("net saving a day", "net_saving_a_day", ",.2f"),
-    )
-    for title, name, form in rows:
-        table.add_row(title, *(f"{getattr(window, name):{form}}" for window in (fitted.forecast, fitted.outcome)))
+    for row in team_rows(fitted):
+        table.add_row(*row)
     return table
 
 
