@@ -89,12 +89,17 @@ async def _redis(settings: Settings) -> str:
         memory, server = await store.info("memory"), await store.info("server")
     finally:
         await store.close()
-    policy = memory["maxmemory_policy"]
-    if policy != "noeviction":
-        raise _UnwellError(
-            f"evicts state when memory is full (maxmemory-policy {policy}). Set it: redis-cli CONFIG SET maxmemory-policy noeviction"
-        )
-    return f"{server['redis_version']} answers, {memory['used_memory_human']} in use, noeviction"
+    for address, found in memory.items():
+        if found["maxmemory_policy"] != "noeviction":
+            named = f"{address} " if address else ""
+            raise _UnwellError(
+                f"{named}evicts state when memory is full (maxmemory-policy {found['maxmemory_policy']}). Set it: "
+                "redis-cli CONFIG SET maxmemory-policy noeviction"
+            )
+    versions = ", ".join(sorted({found["redis_version"] for found in server.values()}))
+    used_mb = sum(found["used_memory"] for found in memory.values()) / 2**20
+    many = "" if "" in memory else f" as a cluster of {len(memory)} servers"
+    return f"{versions} answers{many}, {used_mb:.1f} MB in use, noeviction"
 
 
 async def _mlflow(settings: Settings) -> str:

@@ -4,6 +4,7 @@
   the session, and each test runs in an empty current directory. Files of the project are named from `ROOT`.
 - `stack`: Kafka, Redis and MLflow, started once a run by the first test that asks, ended with it. `FRAUDSTREAM_TEST_BACKEND`
   picks where from: `local` (default) or `docker`. Such tests carry the marker `servers` by themselves.
+- `cluster`: a Redis Cluster of this machine; `redis_url`: one Redis and the cluster in turn.
 - `unique`: a suffix for topics, groups and models, so that tests share the servers without meeting.
 
 `make test` runs them in several processes (pytest-xdist), which share `RUN_FOLDER`: servers and trained models are made by the first that
@@ -24,6 +25,7 @@ from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from stream_app.settings import PREFIX
+from tests.redis_cluster import Cluster, redis_cluster
 from tests.servers import BACKENDS, Servers, end_servers, servers
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that use the servers; the longest come first."""
     items.sort(key=lambda item: _rank(item.path))
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
+        if {"stack", "cluster", "redis_url"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
         if "e2e" not in item.path.parts:
             item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
@@ -103,6 +105,19 @@ def stack(_nobodys_settings: None, run_folder: Path) -> Iterator[Servers]:
     """Real Kafka, Redis and MLflow, one set for the run."""
     with servers(BACKEND, run_folder / "servers") as addresses:
         yield addresses
+
+
+@pytest.fixture(scope="session")
+def cluster(_nobodys_settings: None) -> Iterator[Cluster]:
+    """A real Redis Cluster, one for each process of the run."""
+    with redis_cluster() as there:
+        yield there
+
+
+@pytest.fixture(params=["redis", "cluster"])
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """One Redis and a Redis Cluster in turn."""
+    return str(request.getfixturevalue("stack").redis if request.param == "redis" else request.getfixturevalue("cluster").url)
 
 
 @pytest.fixture

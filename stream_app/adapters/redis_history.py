@@ -1,4 +1,6 @@
-"""History out of Redis, see `history.History`: one MGET, so that all of it is of one moment. Nothing is written, watched or locked.
+"""History out of Redis, see `history.History`: one MGET, so that all of it is of one moment (on a cluster: all of a partition).
+
+Nothing is written, watched or locked.
 
 No partitioner is needed: a card is looked for under every partition, and there are as many as the workers' cursors say.
 """
@@ -12,10 +14,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from stream_app.adapters.redis_line import unavailable
+from stream_app.adapters.redis_servers import RedisServers
 from stream_app.adapters.write_through import add_parts
 from stream_app.errors import StateError
 from stream_app.features.compute import Rows
@@ -25,6 +25,8 @@ from stream_app.history import Seen
 from stream_app.ports import Cursor, Ids, WorkingSet
 
 type Values = Sequence[bytes | None]
+_ANSWER_WITHIN_S = 5.0
+_CONNECT_WITHIN_S = 2.0
 _NO_STATE = "no worker has written state yet"
 
 
@@ -32,7 +34,7 @@ class RedisHistory:
     """See `history.History`; `group` is the workers' consumer group."""
 
     def __init__(self, url: str, group: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2)
+        self._servers = RedisServers(url, _ANSWER_WITHIN_S, _CONNECT_WITHIN_S)
         self._group = group
         self._partitions = 0
         self._plans = catalogue_plan().entities
@@ -46,7 +48,7 @@ class RedisHistory:
             keys = [f"{space}cursor" for space in spaces]
             for plan, wanted in zip(self._plans, ids, strict=True):
                 keys += [f"{space}{plan.entity[0]}:{name}" for space in spaces for name in wanted]
-            values = await self._mget(keys)
+            values = await self._servers.mget(keys)
             cursors = [_cursor(v) for v in values[:count]]
             self._partitions = max((c.partitions for c in cursors if c), default=0)
             if self._partitions in {0, count}:
@@ -54,21 +56,11 @@ class RedisHistory:
 
     async def ping(self) -> None:
         """See `history.History`."""
-        try:
-            await self._redis.ping()
-        except (RedisError, OSError) as error:
-            raise unavailable(error) from None
+        await self._servers.ping()
 
     async def close(self) -> None:
         """See `history.History`."""
-        await self._redis.aclose()
-
-    async def _mget(self, keys: list[str]) -> list[bytes | None]:
-        try:
-            answer: list[Any] = await self._redis.mget(keys)
-        except (RedisError, OSError) as error:
-            raise unavailable(error) from None
-        return answer
+        await self._servers.close()
 
     def _seen(self, ids: Ids, cursors: list[Cursor | None], values: Values, at_ms: int | None) -> Seen:
         rest, damaged = iter(values), set[int]()

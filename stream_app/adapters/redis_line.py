@@ -8,63 +8,74 @@ from collections.abc import Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis.asyncio import Redis
-from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisClusterException, RedisError
 
 from stream_app.errors import Unavailable
 
 ANSWER_WITHIN_S = 10.0
 CONNECT_WITHIN_S = 5.0
+FAILURES = (RedisError, RedisClusterException, OSError)
+"""What redis-py and the way to a server fail with."""
+
+type Command = tuple[Any, ...]
 
 
 class RedisLine:
-    """Sends commands in one write and reads all answers; connects again after a failure.
+    """Sends commands in one write and reads all answers; connects when first used, and again after a failure.
 
-    The client should have no socket timeout: it would be set anew for the write and for each answer, here one holds for all.
+    The connection should have no socket timeout: it would be set anew for the write and for each answer, here one holds for all.
     """
 
-    def __init__(self, redis: Redis, connection: Connection) -> None:
-        self._redis = redis
-        self._connection: Connection | None = connection
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+        self.closed = False
 
-    @classmethod
-    async def open(cls, redis: Redis) -> RedisLine:
-        """Take a connection out of the pool."""
-        async with asyncio.timeout(CONNECT_WITHIN_S):
-            return cls(redis, await redis.connection_pool.get_connection())  # type: ignore[no-untyped-call]
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._connection is None
-
-    async def round_trip(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def round_trip(self, commands: Sequence[Command]) -> list[Any]:
         """The answers. A connection that failed half-way is closed: its WATCH goes with it.
 
         Raises:
             Unavailable: if Redis did not answer, or refused a command.
         """
-        connection = self._connection
-        if connection is None:
+        return (await exchange([(self, commands)]))[0]
+
+    async def send(self, commands: Sequence[Command]) -> None:
+        """Send commands whose answers are read next."""
+        if self.closed:
             raise Unavailable("The connection to Redis was given back; its partition is no longer held here.")
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                await connection.send_packed_command(b"".join(map(pack_command, commands)))
-                return [await connection.read_response(timeout=math.inf) for _ in commands]
-        except (RedisError, OSError) as error:
-            await connection.disconnect()
-            raise unavailable(error) from None
-        except BaseException:
-            await connection.disconnect()  # cancelled between command and answer: the next answer would be the wrong one
-            raise
+        await self._connection.send_packed_command(b"".join(map(pack_command, commands)))
+
+    async def answers(self, count: int) -> list[Any]:
+        """The next answers."""
+        return [await self._connection.read_response(timeout=math.inf) for _ in range(count)]
+
+    async def drop(self) -> None:
+        """Disconnect, which ends a WATCH and throws away what was not read."""
+        await self._connection.disconnect()
 
     async def close(self) -> None:
-        """Give the connection back."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect()
-            await self._redis.connection_pool.release(connection)
+        """Disconnect for good."""
+        self.closed = True
+        await self.drop()
+
+
+async def exchange(parts: Sequence[tuple[RedisLine, Sequence[Command]]]) -> list[list[Any]]:
+    """The answers of each line to its commands. All is sent before the first answer is read: one round trip, to however many servers.
+
+    Raises:
+        Unavailable: if a server did not answer, or refused a command. All of these lines are disconnected then.
+    """
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            for line, commands in parts:
+                await line.send(commands)
+            return [await line.answers(len(commands)) for line, commands in parts]
+    except BaseException as error:  # cancelled between command and answer, too: the next answer would be the wrong one
+        for line, _ in parts:
+            await line.drop()
+        if isinstance(error, FAILURES):
+            raise unavailable(error) from None
+        raise
 
 
 def unavailable(error: Exception) -> Unavailable:

@@ -14,19 +14,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import msgspec
 from loguru import logger
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import RedisError
 
 from stream_app.adapters.idle import idle_keys
 from stream_app.adapters.namespace import Namespace, by_day, found_notes
-from stream_app.adapters.redis_line import ANSWER_WITHIN_S, CONNECT_WITHIN_S, RedisLine, unavailable
+from stream_app.adapters.redis_line import ANSWER_WITHIN_S, CONNECT_WITHIN_S, unavailable
+from stream_app.adapters.redis_servers import Line, RedisServers
 from stream_app.adapters.stored_cursor import decoded_cursor, read_cursor
 from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
 from stream_app.errors import NotOwner, SettingsError, StateError, Unavailable
@@ -39,11 +38,10 @@ _SWEPT_AT_ONCE = 300
 
 
 class RedisStore:
-    """Cards and terminals of a consumer group in one Redis."""
+    """Cards and terminals of a consumer group in one Redis or one Redis Cluster."""
 
     def __init__(self, url: str, group: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=ANSWER_WITHIN_S, socket_connect_timeout=CONNECT_WITHIN_S)
-        self._lines = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=CONNECT_WITHIN_S)
+        self._servers = RedisServers(url, ANSWER_WITHIN_S, CONNECT_WITHIN_S)
         self._group = group
         self._held: dict[int, _RedisPartition] = {}
         self._memory = WorkerMemory()
@@ -60,58 +58,55 @@ class RedisStore:
         if partition in self._held:
             await self._held.pop(partition).let_go()
         self._memory.forget(partition)
-        with _answering():
-            cursor = await self._take_cursor(space.cursor)
-            line = await RedisLine.open(self._lines)
+        line = await self._servers.line(space.own)
+        try:
+            cursor = await self._take_cursor(line, space.cursor)
+        except BaseException:
+            await line.close()
+            raise
         self._memory.forget(partition)  # again: other partitions went on, and read parts that the owner before still wrote
         self._held[partition] = _RedisPartition(line, space, self._memory, cursor)
         return self._held[partition], cursor
 
-    async def _take_cursor(self, key: str) -> Cursor:
+    async def _take_cursor(self, line: Line, key: str) -> Cursor:
         """The cursor, under a fresh owner; read again where an owner wrote meanwhile, so that cursor and state stay together."""
-        async with self._redis.pipeline() as pipeline:
-            while True:
-                await pipeline.watch(key)
-                before: Any = await pipeline.get(key)
-                cursor = msgspec.structs.replace(read_cursor(before, key), owner=secrets.token_hex(8))
-                pipeline.multi()  # type: ignore[no-untyped-call]
-                pipeline.set(key, msgspec.json.encode(cursor))
-                try:
-                    await pipeline.execute()
-                except WatchError:
-                    continue
+        while True:
+            _, (before,) = await line.round_trip([("WATCH", key), ("MGET", key)])
+            cursor = msgspec.structs.replace(read_cursor(before, key), owner=secrets.token_hex(8))
+            *_, written = await line.round_trip([("MULTI",), ("SET", key, msgspec.json.encode(cursor)), ("EXEC",)])
+            if written is not None:
                 return cursor
 
     async def ping(self) -> None:
         """See `ports.FeatureStore`."""
-        with _answering():
-            await self._redis.ping()
+        await self._servers.ping()
 
     async def check(self) -> None:
         """See `ports.FeatureStore`: a Redis that evicts keys loses cards without anybody noticing."""
-        policy = str((await self.info("memory")).get("maxmemory_policy", "noeviction"))
-        if policy != "noeviction":
-            raise SettingsError(
-                f"Redis at FRAUDSTREAM_REDIS_URL evicts keys when its memory is full (maxmemory-policy {policy}): cards would be lost. "
-                "Set it: `redis-cli config set maxmemory-policy noeviction`, and in its configuration file."
-            )
+        for address, memory in (await self.info("memory")).items():
+            policy = memory.get("maxmemory_policy", "noeviction")
+            if policy != "noeviction":
+                named = f" ({address})" if address else ""
+                raise SettingsError(
+                    f"Redis at FRAUDSTREAM_REDIS_URL{named} evicts keys when its memory is full (maxmemory-policy {policy}): cards would be "
+                    "lost. Set it: `redis-cli config set maxmemory-policy noeviction`, and in its configuration file."
+                )
 
-    async def info(self, section: str) -> dict[str, Any]:
-        """A section of Redis' INFO, for `doctor`."""
-        with _answering():
-            return dict(await self._redis.info(section))
+    async def info(self, section: str) -> dict[str, dict[str, Any]]:
+        """A section of INFO of each server by its address, for `doctor`; "" for one Redis."""
+        return await self._servers.info(section)
 
     async def close(self) -> None:
         """See `ports.FeatureStore`."""
-        for redis in (self._redis, self._lines):
-            await redis.aclose()
-            await redis.connection_pool.disconnect()
+        for held in self._held.values():
+            await held.let_go()
+        await self._servers.close()
 
 
 class _RedisPartition:
-    """One partition over one connection of its own: WATCH belongs to a connection."""
+    """One partition over a line of its own: WATCH belongs to a connection."""
 
-    def __init__(self, line: RedisLine, space: Namespace, memory: WorkerMemory, cursor: Cursor) -> None:
+    def __init__(self, line: Line, space: Namespace, memory: WorkerMemory, cursor: Cursor) -> None:
         self._line = line
         self._space = space
         self._worker = memory
@@ -275,12 +270,3 @@ class _RedisPartition:
             raise
         self._guarded = commands[-1][0] != "EXEC" and (self._guarded or commands[0][0] == "WATCH")  # EXEC ends a WATCH
         return answers
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """What Redis or the way to it fails with becomes Unavailable."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise unavailable(error) from None

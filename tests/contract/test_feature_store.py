@@ -1,13 +1,8 @@
-"""One contract for the feature stores: the one in memory and the one in a real Redis keep the same promises."""
+"""One contract for the feature stores: the one in memory, in a real Redis and in a real Redis Cluster keep the same promises."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -16,134 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from stream_app.adapters import write_through
 from stream_app.adapters.memory_store import MemoryStore
 from stream_app.adapters.redis_store import RedisStore
-from stream_app.errors import NotOwner, StateError, Unavailable
-from stream_app.features import kernel
-from stream_app.features.compute import Events, compute
+from stream_app.errors import NotOwner, StateError
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.ports import Cursor, FeatureStore, Ids, PartitionState, WorkingSet
+from tests.contract.stores import HOUR, START, Subject, cards, joined, moved, next_id, number_from, own, pay, run, same, taken, total, wrote
 from tests.examples import examples
-
-START, HOUR = 1_522_540_800_000, 3_600_000
-_ids = count(1)
-
-
-@dataclass
-class Subject:
-    """A store under test, and what the tests do behind its back."""
-
-    open: Callable[[], FeatureStore]
-    replace: Callable[[int, str, str, Callable[[bytes], bytes]], Awaitable[None]]
-
-
-def in_memory() -> Subject:
-    """One store in memory; opened again, it is the same one."""
-    store = MemoryStore()
-
-    async def replace(partition: int, kind: str, name: str, change: Callable[[bytes], bytes]) -> None:
-        values = store.kept[partition].values
-        values[f"{kind}:{name}"] = change(values[f"{kind}:{name}"])
-
-    return Subject(lambda: store, replace)
-
-
-def in_redis(url: str) -> Subject:
-    """Stores over one namespace of its own in Redis."""
-    group = f"test-{uuid4().hex}"
-
-    async def replace(partition: int, kind: str, name: str, change: Callable[[bytes], bytes]) -> None:
-        async with Redis.from_url(url) as redis:
-            key = f"{{{group}:{partition}}}{kind}:{name}"
-            value: Any = await redis.get(key)
-            await redis.set(key, change(value))
-
-    return Subject(lambda: RedisStore(url, group), replace)
-
-
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.servers)])
-def subject(request: pytest.FixtureRequest) -> Subject:
-    """Each store in turn."""
-    return in_memory() if request.param == "memory" else in_redis(request.getfixturevalue("stack").redis)
-
-
-def run(subject: Subject, test: Callable[[FeatureStore, FeatureStore], Awaitable[None]]) -> None:
-    """Run a test with two openings of the store, as two workers have them."""
-
-    async def body() -> None:
-        one, two = subject.open(), subject.open()
-        try:
-            await test(one, two)
-        finally:
-            await one.close()
-            await two.close()
-
-    asyncio.run(body())
-
-
-def pay(work: WorkingSet, times: Sequence[int], card: int = 0, terminal: int = 0) -> Any:
-    """Count payments of 10.00 in a working set; their vectors."""
-    size = len(times)
-    return compute(
-        catalogue_plan(),
-        Events(
-            kinds=np.full(size, kernel.PAYMENT, dtype=np.int8),
-            times_ms=np.array(times, dtype=np.int64),
-            labelled_ms=np.zeros(size, dtype=np.int64),
-            ids=np.array([next(_ids) for _ in times], dtype=np.int64),
-            minor=np.full(size, 1000),
-            entities=(np.full(size, card), np.full(size, terminal), np.full(size, -1)),
-        ),
-        work.rows,
-    ).vectors
-
-
-async def taken(store: FeatureStore, partition: int, partitions: int) -> tuple[PartitionState, Cursor]:
-    """The partition taken over by a store that holds it alone, begun at offset 0 where there is nothing."""
-    store.hold([partition], partitions)
-    return await joined(store, partition)
-
-
-async def joined(store: FeatureStore, partition: int) -> tuple[PartitionState, Cursor]:
-    """The same, where the store holds others beside it."""
-    state, cursor = await store.take_over(partition)
-    if not cursor.begun:
-        cursor = msgspec.structs.replace(cursor, begun=True)
-        await state.begin(cursor)
-    return state, cursor
-
-
-async def wrote(state: PartitionState, work: WorkingSet, cursor: Cursor) -> None:
-    """The working set packed and written."""
-    await state.write(state.pack(work, cursor.position), cursor)
-
-
-def cards(work: WorkingSet) -> Any:
-    """Rows of the cards, in the order of the ids."""
-    return work.rows[0].own[work.rows[0].own_at]
-
-
-def own(work: WorkingSet) -> Any:
-    """This partition's parts of the terminals."""
-    return work.rows[1].own[work.rows[1].own_at]
-
-
-def total(work: WorkingSet) -> Any:
-    """The sums over all parts of the terminals."""
-    return work.rows[1].total[work.rows[1].total_at]
-
-
-def moved(cursor: Cursor, transactions: int) -> Cursor:
-    """The cursor after so many transactions."""
-    return msgspec.structs.replace(cursor, transactions=transactions)
-
-
-def same(one: WorkingSet, other: WorkingSet) -> bool:
-    """Whether two working sets hold the same state."""
-    return all(np.array_equal(rows(one), rows(other)) for rows in (cards, own, total)) and one.case_ids == other.case_ids
 
 
 def test_notes_are_written_with_the_cursor_and_read_by_their_day(subject: Subject) -> None:
@@ -334,11 +210,11 @@ def test_a_working_set_says_what_the_parts_of_every_partition_contain(subject: S
 
 
 @pytest.mark.servers
-def test_while_a_forgotten_batch_is_on_its_way_nobody_can_say_what_is_counted(stack: Any) -> None:
+def test_while_a_forgotten_batch_is_on_its_way_nobody_can_say_what_is_counted(redis_url: str) -> None:
     """The sums are read anew, with that batch or without it: the working set does not pretend to know, until the batch is written."""
 
     async def body() -> None:
-        store = RedisStore(stack.redis, f"test-{uuid4().hex}")
+        store = RedisStore(redis_url, f"test-{uuid4().hex}")
         store.hold([0, 1], 2)
         first, cursor = await joined(store, 0)
         second, _ = await joined(store, 1)
@@ -451,101 +327,18 @@ def test_memory_and_redis_agree_over_any_stream(stack: Any, batches: list[tuple[
         await store.close()
         return works, vectors
 
-    first = next(_ids)
+    first = next_id()
     in_memory_, vectors = asyncio.run(through(MemoryStore()))
-    _ids_restart(first)
+    number_from(first)
     in_redis_, vectors_too = asyncio.run(through(RedisStore(stack.redis, f"test-{uuid4().hex}")))
     assert vectors == vectors_too
     assert all(same(a, b) for a, b in zip(in_memory_, in_redis_, strict=True))
 
 
-def _ids_restart(at: int) -> None:
-    """Number the transactions again from `at`, so that two runs of a stream have the same ids."""
-    global _ids  # noqa: PLW0603 - one counter of this module's transactions
-    _ids = count(at + 1)
-
-
-def test_a_redis_that_is_away_is_unavailable_within_bounded_time() -> None:
-    """Nobody listens: each call says so, names the setting, and does not hang."""
-
-    async def body() -> None:
-        with socket.socket() as deaf:
-            deaf.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
-            store = RedisStore(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0", "test")
-            for call in (store.ping, lambda: taken(store, 0, 1), lambda: store.info("server")):
-                with pytest.raises(Unavailable, match="FRAUDSTREAM_REDIS_URL"):
-                    await call()
-            await store.close()
-
-    began = time.monotonic()
-    asyncio.run(body())
-    assert time.monotonic() - began < 60
-
-
-@pytest.mark.servers
-def test_a_batch_costs_two_round_trips(stack: Any) -> None:
-    """However many cards, terminals and partitions: the commands of a batch leave in two writes, one to read, one to write."""
-
-    async def body() -> int:
-        store = RedisStore(stack.redis, f"test-{uuid4().hex}")
-        state: Any
-        state, cursor = await taken(store, 0, 8)
-        await wrote(state, await state.read((["c0"], [], [])), moved(cursor, 1))  # connects
-        connection, sent = state._line._connection, 0
-        send = connection.send_packed_command
-
-        async def counted(*args: Any, **options: Any) -> Any:
-            nonlocal sent
-            sent += 1
-            return await send(*args, **options)
-
-        connection.send_packed_command = counted
-        work = await state.read(([f"c{i}" for i in range(300)], [f"t{i}" for i in range(200)], []))
-        await wrote(state, work, moved(cursor, 2))
-        connection.send_packed_command = send
-        await store.close()
-        return sent
-
-    assert asyncio.run(body()) == 2
-
-
-@pytest.mark.servers
-@pytest.mark.parametrize("done", [True, False])
-def test_a_write_whose_answer_was_lost_is_done_once(stack: Any, *, done: bool) -> None:
-    """The connection breaks after the commands were sent: called again, the write finds what it did, or does it."""
-
-    async def body() -> None:
-        store = RedisStore(stack.redis, f"test-{uuid4().hex}")
-        state: Any
-        state, cursor = await taken(store, 0, 1)
-        work = await state.read((["c1"], ["t1"], []))
-        pay(work, [START])
-        packed, trip = state.pack(work, (1, 0)), state._line.round_trip
-
-        async def cut(commands: Any) -> Any:
-            if done:
-                await trip(commands)
-            await state._line._connection.disconnect()
-            state._line.round_trip = trip
-            raise Unavailable("the answer was lost")
-
-        state._line.round_trip = cut
-        with pytest.raises(Unavailable):
-            await state.write(packed, moved(cursor, 1))
-        await state.write(packed, moved(cursor, 1))
-        again = await state.read((["c1"], ["t1"], []))
-        pay(again, [START + 1])
-        await wrote(state, again, moved(cursor, 2))
-        assert (await taken(store, 0, 1))[1].transactions == 2
-        await store.close()
-
-    asyncio.run(body())
-
-
 @pytest.mark.servers
 @settings(examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=BATCHES)
-def test_a_memory_that_forgets_all_the_time_changes_nothing(stack: Any, batches: list[tuple[int, list[int], int, int]]) -> None:
+def test_a_memory_that_forgets_all_the_time_changes_nothing(redis_url: str, batches: list[tuple[int, list[int], int, int]]) -> None:
     """Room for one card and one terminal: rows give way in every batch, vectors and state are those of the plain store."""
 
     async def through(store: FeatureStore) -> list[bytes]:
@@ -560,36 +353,10 @@ def test_a_memory_that_forgets_all_the_time_changes_nothing(stack: Any, batches:
         await store.close()
         return vectors
 
-    first = next(_ids)
+    first = next_id()
     plain = asyncio.run(through(MemoryStore()))
-    _ids_restart(first)
+    number_from(first)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write_through, "CARD_MEMORY_BYTES", 1)
         patch.setattr(write_through, "SHARED_MEMORY_BYTES", 1)
-        assert asyncio.run(through(RedisStore(stack.redis, f"test-{uuid4().hex}"))) == plain
-
-
-@pytest.mark.servers
-def test_after_a_lost_connection_the_batch_is_read_and_written_again(stack: Any) -> None:
-    """The server cuts the connection between read and write: Unavailable; the same write, called again, goes through."""
-
-    async def body() -> None:
-        store = RedisStore(stack.redis, f"test-{uuid4().hex}")
-        state: Any
-        state, cursor = await taken(store, 0, 1)
-        work = await state.read((["c1"], ["t1"], []))
-        redis: Any
-        async with Redis.from_url(stack.redis) as redis:
-            connection = state._line._connection
-            await connection.send_command("CLIENT", "ID")
-            await redis.execute_command("CLIENT", "KILL", "ID", await connection.read_response())
-        pay(work, [START])
-        packed = state.pack(work, (1, 0))
-        with pytest.raises(Unavailable):
-            await state.write(packed, moved(cursor, 1))
-        await state.write(packed, moved(cursor, 1))
-        state.forget()
-        assert cards(await state.read((["c1"], ["t1"], [])))[0, NEWEST] == START
-        await store.close()
-
-    asyncio.run(body())
+        assert asyncio.run(through(RedisStore(redis_url, f"test-{uuid4().hex}"))) == plain

@@ -11,12 +11,11 @@ from stream_app.errors import NotOwner, StateError
 from stream_app.features.aggregations import HORIZON_S
 from stream_app.features.plan import NEWEST
 from stream_app.ports import Cursor, FeatureStore, PartitionState
-from tests.contract.test_feature_store import (
+from tests.contract.stores import (
     HOUR,
     START,
     Subject,
     cards,
-    in_memory,
     in_redis,
     joined,
     moved,
@@ -28,12 +27,6 @@ from tests.contract.test_feature_store import (
 )
 
 LATER = START + 2 * HORIZON_S * 1000
-
-
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.servers)])
-def subject(request: pytest.FixtureRequest) -> Subject:
-    """Each store in turn."""
-    return in_memory() if request.param == "memory" else in_redis(request.getfixturevalue("stack").redis)
 
 
 QUIET_STEPS = 300
@@ -109,7 +102,7 @@ def test_a_stale_owner_removes_nothing(subject: Subject) -> None:
 
 
 @pytest.mark.servers
-def test_the_guard_holds_after_a_sweep(stack: Any) -> None:
+def test_the_guard_holds_after_a_sweep(redis_url: str) -> None:
     """EXEC ended the WATCH: the next write watches again, so that another owner's cursor is never written over."""
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
@@ -123,11 +116,11 @@ def test_the_guard_holds_after_a_sweep(stack: Any) -> None:
             await wrote(state, work, moved(cursor, 9))
         assert (await taken(other, 0, 2))[1].transactions == 2
 
-    run(in_redis(stack.redis), test)
+    run(in_redis(redis_url), test)
 
 
 @pytest.mark.servers
-def test_the_guard_holds_where_a_partition_is_begun_anew(stack: Any) -> None:
+def test_the_guard_holds_where_a_partition_is_begun_anew(redis_url: str) -> None:
     """Between the removal of what was there and the first cursor another worker takes over: that cursor is not written over."""
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
@@ -148,7 +141,7 @@ def test_the_guard_holds_where_a_partition_is_begun_anew(stack: Any) -> None:
             await state.begin(Cursor("stale", 77))
         assert (await taken(other, 0, 2))[1].transactions != 77
 
-    run(in_redis(stack.redis), test)
+    run(in_redis(redis_url), test)
 
 
 def test_a_damaged_value_that_is_met_is_named(subject: Subject) -> None:

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from stream_app.adapters.redis_history import RedisHistory
 from stream_app.adapters.redis_store import RedisStore
@@ -25,7 +24,7 @@ from stream_app.ports import Cursor, PartitionState
 from stream_app.scorer import Scorer
 from stream_app.transaction import Transaction
 from tests.examples import examples
-from tests.servers import Servers
+from tests.redis_cluster import Client, client_of, values_of
 from tests.unit.test_scorer import START, FakeClock, FakeModel
 
 PARTITIONS = 3
@@ -41,7 +40,7 @@ def transaction(id_: str, card: str, terminal: str, hour: int, amount: float = 1
 class Bank:
     """A worker that holds every partition of a group, and the API beside it."""
 
-    redis: Redis
+    redis: Client
     group: str
     states: dict[int, tuple[PartitionState, Cursor]]
     history: RedisHistory
@@ -64,14 +63,14 @@ class Bank:
     async def everything(self) -> Mapping[bytes, Any]:
         """Every key of the group, and its value."""
         keys = [key async for key in self.redis.scan_iter(f"{{{self.group}:*")]
-        values: list[Any] = await self.redis.mget(keys) if keys else []
+        values = await values_of(self.redis, keys)
         return dict(zip(keys, values, strict=True))
 
 
 @asynccontextmanager
 async def bank(url: str, group: str, model: FakeModel | None = None) -> AsyncIterator[Bank]:
     """A bank with state of its own, empty."""
-    redis, store, history = Redis.from_url(url), RedisStore(url, group), RedisHistory(url, group)
+    redis, store, history = client_of(url), RedisStore(url, group), RedisHistory(url, group)
     await redis.delete(*([key async for key in redis.scan_iter(f"{{{group}:*")] or ["none"]))
     store.hold(range(PARTITIONS), PARTITIONS)
     states = {}
@@ -110,7 +109,7 @@ PAYMENTS = st.lists(
 )
 
 
-def test_a_request_sees_what_the_worker_sees_and_changes_nothing(stack: Servers, unique: str) -> None:
+def test_a_request_sees_what_the_worker_sees_and_changes_nothing(redis_url: str, unique: str) -> None:
     """Before each payment is counted, the API is asked: the worker then decides the same. Cards lie in partitions of no partitioner's choice."""
 
     @settings(examples(15), suppress_health_check=list(HealthCheck))
@@ -127,12 +126,12 @@ def test_a_request_sees_what_the_worker_sees_and_changes_nothing(stack: Servers,
                 with pytest.raises(AlreadyCounted):
                     await there.desk.decide(tx)
 
-        run(stack.redis, unique, asked_before_counted)
+        run(redis_url, unique, asked_before_counted)
 
     same()
 
 
-def test_a_terminal_is_the_sum_over_partitions_and_a_card_is_where_it_is(stack: Servers, unique: str) -> None:
+def test_a_terminal_is_the_sum_over_partitions_and_a_card_is_where_it_is(redis_url: str, unique: str) -> None:
     """Three cards in three partitions pay at one terminal; what is unknown is not found."""
 
     async def look(there: Bank) -> None:
@@ -147,14 +146,14 @@ def test_a_terminal_is_the_sum_over_partitions_and_a_card_is_where_it_is(stack: 
             with pytest.raises(NotFound):
                 await there.desk.look_up(entity, "nobody", None)
 
-    run(stack.redis, unique, look)
+    run(redis_url, unique, look)
 
 
-def test_doubts_are_told(stack: Servers, unique: str) -> None:
+def test_doubts_are_told(redis_url: str, unique: str) -> None:
     """No state at all, a partition that is rebuilt, a damaged part, windows that are not full."""
 
     async def doubt(there: Bank) -> None:
-        nothing = RedisHistory(stack.redis, f"{unique}-none")
+        nothing = RedisHistory(redis_url, f"{unique}-none")
         assert "no worker has written" in str((await nothing.read((["c"], ["t"], []))).work.degraded)
         await nothing.close()
         await there.count(0, [transaction("a", "c1", "t1", 0)])
@@ -173,10 +172,10 @@ def test_doubts_are_told(stack: Servers, unique: str) -> None:
         assert "they are full from 2018-04-01" in str((await there.history.read((["c1"], ["t1"], []), START)).work.degraded)
         assert (await there.history.read((["c1"], ["t1"], []), START + HOUR)).work.degraded is None
 
-    run(stack.redis, unique, doubt)
+    run(redis_url, unique, doubt)
 
 
-def test_a_card_that_two_partitions_know_is_the_newer_one(stack: Servers, unique: str) -> None:
+def test_a_card_that_two_partitions_know_is_the_newer_one(redis_url: str, unique: str) -> None:
     """Its producer changed the partitioner; the older state is history."""
 
     async def moved(there: Bank) -> None:
@@ -184,4 +183,4 @@ def test_a_card_that_two_partitions_know_is_the_newer_one(stack: Servers, unique
         await there.count(2, [transaction("b", "c1", "t1", 5)])
         assert (await there.desk.look_up("card", "c1", None)).partition == 2
 
-    run(stack.redis, unique, moved)
+    run(redis_url, unique, moved)

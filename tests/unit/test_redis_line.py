@@ -33,7 +33,7 @@ def test_a_redis_that_does_not_answer_is_unavailable_and_its_connection_is_close
     """Within the deadline of the whole round trip; an answer that comes later would be taken for that of the next command."""
     monkeypatch.setattr(redis_line, "ANSWER_WITHIN_S", 0.01)
     connection: Any = Silent()
-    line = RedisLine(None, connection)  # type: ignore[arg-type]
+    line = RedisLine(connection)
 
     async def ask() -> None:
         async with asyncio.timeout(30):

@@ -1,0 +1,191 @@
+"""Where the keys are: in one Redis, or on the primaries of a Redis Cluster. Which of the two, the server itself says.
+
+On a cluster all that a partition writes lies in one slot, so its transaction is one server's; the parts of other partitions come from
+wherever their slots are, each partition's in one command. While a slot moves, or a replica takes over, whoever needs it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from stream_app.adapters.redis_line import FAILURES, Command, RedisLine, exchange, unavailable
+from stream_app.errors import SettingsError, Unavailable
+
+type Line = RedisLine | ClusterLine
+
+_WITHOUT_KEY = frozenset({"MULTI", "EXEC", "SCAN"})
+
+
+class RedisServers:
+    """All servers behind FRAUDSTREAM_REDIS_URL."""
+
+    def __init__(self, url: str, answer_within_s: float, connect_within_s: float) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            url: of one Redis, or of any server of a cluster.
+            answer_within_s: patience with an answer, for what does not go over a line.
+            connect_within_s: patience with a new connection.
+        """
+        self._url = url
+        self._patience: dict[str, Any] = {"socket_timeout": answer_within_s, "socket_connect_timeout": connect_within_s}
+        self._one = Redis.from_url(url, **self._patience)
+        self._cluster: RedisCluster | None = None
+        self._known = False
+        self._moved = False
+        self._looking = asyncio.Lock()
+
+    async def cluster(self) -> RedisCluster | None:
+        """The cluster, its slots where they are now; None for one Redis.
+
+        Raises:
+            SettingsError: if the URL names a database that a cluster does not have.
+            Unavailable: if no server answers.
+        """
+        if self._moved or not self._known:
+            async with self._looking, self._answering():
+                if not self._known:
+                    self._cluster, self._known = await self._found(), True
+                elif self._moved and self._cluster:
+                    await self._cluster.nodes_manager.initialize()
+                self._moved = False
+        return self._cluster
+
+    async def _found(self) -> RedisCluster | None:
+        try:
+            if not (await self._one.info("cluster"))["cluster_enabled"]:
+                return None
+        except ResponseError as error:
+            if "cluster mode" not in str(error):
+                raise
+            raise SettingsError("FRAUDSTREAM_REDIS_URL names a database, and a Redis Cluster has only one. End the URL in /0.") from None
+        return await RedisCluster.from_url(self._url, **self._patience).initialize()
+
+    def look_again(self) -> None:
+        """A server of the cluster failed or sent one elsewhere: ask where the slots are before the next command."""
+        self._moved = True
+
+    async def line(self, tag: str) -> Line:
+        """A line of one's own for the keys under a hash tag, and on a cluster to those under others; it connects when first used."""
+        if await self.cluster():
+            return ClusterLine(self, tag)
+        pool = self._one.connection_pool
+        return RedisLine(pool.connection_class(**pool.connection_kwargs | {"socket_timeout": None}))
+
+    async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values. Those under one hash tag are of one moment; on one Redis, all.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        cluster = await self.cluster()
+        async with self._answering():
+            values: list[Any] = await (cluster.mget_nonatomic(keys) if cluster else self._one.mget(keys))
+        return values
+
+    async def ping(self) -> None:
+        """Raise Unavailable where a server that holds keys does not answer."""
+        cluster = await self.cluster()
+        async with self._answering():
+            await (cluster.ping(target_nodes=RedisCluster.PRIMARIES) if cluster else self._one.ping())
+
+    async def info(self, section: str) -> dict[str, dict[str, Any]]:
+        """A section of INFO of every server, replicas too, by address; "" for one Redis."""
+        cluster = await self.cluster()
+        async with self._answering():
+            if not cluster:
+                return {"": await self._one.info(section)}
+            return {node.name: await cluster.info(section, target_nodes=node) for node in cluster.get_nodes()}
+
+    async def close(self) -> None:
+        """Let go of all connections but the lines."""
+        if self._cluster:
+            await self._cluster.aclose()
+        await self._one.aclose()
+        await self._one.connection_pool.disconnect()
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """What Redis or the way to it fails with becomes Unavailable."""
+        try:
+            yield
+        except FAILURES as error:
+            self.look_again()
+            raise unavailable(error) from None
+
+
+class ClusterLine:
+    """A line to each server of a cluster. The keys of one hash tag stay with one server from failure to failure.
+
+    So a transaction goes where its WATCH went, even where another line has learnt meanwhile that the slot moved: that server refuses it.
+    """
+
+    def __init__(self, servers: RedisServers, tag: str) -> None:
+        self._servers = servers
+        self._tag = tag
+        self._home: ClusterNode | None = None
+        self._lines: dict[str, RedisLine] = {}
+        self.closed = False
+
+    async def round_trip(self, commands: Sequence[Command]) -> list[Any]:
+        """See `RedisLine.round_trip`; the answers are in the order of the commands."""
+        cluster = await self._servers.cluster()
+        if cluster is None or self.closed:
+            raise Unavailable("The connections to Redis were given back; their partition is no longer held here.")
+        answers: list[Any] = [None] * len(commands)
+        try:
+            at = self._by_server(cluster, commands)
+            parts = [(line, [commands[n] for n in places]) for line, places in at.items()]
+            for places, of_server in zip(at.values(), await exchange(parts), strict=True):
+                for n, answer in zip(places, of_server, strict=True):
+                    answers[n] = answer
+        except BaseException as error:
+            self._servers.look_again()
+            await self._disconnect()
+            if isinstance(error, FAILURES):
+                raise unavailable(error) from None
+            raise
+        return answers
+
+    def _by_server(self, cluster: RedisCluster, commands: Sequence[Command]) -> dict[RedisLine, list[int]]:
+        """The places of the commands that go over each line."""
+        home = self._home = self._home or cluster.get_node_from_key(self._tag)
+        at: dict[RedisLine, list[int]] = {}
+        for n, command in enumerate(commands):
+            tag = self._tag if command[0] in _WITHOUT_KEY else _tag(command[1])
+            node = home if tag == self._tag else cluster.get_node_from_key(tag)
+            at.setdefault(self._line(node), []).append(n)
+        return at
+
+    def _line(self, node: ClusterNode) -> RedisLine:
+        line = self._lines.get(node.name)
+        if line is None:
+            own = {"socket_timeout": None, "retry": Retry(NoBackoff(), 0)}
+            line = self._lines[node.name] = RedisLine(node.connection_class(**node.connection_kwargs | own))
+        return line
+
+    async def close(self) -> None:
+        """Disconnect for good."""
+        self.closed = True
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        """Which ends a WATCH; servers are looked up anew."""
+        lines, self._lines, self._home = self._lines, {}, None
+        for line in lines.values():
+            await line.close()
+
+
+def _tag(key: str | bytes) -> str:
+    """The hash tag that a key begins with."""
+    text = key if isinstance(key, str) else key.decode()
+    return text[: text.index("}") + 1]

@@ -1,0 +1,127 @@
+"""The feature store in Redis where the way to it fails: nothing is lost, nothing written twice, nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from stream_app.adapters.redis_line import RedisLine
+from stream_app.adapters.redis_servers import Line
+from stream_app.adapters.redis_store import RedisStore
+from stream_app.errors import Unavailable
+from stream_app.features.plan import NEWEST
+from tests.contract.stores import START, cards, moved, pay, taken, wrote
+
+
+def test_a_redis_that_is_away_is_unavailable_within_bounded_time() -> None:
+    """Nobody listens: each call says so, names the setting, and does not hang."""
+
+    async def body() -> None:
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+            store = RedisStore(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0", "test")
+            for call in (store.ping, lambda: taken(store, 0, 1), lambda: store.info("server")):
+                with pytest.raises(Unavailable, match="FRAUDSTREAM_REDIS_URL"):
+                    await call()
+            await store.close()
+
+    began = time.monotonic()
+    asyncio.run(body())
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.servers
+def test_a_batch_costs_two_round_trips(stack: Any) -> None:
+    """However many cards, terminals and partitions: the commands of a batch leave in two writes, one to read, one to write."""
+
+    async def body() -> int:
+        store = RedisStore(stack.redis, f"test-{uuid4().hex}")
+        state: Any
+        state, cursor = await taken(store, 0, 8)
+        await wrote(state, await state.read((["c0"], [], [])), moved(cursor, 1))  # connects
+        connection, sent = state._line._connection, 0
+        send = connection.send_packed_command
+
+        async def counted(*args: Any, **options: Any) -> Any:
+            nonlocal sent
+            sent += 1
+            return await send(*args, **options)
+
+        connection.send_packed_command = counted
+        work = await state.read(([f"c{i}" for i in range(300)], [f"t{i}" for i in range(200)], []))
+        await wrote(state, work, moved(cursor, 2))
+        connection.send_packed_command = send
+        await store.close()
+        return sent
+
+    assert asyncio.run(body()) == 2
+
+
+async def disconnect(line: Line) -> None:
+    """Break the connection that a partition's transaction goes over."""
+    await (line if isinstance(line, RedisLine) else line._lines[line._home.name]).drop()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("done", [True, False])
+def test_a_write_whose_answer_was_lost_is_done_once(redis_url: str, *, done: bool) -> None:
+    """The connection breaks after the commands were sent: called again, the write finds what it did, or does it."""
+
+    async def body() -> None:
+        store = RedisStore(redis_url, f"test-{uuid4().hex}")
+        state: Any
+        state, cursor = await taken(store, 0, 1)
+        work = await state.read((["c1"], ["t1"], []))
+        pay(work, [START])
+        packed, trip = state.pack(work, (1, 0)), state._line.round_trip
+
+        async def cut(commands: Any) -> Any:
+            if done:
+                await trip(commands)
+            await disconnect(state._line)
+            state._line.round_trip = trip
+            raise Unavailable("the answer was lost")
+
+        state._line.round_trip = cut
+        with pytest.raises(Unavailable):
+            await state.write(packed, moved(cursor, 1))
+        await state.write(packed, moved(cursor, 1))
+        again = await state.read((["c1"], ["t1"], []))
+        pay(again, [START + 1])
+        await wrote(state, again, moved(cursor, 2))
+        assert (await taken(store, 0, 1))[1].transactions == 2
+        await store.close()
+
+    asyncio.run(body())
+
+
+@pytest.mark.servers
+def test_after_a_lost_connection_the_batch_is_read_and_written_again(stack: Any) -> None:
+    """The server cuts the connection between read and write: Unavailable; the same write, called again, goes through."""
+
+    async def body() -> None:
+        store = RedisStore(stack.redis, f"test-{uuid4().hex}")
+        state: Any
+        state, cursor = await taken(store, 0, 1)
+        work = await state.read((["c1"], ["t1"], []))
+        redis: Any
+        async with Redis.from_url(stack.redis) as redis:
+            connection = state._line._connection
+            await connection.send_command("CLIENT", "ID")
+            await redis.execute_command("CLIENT", "KILL", "ID", await connection.read_response())
+        pay(work, [START])
+        packed = state.pack(work, (1, 0))
+        with pytest.raises(Unavailable):
+            await state.write(packed, moved(cursor, 1))
+        await state.write(packed, moved(cursor, 1))
+        state.forget()
+        assert cards(await state.read((["c1"], ["t1"], [])))[0, NEWEST] == START
+        await store.close()
+
+    asyncio.run(body())
