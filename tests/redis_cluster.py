@@ -44,6 +44,11 @@ class Cluster:
         """Of the last server: whoever connects finds the others from it, and it is not one that tests end."""
         return f"redis://127.0.0.1:{self.ports[-1]}/0"
 
+    def end(self, n: int) -> None:
+        """Kill a server."""
+        self.processes[n].kill()
+        self.processes[n].wait()
+
     def server(self, n: int) -> Redis:
         """A client of one server."""
         return Redis(port=self.ports[n])

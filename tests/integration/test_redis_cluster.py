@@ -1,0 +1,222 @@
+"""The store over a Redis Cluster that changes: a replica takes over, a slot moves, a server evicts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.crc import key_slot
+from redis.exceptions import MovedError
+
+from stream_app.adapters.redis_store import RedisStore
+from stream_app.doctor import examine
+from stream_app.errors import NotOwner, SettingsError, Unavailable
+from stream_app.features.plan import NEWEST
+from stream_app.settings import load_settings
+from tests.contract.stores import START, cards, joined, moved, pay, taken, wrote
+from tests.redis_cluster import SLOTS, Cluster, redis_cluster
+from tests.waiting import DEADLINE_S, until
+
+THREE = (["c1"], ["t1"], [])
+
+
+@pytest.fixture
+def replicated() -> Iterator[Cluster]:
+    """A cluster whose first primary has a replica."""
+    with redis_cluster(replicas=1) as there:
+        yield there
+
+
+def slot_of(group: str, partition: int) -> int:
+    """The slot of a partition's keys."""
+    return key_slot(f"{{{group}:{partition}}}".encode())
+
+
+def partition_on(group: str, server: int) -> int:
+    """The first partition whose slot a primary was given."""
+    return next(p for p in count() if slot_of(group, p) * 3 // SLOTS == server)
+
+
+async def in_time[T](step: Callable[[], Awaitable[T]]) -> T:
+    """The same step again until its servers answer, as the worker does it."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                return await step()
+            except Unavailable:
+                await asyncio.sleep(0.05)
+
+
+def test_a_replica_that_takes_over_goes_on_where_the_primary_stood(replicated: Cluster) -> None:
+    """The primary is killed after the replica has all: the owner waits, reads on, writes on, and nothing is missing."""
+
+    async def body() -> None:
+        group = uuid4().hex
+        partition = partition_on(group, 0)
+        store = RedisStore(replicated.url, group)
+        state, cursor = await taken(store, partition, partition + 1)
+        work = await state.read(THREE)
+        pay(work, [START])
+        await wrote(state, work, moved(cursor, 1))
+        primary: Any = replicated.server(0)
+        assert primary.execute_command("WAIT", 1, int(DEADLINE_S * 1000)) == 1
+        work = await state.read(THREE)
+        pay(work, [START + 1])
+        packed = state.pack(work, (2, 0))
+        replicated.end(0)
+        with pytest.raises(Unavailable):
+            await state.write(packed, moved(cursor, 2))
+        await in_time(lambda: state.write(packed, moved(cursor, 2)))
+        state.forget()
+        assert cards(await in_time(lambda: state.read(THREE)))[0, NEWEST] == START + 1
+        await store.ping()
+        await store.close()
+
+    asyncio.run(body())
+
+
+def test_a_replica_that_lacks_the_last_write_is_an_older_cursor_with_its_state(replicated: Cluster) -> None:
+    """It was stopped while the primary wrote on, and takes over: the owner is told, and takes over from the older cursor."""
+
+    async def body() -> None:
+        group = uuid4().hex
+        partition = partition_on(group, 0)
+        store = RedisStore(replicated.url, group)
+        state, cursor = await taken(store, partition, partition + 1)
+        work = await state.read(THREE)
+        pay(work, [START])
+        await wrote(state, work, moved(cursor, 1))
+        primary: Any = replicated.server(0)
+        assert primary.execute_command("WAIT", 1, int(DEADLINE_S * 1000)) == 1
+        primary.config_set("requirepass", "which the replica does not know when it comes back")
+        primary.execute_command("CLIENT", "KILL", "TYPE", "replica")
+        work = await state.read(THREE)
+        pay(work, [START + 1])
+        await wrote(state, work, moved(cursor, 2))
+        replicated.end(0)
+        with pytest.raises(NotOwner):
+            await in_time(lambda: state.read(THREE))
+        again, older = await in_time(lambda: joined(store, partition))
+        assert older.transactions == 1
+        assert cards(await again.read(THREE))[0, NEWEST] == START
+        await store.close()
+
+    asyncio.run(body())
+
+
+def move(cluster: Cluster, key: str, source: int, target: int) -> None:
+    """Move a key's slot with all its keys, as an operator's tool does; the third server has heard of it."""
+    slot = key_slot(key.encode())
+    one, other = (cluster.server(n) for n in (source, target))
+    ids = [server.execute_command("CLUSTER MYID").decode() for server in (one, other)]
+    other.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
+    one.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
+    keys: Any = one.execute_command("CLUSTER GETKEYSINSLOT", slot, 1000)
+    if keys:
+        one.execute_command("MIGRATE", "127.0.0.1", cluster.ports[target], "", 0, 5000, "KEYS", *keys)
+    for server in (other, one):
+        server.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
+
+    def known() -> bool:
+        try:
+            cluster.server(2).execute_command("GET", key)
+        except MovedError as moved_to:
+            return moved_to.port == cluster.ports[target]
+        return False
+
+    until(known, "the third server to hear of it")
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_a_slot_that_moves_between_read_and_write_leaves_the_guard_standing(*, overtaken: bool) -> None:
+    """What was watched at one server is never written at another unwatched, even where the worker already knows the new place."""
+
+    async def body(cluster: Cluster) -> None:
+        group = uuid4().hex
+        partition, elsewhere = partition_on(group, 0), partition_on(group, 2)
+        store, other = RedisStore(cluster.url, group), RedisStore(cluster.url, group)
+        store.hold([partition, elsewhere], 1 + max(partition, elsewhere))
+        state, cursor = await joined(store, partition)
+        neighbour, _ = await joined(store, elsewhere)
+        work = await state.read(THREE)
+        pay(work, [START])
+        packed = state.pack(work, (1, 0))
+        move(cluster, f"{{{group}:{partition}}}", 0, 1)
+        if overtaken:
+            await taken(other, partition, 1 + max(partition, elsewhere))
+        store._servers.look_again()
+        await neighbour.read((["another"], [], []))
+        if overtaken:
+            with pytest.raises(NotOwner):
+                await in_time(lambda: state.write(packed, moved(cursor, 1)))
+        else:
+            await in_time(lambda: state.write(packed, moved(cursor, 1)))
+        _, stands = await taken(other, partition, 1 + max(partition, elsewhere))
+        assert stands.transactions == (0 if overtaken else 1)
+        for each in (store, other):
+            await each.close()
+
+    with redis_cluster() as cluster:
+        asyncio.run(body(cluster))
+
+
+def test_a_server_that_evicts_is_named_wherever_it_is(cluster: Cluster, unique: str) -> None:
+    """At the worker's start and by `doctor`: one of three primaries may drop keys."""
+    settings = load_settings(redis_url=cluster.url, consumer_group=unique)
+
+    async def refused() -> str:
+        store = RedisStore(cluster.url, unique)
+        try:
+            await store.check()
+        finally:
+            await store.close()
+        return ""
+
+    async def of_redis() -> str:
+        return next(finding.text for finding in await examine(settings) if finding.subject == "Redis")
+
+    assert "as a cluster of 3 servers" in asyncio.run(of_redis())
+    assert asyncio.run(refused()) == ""
+    cluster.server(1).config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(SettingsError, match=f"127.0.0.1:{cluster.ports[1]}.*allkeys-lru"):
+            asyncio.run(refused())
+        assert f"127.0.0.1:{cluster.ports[1]} evicts" in asyncio.run(of_redis())
+    finally:
+        cluster.server(1).config_set("maxmemory-policy", "noeviction")
+
+
+def test_another_database_than_0_is_refused_with_its_remedy(cluster: Cluster) -> None:
+    """A cluster has one."""
+
+    async def body() -> None:
+        store = RedisStore(cluster.url.removesuffix("/0") + "/1", "group")
+        with pytest.raises(SettingsError, match="/0"):
+            await store.ping()
+        await store.close()
+
+    asyncio.run(body())
+
+
+def test_a_cluster_that_is_away_is_unavailable_within_bounded_time() -> None:
+    """All its servers are killed: each call says so and does not hang."""
+
+    async def body(cluster: Cluster) -> None:
+        store = RedisStore(cluster.url, "group")
+        state, cursor = await taken(store, 0, 3)
+        for n in range(len(cluster.ports)):
+            cluster.end(n)
+        for call in (store.ping, lambda: state.read(THREE), lambda: state.write([], moved(cursor, 1)), lambda: joined(store, 1)):
+            with pytest.raises(Unavailable, match="FRAUDSTREAM_REDIS_URL"):
+                await call()
+        await store.close()
+
+    began = time.monotonic()
+    with redis_cluster() as cluster:
+        asyncio.run(body(cluster))
+    assert time.monotonic() - began < DEADLINE_S
