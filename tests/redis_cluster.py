@@ -49,7 +49,7 @@ class Cluster:
         self.processes[n].kill()
         self.processes[n].wait()
 
-    def server(self, n: int) -> Redis:
+    def server(self, n: int) -> Any:
         """A client of one server."""
         return Redis(port=self.ports[n])
 
@@ -108,8 +108,8 @@ def _process(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def _join(servers: Sequence[Redis], replicas: int) -> None:
-    first: Any = servers[0]
+def _join(servers: Sequence[Any], replicas: int) -> None:
+    first = servers[0]
     until(lambda: all(_answers(server) for server in servers), "the servers of the cluster answer")
     for n, server in enumerate(servers):
         server.execute_command("CLUSTER SET-CONFIG-EPOCH", n + 1)

@@ -158,11 +158,12 @@ class ClusterLine:
 
     def _by_server(self, cluster: RedisCluster, commands: Sequence[Command]) -> dict[RedisLine, list[int]]:
         """The places of the commands that go over each line."""
-        home = self._home = self._home or cluster.get_node_from_key(self._tag)
+        home = self._home or _server_of(cluster, self._tag)
+        self._home = home
         at: dict[RedisLine, list[int]] = {}
         for n, command in enumerate(commands):
             tag = self._tag if command[0] in _WITHOUT_KEY else _tag(command[1])
-            node = home if tag == self._tag else cluster.get_node_from_key(tag)
+            node = home if tag == self._tag else _server_of(cluster, tag)
             at.setdefault(self._line(node), []).append(n)
         return at
 
@@ -183,6 +184,11 @@ class ClusterLine:
         lines, self._lines, self._home = self._lines, {}, None
         for line in lines.values():
             await line.close()
+
+
+def _server_of(cluster: RedisCluster, tag: str) -> ClusterNode:
+    """The primary that holds the keys under a hash tag."""
+    return cluster.nodes_manager.get_node_from_slot(cluster.keyslot(tag))
 
 
 def _tag(key: str | bytes) -> str:

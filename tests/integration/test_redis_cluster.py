@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,12 +16,13 @@ from stream_app.adapters.redis_store import RedisStore
 from stream_app.doctor import examine
 from stream_app.errors import NotOwner, SettingsError, Unavailable
 from stream_app.features.plan import NEWEST
+from stream_app.ports import Ids
 from stream_app.settings import load_settings
 from tests.contract.stores import START, cards, joined, moved, pay, taken, wrote
 from tests.redis_cluster import SLOTS, Cluster, redis_cluster
 from tests.waiting import DEADLINE_S, until
 
-THREE = (["c1"], ["t1"], [])
+ASKED: Ids = (["c1"], ["t1"], [])
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def test_a_replica_that_takes_over_goes_on_where_the_primary_stood(replicated: C
         partition = partition_on(group, 0)
         store = RedisStore(replicated.url, group)
         state, cursor = await taken(store, partition, partition + 1)
-        work = await state.read(THREE)
+        work = await state.read(ASKED)
         pay(work, [START])
         await wrote(state, work, moved(cursor, 1))
-        primary: Any = replicated.server(0)
+        primary = replicated.server(0)
         assert primary.execute_command("WAIT", 1, int(DEADLINE_S * 1000)) == 1
-        work = await state.read(THREE)
+        work = await state.read(ASKED)
         pay(work, [START + 1])
         packed = state.pack(work, (2, 0))
         replicated.end(0)
@@ -73,7 +73,7 @@ def test_a_replica_that_takes_over_goes_on_where_the_primary_stood(replicated: C
             await state.write(packed, moved(cursor, 2))
         await in_time(lambda: state.write(packed, moved(cursor, 2)))
         state.forget()
-        assert cards(await in_time(lambda: state.read(THREE)))[0, NEWEST] == START + 1
+        assert cards(await in_time(lambda: state.read(ASKED)))[0, NEWEST] == START + 1
         await store.ping()
         await store.close()
 
@@ -88,22 +88,22 @@ def test_a_replica_that_lacks_the_last_write_is_an_older_cursor_with_its_state(r
         partition = partition_on(group, 0)
         store = RedisStore(replicated.url, group)
         state, cursor = await taken(store, partition, partition + 1)
-        work = await state.read(THREE)
+        work = await state.read(ASKED)
         pay(work, [START])
         await wrote(state, work, moved(cursor, 1))
-        primary: Any = replicated.server(0)
+        primary = replicated.server(0)
         assert primary.execute_command("WAIT", 1, int(DEADLINE_S * 1000)) == 1
         primary.config_set("requirepass", "which the replica does not know when it comes back")
         primary.execute_command("CLIENT", "KILL", "TYPE", "replica")
-        work = await state.read(THREE)
+        work = await state.read(ASKED)
         pay(work, [START + 1])
         await wrote(state, work, moved(cursor, 2))
         replicated.end(0)
         with pytest.raises(NotOwner):
-            await in_time(lambda: state.read(THREE))
+            await in_time(lambda: state.read(ASKED))
         again, older = await in_time(lambda: joined(store, partition))
         assert older.transactions == 1
-        assert cards(await again.read(THREE))[0, NEWEST] == START
+        assert cards(await again.read(ASKED))[0, NEWEST] == START
         await store.close()
 
     asyncio.run(body())
@@ -116,7 +116,7 @@ def move(cluster: Cluster, key: str, source: int, target: int) -> None:
     ids = [server.execute_command("CLUSTER MYID").decode() for server in (one, other)]
     other.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
     one.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
-    keys: Any = one.execute_command("CLUSTER GETKEYSINSLOT", slot, 1000)
+    keys = one.execute_command("CLUSTER GETKEYSINSLOT", slot, 1000)
     if keys:
         one.execute_command("MIGRATE", "127.0.0.1", cluster.ports[target], "", 0, 5000, "KEYS", *keys)
     for server in (other, one):
@@ -143,7 +143,7 @@ def test_a_slot_that_moves_between_read_and_write_leaves_the_guard_standing(*, o
         store.hold([partition, elsewhere], 1 + max(partition, elsewhere))
         state, cursor = await joined(store, partition)
         neighbour, _ = await joined(store, elsewhere)
-        work = await state.read(THREE)
+        work = await state.read(ASKED)
         pay(work, [START])
         packed = state.pack(work, (1, 0))
         move(cluster, f"{{{group}:{partition}}}", 0, 1)
@@ -211,7 +211,7 @@ def test_a_cluster_that_is_away_is_unavailable_within_bounded_time() -> None:
         state, cursor = await taken(store, 0, 3)
         for n in range(len(cluster.ports)):
             cluster.end(n)
-        for call in (store.ping, lambda: state.read(THREE), lambda: state.write([], moved(cursor, 1)), lambda: joined(store, 1)):
+        for call in (store.ping, lambda: state.read(ASKED), lambda: state.write([], moved(cursor, 1)), lambda: joined(store, 1)):
             with pytest.raises(Unavailable, match="FRAUDSTREAM_REDIS_URL"):
                 await call()
         await store.close()
