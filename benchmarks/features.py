@@ -54,8 +54,8 @@ def _peak_mb() -> int:
 
 def _state(plan: Plan, frame: pd.DataFrame) -> tuple[Events, list[Rows]]:
     """The events of the history, and rows without a past."""
-    events, _, state = training.prepared(plan, frame, training.EUR)
-    return events, state
+    replay, state = training.prepared(plan, frame, training.EUR)
+    return replay.events(slice(None)), state
 
 
 def _in_batches(plan: Plan, events: Events, rows: list[Rows]) -> float:

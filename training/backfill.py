@@ -11,34 +11,28 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from stream_app.errors import DataError
-from stream_app.features import kernel
-from stream_app.features.aggregations import ENTITIES, LABELLED
-from stream_app.features.compute import Events, Rows, compute, to_minor
+from stream_app.features.compute import Rows, compute, to_minor
 from stream_app.features.definitions import VELOCITY
-from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
 from stream_app.features.plan import compile_plan
 from stream_app.money import Money
-from stream_app.transaction import CREDITS
+from training.files import ATTRIBUTE
+from training.replay import Replay
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from stream_app.features.aggregations import Entity
-    from stream_app.features.compute import Bytes, Floats, Vectors
+    from stream_app.features.compute import Floats, Vectors
     from stream_app.features.definitions import Feature
     from stream_app.features.plan import EntityPlan, Ints, Plan
 
-
-ATTRIBUTE = "attributes."
-"""Begins the names of columns that hold the producer's own numbers."""
 
 RUN = 100_000
 """Events in one call of the kernel."""
@@ -93,20 +87,17 @@ def backfill(
             known = ", ".join(c.removeprefix(ATTRIBUTE) for c in frame.columns if c.startswith(ATTRIBUTE)) or "none"
             raise DataError(f"No transaction has the attribute {feature.field!r}. Those that are there: {known}.")
     plan = compile_plan(features)
-    events, rows, state = prepared(plan, frame, money)
-    vectors, scored, late = _computed(plan, events, rows, state, _Asked(money.unit, wanted))
-    minor = np.empty(len(frame), dtype=np.int64)
-    minor[rows] = events.minor
-    unpriced = int(np.count_nonzero(scored & (minor < 0)))
-    amounts = np.maximum(minor, 0) / money.unit
+    replay, state = prepared(plan, frame, money)
+    vectors, scored, late = _computed(plan, replay, state, _Asked(money.unit, wanted))
+    unpriced = int(np.count_nonzero(scored & (replay.minor < 0)))
+    amounts = np.maximum(replay.minor, 0) / money.unit
     return Backfill(plan.features, vectors, scored, amounts, late, unpriced)
 
 
-def prepared(plan: Plan, frame: pd.DataFrame, money: Money) -> tuple[Events, Ints, list[Rows]]:
-    """Payments and labels of a history in processing order, the row of the frame that each is of, and every entity's rows, empty."""
-    numbered = {entity: _numbered(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
-    events, rows = _merged(frame, numbered, _minor(frame, money))
-    return events, rows, [_empty(entity, len(numbered[entity.entity][1])) for entity in plan.entities]
+def prepared(plan: Plan, frame: pd.DataFrame, money: Money) -> tuple[Replay, list[Rows]]:
+    """Payments and labels of a history in processing order, and every entity's rows, empty."""
+    replay = Replay.of(frame, _minor(frame, money))
+    return replay, [_empty(entity, len(replay.numbered[entity.entity].distinct)) for entity in plan.entities]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,119 +108,25 @@ class _Asked:
     wanted: NDArray[np.bool_] | None
 
 
-def _computed(plan: Plan, events: Events, rows: Ints, state: list[Rows], asked: _Asked) -> tuple[Vectors, NDArray[np.bool_], int]:
+def _computed(plan: Plan, replay: Replay, state: list[Rows], asked: _Asked) -> tuple[Vectors, NDArray[np.bool_], int]:
     """Vectors and verdicts in the frame's order, and how many were late; in runs, so that no second copy of all vectors is ever there."""
-    is_payment = events.kinds < kernel.LABEL_GENUINE
-    count = int(np.count_nonzero(is_payment))
+    count = len(replay.minor)
     vectors, scored, late = np.empty((count, len(plan.features)), dtype=np.float32), np.empty(count, dtype=np.bool_), 0
     with ThreadPoolExecutor(len(state)) as threads:
-        for start in range(0, len(rows), RUN):
+        for start in range(0, len(replay.rows), RUN):
             run = slice(start, start + RUN)
-            computed = compute(plan, events.part(run), state, asked.unit, threads.map)
-            payments = is_payment[run]
-            scored[rows[run][payments]] = computed.scored[payments]
-            kept = payments if asked.wanted is None else payments & asked.wanted[rows[run]]
-            vectors[rows[run][kept]] = computed.vectors[kept]
+            computed = compute(plan, replay.events(run), state, asked.unit, threads.map)
+            rows, payments = replay.rows[run], ~replay.is_label[run]
+            scored[rows[payments]] = computed.scored[payments]
+            kept = payments if asked.wanted is None else payments & asked.wanted[rows]
+            vectors[rows[kept]] = computed.vectors[kept]
             late += int(np.count_nonzero(computed.late))
     return vectors, scored, late
-
-
-def _numbered(ids: pd.Series[Any] | None, count: int) -> tuple[Ints, pd.Index[str]]:
-    """The number of each row's card, terminal … among the distinct ones, -1 where it has none; and these."""
-    if ids is None:
-        return np.full(count, -1), pd.Index([], dtype="str")
-    numbered = (ids.cat.codes.to_numpy(), ids.cat.categories) if isinstance(ids.dtype, pd.CategoricalDtype) else pd.factorize(ids)
-    codes: Ints = numbered[0].astype(np.int64)
-    distinct: pd.Index[str] = pd.Index(numbered[1])
-    if "" in distinct:  # the decoder takes an empty text for none
-        codes[codes == distinct.get_loc("")] = -1
-    return codes, distinct
 
 
 def _empty(plan: EntityPlan, count: int) -> Rows:
     rows = np.zeros((count, plan.layout.width), dtype=np.int64)
     return Rows.alone(rows)
-
-
-def _merged(frame: pd.DataFrame, numbered: Mapping[Entity, tuple[Ints, pd.Index[str]]], minor: Ints) -> tuple[Events, Ints]:
-    """Payments and labels in processing order, and the row of the frame that each event is of."""
-    times = frame["event_time"].to_numpy()
-    payments = _payment_order(frame["transaction_id"], times)
-    labels, labelled_at = _labels(frame)
-    # A stable sort leaves labels before payments of the same time. Both runs are sorted already: it is a merge.
-    order = np.argsort(np.concatenate([labelled_at, times[payments]]), kind="stable")
-    rows = np.concatenate([labels, payments])[order]
-    is_label = order < len(labels)
-    events = Events(
-        kinds=np.where(is_label, kernel.LABEL_FRAUD, _kinds(frame)[rows]).astype(np.int8),
-        times_ms=times[rows],
-        labelled_ms=np.concatenate([labelled_at, np.zeros_like(times)])[order],
-        ids=rows + 1,
-        minor=minor[rows],
-        entities=tuple(_of_events(entity, codes[rows], is_label) for entity, (codes, _) in numbered.items()),
-        facts=_facts(frame, numbered)[rows],
-        attribute=lambda name, run: _attribute(frame, name)[rows[run]],
-    )
-    return events, rows
-
-
-def _of_events(entity: Entity, codes: Ints, is_label: NDArray[np.bool_]) -> Ints:
-    """A label names no device: what is not in `label.v1` the stream would not know."""
-    return codes if entity in LABELLED else np.where(is_label, -1, codes)
-
-
-def _facts(frame: pd.DataFrame, numbered: Mapping[Entity, tuple[Ints, pd.Index[str]]]) -> Ints:
-    """Of each row, as the worker makes them of a message."""
-    terminals, devices = (np.append(hashes(numbered[e][1].tolist()), 0)[numbered[e][0]] for e in ("terminal", "device"))
-    codes, countries = _numbered(frame.get("country"), len(frame))
-    placed = {"latitude", "longitude"} <= set(frame.columns)
-    return facts_of(
-        terminals,
-        devices=devices if "device_id" in frame.columns else None,
-        online=(frame["channel"] == ONLINE).to_numpy() if "channel" in frame.columns else None,
-        countries=np.append(country_numbers(countries.tolist()), 0)[codes],
-        place=(frame["latitude"].to_numpy(), frame["longitude"].to_numpy()) if placed else None,
-    )
-
-
-def _attribute(frame: pd.DataFrame, name: str) -> Floats:
-    column: Floats = (
-        frame[ATTRIBUTE + name].to_numpy(dtype=np.float64) if ATTRIBUTE + name in frame.columns else np.full(len(frame), np.nan)
-    )
-    return column
-
-
-def _payment_order(transaction_ids: pd.Series[str], times: Ints) -> Ints:
-    """Rows by time, then by transaction id; only where times are equal are ids looked at."""
-    order = np.argsort(times, kind="stable")
-    same = times[order][1:] == times[order][:-1]
-    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
-    if len(tied):
-        rows = order[tied]
-        ranks = np.unique(transaction_ids.to_numpy(dtype=object)[rows].astype(str), return_inverse=True)[1]
-        order[tied] = rows[np.lexsort((ranks, times[rows]))]
-    return order
-
-
-def _labels(frame: pd.DataFrame) -> tuple[Ints, Ints]:
-    """Rows of the labelled frauds by the time of their labels, and those times."""
-    if "is_fraud" not in frame.columns:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    known = frame["is_fraud"].to_numpy() & frame["labelled_at"].notna().to_numpy()
-    rows = np.flatnonzero(known)
-    labelled_at = frame["labelled_at"].to_numpy(dtype=np.int64, na_value=0)[rows]
-    order = np.argsort(labelled_at, kind="stable")
-    return rows[order], labelled_at[order]
-
-
-def _kinds(frame: pd.DataFrame) -> Bytes:
-    """What each payment is to the kernel: refunds and reversals are credits, also where they were declined."""
-    kinds = np.full(len(frame), kernel.PAYMENT, dtype=np.int8)
-    if "approved" in frame.columns:
-        kinds[~frame["approved"].fillna(value=True).to_numpy(dtype=np.bool_)] = kernel.DECLINED
-    if "type" in frame.columns:
-        kinds[frame["type"].isin(CREDITS).to_numpy()] = kernel.CREDIT
-    return kinds
 
 
 def _minor(frame: pd.DataFrame, money: Money) -> Ints:

@@ -65,13 +65,16 @@ def read_transactions(path: Path, *, label_delay_days: float = 7, mapping: Path 
         raise DataError(f"{path} has no rows. Give a file with transactions; `fraudstream simulate` makes one.")
     columns: dict[str, Any] = {}
     for name in sorted(table.column_names, key=_place):
+        column, table = table[name], table.drop_columns(name)  # so that of ten million rows nothing is held in both forms
         try:
-            columns[name] = _converted(path, name, table[name])
+            columns[name] = _converted(path, name, column)
         except DataError as error:
             raise DataError(str(error).replace(f"column {name!r}", f"column {layout.theirs(name)!r}", 1)) from None
     if "is_fraud" in columns:
         columns["labelled_at"] = _labelled_at(path, columns, round(label_delay_days * DAY_MS))
-    return pd.DataFrame(columns)
+    del column, table
+    _give_back()
+    return pd.DataFrame(columns, copy=False)
 
 
 def check_for_training(frame: pd.DataFrame, source: str = "The training data") -> None:
@@ -94,11 +97,17 @@ def check_for_training(frame: pd.DataFrame, source: str = "The training data") -
         back_by = f"row {row + 1} has event_time {times[row]}, row {row} before it {times[row - 1]}"
         raise DataError(f"{source} is not in order of time: {back_by}. Sort the file by event_time, ties by transaction_id.")
     twice = frame["transaction_id"].duplicated()
+    _give_back()
     if twice.any():
         again = int(twice.to_numpy().argmax())
         name = frame["transaction_id"].iloc[again]
         first = int((frame["transaction_id"] == name).to_numpy().argmax())
         raise DataError(f"{source} has transaction_id {name!r} twice, in rows {first + 1} and {again + 1}. Remove one of them.")
+
+
+def _give_back() -> None:
+    """Arrow keeps what it has freed: of ten million rows more than the rows themselves."""
+    pa.default_memory_pool().release_unused()
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -128,18 +137,33 @@ def _converted(path: Path, name: str, column: Any) -> Any:
 def _texts(path: Path, name: str, column: Any) -> Any:
     if pa.types.is_floating(column.type) or pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
         raise DataError(f"{path}: column {name!r} holds {column.type}, where text (or integers) must be. Write it as text.")
+    if name == "transaction_id":
+        return _transaction_ids(path, column)
     encoded = column.dictionary_encode().combine_chunks()
     distinct = encoded.dictionary.cast(pa.string())
     if name not in OPTIONAL_TEXTS:
-        _refuse(path, name, column.is_null().to_numpy(), None, "every transaction needs one: fill it in, or remove the row")
-        lengths = pc.utf8_length(distinct).to_numpy()[encoded.indices.to_numpy()]
-        _refuse(path, name, (lengths < 1) | (lengths > MAX_ID_LENGTH), column, f"it must have 1 to {MAX_ID_LENGTH} characters")
+        _refuse_missing(path, name, column)
+        _refuse_lengths(path, name, column, pc.utf8_length(distinct).to_numpy()[encoded.indices.to_numpy()])
     if name in {"currency", "billing_currency"}:
         known = np.array([code in CURRENCIES for code in (*distinct.to_pylist(), "EUR")])  # the last one stands for missing codes
         _refuse(path, name, ~known[encoded.indices.fill_null(-1).to_numpy()], column, "it must be a code of ISO 4217, as EUR")
-    if name == "transaction_id":
-        return pd.Series(distinct.take(encoded.indices), dtype="str")
     return pd.Categorical(pa.DictionaryArray.from_arrays(encoded.indices, distinct).to_pandas())
+
+
+def _transaction_ids(path: Path, column: Any) -> Any:
+    """The same for texts that are all different: a dictionary of them would only be a copy more."""
+    texts = column.cast(pa.large_string())
+    _refuse_missing(path, "transaction_id", column)
+    _refuse_lengths(path, "transaction_id", column, pc.utf8_length(texts).to_numpy())
+    return pd.array(texts, dtype="str")
+
+
+def _refuse_missing(path: Path, name: str, column: Any) -> None:
+    _refuse(path, name, column.is_null().to_numpy(), None, "every transaction needs one: fill it in, or remove the row")
+
+
+def _refuse_lengths(path: Path, name: str, column: Any, lengths: Any) -> None:
+    _refuse(path, name, (lengths < 1) | (lengths > MAX_ID_LENGTH), column, f"it must have 1 to {MAX_ID_LENGTH} characters")
 
 
 def _times(path: Path, name: str, column: Any) -> Any:

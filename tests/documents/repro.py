@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.conftest import ROOT
@@ -17,11 +18,12 @@ def told(folder: Path, *command: str) -> str:
     """What a command prints there; with the python of this test."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
+@pytest.mark.timeout(1800)
 def test_a_clean_clone_reproduces_pushes_and_pulls(tmp_path: Path) -> None:
     """Everything is made once; nothing is made twice; another seed trains anew only; what is lost comes back from the remote."""
     clone, store = tmp_path / "clone", tmp_path / "store"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_app.errors import DataError
 from stream_app.features.aggregations import DAY_S, DELAY_S, HOUR_S, LABELLED
@@ -14,6 +18,7 @@ from stream_app.features.plan import compile_plan
 from stream_app.money import Money
 from training import backfill as module
 from training.backfill import backfill
+from training.replay import Replay
 
 DAY_MS = 86_400_000
 START_MS = 1_522_540_800_000  # 2018-04-01
@@ -74,12 +79,38 @@ def test_a_backfill_equals_its_events_folded_one_at_a_time() -> None:
     """Batching changes nothing: state is carried, not recomputed."""
     frame = history(200)
     plan = compile_plan(CATALOGUE)
-    events, rows, state = module.prepared(plan, frame, Money("EUR"))
+    replay, state = module.prepared(plan, frame, Money("EUR"))
     whole = backfill(frame, CATALOGUE).vectors
-    for i, row in enumerate(rows.tolist()):
-        one = compute(plan, events.part(slice(i, i + 1)), state)
+    for i, row in enumerate(replay.rows.tolist()):
+        one = compute(plan, replay.events(slice(i, i + 1)), state)
         if one.scored[0]:
             np.testing.assert_array_equal(one.vectors[0], whole[row])
+
+
+@given(st.lists(st.integers(0, 260), max_size=6), st.booleans())
+def test_events_made_in_runs_are_the_events_made_at_once(cuts: list[int], optional: bool) -> None:  # noqa: FBT001 - drawn
+    """Wherever the runs are cut, and whether the history has the optional columns or not; at one time labels come before payments."""
+    frame = history(200)
+    if optional:
+        frame = frame.assign(
+            device_id=pd.Categorical([None, "", "D1", "D2"] * 50),
+            country=pd.Categorical(["FR", None] * 100),
+            channel=pd.Categorical(["online", "pos"] * 100),
+            latitude=np.where(np.arange(200) % 3, 48.1, np.nan),
+            longitude=2.5,
+        )
+    replay = Replay.of(frame, np.arange(200))
+    bounds = sorted({0, *(min(cut, len(replay.rows)) for cut in cuts), len(replay.rows)})
+    runs = [replay.events(slice(*pair)) for pair in itertools.pairwise(bounds)]
+    whole = replay.events(slice(None))
+    for name in ("kinds", "times_ms", "labelled_ms", "ids", "minor", "facts"):
+        np.testing.assert_array_equal(np.concatenate([getattr(run, name) for run in runs]), getattr(whole, name))
+    for i, entity in enumerate(whole.entities):
+        np.testing.assert_array_equal(np.concatenate([run.entities[i] for run in runs]), entity)
+    at = np.where(replay.is_label, whole.labelled_ms, whole.times_ms)
+    assert (np.lexsort((~replay.is_label, at)) == np.arange(len(at))).all()
+    assert (whole.entities[2][replay.is_label] == -1).all()
+    assert set(whole.entities[2].tolist()) == ({-1, 1, 2} if optional else {-1})
 
 
 def test_a_payment_sees_labels_up_to_its_own_time_and_none_later() -> None:

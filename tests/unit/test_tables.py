@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
 from stream_app.cli import cli
+from training import tables
+from training.backfill import backfill
+from training.dataset import read_transactions
+from training.protocol import PROTOCOLS, Fold
 from training.simulate import Simulation, simulate, write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from training.team import TeamFigures
 
 FIGURES = ("auc", "average_precision", "card_precision_at_100")
 
@@ -73,6 +82,27 @@ def test_a_history_other_than_the_handbooks_is_said_to_be_one(report: tuple[dict
     assert train["published"] == {"transactions": 67_240, "frauds": 598}
     assert 0 < train["frauds"] < train["transactions"] < 67_240
     assert "not the Handbook's own data" in report[1]
+
+
+def test_a_fold_whose_training_days_another_fold_tests_has_the_threshold_that_it_has_alone(data: Path) -> None:
+    """Chapter 5's folds are a week apart: two weeks before the first stands the third. What was scored there is not fitted anew.
+
+    days    07-01 .. 07-15 .. 07-29 .. 08-12 .. 08-18
+    earlier          train    test
+    latest                    train    test
+    """
+    frame = read_transactions(data)
+    features = backfill(frame, tables.PROFILES["handbook"])
+    latest = Fold(int(datetime(2018, 7, 29, tzinfo=UTC).timestamp()) * 1000)
+    book = PROTOCOLS["handbook-ch5"].only(["extra_trees"])
+
+    def team(*folds: Fold) -> TeamFigures:
+        table = tables.run(frame, features, replace(book, folds=folds), ["handbook"], 1, lambda _: None)
+        return table.rows[0].team
+
+    alone = [asdict(team(fold)) for fold in (latest, latest.earlier)]
+    assert asdict(team(latest, latest.earlier)) == {name: pytest.approx(fmean(one[name] for one in alone)) for name in alone[0]}
+    assert alone[0] != alone[1]
 
 
 @pytest.mark.parametrize("option", ["--protocol", "--model", "--profile"])
