@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +12,7 @@ from aiokafka.errors import KafkaError
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import partition_counts
 from stream_app.alert import Score
+from stream_app.cli_coroutines import result_of
 from stream_app.comparison import Comparison, Judged, Quality, compare, judged
 from stream_app.errors import DataError, SettingsError, TopologyError, Unavailable
 from stream_app.settings import Settings, load_settings
@@ -24,12 +24,12 @@ def compare_command(show: Annotated[int, typer.Option(min=0, help="How many aler
     settings = load_settings()
     if not settings.scores_topic:
         raise SettingsError("FRAUDSTREAM_SCORES_TOPIC names no topic: there is nothing to compare. Example: transaction-scores")
-    scores = asyncio.run(_all(settings, settings.scores_topic, Score))
+    scores = result_of(_all(settings, settings.scores_topic, Score))
     both = {s.transaction_id: j for s in scores if (j := judged(s)) is not None}
     if not both:
         raise DataError("No score has a challenger beside it. Point the alias FRAUDSTREAM_CHALLENGER_ALIAS to a version, and wait.")
     labels: dict[str, Label] = {}
-    for label in asyncio.run(_all(settings, settings.labels_topic, Label)):
+    for label in result_of(_all(settings, settings.labels_topic, Label)):
         before = labels.get(label.transaction_id)
         if before is None or label.labelled_at >= before.labelled_at:
             labels[label.transaction_id] = label

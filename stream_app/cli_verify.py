@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from stream_app.adapters.onnx_model import OnnxModel
 from stream_app.adapters.registry import ModelRegistry
 from stream_app.audit.story import story
 from stream_app.audit.verification import ModelName, Report, Verification
+from stream_app.cli_coroutines import result_of
 from stream_app.cli_times import moment_ms
 from stream_app.cli_verify_read import Evidence, gathered
 from stream_app.errors import ModelError
@@ -31,7 +31,7 @@ def verify_command(
     """Compute features and scores of served decisions again, offline, and compare them to the bit; the last line is JSON."""
     settings = load_settings()
     money = Money(settings.base_currency, read_rates(settings.rates_file))
-    evidence = asyncio.run(gathered(settings, money, (moment_ms(since, "--since"), moment_ms(until, "--until"))))
+    evidence = result_of(gathered(settings, money, (moment_ms(since, "--since"), moment_ms(until, "--until"))))
     models = _models(settings, {(d.model.name, d.model.version) for d in evidence.decisions})
     features = {name: model.metadata.resolved() for name, model in models.items()}
     report = Verification(evidence.histories, models, features, money.unit).run(evidence.decisions, evidence.full_from_ms)
