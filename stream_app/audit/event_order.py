@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stream_app.audit.arrivals import Arrivals, swapped
 from stream_app.audit.decisions import Batch
 from stream_app.audit.history import History, joined, taken
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, Quantity
-from stream_app.features.compute import Events, Rows, Vectors, compute
+from stream_app.features.compute import Rows, Vectors, compute
 from stream_app.features.definitions import Feature
 from stream_app.features.plan import Ints, Plan, needs_of
 
@@ -63,22 +64,21 @@ class EventOrder:
         self._histories, self._plan = histories, plan
         entities, counts = _numbered(histories)
         events = joined([h.events for h in histories], entities)
-        self._runs = np.cumsum([0] + [len(h.events.kinds) for h in histories])
-        order = _order(histories, self._runs)
-        self._rank = np.empty(len(order), dtype=np.int64)
-        self._rank[order] = np.arange(len(order))
-        self._times = np.where(events.labelled_ms > 0, events.labelled_ms, events.times_ms)
-        self._entities = entities_joined = tuple(np.concatenate(places) for places in entities)
-        self._swapped = _swapped(entities_joined[0], events, self._rank)
-        self._by_entity = [np.argsort(places, kind="stable") for places in entities_joined]
+        self._bounds = np.cumsum([0] + [len(run) for h in histories for run in (h.labels, h.payments)])
+        order = _order(histories, self._bounds)
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        times_ms = np.where(events.kinds < kernel.LABEL_GENUINE, events.times_ms, events.labelled_ms)
+        copies = swapped(np.flatnonzero(events.kinds < kernel.LABEL_GENUINE), events.entities[0], events.ids, rank)
+        self._arrivals = [Arrivals(places, rank, times_ms, self._bounds, copies) for places in events.entities]
         rows = [np.zeros((n, e.layout.width), dtype=np.int64) for n, e in zip(counts, plan.entities, strict=True)]
         computed = compute(plan, taken(events, order), [Rows.alone(r) for r in rows], unit)
-        self._vectors = computed.vectors[self._rank]
-        self._scored = computed.scored[self._rank]
+        self._vectors = computed.vectors[rank]
+        self._scored = computed.scored[rank]
 
     def at(self, partition: int, places: Ints) -> Ints:
         """Where payments of a partition stand among all events."""
-        at: Ints = self._runs[partition] + len(self._histories[partition].labels) + places
+        at: Ints = self._bounds[2 * partition + 1] + places
         return at
 
     def vectors(self, at: Ints) -> Vectors:
@@ -110,61 +110,16 @@ class EventOrder:
             for kind in {kind_of(f) for f in features}:
                 into.differing[kind] += 1
             for entity in {0 if f.entity is None else ENTITIES.index(f.entity) for f in features}:
-                moved_ms = self._displaced_ms(batch, n, int(at[n]), entity)
+                moved_ms = self._arrivals[entity].displaced_ms(int(at[n]), _seen(batch, n), 2 * batch.partition)
                 into.unexplained += moved_ms is None
                 into.displaced_ms = max(into.displaced_ms, moved_ms or 0)
 
-    def _displaced_ms(self, batch: Batch, n: int, at: int, entity: int) -> int | None:
-        """How far the events of a decision's card, terminal … were out of order, at most; None where they were in order."""
-        by_entity, places = self._by_entity[entity], self._entities[entity]
-        bounds = np.searchsorted(places[by_entity], [places[at], places[at] + 1])
-        those = by_entity[bounds[0] : bounds[1]]
-        swapped = those[self._swapped[those]]
-        if len(swapped):
-            return int(np.abs(self._times[swapped] - self._times[at]).max())
-        those = those[those != at]
-        seen = self._seen(batch, n, those)
-        moved = seen != (self._rank[those] < self._rank[at])
-        if moved.any():
-            return int(np.abs(self._times[those[moved]] - self._times[at]).max())
-        first, end = self._runs[batch.partition], self._runs[batch.partition + 1]
-        labels = first + len(self._histories[batch.partition].labels)
-        own = np.sort(those[seen])
-        runs = (own[(own >= first) & (own < labels)], own[(own >= labels) & (own < end)])
-        if not any((np.diff(self._rank[run]) < 0).any() for run in runs):
-            return None
-        return max(_behind_ms(self._times[run]) for run in runs if len(run))
 
-    def _seen(self, batch: Batch, n: int, those: Ints) -> NDArray[np.bool_]:
-        """Which of these events the n-th decision of a batch had seen."""
-        partitions = np.searchsorted(self._runs, those, side="right") - 1
-        inside = those - self._runs[partitions]
-        seen = [*batch.seen]
-        seen[batch.partition] = (batch.places[n], batch.before[n])
-        labels = np.array([len(h.labels) for h in self._histories])[partitions]
-        payments_seen, labels_seen = np.array(seen, dtype=np.int64)[partitions].T
-        return np.asarray(np.where(inside < labels, inside < labels_seen, inside - labels < payments_seen), dtype=np.bool_)
-
-
-def _swapped(cards: Ints, events: Events, rank: Ints) -> NDArray[np.bool_]:
-    """Payments that repeat a transaction, or are repeated, where another of them is the first in order of time than in that of arrival."""
-    swapped = np.zeros(len(rank), dtype=np.bool_)
-    payments = np.flatnonzero(events.kinds < kernel.LABEL_GENUINE)
-    _, of_transaction, counts = np.unique(
-        np.stack([cards[payments], events.ids[payments]]), axis=1, return_inverse=True, return_counts=True
-    )
-    of_transaction = of_transaction.ravel()
-    repeated = payments[counts[of_transaction] > 1]
-    groups = of_transaction[counts[of_transaction] > 1]
-    for group in np.unique(groups).tolist():
-        copies = repeated[groups == group]
-        swapped[copies] = bool((np.diff(rank[copies]) < 0).any())
-    return swapped
-
-
-def _behind_ms(times_ms: Ints) -> int:
-    """How far an event lies behind the newest before it, at most."""
-    return int((np.maximum.accumulate(times_ms) - times_ms).max())
+def _seen(batch: Batch, n: int) -> list[int]:
+    """How many labels and payments of each partition the n-th decision of a batch had seen."""
+    seen = [count for payments, labels in batch.seen for count in (labels, payments)]
+    seen[2 * batch.partition : 2 * batch.partition + 2] = batch.before[n], batch.places[n]
+    return seen
 
 
 def _numbered(histories: Sequence[History]) -> tuple[tuple[list[Ints], ...], list[int]]:
@@ -182,12 +137,10 @@ def _numbered(histories: Sequence[History]) -> tuple[tuple[list[Ints], ...], lis
     return tuple(places), counts
 
 
-def _order(histories: Sequence[History], runs: Ints) -> Ints:
+def _order(histories: Sequence[History], bounds: Ints) -> Ints:
     """All events in order of time."""
-    labels = np.concatenate([run + np.arange(len(h.labels)) for h, run in zip(histories, runs.tolist(), strict=False)])
-    payments = np.concatenate(
-        [run + np.arange(len(h.labels), len(h.events.kinds)) for h, run in zip(histories, runs.tolist(), strict=False)]
-    )
+    runs = [np.arange(first, end) for first, end in pairwise(bounds.tolist())]
+    labels, payments = np.concatenate(runs[::2]), np.concatenate(runs[1::2])
     labelled = np.concatenate([h.events.labelled_ms[: len(h.labels)] for h in histories])
     times = np.concatenate([h.events.times_ms[len(h.labels) :] for h in histories])
     names = np.array([message.transaction_id for h in histories for message in h.payments], dtype=object)
