@@ -65,6 +65,7 @@ def summary(report: Report, evidence: Evidence) -> dict[str, Any]:
         "scores": report.scores,
         "score_differences": report.score_differences,
         "apart": dict(report.apart) | ({"no score of these topics": evidence.foreign} if evidence.foreign else {}),
+        "labels": report.labels,
         "unserved": report.unserved,
         "partitions": len(evidence.histories),
         "event_order": {
@@ -79,7 +80,7 @@ def summary(report: Report, evidence: Evidence) -> dict[str, Any]:
 
 def _tell(report: Report, evidence: Evidence, console: Console) -> None:
     compared = report.event_order
-    console.print(f"{report.vectors:,} vectors over the recorded order: {report.differences:,} differ.")
+    console.print(f"{report.vectors:,} vectors over the recorded order, {report.labels:,} labels among it: {report.differences:,} differ.")
     console.print(f"{report.scores:,} scores, one by one and in batches: {report.score_differences:,} differ.")
     for why, count in sorted(report.apart.items()):
         console.print(f"Apart: {count:,} {why}.")

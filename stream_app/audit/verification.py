@@ -50,6 +50,7 @@ class Report:
         scores: compared with the model, one by one and in batches.
         score_differences: of these, how many differ.
         apart: decisions that are not compared, by the reason.
+        labels: that had been counted, in all partitions, before the last of these decisions.
         unserved: payments between the first and the last decision of their partition that have none.
         event_order: the comparison with pure order of event time.
         first: the first difference.
@@ -60,6 +61,7 @@ class Report:
     scores: int = 0
     score_differences: int = 0
     apart: Counter[str] = field(default_factory=Counter)
+    labels: int = 0
     unserved: int = 0
     event_order: Compared = field(default_factory=Compared)
     first: Difference | None = None
@@ -104,6 +106,7 @@ class Verification:
         event_order = EventOrder(self._histories, self._plan, self._unit)
         self._count_unserved(given, event_order)
         before = labels_before(chosen, self._histories)
+        self.report.labels = sum(int(counted.max(initial=0)) for counted in before)
         for batch, offline in recomputed(batches(chosen, self._histories), self._histories, before, self._plan, self._unit):
             served = self._served(batch)
             self._compare(batch, served, offline)

@@ -48,7 +48,7 @@ def measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = history(servers, home)
     fraudstream(servers, "train", "--data", str(file), "--trees", "30")
     runs = [run(servers, home, file, workers) for workers in WORKERS]
-    total = {name: sum(r[name] for r in runs) for name in ("vectors", "differences", "scores", "score_differences", "unserved")}
+    total = {name: sum(r[name] for r in runs) for name in ("vectors", "differences", "scores", "score_differences", "labels", "unserved")}
     alike = all(r["event_order"]["differing"]["card"] == r["event_order"]["unexplained"] == 0 for r in runs)
     complete = all(r["vectors"] == TRANSACTIONS for r in runs)
     equal = alike and complete and not total["differences"] and not total["score_differences"]

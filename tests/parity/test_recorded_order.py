@@ -169,7 +169,7 @@ def test_a_label_counts_from_its_place_within_a_micro_batch_on() -> None:
     risk = [d.vector[d.features.index("terminal_risk_1d_delay_7d")] for d in town.decisions()]
     report = town.verified()
     assert risk == [0.0, 0.0, 1.0]
-    assert (report.vectors, report.differences, report.event_order.differing["label"]) == (3, 0, 0)
+    assert (report.vectors, report.differences, report.labels, report.event_order.differing["label"]) == (3, 0, 1, 0)
 
 
 def test_a_changed_hop_makes_it_fail(monkeypatch: pytest.MonkeyPatch) -> None:
