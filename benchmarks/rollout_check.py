@@ -7,7 +7,8 @@
 4. read `transaction-scores`: every payment published must have one score, no more.
 
 The last line is one JSON object. `changes` and `refused` are the worker's own counts; `max_gap_ms` is the longest time between two
-scores of one partition, by Kafka's timestamps; `max_latency_ms` the longest from a payment's timestamp to that of its score.
+scores of one partition, by Kafka's timestamps; `max_latency_ms` the longest from a payment's timestamp to that of its score; `max_seen_s` the
+longest from an alias that moved to the change, or the refusal, in the worker's count.
 """
 
 from __future__ import annotations
@@ -69,26 +70,36 @@ def _checked(servers: dict[str, str], home: Path) -> dict[str, Any]:
         with traffic.flowing():
             until(lambda: scored(running) >= WARM_UP, "the warm-up", 120)
             began_ms = int(time.time() * 1000)
-            _roll(Shelf(servers["MLFLOW_TRACKING_URI"], "fraudstream"), running)
+            seen_s = _roll(Shelf(servers["MLFLOW_TRACKING_URI"], "fraudstream"), running)
         until(lambda: scored(running) >= traffic.sent, "every payment to be scored", 120)
         changes = _of_role(running, "fraudstream_model_changes_total")
         refused = _of_role(running, "fraudstream_models_refused_total")
         running.stop()
     scores = asyncio.run(_scores(env))
-    return {"sent": traffic.sent, **_judged(traffic.sent, scores, began_ms), "changes": changes - 1, "refused": refused}
+    return {
+        "sent": traffic.sent,
+        **_judged(traffic.sent, scores, began_ms),
+        "changes": changes - 1,
+        "refused": refused,
+        "max_seen_s": seen_s,
+    }
 
 
-def _roll(shelf: Shelf, running: Worker) -> None:
-    """Every change, each awaited before the next."""
+def _roll(shelf: Shelf, running: Worker) -> float:
+    """Every change, each awaited before the next; the longest time that one took, from the alias moved to the worker's count."""
     first = shelf.content()
     second = shelf.add(variant(first, threshold=min(0.99, metadata_of(first).threshold * 1.2)))
     changes = lambda: _of_role(running, "fraudstream_model_changes_total")  # noqa: E731 - a name for one line
     refusals = lambda: _of_role(running, "fraudstream_models_refused_total")  # noqa: E731
 
+    took: list[float] = []
+
     def step(what: str, count: Callable[[], int], change: Callable[[], None]) -> None:
         before = count()
         change()
+        began = time.perf_counter()
         until(lambda: count() > before, what, SEEN_WITHIN_S)
+        took.append(time.perf_counter() - began)
 
     step("a new champion", changes, lambda: shelf.point("champion", second))
     step("a version of other scores, refused", refusals, lambda: shelf.point("champion", shelf.add(without_parity(first))))
@@ -99,6 +110,7 @@ def _roll(shelf: Shelf, running: Worker) -> None:
     step("the challenger as champion", changes, lambda: shelf.point("champion", challenger))
     step("the way back", changes, lambda: shelf.point("champion", "1"))
     step("the end of the challenger", changes, lambda: shelf.remove("challenger"))
+    return round(max(took), 1)
 
 
 def _of_role(running: Worker, name: str) -> int:
