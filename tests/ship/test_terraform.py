@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from tests.ship.tools import HOME, passes, run, tool
 TERRAFORM = ROOT / "terraform"
 FOLDERS = sorted({path.parent for path in TERRAFORM.rglob("*.tf") if ".terraform" not in path.parts})
 IDS = [str(folder.relative_to(TERRAFORM)) for folder in FOLDERS]
+
+TESTS = sorted(TERRAFORM.rglob("*.tftest.hcl"))
+MOCKS_SINCE = (1, 7)
 
 
 def test_all_is_formatted() -> None:
@@ -34,6 +39,39 @@ def test_terraform_validates(folder: Path, tmp_path: Path) -> None:
     if ready.returncode:
         pytest.skip("the providers cannot be downloaded: " + " ".join(ready.stderr.split())[:160])
     passes([terraform, f"-chdir={folder}", "validate"], env=own)
+
+
+@pytest.mark.parametrize("file", TESTS, ids=[file.name for file in TESTS])
+def test_terraforms_own_tests_pass(file: Path, tmp_path: Path) -> None:
+    """Plans with mock providers; no account is needed, but terraform 1.7 and the providers' schemas."""
+    terraform, module = tool("terraform"), file.parents[1]
+    version = json.loads(passes([terraform, "version", "-json"]))["terraform_version"]
+    if tuple(map(int, version.split("-")[0].split(".")[:2])) < MOCKS_SINCE:
+        pytest.skip(f"terraform {version} has no mock providers: 1.7 and later")
+    own = {"TF_DATA_DIR": str(tmp_path / "data"), "TF_IN_AUTOMATION": "1"}
+    ready = run(["timeout", "60", terraform, f"-chdir={module}", "init", "-backend=false", "-input=false"], env=own)
+    if ready.returncode:
+        pytest.skip("the providers cannot be downloaded: " + " ".join(ready.stderr.split())[:160])
+    passes([terraform, f"-chdir={module}", "test"], env=own)
+
+
+def unknown_names(test: str, module: str) -> set[str]:
+    """Variables, resources and runs' variables that a test names and its module does not have."""
+    declared = {f"var.{name}" for name in re.findall(r'^variable "(\w+)"', module, re.MULTILINE)}
+    declared |= {".".join(pair) for pair in re.findall(r'^resource "(\w+)" "(\w+)"', module, re.MULTILINE)}
+    named = set(re.findall(r"\b(var\.\w+|aws_\w+\.\w+)", test))
+    for block in re.findall(r"^( *)variables \{\n(.*?)^\1\}", test, re.MULTILINE | re.DOTALL):
+        named |= {f"var.{name}" for name in re.findall(rf"^{block[0]}  (\w+) +=", block[1], re.MULTILINE)}
+    return named - declared
+
+
+@pytest.mark.parametrize("file", TESTS, ids=[file.name for file in TESTS])
+def test_terraforms_own_tests_name_what_their_module_has(file: Path) -> None:
+    """Where they cannot be run: a variable or resource that was renamed would be found."""
+    module = "\n".join(path.read_text() for path in file.parents[1].glob("*.tf"))
+    text = file.read_text()
+    assert unknown_names(text, module) == set()
+    assert unknown_names(text + "\nvariables {\n  no_such = 1\n}\naws_no.such", module) == {"var.no_such", "aws_no.such"}
 
 
 def test_the_docs_are_made_from_the_modules() -> None:
