@@ -86,7 +86,9 @@ class Settings(BaseSettings):
     kafka_ssl_certfile: str = _setting("", "Client certificate, for mutual TLS", "/etc/kafka/client.pem")
     kafka_ssl_keyfile: str = _setting("", "Key of the client certificate", "/etc/kafka/client.key")
     redis_url: RedisUrl = _setting(
-        "redis://localhost:6379/0", "Redis, or a server of a Redis Cluster, that holds the features' state; `noeviction`", "rediss://user:secret@redis:6379/0"
+        "redis://localhost:6379/0",
+        "Redis, or a server of a Redis Cluster, that holds the features' state; `noeviction`",
+        "rediss://user:secret@redis:6379/0",
     )
     mlflow_tracking_uri: HttpUrl = _setting(
         "http://localhost:5000", "MLflow server with the model registry (it must serve artifacts)", "http://mlflow:5000"

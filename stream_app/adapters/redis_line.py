@@ -39,6 +39,9 @@ class RedisLine:
         """
         return (await exchange([(self, commands)]))[0]
 
+    async def whole(self) -> None:
+        """Raise Unavailable where keys are on their way to another server; here they never are."""
+
     async def send(self, commands: Sequence[Command]) -> None:
         """Send commands whose answers are read next."""
         if self.closed:

@@ -22,7 +22,7 @@ from stream_app.errors import SettingsError, Unavailable
 
 type Line = RedisLine | ClusterLine
 
-_WITHOUT_KEY = frozenset({"MULTI", "EXEC", "SCAN"})
+_WITHOUT_KEY = frozenset({"MULTI", "EXEC", "SCAN", "CLUSTER"})
 
 
 class RedisServers:
@@ -155,6 +155,13 @@ class ClusterLine:
                 raise unavailable(error) from None
             raise
         return answers
+
+    async def whole(self) -> None:
+        """Raise Unavailable while the slot moves: what already left could not be removed here, and would come back with it."""
+        cluster = await self._servers.cluster()
+        (nodes,) = await self.round_trip([("CLUSTER", "NODES")])
+        if cluster and f"[{cluster.keyslot(self._tag)}->-".encode() in nodes:
+            raise Unavailable(f"The slot of {self._tag} moves to another server of the Redis Cluster. This goes on when it is there.")
 
     def _by_server(self, cluster: RedisCluster, commands: Sequence[Command]) -> dict[RedisLine, list[int]]:
         """The places of the commands that go over each line."""

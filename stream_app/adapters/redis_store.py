@@ -232,6 +232,7 @@ class _RedisPartition:
                 raise self._lost()
             if at == b"0":
                 break
+        await self._line.whole()
         await self.write([], cursor)
 
     async def sweep(self, before_ms: int) -> int:

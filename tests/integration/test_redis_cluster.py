@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -109,27 +111,81 @@ def test_a_replica_that_lacks_the_last_write_is_an_older_cursor_with_its_state(r
     asyncio.run(body())
 
 
-def move(cluster: Cluster, key: str, source: int, target: int) -> None:
-    """Move a key's slot with all its keys, as an operator's tool does; the third server has heard of it."""
-    slot = key_slot(key.encode())
-    one, other = (cluster.server(n) for n in (source, target))
-    ids = [server.execute_command("CLUSTER MYID").decode() for server in (one, other)]
-    other.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
-    one.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
-    keys = one.execute_command("CLUSTER GETKEYSINSLOT", slot, 1000)
-    if keys:
-        one.execute_command("MIGRATE", "127.0.0.1", cluster.ports[target], "", 0, 5000, "KEYS", *keys)
-    for server in (other, one):
-        server.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A key's slot on its way from one server to another, in the steps of an operator's tool."""
 
-    def known() -> bool:
+    cluster: Cluster
+    key: str
+    source: int
+    target: int
+
+    @property
+    def slot(self) -> int:
+        """What moves."""
+        return key_slot(self.key.encode())
+
+    def begin(self) -> None:
+        """From now on each key is where it was, or already there."""
+        one, other = self._servers()
+        other.execute_command("CLUSTER SETSLOT", self.slot, "IMPORTING", self._id(self.source))
+        one.execute_command("CLUSTER SETSLOT", self.slot, "MIGRATING", self._id(self.target))
+
+    def bring(self, *keys: str | bytes) -> None:
+        """Move some keys, or all that are left."""
+        one, _ = self._servers()
+        keys = keys or tuple(one.execute_command("CLUSTER GETKEYSINSLOT", self.slot, 1000))
+        if keys:
+            one.execute_command("MIGRATE", "127.0.0.1", self.cluster.ports[self.target], "", 0, 5000, "KEYS", *keys)
+
+    def end(self) -> None:
+        """The slot is the target's; the third server has heard of it."""
+        for server in reversed(self._servers()):
+            server.execute_command("CLUSTER SETSLOT", self.slot, "NODE", self._id(self.target))
+        until(self._known, "the third server to hear of it")
+
+    def whole(self) -> None:
+        """All of it."""
+        self.begin()
+        self.bring()
+        self.end()
+
+    def _servers(self) -> tuple[Any, Any]:
+        return self.cluster.server(self.source), self.cluster.server(self.target)
+
+    def _id(self, server: int) -> str:
+        return str(self.cluster.server(server).execute_command("CLUSTER MYID").decode())
+
+    def _known(self) -> bool:
         try:
-            cluster.server(2).execute_command("GET", key)
+            self.cluster.server(2).execute_command("GET", self.key)
         except MovedError as moved_to:
-            return moved_to.port == cluster.ports[target]
+            return bool(moved_to.port == self.cluster.ports[self.target])
         return False
 
-    until(known, "the third server to hear of it")
+
+def test_a_partition_is_not_begun_anew_while_its_slot_moves(cluster: Cluster, unique: str) -> None:
+    """A card has already left: it could not be removed where it was. The partition waits, and then nothing of before is left."""
+
+    async def body() -> None:
+        partition = partition_on(unique, 0)
+        store = RedisStore(cluster.url, unique)
+        state, cursor = await taken(store, partition, partition + 1)
+        work = await state.read(ASKED)
+        pay(work, [START])
+        await wrote(state, work, moved(cursor, 1))
+        move = Move(cluster, f"{{{unique}:{partition}}}", 0, 1)
+        move.begin()
+        move.bring(f"{move.key}c:c1")
+        with pytest.raises(Unavailable, match="moves to another server"):
+            await state.begin(moved(cursor, 0))
+        move.bring()
+        move.end()
+        await in_time(lambda: state.begin(moved(cursor, 0)))
+        assert not cards(await state.read(ASKED)).any()
+        await store.close()
+
+    asyncio.run(body())
 
 
 @pytest.mark.parametrize("overtaken", [False, True])
@@ -146,7 +202,7 @@ def test_a_slot_that_moves_between_read_and_write_leaves_the_guard_standing(*, o
         work = await state.read(ASKED)
         pay(work, [START])
         packed = state.pack(work, (1, 0))
-        move(cluster, f"{{{group}:{partition}}}", 0, 1)
+        Move(cluster, f"{{{group}:{partition}}}", 0, 1).whole()
         if overtaken:
             await taken(other, partition, 1 + max(partition, elsewhere))
         store._servers.look_again()
