@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numba
 import numpy as np
 
+from stream_app.features.compiled import jit
 from stream_app.features.compute import Floats, Vectors
 
 NODE = np.dtype(
@@ -104,17 +104,19 @@ def settled(nodes: Any) -> Any:
     return complete
 
 
-def warm() -> None:
-    """Compile what a worker needs, when an image is built; loading a model does the same."""
+def leaf() -> Trees:
+    """A tree without a question."""
     node = np.zeros(1, dtype=NODE)
     node["feature"] = LEAF
-    Trees(settled(node), np.zeros(1, dtype=np.int64), 0.0).contributions(np.zeros((1, 1), dtype=np.float32))
+    return Trees(settled(node), np.zeros(1, dtype=np.int64), 0.0)
 
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+def warm() -> None:
+    """Compile what a worker needs, when an image is built; loading a model does the same."""
+    leaf().contributions(np.zeros((1, 1), dtype=np.float32))
 
 
-@_jit  # type: ignore[untyped-decorator]
+@jit
 def _walk(nodes: Any, roots: Any, vectors: Any, added: Any) -> None:
     for row in range(len(vectors)):
         for tree in range(len(roots)):
@@ -126,7 +128,7 @@ def _walk(nodes: Any, roots: Any, vectors: Any, added: Any) -> None:
                 at, feature = child, nodes[child].feature
 
 
-@_jit  # type: ignore[untyped-decorator]
+@jit
 def _settle(nodes: Any) -> None:
     for at in range(len(nodes) - 1, -1, -1):
         if nodes[at].feature >= 0:

@@ -18,10 +18,11 @@ from __future__ import annotations
 from math import factorial
 from typing import Any
 
-import numba
 import numpy as np
 
+from stream_app import contributions
 from stream_app.contributions import Additive, Trees
+from stream_app.features.compiled import jit
 from stream_app.features.compute import Floats, Vectors
 
 
@@ -38,6 +39,12 @@ def shapley(model: Additive, vectors: Vectors) -> Floats:
     return due
 
 
+def warm() -> None:
+    """Compile what explains a decision, when an image is built: its file system is read-only later."""
+    contributions.warm()
+    shapley(contributions.leaf(), np.zeros((1, 1), dtype=np.float32))
+
+
 def _weights(depth: int) -> Floats:
     """At [m, k], k! (m - 1 - k)! / m!: the share of orders in which a feature of m comes right after a given k of the others."""
     weights = np.zeros((depth + 1, depth + 1))
@@ -47,10 +54,7 @@ def _weights(depth: int) -> Floats:
     return weights
 
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
-
-
-@_jit  # type: ignore[untyped-decorator]
+@jit
 def _depths(nodes: Any) -> Any:
     depths = np.zeros(len(nodes), dtype=np.int64)
     for at in range(len(nodes)):  # children stand behind their parent
@@ -59,7 +63,7 @@ def _depths(nodes: Any) -> Any:
     return depths
 
 
-@_jit  # type: ignore[untyped-decorator]
+@jit
 def _tree_shap(nodes: Any, roots: Any, vectors: Any, tables: Any, due: Any) -> None:
     """Walk to every leaf with a stack. Of each depth of the present path: the feature asked, its z so far, whether passed so far.
 
@@ -101,7 +105,7 @@ def _tree_shap(nodes: Any, roots: Any, vectors: Any, tables: Any, due: Any) -> N
                 latest[asked[level]] = before[level]
 
 
-@_jit  # type: ignore[untyped-decorator]
+@jit
 def _give_dues(leaf: float, path: Any, level: int, tables: Any, due: Any) -> None:
     """Step 3 for one leaf."""
     asked, left, passed, latest = path
@@ -121,7 +125,7 @@ def _give_dues(leaf: float, path: Any, level: int, tables: Any, due: Any) -> Non
         due[asked[place]] += leaf * others * (1.0 - left[place]) * worth
 
 
-@_jit  # type: ignore[untyped-decorator]
+@jit
 def _count_coalitions(path: Any, level: int, coalitions: Any) -> Any:
     """Step 2 for one leaf: how many features are asked, how many passed, the product of z over the others."""
     asked, left, passed, latest = path

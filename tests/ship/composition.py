@@ -64,8 +64,10 @@ class Composition:
         return ended
 
     def logs(self) -> str:
-        """The ends of all logs."""
-        return self.run("logs", "--tail", "15", "--no-color", check=False).stdout[-8000:]
+        """The ends of all logs; those of what failed whole, and last."""
+        failed = [name for name, state in self.states().items() if state.startswith("exited") and state != "exited 0"]
+        of_failed = self.run("logs", "--no-color", *failed, check=False).stdout if failed else ""
+        return self.run("logs", "--tail", "15", "--no-color", check=False).stdout[-8000:] + of_failed[-8000:]
 
     def states(self) -> dict[str, str]:
         """State of each container by service: running, healthy, or `exited 0`."""

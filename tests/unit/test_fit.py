@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from stream_app import contributions
+from stream_app import shapley as shapley_module
 from stream_app.contributions import Trees
 from stream_app.errors import ModelError, SettingsError
 from stream_app.model_metadata import RAW_NAME
@@ -63,6 +65,21 @@ def test_the_export_scores_as_scikit_learn_does(recipe: Recipe, vectors: Vectors
         assert np.abs(onnx_scores(session, rows) - scores_of(model, rows)).max() <= PARITY
     alone = np.concatenate([onnx_scores(session, vectors[i : i + 1]) for i in range(50)])
     assert np.abs(alone - scores_of(model, vectors[:50])).max() <= PARITY
+
+
+EXPLAINING = (contributions._walk, contributions._settle, shapley_module._depths, shapley_module._tree_shap, shapley_module._give_dues)
+
+
+@pytest.mark.parametrize("recipe", CASES)
+def test_to_explain_compiles_nothing_after_warm(recipe: Recipe, vectors: Vectors, is_fraud: Any) -> None:
+    """In an image nothing can be compiled later: its file system is read-only."""
+    shapley_module.warm()
+    compiled = [len(kernel.signatures) for kernel in EXPLAINING]
+    assert all(compiled)
+    read = additive_of(graph_of(fit(vectors, is_fraud, recipe), FEATURES).SerializeToString())
+    read.contributions(vectors[:2])
+    shapley(read, vectors[:2])
+    assert [len(kernel.signatures) for kernel in EXPLAINING] == compiled
 
 
 @pytest.mark.parametrize("recipe", CASES)
