@@ -116,7 +116,7 @@ def warm() -> None:
     leaf().contributions(np.zeros((1, 1), dtype=np.float32))
 
 
-@jit
+@jit  # type: ignore[untyped-decorator]
 def _walk(nodes: Any, roots: Any, vectors: Any, added: Any) -> None:
     for row in range(len(vectors)):
         for tree in range(len(roots)):
@@ -128,7 +128,7 @@ def _walk(nodes: Any, roots: Any, vectors: Any, added: Any) -> None:
                 at, feature = child, nodes[child].feature
 
 
-@jit
+@jit  # type: ignore[untyped-decorator]
 def _settle(nodes: Any) -> None:
     for at in range(len(nodes) - 1, -1, -1):
         if nodes[at].feature >= 0:
