@@ -29,6 +29,7 @@ from stream_app.features.plan import (
     RECENT_LEN,
     RECENT_NEXT,
 )
+from stream_app.features.prefetch import ask_for_row
 from stream_app.features.tiles import CLIP_MINOR, QUANTITY, SUMS, absorb, add_up, count, has, member, retained
 
 PAYMENT, DECLINED, CREDIT, LABEL_GENUINE, LABEL_FRAUD = 0, 1, 2, 3, 4
@@ -46,6 +47,8 @@ _Q_ONLINE, _Q_DECLINED, _Q_CREDITED = (int(q) for q in (Quantity.ONLINE, Quantit
 _FACT_ONLINE, _FACT_LATITUDE, _FACT_LONGITUDE = (int(f) for f in (Fact.ONLINE, Fact.LATITUDE, Fact.LONGITUDE))
 _HORIZON_MS = HORIZON_S * 1000
 _SUMS = SUMS
+_AHEAD = 2
+"""Events. A row is some kB and lies anywhere: it is asked for while those before it are folded, else a tenth of the time is waiting for it."""
 _EARTH_KM = 12_742.0  # its mean diameter
 
 
@@ -221,6 +224,9 @@ def fold(
     """
     weights = np.zeros(_SUMS, dtype=np.int64)
     for i in range(len(slots)):
+        ask_for_row(own, own_at, slots, i + _AHEAD)
+        if shared:
+            ask_for_row(total, total_at, slots, i + _AHEAD)
         effect = effects[i]
         if effect == SKIP or slots[i] < 0:
             continue

@@ -130,7 +130,7 @@ class EntityPlan:
     Attributes:
         terms: int64 [terms, 9]: span, window_ms, delay_ms, hop_ms, coarse_hop_ms, tiles of the ring, how many of them it may read, first
             column, sum; those of one run side by side.
-        features: int64 [features, 5]: op, the sums that it needs (of FIRST_TIME, its series), output column.
+        features: int64 [features, 5]: op, the sums that it needs (of FIRST_TIME, its series), output column; those of one op side by side.
         sums: how many sums there are.
     """
 
@@ -202,6 +202,6 @@ def _entity_plan(entity: Entity, features: Sequence[Feature], layout: Layout) ->
         entity,
         layout,
         np.array(sorted(terms), dtype=np.int64).reshape(-1, 9),
-        np.array(rows, dtype=np.int64).reshape(-1, 5),
+        np.array(sorted(rows), dtype=np.int64).reshape(-1, 5),
         max(1, len(sums)),
     )
