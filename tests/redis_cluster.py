@@ -25,7 +25,7 @@ SLOTS = 16384
 CONF = """bind 127.0.0.1
 port {port}
 cluster-enabled yes
-cluster-node-timeout 1000
+cluster-node-timeout {patience_ms}
 cluster-replica-validity-factor 0
 appendonly yes
 save ""
@@ -60,7 +60,7 @@ def redis_cluster(replicas: int = 0) -> Iterator[Cluster]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fraudstream-cluster-")))
         ports = _free_ports(3 + replicas)
-        cluster = Cluster(ports, tuple(stack.enter_context(_process(folder, port)) for port in ports))
+        cluster = Cluster(ports, tuple(stack.enter_context(_process(folder, port, 5_000 if replicas else 15_000)) for port in ports))
         servers = [stack.enter_context(cluster.server(n)) for n in range(len(ports))]
         _join(servers, replicas)
         yield cluster
@@ -82,11 +82,13 @@ async def values_of(client: Client, keys: Sequence[bytes]) -> list[Any]:
 
 
 def _free_ports(count: int) -> tuple[int, ...]:
-    """Ports that are free, and so is the one 10,000 above each, where the servers of a cluster speak with one another."""
+    """Ports that are free, and so is the one 10,000 above each, where the servers of a cluster speak
+    with one another; below those that connections take.
+    """
     with ExitStack() as held:
         found: list[int] = []
         while len(found) < count:
-            port = random.SystemRandom().randrange(20_000, 30_000)
+            port = random.SystemRandom().randrange(20_000, 22_700)
             try:
                 for number in (port, port + 10_000):
                     held.enter_context(socket.socket()).bind(("127.0.0.1", number))
@@ -97,10 +99,10 @@ def _free_ports(count: int) -> tuple[int, ...]:
 
 
 @contextmanager
-def _process(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _process(folder: Path, port: int, patience_ms: int) -> Iterator[subprocess.Popen[bytes]]:
     own = folder / str(port)
     own.mkdir()
-    (own / "redis.conf").write_text(CONF.format(port=port))
+    (own / "redis.conf").write_text(CONF.format(port=port, patience_ms=patience_ms))
     with (own / "log").open("wb") as log, subprocess.Popen([redis_server(), "redis.conf"], cwd=own, stdout=log, stderr=log) as process:
         try:
             yield process

@@ -9,7 +9,7 @@ from typing import Any
 
 from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import AskError, ClusterDownError, RedisClusterException, RedisError, TryAgainError
 
 from stream_app.errors import Unavailable
 
@@ -54,7 +54,7 @@ class RedisLine:
 
     async def drop(self) -> None:
         """Disconnect, which ends a WATCH and throws away what was not read."""
-        await self._connection.disconnect()
+        await self._connection.disconnect(nowait=True)  # nobody waits for a server that does not answer
 
     async def close(self) -> None:
         """Disconnect for good."""
@@ -83,4 +83,9 @@ async def exchange(parts: Sequence[tuple[RedisLine, Sequence[Command]]]) -> list
 
 def unavailable(error: Exception) -> Unavailable:
     """What to tell the operator of an error of Redis or of the way to it."""
-    return Unavailable(f"Redis did not answer ({type(error).__name__}: {error}). Check FRAUDSTREAM_REDIS_URL and the server.")
+    told = f"{type(error).__name__}: {error}"
+    if isinstance(error, (AskError, TryAgainError, ClusterDownError)):
+        return Unavailable(
+            f"The Redis Cluster moves keys or replaces a server ({told}). What needs them waits; see `redis-cli cluster info`."
+        )
+    return Unavailable(f"Redis did not answer ({told}). Check FRAUDSTREAM_REDIS_URL and the server.")

@@ -15,13 +15,15 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from stream_app.adapters.redis_line import FAILURES, Command, RedisLine, exchange, unavailable
 from stream_app.errors import SettingsError, Unavailable
 
 type Line = RedisLine | ClusterLine
 
+_OF_A_LINE = {"socket_timeout": None, "health_check_interval": 0}
+"""A check that finds the connection broken would connect again without a word, and without the WATCH."""
 _WITHOUT_KEY = frozenset({"MULTI", "EXEC", "SCAN", "CLUSTER"})
 
 
@@ -52,23 +54,39 @@ class RedisServers:
             Unavailable: if no server answers.
         """
         if self._moved or not self._known:
-            async with self._looking, self._answering():
+            async with self._answering(), asyncio.timeout(self._patience["socket_timeout"]), self._looking:
                 if not self._known:
                     self._cluster, self._known = await self._found(), True
                 elif self._moved and self._cluster:
-                    await self._cluster.nodes_manager.initialize()
-                self._moved = False
+                    self._moved = False
+                    self._cluster = await self._looked_up(self._cluster)
         return self._cluster
 
     async def _found(self) -> RedisCluster | None:
+        """What the URL leads to."""
         try:
-            if not (await self._one.info("cluster"))["cluster_enabled"]:
+            if not (await self._one.info("cluster")).get("cluster_enabled"):
                 return None
+        except NoPermissionError:  # whoever may not ask is taken for one of a single Redis, where nothing else needs INFO
+            return None
         except ResponseError as error:
             if "cluster mode" not in str(error):
                 raise
             raise SettingsError("FRAUDSTREAM_REDIS_URL names a database, and a Redis Cluster has only one. End the URL in /0.") from None
-        return await RedisCluster.from_url(self._url, **self._patience).initialize()
+        try:
+            return await RedisCluster.from_url(self._url, **self._patience).initialize()
+        except TypeError as error:
+            raise SettingsError(f"FRAUDSTREAM_REDIS_URL has an option that a Redis Cluster does not take: {error}. Remove it.") from None
+
+    async def _looked_up(self, cluster: RedisCluster) -> RedisCluster | None:
+        """The cluster, its slots asked anew; where none of its servers answers, the URL may lead to others."""
+        try:
+            await cluster.nodes_manager.initialize()
+        except FAILURES:
+            found = await self._found()
+            await _close(cluster)
+            return found
+        return cluster
 
     def look_again(self) -> None:
         """A server of the cluster failed or sent one elsewhere: ask where the slots are before the next command."""
@@ -79,7 +97,7 @@ class RedisServers:
         if await self.cluster():
             return ClusterLine(self, tag)
         pool = self._one.connection_pool
-        return RedisLine(pool.connection_class(**pool.connection_kwargs | {"socket_timeout": None}))
+        return RedisLine(pool.connection_class(**pool.connection_kwargs | _OF_A_LINE))
 
     async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values. Those under one hash tag are of one moment; on one Redis, all.
@@ -89,14 +107,16 @@ class RedisServers:
         """
         cluster = await self.cluster()
         async with self._answering():
-            values: list[Any] = await (cluster.mget_nonatomic(keys) if cluster else self._one.mget(keys))
+            values: list[Any] = await (_mget(cluster, keys) if cluster else self._one.mget(keys))
         return values
 
     async def ping(self) -> None:
         """Raise Unavailable where a server that holds keys does not answer."""
         cluster = await self.cluster()
-        async with self._answering():
+        try:
             await (cluster.ping(target_nodes=RedisCluster.PRIMARIES) if cluster else self._one.ping())
+        except FAILURES as error:  # lines look again where theirs fail; redis-py looks again by itself
+            raise unavailable(error) from None
 
     async def info(self, section: str) -> dict[str, dict[str, Any]]:
         """A section of INFO of every server, replicas too, by address; "" for one Redis."""
@@ -109,7 +129,7 @@ class RedisServers:
     async def close(self) -> None:
         """Let go of all connections but the lines."""
         if self._cluster:
-            await self._cluster.aclose()
+            await _close(self._cluster)
         await self._one.aclose()
         await self._one.connection_pool.disconnect()
 
@@ -177,8 +197,8 @@ class ClusterLine:
     def _line(self, node: ClusterNode) -> RedisLine:
         line = self._lines.get(node.name)
         if line is None:
-            own = {"socket_timeout": None, "retry": Retry(NoBackoff(), 0)}
-            line = self._lines[node.name] = RedisLine(node.connection_class(**node.connection_kwargs | own))
+            options = node.connection_kwargs | _OF_A_LINE | {"retry": Retry(NoBackoff(), 0)}
+            line = self._lines[node.name] = RedisLine(node.connection_class(**options))
         return line
 
     async def close(self) -> None:
@@ -191,6 +211,27 @@ class ClusterLine:
         lines, self._lines, self._home = self._lines, {}, None
         for line in lines.values():
             await line.close()
+
+
+async def _mget(cluster: RedisCluster, keys: Sequence[str]) -> list[bytes | None]:
+    """The values, one MGET a slot. Nothing is asked elsewhere than where it should be: keys on their way are Unavailable, as for a line."""
+    at: dict[int, list[int]] = {}
+    for n, key in enumerate(keys):
+        at.setdefault(cluster.keyslot(key), []).append(n)
+    server = cluster.nodes_manager.get_node_from_slot
+    asked = [server(slot).execute_command("MGET", *[keys[n] for n in places]) for slot, places in at.items()]
+    values: list[bytes | None] = [None] * len(keys)
+    for places, found in zip(at.values(), await asyncio.gather(*asked), strict=True):
+        for n, value in zip(places, found, strict=True):
+            values[n] = value
+    return values
+
+
+async def _close(cluster: RedisCluster) -> None:
+    """Also where a failure made redis-py think that it was never open."""
+    await cluster.aclose()
+    for nodes in ("nodes_cache", "startup_nodes"):
+        await cluster.nodes_manager.aclose(nodes)
 
 
 def _server_of(cluster: RedisCluster, tag: str) -> ClusterNode:

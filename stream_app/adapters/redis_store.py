@@ -28,7 +28,7 @@ from stream_app.adapters.redis_line import ANSWER_WITHIN_S, CONNECT_WITHIN_S, un
 from stream_app.adapters.redis_servers import Line, RedisServers
 from stream_app.adapters.stored_cursor import decoded_cursor, read_cursor
 from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
-from stream_app.errors import NotOwner, SettingsError, StateError, Unavailable
+from stream_app.errors import NotOwner, SettingsError, StateError
 from stream_app.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.ports import Cursor, Ids, Packed, PartitionState, Position, WorkingSet
 
@@ -55,8 +55,8 @@ class RedisStore:
     async def take_over(self, partition: int) -> tuple[PartitionState, Cursor]:
         """See `ports.FeatureStore`: writes a fresh owner into the cursor, so that an owner before this one can write no more."""
         space = Namespace(self._group, partition, self._partitions)
-        if partition in self._held:
-            await self._held.pop(partition).let_go()
+        for number in self._held.keys() - set(self._memory.owned) | self._held.keys() & {partition}:
+            await self._held.pop(number).let_go()
         self._memory.forget(partition)
         line = await self._servers.line(space.own)
         try:
@@ -232,7 +232,11 @@ class _RedisPartition:
                 raise self._lost()
             if at == b"0":
                 break
-        await self._line.whole()
+        try:
+            await self._line.whole()
+        except BaseException:
+            self._guarded = False
+            raise
         await self.write([], cursor)
 
     async def sweep(self, before_ms: int) -> int:
@@ -266,7 +270,7 @@ class _RedisPartition:
             raise self._lost()
         try:
             answers = await self._line.round_trip(commands)
-        except Unavailable:
+        except BaseException:
             self._guarded = False
             raise
         self._guarded = commands[-1][0] != "EXEC" and (self._guarded or commands[0][0] == "WATCH")  # EXEC ends a WATCH

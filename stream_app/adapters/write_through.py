@@ -79,6 +79,14 @@ class WorkerMemory:
         self._in_flight[partition] = self._tick
         return self._tick, min(self._in_flight.values())
 
+    @property
+    def newest(self) -> int:
+        """The newest tick given out. What is used now stays until every batch that has begun by now has ended.
+
+        One of them may have asked for the same rows, and what it is told is older than what happens to them meanwhile.
+        """
+        return self._tick
+
     def end(self, partition: int) -> None:
         """The batch in flight is written."""
         self._in_flight.pop(partition, None)
@@ -196,7 +204,7 @@ class PartitionMemory:
             StateError: if a value of a partition held here cannot be read; its `partition` says whose.
         """
         missing, cards, shared = read
-        when = self._when
+        when = self._worker.newest, self._when[1]
         self._learn_cards(missing[0], cards, when)
         at = self._cards.find(ids[0], when[0])
         rows, damaged = [Rows(self._cards.rows, self._cards.rows, at, at)], set()

@@ -64,14 +64,15 @@ def test_a_primary_and_a_worker_are_killed_and_every_payment_is_decided_once(
             sent = run("produce", str(file), "--label-delay-days", "1")
             assert sent.returncode == 0, sent.stderr
 
-        produce(halves[0])
-        with worker(env, port, tmp_path) as one:
-            until(lambda: scores() > PAYMENTS // 4, "a part to be scored")
-            cluster.end(0)
-            produce(halves[1])
-            until(lambda: scores() > PAYMENTS // 2, "the worker to go on with the replica")
-            assert one.process.poll() is None, one.log.read_text()
-        with worker(env, port, tmp_path) as other:
+        with worker(env, port + 1, tmp_path) as other:
+            with worker(env, port, tmp_path) as one:
+                until(lambda: all(w.metric("fraudstream_partitions_owned") == 1 for w in (one, other)), "a partition for each worker")
+                produce(halves[0])
+                until(lambda: scores() > PAYMENTS // 4, "a part to be scored")
+                cluster.end(0)
+                produce(halves[1])
+                until(lambda: scores() > PAYMENTS // 2, "the workers to go on with the replica")
+                assert one.process.poll() is None, one.log.read_text()
             until(lambda: scores() >= PAYMENTS, "every payment to be scored")
             assert other.stop() == 0
         assert scores() == PAYMENTS

@@ -24,7 +24,7 @@ class Silent:
         """Never."""
         await asyncio.Event().wait()
 
-    async def disconnect(self) -> None:
+    async def disconnect(self, **_: Any) -> None:
         """Its WATCH goes with it."""
         self.closed = True
 

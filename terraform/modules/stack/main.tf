@@ -126,7 +126,6 @@ module "mlflow" {
 module "kubernetes" {
   source         = "../kubernetes"
   name           = var.name
-  vpc_id         = module.network.vpc_id
   subnet_ids     = module.network.private_subnet_ids
   nodes          = var.nodes
   administrators = var.administrators
