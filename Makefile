@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults watch-check parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -64,6 +64,9 @@ parity: install ## Replay the Handbook's history through real workers; online mu
 
 watch-check: install ## Every query of the dashboards has data, every alarm fires when its fault is made
 	@$(BIN)/python -m tests.watch.run
+
+watch-short: install ## The queries, and one fault: a short form of watch-check, for CI
+	@$(BIN)/python -m pytest tests/watch/short.py
 
 lint-check: install ## Find what the linter objects to
 	@$(BIN)/ruff check $(WHERE)

@@ -17,7 +17,6 @@ from stream_app.local.prometheus import PROGRAM
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.servers
 @pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="Prometheus is not installed: apt-get install prometheus")
 def test_every_query_has_data_and_workers_that_are_gone_are_told() -> None:
     """No fault is made for the queries; alarms that fire then are left to the long form: a busy machine may really break a service level."""
