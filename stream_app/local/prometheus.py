@@ -52,7 +52,7 @@ class Prometheus:
             raise Stop(f"There are no rules at {rules}. Run this in the project's folder, or name the file: --rules FILE.")
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "prometheus.log"
-        self._folder, self._rules = folder, rules.absolute()
+        self._folder, self._rules = folder.absolute(), rules.absolute()  # it reads relative paths from the folder of its configuration
         self._every = {"scrape_interval": f"{scrape_s}s", "evaluation_interval": f"{evaluate_s}s", "scrape_timeout": f"{min(scrape_s, 5)}s"}
         self._process: subprocess.Popen[bytes] | None = None
 

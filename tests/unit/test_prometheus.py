@@ -30,6 +30,13 @@ def test_the_configuration_is_one_that_prometheus_takes(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def test_targets_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prometheus reads a relative path from the folder of its configuration, which is another than the one that a person is in."""
+    monkeypatch.chdir(tmp_path)
+    (scrape,) = Prometheus(Path("watch"), 9, RULES).configuration()["scrape_configs"]
+    assert scrape["file_sd_configs"][0]["files"] == [str(tmp_path / "watch" / "targets" / "*.json")]
+
+
 def test_targets_are_replaced_whole(tmp_path: Path) -> None:
     """Under the name of their job, as the rules know it; no half-written file is ever there."""
     made = Prometheus(tmp_path, 9, RULES)
