@@ -12,7 +12,7 @@ from tests.faults.ground import Ground
 from tests.faults.points import Arm
 from tests.faults.scene import Scene, Stuck
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 
 
 async def _wakes_into_silence(scene: Scene) -> None:
