@@ -82,10 +82,8 @@ class Replay:
             frame: as `training.dataset.read_transactions` gives it, with labels or without.
             minor: money of each of its rows.
         """
-        times, numbered = (
-            frame["event_time"].to_numpy(),
-            {entity: Numbered.of(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES},
-        )
+        times = frame["event_time"].to_numpy()
+        numbered = {entity: Numbered.of(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
         payments, (labels, labelled_at) = _payment_order(frame["transaction_id"], times), _labels(frame)
         at = np.searchsorted(times[payments], labelled_at, side="left")
         is_label = np.insert(np.zeros(len(payments), dtype=np.bool_), at, True)

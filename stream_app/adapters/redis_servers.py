@@ -57,9 +57,9 @@ class RedisServers:
             async with self._answering(), asyncio.timeout(self._patience["socket_timeout"]), self._looking:
                 if not self._known:
                     self._cluster, self._known = await self._found(), True
-                elif self._moved and self._cluster:
+                elif self._moved:
                     self._moved = False
-                    self._cluster = await self._looked_up(self._cluster)
+                    self._cluster = self._cluster and await self._looked_up(self._cluster)
         return self._cluster
 
     async def _found(self) -> RedisCluster | None:
@@ -67,7 +67,7 @@ class RedisServers:
         try:
             if not (await self._one.info("cluster")).get("cluster_enabled"):
                 return None
-        except NoPermissionError:  # whoever may not ask is taken for one of a single Redis, where nothing else needs INFO
+        except NoPermissionError:  # as an API may be that only reads: a single Redis is assumed
             return None
         except ResponseError as error:
             if "cluster mode" not in str(error):

@@ -18,7 +18,7 @@ from stream_app.adapters.redis_store import RedisStore
 from stream_app.doctor import examine
 from stream_app.errors import NotOwner, SettingsError, Unavailable
 from stream_app.features.plan import NEWEST
-from stream_app.ports import Ids
+from stream_app.ports import Cursor, Ids, PartitionState
 from stream_app.settings import load_settings
 from tests.contract.stores import START, cards, joined, moved, pay, taken, wrote
 from tests.redis_cluster import SLOTS, Cluster, redis_cluster
@@ -54,19 +54,24 @@ async def in_time[T](step: Callable[[], Awaitable[T]]) -> T:
                 await asyncio.sleep(0.05)
 
 
+async def replicated_payment(cluster: Cluster) -> tuple[RedisStore, int, PartitionState, Cursor]:
+    """A store, and a partition of it on the first primary with one payment, which the replica has."""
+    group = uuid4().hex
+    partition = partition_on(group, 0)
+    store = RedisStore(cluster.url, group)
+    state, cursor = await taken(store, partition, partition + 1)
+    work = await state.read(ASKED)
+    pay(work, [START])
+    await wrote(state, work, moved(cursor, 1))
+    assert cluster.server(0).execute_command("WAIT", 1, int(DEADLINE_S * 1000)) == 1
+    return store, partition, state, cursor
+
+
 def test_a_replica_that_takes_over_goes_on_where_the_primary_stood(replicated: Cluster) -> None:
     """The primary is killed after the replica has all: the owner waits, reads on, writes on, and nothing is missing."""
 
     async def body() -> None:
-        group = uuid4().hex
-        partition = partition_on(group, 0)
-        store = RedisStore(replicated.url, group)
-        state, cursor = await taken(store, partition, partition + 1)
-        work = await state.read(ASKED)
-        pay(work, [START])
-        await wrote(state, work, moved(cursor, 1))
-        primary = replicated.server(0)
-        assert primary.execute_command("WAIT", 1, int(DEADLINE_S * 1000)) == 1
+        store, _, state, cursor = await replicated_payment(replicated)
         work = await state.read(ASKED)
         pay(work, [START + 1])
         packed = state.pack(work, (2, 0))
@@ -86,15 +91,8 @@ def test_a_replica_that_lacks_the_last_write_is_an_older_cursor_with_its_state(r
     """It was stopped while the primary wrote on, and takes over: the owner is told, and takes over from the older cursor."""
 
     async def body() -> None:
-        group = uuid4().hex
-        partition = partition_on(group, 0)
-        store = RedisStore(replicated.url, group)
-        state, cursor = await taken(store, partition, partition + 1)
-        work = await state.read(ASKED)
-        pay(work, [START])
-        await wrote(state, work, moved(cursor, 1))
+        store, partition, state, cursor = await replicated_payment(replicated)
         primary = replicated.server(0)
-        assert primary.execute_command("WAIT", 1, int(DEADLINE_S * 1000)) == 1
         primary.config_set("requirepass", "which the replica does not know when it comes back")
         primary.execute_command("CLIENT", "KILL", "TYPE", "replica")
         work = await state.read(ASKED)
