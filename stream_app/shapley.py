@@ -22,7 +22,7 @@ import numpy as np
 
 from stream_app import contributions
 from stream_app.contributions import Additive, Trees
-from stream_app.features.compiled import jit
+from stream_app.features.compiled import jit_allocating
 from stream_app.features.compute import Floats, Vectors
 
 
@@ -54,7 +54,7 @@ def _weights(depth: int) -> Floats:
     return weights
 
 
-@jit  # type: ignore[untyped-decorator]
+@jit_allocating  # type: ignore[untyped-decorator]
 def _depths(nodes: Any) -> Any:
     depths = np.zeros(len(nodes), dtype=np.int64)
     for at in range(len(nodes)):  # children stand behind their parent
@@ -63,7 +63,7 @@ def _depths(nodes: Any) -> Any:
     return depths
 
 
-@jit  # type: ignore[untyped-decorator]
+@jit_allocating  # type: ignore[untyped-decorator]
 def _tree_shap(nodes: Any, roots: Any, vectors: Any, tables: Any, due: Any) -> None:
     """Walk to every leaf with a stack. Of each depth of the present path: the feature asked, its z so far, whether passed so far.
 
@@ -105,7 +105,7 @@ def _tree_shap(nodes: Any, roots: Any, vectors: Any, tables: Any, due: Any) -> N
                 latest[asked[level]] = before[level]
 
 
-@jit  # type: ignore[untyped-decorator]
+@jit_allocating  # type: ignore[untyped-decorator]
 def _give_dues(leaf: float, path: Any, level: int, tables: Any, due: Any) -> None:
     """Step 3 for one leaf."""
     asked, left, passed, latest = path
@@ -125,7 +125,7 @@ def _give_dues(leaf: float, path: Any, level: int, tables: Any, due: Any) -> Non
         due[asked[place]] += leaf * others * (1.0 - left[place]) * worth
 
 
-@jit  # type: ignore[untyped-decorator]
+@jit_allocating  # type: ignore[untyped-decorator]
 def _count_coalitions(path: Any, level: int, coalitions: Any) -> Any:
     """Step 2 for one leaf: how many features are asked, how many passed, the product of z over the others."""
     asked, left, passed, latest = path

@@ -12,6 +12,7 @@ from stream_app.features import kernel
 from stream_app.features.aggregations import Fact
 from stream_app.features.definitions import Feature
 from stream_app.features.plan import EntityPlan, Ints, Plan
+from stream_app.features.tiles import SUMS
 
 type Floats = NDArray[np.float64]
 type Bytes = NDArray[np.int8]
@@ -143,14 +144,14 @@ def _fold(  # noqa: PLR0913 - arrays
     out: tuple[Vectors, NDArray[np.uint8]],
     unit: int,
 ) -> None:
-    layout, sums = plan.layout, np.empty(plan.sums, dtype=np.int64)
+    layout, scratch = plan.layout, (np.empty(plan.sums, dtype=np.int64), np.empty(SUMS, dtype=np.int64))
     own, total = (rows.own, rows.own_at), (rows.total, rows.total_at)
     of_events = slots, read[0], events.times_ms, events.minor, read[1]
     shared = rows.own is not rows.total
-    kernel.fold(layout.table, layout.header, plan.terms, plan.features, *own, *total, shared, *of_events, unit, *out, sums)
+    kernel.fold(layout.table, layout.header, plan.terms, plan.features, *own, *total, shared, *of_events, unit, *out, *scratch)
     if rows.also is not None:
         wanted, behind = (plan.terms[:0], plan.features[:0]), np.empty_like(out[1])
-        kernel.fold(layout.table, layout.header, *wanted, *rows.also, *rows.also, False, *of_events, unit, out[0], behind, sums)
+        kernel.fold(layout.table, layout.header, *wanted, *rows.also, *rows.also, False, *of_events, unit, out[0], behind, *scratch)
 
 
 def _of_record(feature: Feature, events: Events, unit: int) -> Vectors:

@@ -30,7 +30,7 @@ from stream_app.features.plan import (
     RECENT_NEXT,
 )
 from stream_app.features.prefetch import ask_for_row
-from stream_app.features.tiles import CLIP_MINOR, QUANTITY, SUMS, absorb, add_up, count, has, member, retained
+from stream_app.features.tiles import CLIP_MINOR, QUANTITY, absorb, add_up, count, has, member, retained
 
 PAYMENT, DECLINED, CREDIT, LABEL_GENUINE, LABEL_FRAUD = 0, 1, 2, 3, 4
 """Kinds of event, the kernel's input. DECLINED is scored, CREDIT (refund, reversal) is not; both have counters of their own."""
@@ -46,7 +46,6 @@ _Q_COUNT, _Q_AMOUNT, _Q_AMOUNT_SQ, _Q_FRAUD = (int(q) for q in (Quantity.COUNT, 
 _Q_ONLINE, _Q_DECLINED, _Q_CREDITED = (int(q) for q in (Quantity.ONLINE, Quantity.DECLINED, Quantity.CREDITED))
 _FACT_ONLINE, _FACT_LATITUDE, _FACT_LONGITUDE = (int(f) for f in (Fact.ONLINE, Fact.LATITUDE, Fact.LONGITUDE))
 _HORIZON_MS = HORIZON_S * 1000
-_SUMS = SUMS
 _AHEAD = 2
 """Events. A row is some kB and lies anywhere: it is asked for while those before it are folded, else a tenth of the time is waiting for it."""
 _EARTH_KM = 12_742.0  # its mean diameter
@@ -199,6 +198,7 @@ def fold(
     out: Any,
     late: Any,
     sums: Any,
+    weights: Any,
 ) -> None:
     """Features of each scored event; each event is then counted in its entity's rows.
 
@@ -221,8 +221,8 @@ def fold(
         out: float32 [events, columns], the entity's columns are written.
         late: uint8 [events], 1 where the payment is behind every ring: scored, not counted.
         sums: int64 [sums], scratch.
+        weights: int64 [`tiles.SUMS`], scratch.
     """
-    weights = np.zeros(_SUMS, dtype=np.int64)
     for i in range(len(slots)):
         ask_for_row(own, own_at, slots, i + _AHEAD)
         if shared:

@@ -174,11 +174,8 @@ def _unpack_row(series: Any, places: Any, header: int, row: Any, buffer: Any, at
 
 
 @jit  # type: ignore[untyped-decorator]
-def _pack_rows(series: Any, places: Any, header: int, rows: Any, chosen: Any, buffer: Any, ends: Any) -> None:
-    at, longest = 0, 1
-    for s in range(len(series)):
-        longest = max(longest, series[s, TILES])
-    scratch = np.zeros(_SET, dtype=np.int64), np.zeros(longest, dtype=np.uint8)
+def _pack_rows(series: Any, places: Any, header: int, rows: Any, chosen: Any, scratch: Any, buffer: Any, ends: Any) -> None:
+    at = 0
     for i in range(len(chosen)):
         at = _pack_row(series, places, header, rows[chosen[i]], scratch, buffer, at)
         ends[i] = at
@@ -217,13 +214,14 @@ class Packer:
         self._former = FormerLayout.of(layout)
         self._largest = largest_packed(layout)
         self._buffer = np.empty(self._largest, dtype=np.uint8)
+        self._scratch = np.zeros(_SET, dtype=np.int64), np.zeros(layout.table[:, TILES].max(initial=1), dtype=np.uint8)
 
     def pack(self, rows: Ints, chosen: Ints, case_ids: Sequence[str] | None = None) -> list[bytes]:
         """The packed values of `rows[chosen]`; `case_ids` stand beside `chosen`."""
         if len(self._buffer) < len(chosen) * self._largest:
             self._buffer = np.empty(len(chosen) * self._largest, dtype=np.uint8)
         ends = np.empty(len(chosen), dtype=np.int64)
-        _pack_rows(self._layout.table, self._places, self._layout.header, rows, chosen, self._buffer, ends)
+        _pack_rows(self._layout.table, self._places, self._layout.header, rows, chosen, self._scratch, self._buffer, ends)
         packed = self._buffer[: ends[-1] if len(ends) else 0].tobytes()
         prefix, digest, values, start = self._prefix, xxhash.xxh32_intdigest, [], 0
         for i, end in enumerate(ends.tolist()):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from stream_app.features.aggregations import Fact, Quantity
 from stream_app.features.compiled import jit
 from stream_app.features.plan import CARD_HEADER, DECLINES, DECLINES_LEN, LAST, LATITUDE, LONGITUDE, NEWEST, PLACED, Span
@@ -28,6 +30,21 @@ _FACT_TERMINAL, _FACT_COUNTRY, _FACT_DEVICE = int(Fact.TERMINAL), int(Fact.COUNT
 
 
 @jit  # type: ignore[untyped-decorator]
+def _empty(row: Any, start: int, stop: int) -> None:
+    """Columns are unsigned here and below: numba then looks for none that counts from the end, and some are taken at once."""
+    for column in range(np.uint64(start), np.uint64(max(start, stop))):
+        row[column] = 0
+
+
+@jit  # type: ignore[untyped-decorator]
+def _sum_of(row: Any, start: int, stop: int) -> Any:
+    total = 0
+    for column in range(np.uint64(start), np.uint64(max(start, stop))):
+        total += row[column]
+    return total
+
+
+@jit  # type: ignore[untyped-decorator]
 def advance(series: Any, row: Any, t: int) -> None:
     """Move the heads of all rings to time t: tiles that leave a ring are emptied for those that enter."""
     newest = row[NEWEST]
@@ -43,13 +60,11 @@ def advance(series: Any, row: Any, t: int) -> None:
         n, first, words = series[s, TILES], series[s, FIRST], series[s, WORDS]
         size, length = n * words, (new_head - head) * words
         if length >= size:
-            row[first : first + size] = 0
+            _empty(row, first, first + size)
             continue
         at = (head + 1) % n * words
-        for position in range(first + at, first + min(at + length, size)):
-            row[position] = 0
-        for position in range(first, first + at + length - size):
-            row[position] = 0
+        _empty(row, first + at, first + min(at + length, size))
+        _empty(row, first, first + at + length - size)
     row[NEWEST] = t
 
 
@@ -178,12 +193,8 @@ def add_up(terms: Any, row: Any, t: int, sums: Any) -> None:
             at, length = from_ % n, high - from_ + 1
         if length <= 0:
             continue
-        first, total = terms[j, 7], 0
-        for position in range(first + at, first + min(at + length, n)):
-            total += row[position]
-        for position in range(first, first + at + length - n):
-            total += row[position]
-        sums[terms[j, 8]] += total
+        first = terms[j, 7]
+        sums[terms[j, 8]] += _sum_of(row, first + at, first + min(at + length, n)) + _sum_of(row, first, first + at + length - n)
 
 
 @jit  # type: ignore[untyped-decorator]
