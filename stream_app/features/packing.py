@@ -60,9 +60,10 @@ def _pack_sums(series: Any, which: Any, mark: int, row: Any, scratch: Any, buffe
             continue
         n, first = series[s, TILES], series[s, FIRST]
         head = row[NEWEST] // series[s, HOP] % n
-        for place in range(n):
-            if row[first + place] != 0:
-                there[head - place if place <= head else head - place + n] = 1
+        for column in range(np.uint64(first), np.uint64(first + n)):
+            if row[column] != 0:
+                age = head + first - np.int64(column)
+                there[age if age >= 0 else age + n] = 1
                 mask |= 1 << quantity
         if mask >> quantity & 1:
             heads[quantity], longest = head, max(longest, n)

@@ -119,7 +119,8 @@ class Kafka:
         if not formatted.exists():
             self._format(java, folder, log, token)
             formatted.touch()
-        heap = ["-Xms128m", "-Xmx400m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError"]
+        # A broker that lives for minutes beside its clients: compiling hot code a second time, and collecting beside the program, would cost more
+        heap = ["-Xms128m", "-Xmx400m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
         return Launch([*java, *heap, *self._quiet, "kafka.Kafka", "server.properties"], {})
 
     # Compression libraries load native code, which Java 25 warns about.
