@@ -6,10 +6,13 @@ import asyncio
 
 import msgspec
 import numpy as np
+import pytest
+from numba.core.errors import TypingError
 
 from stream_app.adapters.memory_store import MemoryStore
 from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
 from stream_app.features import kernel, packing
+from stream_app.features.compiled import jit
 from stream_app.features.compute import Events, compute
 from stream_app.features.plan import catalogue_plan
 from stream_app.features.warm import warm
@@ -63,3 +66,13 @@ def test_the_plain_store_compiles_nothing_more_either() -> None:
 
     asyncio.run(both())
     assert _signatures() == compiled
+
+
+def _makes_an_array(count: int) -> float:
+    return float(np.ones(count).sum())
+
+
+def test_a_kernel_that_makes_an_array_is_refused_when_it_is_compiled() -> None:
+    """Numba's runtime, which would count references to every row, is off; the option is a private one of numba's."""
+    with pytest.raises(TypingError, match="ones"):
+        jit(_makes_an_array)(3)
