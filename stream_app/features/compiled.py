@@ -29,5 +29,5 @@ jit_allocating: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
 """The decorator of a kernel that makes arrays of its own."""
 
 jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-"""The decorator of a kernel that makes none: what it works on is passed to it. Without numba's runtime no view of a row is counted as a
-reference, at every call, by an instruction that locks memory: that took a fifth of a payment's time."""
+"""The decorator of a kernel that makes none and returns none: what it works on is passed to it. Without numba's runtime no view of a row is
+counted as a reference, at every call, by an instruction that locks memory: that took a fifth of a payment's time."""

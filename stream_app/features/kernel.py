@@ -47,7 +47,7 @@ _Q_ONLINE, _Q_DECLINED, _Q_CREDITED = (int(q) for q in (Quantity.ONLINE, Quantit
 _FACT_ONLINE, _FACT_LATITUDE, _FACT_LONGITUDE = (int(f) for f in (Fact.ONLINE, Fact.LATITUDE, Fact.LONGITUDE))
 _HORIZON_MS = HORIZON_S * 1000
 _AHEAD = 2
-"""Events. A row is some kB and lies anywhere: it is asked for while those before it are folded, else a tenth of the time is waiting for it."""
+"""Events. A row is some kB and lies anywhere: it is asked for while those before it are folded, else a fifth of the time is waiting for it."""
 _EARTH_KM = 12_742.0  # its mean diameter
 
 

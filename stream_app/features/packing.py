@@ -206,7 +206,7 @@ def largest_packed(layout: Layout) -> int:
 
 
 class Packer:
-    """Packs and unpacks the rows of one entity. Holds a scratch buffer: one for each task."""
+    """Packs and unpacks the rows of one entity. Holds scratch arrays: one for each thread."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout

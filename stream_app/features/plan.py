@@ -59,11 +59,15 @@ class Term:
 
     @property
     def tiles(self) -> int:
-        """How many tiles back from the newest this run can reach."""
+        """How many tiles back from the newest this run can reach.
+
+        A delayed run has one to spare: where another partition's payment has moved the ring on before one that is older is read, its window
+        is whole still. By up to an hour, so much as partitions can lie apart where nothing lags.
+        """
         if self.span is Span.PLAIN:
             return self.window_s // self.hop_s
         reach_s = self.window_s if self.span is Span.DELAYED else self.coarse_hop_s
-        return (self.delay_s + reach_s) // self.hop_s + 1
+        return (self.delay_s + reach_s) // self.hop_s + 2
 
 
 def terms_of(feature: Feature) -> tuple[Term, ...]:

@@ -1,6 +1,9 @@
 """What the kernel does with one row: move its rings on, count an event in its tiles, add up windows.
 
 All state is integers and sets of bits. Sums are exact and commute, so do unions: tiles do not depend on the order of arrival.
+
+Loops over many columns count them unsigned: an index below 0 counts from the end, and numba's look for one at each column keeps the compiler
+from taking several at once.
 """
 
 from __future__ import annotations
@@ -31,13 +34,14 @@ _FACT_TERMINAL, _FACT_COUNTRY, _FACT_DEVICE = int(Fact.TERMINAL), int(Fact.COUNT
 
 @jit  # type: ignore[untyped-decorator]
 def _empty(row: Any, start: int, stop: int) -> None:
-    """Columns are unsigned here and below: numba then looks for none that counts from the end, and some are taken at once."""
+    """Write zeros."""
     for column in range(np.uint64(start), np.uint64(max(start, stop))):
         row[column] = 0
 
 
 @jit  # type: ignore[untyped-decorator]
 def _sum_of(row: Any, start: int, stop: int) -> Any:
+    """The sum of columns; `stop` may lie before `start`."""
     total = 0
     for column in range(np.uint64(start), np.uint64(max(start, stop))):
         total += row[column]

@@ -119,9 +119,10 @@ class Kafka:
         if not formatted.exists():
             self._format(java, folder, log, token)
             formatted.touch()
-        # A broker that lives for minutes beside its clients: compiling hot code a second time, and collecting beside the program, would cost more
-        heap = ["-Xms128m", "-Xmx400m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
-        return Launch([*java, *heap, *self._quiet, "kafka.Kafka", "server.properties"], {})
+        # For a broker that lives for minutes beside its clients: compiling hot code a second time, and collecting beside the program, cost more
+        # than they bring there.
+        options = ["-Xms128m", "-Xmx400m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
+        return Launch([*java, *options, *self._quiet, "kafka.Kafka", "server.properties"], {})
 
     # Compression libraries load native code, which Java 25 warns about.
     _quiet = ("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow")

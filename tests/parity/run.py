@@ -53,7 +53,14 @@ def measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     alike = all(r["event_order"]["differing"]["card"] == r["event_order"]["unexplained"] == 0 for r in runs)
     complete = all(r["vectors"] == TRANSACTIONS for r in runs)
     equal = alike and complete and not total["differences"] and not total["score_differences"]
-    return {**total, "equal": equal, "history": "handbook" if file == HANDBOOK else "simulated", "runs": runs}
+    labels_apart = sum(r["event_order"]["differing"]["label"] for r in runs)
+    return {
+        **total,
+        "equal": equal,
+        "label_in_event_order": labels_apart,
+        "history": "handbook" if file == HANDBOOK else "simulated",
+        "runs": runs,
+    }
 
 
 def history(servers: dict[str, str], home: Path) -> Path:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_app.features import aggregations, kernel
@@ -45,7 +45,7 @@ START = 1_522_540_800_000  # 2018-04-01T00:00Z, a Sunday: a tile's edge for ever
 HOPS = {HOUR: 5 * MINUTE, DAY: HOUR, 7 * DAY: 6 * HOUR, 30 * DAY: DAY}
 RINGS = {
     "card": {5 * MINUTE: 12, HOUR: 24, 6 * HOUR: 28, DAY: 30},
-    "terminal": {5 * MINUTE: 12, HOUR: 193, 6 * HOUR: 57, DAY: 38},  # 7 days of delay and one tile more
+    "terminal": {5 * MINUTE: 12, HOUR: 194, 6 * HOUR: 58, DAY: 39},  # 7 days of delay, one tile more, and one to spare
     "device": {5 * MINUTE: 12, HOUR: 24, 6 * HOUR: 28, DAY: 30},
 }
 SET_HOP = 19 * DAY
@@ -455,6 +455,35 @@ def test_own_part_and_total_give_the_features_of_a_single_row(others: list[Event
     assert found.vectors.tobytes() == expected_.vectors.tobytes()
     assert np.array_equal(rings(total, plan.entities[1]), rings(single.own, plan.entities[1]))
     assert np.array_equal(rings(own, plan.entities[1]), rings(parts_of(mine, partitions)[0], plan.entities[1]))
+
+
+NOON = START + 40 * DAY + 12 * HOUR
+AROUND_NOON = st.tuples(st.integers(-1, 1), st.integers(-10, 10)).map(lambda m: NOON + m[0] * HOUR + m[1] * MINUTE)
+AT_A_TAIL = st.tuples(AROUND_NOON, st.sampled_from((DAY, 7 * DAY, 30 * DAY)), st.booleans()).map(lambda m: (m[0] - 7 * DAY - m[1], m[2]))
+
+
+@examples(300)
+@given(
+    st.lists(AT_A_TAIL, min_size=1, max_size=6),
+    st.lists(st.tuples(AROUND_NOON, st.integers(0, 3)), min_size=2, max_size=6),
+    st.tuples(*[st.sampled_from((0, HOUR // 2, HOUR))] * 4),
+)
+@example([(NOON - 10 * MINUTE - 8 * DAY, True)], [(NOON - 10 * MINUTE, 0), (NOON + 5 * MINUTE, 1)], (HOUR, 0, 0, 0))
+def test_delayed_windows_are_those_of_event_time_where_partitions_are_read_up_to_an_hour_apart(
+    past: list[tuple[int, bool]], present: list[tuple[int, int]], behind: tuple[int, ...]
+) -> None:
+    """Four cards in four partitions at one terminal: a payment of one that is read sooner moves the rings on before an older one of another."""
+    before = [Event(PAYMENT, time, n + 1, card=4) for n, (time, _) in enumerate(sorted(past))]
+    before += [e._replace(kind=FRAUD, labelled=1) for e, (_, fraud) in zip(before, sorted(past), strict=True) if fraud]
+    now = [Event(PAYMENT, time, 100 + n, card=card) for n, (time, card) in enumerate(present)]
+    in_time, as_read = sorted(now, key=lambda e: e.time), sorted(now, key=lambda e: e.time + behind[e.card])
+    delayed = [column for column, name in enumerate(NAMES) if "delay" in name]
+    vectors = []
+    for stream in (in_time, as_read):
+        plan = catalogue_plan()
+        computed = compute(plan, arrays([*before, *stream]), [zeros(entity, 5) for entity in plan.entities], UNIT)
+        vectors.append({e.id: tuple(v[delayed]) for e, v in zip(stream, computed.vectors[len(before) :], strict=True)})
+    assert vectors[0] == vectors[1]
 
 
 # --- Timelines, by hand -----------------------------------------------------------------------------------------------------------
