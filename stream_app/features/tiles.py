@@ -34,7 +34,7 @@ _FACT_TERMINAL, _FACT_COUNTRY, _FACT_DEVICE = int(Fact.TERMINAL), int(Fact.COUNT
 
 @jit  # type: ignore[untyped-decorator]
 def _empty(row: Any, start: int, stop: int) -> None:
-    """Write zeros."""
+    """Write zeros; `stop` may lie before `start`."""
     for column in range(np.uint64(start), np.uint64(max(start, stop))):
         row[column] = 0
 

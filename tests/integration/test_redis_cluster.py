@@ -54,15 +54,20 @@ async def in_time[T](step: Callable[[], Awaitable[T]]) -> T:
                 await asyncio.sleep(0.05)
 
 
-async def replicated_payment(cluster: Cluster) -> tuple[RedisStore, int, PartitionState, Cursor]:
-    """A store, and a partition of it on the first primary with one payment, which the replica has."""
-    group = uuid4().hex
+async def one_payment(cluster: Cluster, group: str) -> tuple[RedisStore, int, PartitionState, Cursor]:
+    """A store, and a partition of it on the first primary with one payment."""
     partition = partition_on(group, 0)
     store = RedisStore(cluster.url, group)
     state, cursor = await taken(store, partition, partition + 1)
     work = await state.read(ASKED)
     pay(work, [START])
     await wrote(state, work, moved(cursor, 1))
+    return store, partition, state, cursor
+
+
+async def replicated_payment(cluster: Cluster) -> tuple[RedisStore, int, PartitionState, Cursor]:
+    """The same, and the replica has the payment."""
+    store, partition, state, cursor = await one_payment(cluster, uuid4().hex)
     assert cluster.server(0).execute_command("WAIT", 1, int(DEADLINE_S * 1000)) == 1
     return store, partition, state, cursor
 
@@ -166,12 +171,7 @@ def test_a_partition_is_not_begun_anew_while_its_slot_moves(cluster: Cluster, un
     """A card has already left: it could not be removed where it was. The partition waits, and then nothing of before is left."""
 
     async def body() -> None:
-        partition = partition_on(unique, 0)
-        store = RedisStore(cluster.url, unique)
-        state, cursor = await taken(store, partition, partition + 1)
-        work = await state.read(ASKED)
-        pay(work, [START])
-        await wrote(state, work, moved(cursor, 1))
+        store, partition, state, cursor = await one_payment(cluster, unique)
         move = Move(cluster, f"{{{unique}:{partition}}}", 0, 1)
         move.begin()
         move.bring(f"{move.key}c:c1")
