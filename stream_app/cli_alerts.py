@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 
+from stream_app.adapters.kafka_consumer import new_consumer
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import partition_counts
 from stream_app.alert import Alert
@@ -97,7 +98,7 @@ async def read_topic(
     partitions = (await partition_counts(options, [topic])).get(topic, 0)
     if not partitions:
         raise TopologyError(f"Topic {topic!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=_FETCH_WAIT_MS)
+    consumer = new_consumer(options, fetch_max_wait_ms=_FETCH_WAIT_MS)
     places = [TopicPartition(topic, number) for number in range(partitions)]
     try:
         await consumer.start()

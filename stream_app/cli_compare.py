@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream_app.adapters.kafka_consumer import new_consumer
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import partition_counts
 from stream_app.alert import Score
@@ -68,7 +69,7 @@ async def _all[T](settings: Settings, topic: str, kind: type[T]) -> list[T]:
     count = (await partition_counts(options, [topic])).get(topic, 0)
     if not count:
         raise TopologyError(f"Topic {topic!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = new_consumer(options, auto_offset_reset="earliest")
     places = [TopicPartition(topic, number) for number in range(count)]
     found: list[T] = []
     try:

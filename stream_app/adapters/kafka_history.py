@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream_app.adapters.kafka_consumer import new_consumer
 from stream_app.errors import Unavailable
 from stream_app.ports import Place, Record
 
@@ -32,7 +33,7 @@ class KafkaHistory:
         Raises:
             Unavailable: if Kafka does not answer.
         """
-        consumer = AIOKafkaConsumer(**client_options, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50)
+        consumer = new_consumer(client_options, auto_offset_reset="none", fetch_max_wait_ms=50)
         try:
             await consumer.start()
             consumer.assign([TopicPartition(*place) for place in spans])

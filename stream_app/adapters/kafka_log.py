@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion, KafkaError
 
+from stream_app.adapters.kafka_consumer import new_consumer
 from stream_app.adapters.topic_ids import TopicIdsRequest
 from stream_app.errors import Unavailable
 from stream_app.ports import Place, Published
@@ -106,7 +107,7 @@ class KafkaLog:
         self, starts: Mapping[Place, int] | None = None, within_s: float | None = _ANSWER_S
     ) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer; with `starts` it reads from there. It is assigned once: aiokafka 0.14 may never fetch for a second assignment."""
-        consumer = AIOKafkaConsumer(**self._options, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50)
+        consumer = new_consumer(self._options, auto_offset_reset="none", fetch_max_wait_ms=50)
         async with _answering(), asyncio.timeout(within_s):
             try:
                 await consumer.start()

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = (
-    ("addresses", "errors", "iso"),
+    ("addresses", "cut_bytes", "errors", "iso"),
     ("transaction", "settings", "logs"),
     ("alert", "money", "outage", "placement", "progress", "topology", "watchdog"),
     ("features",),
@@ -25,7 +25,7 @@ LAYERS = (
     ("registered", "history"),
     ("standing", "patience", "rebuild", "serving", "sweeper"),
     ("provenance",),
-    ("waiting", "intake", "decision"),
+    ("waiting", "intake", "decision", "dead_letter"),
     ("reasons",),
     ("explanation",),
     ("judge", "comparison"),
@@ -43,6 +43,8 @@ COMMANDS = {"cli", "doctor", "produce"}  # and cli_*: entry points, each importe
 PICKS_ADAPTERS = {"bootstrap", "worker", "api", "doctor", "cli", "adapters"}  # and cli_*
 NO_IO = {
     "addresses",
+    "cut_bytes",
+    "dead_letter",
     "errors",
     "iso",
     "transaction",
@@ -153,6 +155,13 @@ def test_adapters_know_the_ports_and_what_lies_further_in(file: Path) -> None:
 def test_only_the_composition_root_and_the_entry_points_pick_adapters() -> None:
     """Everything else sees ports."""
     assert {unit_of(f) for f in files("stream_app") if "adapters" in ours(f)} <= PICKS_ADAPTERS
+
+
+def test_consumers_are_made_in_one_place() -> None:
+    """So each reads within bounds; Faust makes the worker's own."""
+    makers = {f.stem for f in files("stream_app") for node in ast.walk(ast.parse(f.read_text(encoding="utf-8")))
+              if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "AIOKafkaConsumer"}  # fmt: skip
+    assert makers == {"kafka_consumer"}
 
 
 def test_only_the_entry_points_know_the_worker_and_the_commands() -> None:
