@@ -137,7 +137,7 @@ class Holdings:
         taken = await patiently(
             lambda: takeover.of(number, self._count, lost=lost, remembered=remembered), f"Partition {number}", self._shared.away
         )
-        partition = Partition(number, taken, self._shared)
+        partition = Partition(number, taken, self._shared, len(self._numbers))
         task = asyncio.create_task(partition.run(), name=partition.name)
         self._held[number] = _Held(partition, task)
         task.add_done_callback(lambda _: self._task_ended(number, partition, task))

@@ -12,6 +12,9 @@ from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.waiting import Done, Fetched, Waiting
 
 _QUEUED_BATCHES = 2
+MOST_QUEUED_BYTES = 64 * 2**20
+"""Of all partitions of a worker, as long as each has a fair share of `LEAST_QUEUED_BYTES`."""
+LEAST_QUEUED_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ class Batch:
 class Inbox:
     """Payments and labels of one partition that were fetched and not taken yet."""
 
-    def __init__(self, cursor: Cursor, topics: tuple[str, str], rules: IntakeRules, all_fetched: Callable[[str, int], bool]) -> None:
+    def __init__(
+        self, cursor: Cursor, topics: tuple[str, str], rules: IntakeRules, all_fetched: Callable[[str, int], bool], partitions: int = 1
+    ) -> None:
         """Wait for the records from a cursor on.
 
         Args:
@@ -64,6 +69,7 @@ class Inbox:
             topics: names of transactions and labels.
             rules: of decoding.
             all_fetched: whether a topic ends at an offset, as far as known.
+            partitions: how many the worker holds, which share its memory.
         """
         self._payments_topic, self._labels_topic = topics
         self._decode_payments = Decoder(Transaction, rules)
@@ -72,6 +78,7 @@ class Inbox:
         self._labels = Waiting(cursor.labels)
         self._ended = all_fetched
         self._reached_ms = 0
+        self._most_bytes = max(LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES // (len(topics) * partitions))
 
     @property
     def some(self) -> bool:
@@ -89,8 +96,9 @@ class Inbox:
         return self._reached_ms
 
     def has_room(self, topic: str, most: int) -> bool:
-        """Whether more records of a topic can be queued, where a batch takes `most`."""
-        return self._of(topic).count < _QUEUED_BATCHES * most
+        """Whether more records of a topic can be queued, where a batch takes `most`: in number and in bytes."""
+        waiting = self._of(topic)
+        return waiting.count < _QUEUED_BATCHES * most and waiting.size < self._most_bytes
 
     def put(self, topic: str, fetched: Fetched) -> None:
         """Queue records; those of a topic are taken in order."""

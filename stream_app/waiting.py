@@ -10,14 +10,24 @@ from stream_app.ports import Record
 
 type Done = Callable[[], None]
 
+MOST_BATCH_BYTES = 4 * 2**20
+"""Of the fetches that a micro-batch takes from; so many bytes of dead letters are under way at the most, and one fetch more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Records of one topic and partition as they were fetched, how to acknowledge them, and the next offset after them, where it is told."""
+    """Records of one topic and partition as they were fetched, a megabyte or so.
+
+    Attributes:
+        done: acknowledges them.
+        position: the next offset after them, where it is told.
+        size: bytes of their keys, values and headers.
+    """
 
     records: Sequence[Record]
     done: Done
     position: int = 0
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -27,10 +37,12 @@ class Waiting:
     Attributes:
         position: next offset to be fetched; everything below it was put here or lies below the cursor.
         count: records that wait.
+        size: bytes of the fetches that are not used up.
     """
 
     position: int
     count: int = 0
+    size: int = 0
     _fetched: deque[Fetched] = field(default_factory=deque)
     _taken: int = 0
 
@@ -43,18 +55,21 @@ class Waiting:
         """Queue records behind those that wait."""
         self._fetched.append(fetched)
         self.count += len(fetched.records)
+        self.size += fetched.size
         self.position = max(fetched.records[-1].offset + 1, fetched.position)
 
     def take(self, most: int, until: Callable[[Record], bool] | None = None) -> tuple[list[Record], list[Done]]:
-        """The first records, `most` at most, up to the first that `until` holds back.
+        """The first records, `most` at most, up to the first that `until` holds back, of so many fetches as `MOST_BATCH_BYTES` allow.
 
         Returns:
             the records, and the acknowledgements of the fetches that are used up with them.
         """
         records: list[Record] = []
         done: list[Done] = []
-        while self._fetched and len(records) < most:
+        size = 0
+        while self._fetched and len(records) < most and size < MOST_BATCH_BYTES:
             fetched = self._fetched[0]
+            size += fetched.size
             end = min(len(fetched.records), self._taken + most - len(records))
             chosen = fetched.records[self._taken : end]
             if until is not None:
@@ -65,6 +80,7 @@ class Waiting:
             if self._taken < len(fetched.records):
                 break
             done.append(fetched.done)
+            self.size -= fetched.size
             self._fetched.popleft()
             self._taken = 0
         self.count -= len(records)

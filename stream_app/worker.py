@@ -65,8 +65,8 @@ class FraudWorker(faust.App):  # type: ignore[misc]
     async def _score(self, stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
-            taker, records, position = message.value
-            self.parts.runtime.submit(message.topic, taker, Fetched(records, event.ack, position))
+            taker, records, position, size = message.value
+            self.parts.runtime.submit(message.topic, taker, Fetched(records, event.ack, position, size))
 
     async def _let_go(self, _app: Any, _revoked: Any, **_: Any) -> None:
         await self.parts.runtime.revoke()

@@ -20,6 +20,9 @@ import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
+from stream_app.adapters.kafka_consumer import MOST_FETCHED_BYTES
+from stream_app.adapters.record_batches import read_within_bounds, size_in_memory
+
 _POLL_S = 1.0
 _POLL_WHILE_FULL_S = 0.02
 _FETCH_WAIT_MS = 10
@@ -42,7 +45,7 @@ class PartitionFlow(Protocol):
 
 
 class Batch(NamedTuple):
-    """Records of one partition, the next offset to be fetched after them, and who asked for them.
+    """Records of one partition, the next offset to be fetched after them, how many bytes they are, and who asked for them.
 
     What was fetched for a taker before a seek is never given to the next. The next offset can lie further on than the last record's:
     marks of transactions take offsets too.
@@ -51,6 +54,7 @@ class Batch(NamedTuple):
     taker: Any
     records: list[Any]
     position: int
+    size: int
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]
@@ -72,6 +76,7 @@ class _QuickFetches(AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - Faust passes a constant; pinned by a test
+        consumer._fetch_max_bytes = MOST_FETCHED_BYTES  # noqa: SLF001 - Faust passes none; pinned too
         return consumer
 
 
@@ -110,7 +115,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 positions = self._positions(wanted)
                 for tp in wanted - records.keys():
                     takers[tp].reached(tp.topic, positions[tp])
-                return {tp: Batch(takers[tp], found, positions[tp]) for tp, found in records.items()}
+                return {tp: Batch(takers[tp], found, positions[tp], size_in_memory(found)) for tp, found in records.items()}
         await self.sleep(timeout)
         return {}
 
@@ -171,6 +176,7 @@ class BatchTransport(Transport):  # type: ignore[misc]
 
 def use_batches(app: faust.App, flow: PartitionFlow) -> None:
     """Make `app` deliver record batches; `flow` decides what it takes and from where."""
+    read_within_bounds()
     consumer = type("BoundBatchConsumer", (BatchConsumer,), {"flow": flow})
     transport = type("BoundBatchTransport", (BatchTransport,), {"Consumer": consumer})
     app.transport = transport(app.conf.broker_consumer, app, loop=app.loop)

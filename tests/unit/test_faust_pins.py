@@ -93,6 +93,7 @@ def test_the_broker_holds_no_fetch_for_long() -> None:
     assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in inspect.getsource(Consumer._new_consumer_thread)
     assert "_create_worker_consumer" in vars(AIOKafkaConsumerThread)
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
+    assert "fetch_max_bytes=self._fetch_max_bytes" in inspect.getsource(AIOKafkaConsumer.start)
 
 
 def test_the_consumer_keeps_acknowledged_offsets_in_a_list_and_an_index() -> None:
@@ -205,14 +206,14 @@ def test_a_batch_message_carries_the_records_and_their_last_offset() -> None:
     consumer = bare_consumer()
     consumer.app = SimpleNamespace(consumer_generation_id=3)
     batch = [SimpleNamespace(offset=o, timestamp=2500, timestamp_type=0) for o in (4, 9)]
-    message = consumer._batch_message(TRANSACTIONS, Batch("taker", batch, 12))
+    message = consumer._batch_message(TRANSACTIONS, Batch("taker", batch, 12, 300))
     assert isinstance(message, ConsumerMessage)
     assert (message.topic, message.partition, message.offset, message.tp) == ("transactions", 0, 9, TRANSACTIONS)
     assert (message.timestamp, message.generation_id) == (2.5, 3)
-    assert message.value == Batch("taker", batch, 12)
+    assert message.value == Batch("taker", batch, 12, 300)
     assert parameters(faust.Schema.compile)[:2] == ["self", "app"]
     decode: Any = BatchSchema().compile(SimpleNamespace(create_event=lambda *parts: parts))
-    assert asyncio.run(decode(message)) == (None, Batch("taker", batch, 12), (), message)
+    assert asyncio.run(decode(message)) == (None, Batch("taker", batch, 12, 300), (), message)
 
 
 def test_take_acknowledges_in_a_finally_so_also_on_errors() -> None:
