@@ -12,6 +12,7 @@
         │   └── NoModel                  nothing is registered under the name or the alias
         ├── StateError         74        state in Redis cannot be read
         ├── TopologyError      76        topics do not fit together (partition counts, ids)
+        ├── Refused            77        a server answered, and does not do what it is asked: a right, a policy
         └── NotOwner           75        another worker took the partition over
 
 The exit codes are those of sysexits.h, so that a supervisor can tell them apart.
@@ -103,6 +104,12 @@ class TopologyError(Stop):
     """Topics do not fit together: other partition counts, recreated, or shorter than the cursor."""
 
     exit_code: ClassVar[int] = 76
+
+
+class Refused(Stop):
+    """A server answered, and does not do what it is asked: a right is missing, or a policy forbids it. Trying again changes nothing."""
+
+    exit_code: ClassVar[int] = 77
 
 
 class NotOwner(Stop):

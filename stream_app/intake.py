@@ -16,12 +16,8 @@ from stream_app.features.compute import Events, Floats, to_minor
 from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
 from stream_app.features.plan import Ints
 from stream_app.money import Money
-from stream_app.ports import Ids, Outgoing, Record
-from stream_app.standing import SOURCE_OFFSET
-from stream_app.transaction import CREDITS, DeadLetterCode, Decoder, Label, Transaction, redact
-
-MAX_DEAD_LETTER_BYTES = 1_040_000
-"""With its headers below what a topic takes by default: a dead letter that no topic takes would stop its partition for ever."""
+from stream_app.ports import Ids, Record
+from stream_app.transaction import CREDITS, DeadLetterCode, Decoder, Label, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,28 +206,3 @@ def _label_events(messages: list[Label], known: Sequence[dict[str, int]]) -> Eve
         entities=_places(messages, known),
         facts=np.zeros((count, len(Fact)), dtype=np.int64),
     )
-
-
-def dead_letter(record: Record, error: RecordError, source: tuple[str, int], topic: str, *, redacted: bool) -> Outgoing:
-    """The dead letter of a refused record: its bytes as they came, card numbers taken out, the reason in the headers.
-
-    A value longer than `MAX_DEAD_LETTER_BYTES` is cut there; the header `source.bytes` then says how long it was.
-
-    Args:
-        record: the refused record.
-        error: why.
-        source: topic and partition that it came from.
-        topic: the dead-letter topic.
-        redacted: whether card numbers are taken out of key and value.
-    """
-    key, value = redact(record.key, record.value) if redacted else (record.key, record.value)
-    headers: tuple[tuple[str, bytes], ...] = (
-        ("error.code", str(error.code).encode()),
-        ("error.message", error.message.encode()),
-        ("source.topic", source[0].encode()),
-        ("source.partition", str(source[1]).encode()),
-        (SOURCE_OFFSET, str(record.offset).encode()),
-    )
-    if value is not None and len(value) > MAX_DEAD_LETTER_BYTES:
-        value, headers = value[:MAX_DEAD_LETTER_BYTES], (*headers, ("source.bytes", str(len(value)).encode()))
-    return Outgoing(topic, key, value, headers)

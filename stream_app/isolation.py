@@ -8,7 +8,7 @@ from loguru import logger
 
 from stream_app.errors import FraudstreamError, RecordError, Stop
 from stream_app.inbox import Batch
-from stream_app.transaction import DeadLetterCode
+from stream_app.transaction import DeadLetterCode, shown
 
 MOST_IN_A_ROW = 10
 """So many records that fail one after the other are not the records' fault."""
@@ -34,14 +34,14 @@ class Isolation:
         """Take a batch through.
 
         Raises:
-            FraudstreamError: at once: it says what to do, and no record is at fault.
+            FraudstreamError: at once, but RecordError: it says what to do, and no record is at fault.
             Stop: where `MOST_IN_A_ROW` records failed.
         """
         error = await self._failure(batch)
         if error is None:
             self._in_a_row = 0
             return
-        logger.opt(exception=error).error(
+        logger.opt(exception=None if isinstance(error, RecordError) else error).error(
             "Partition {}: a batch of {} records failed ({}). It is tried again, then record by record.",
             self._number,
             len(batch),
@@ -65,12 +65,16 @@ class Isolation:
             ) from error
         kind, offset = ("transaction", one.payments.offset) if len(one.payments) else ("label", one.labels.offset)
         logger.error("Partition {}: the {} at offset {} goes to the dead letters: {}", self._number, kind, offset, _told(error))
-        await self._take(one.refused(RecordError(DeadLetterCode.SCORING_FAILED, f"The record could not be scored: {_told(error)}.")))
+        refusal = RecordError(DeadLetterCode.SCORING_FAILED, f"The record could not be scored: {_told(error)}.")
+        await self._take(one.refused(error if isinstance(error, RecordError) else refusal))
 
     async def _failure(self, batch: Batch) -> Exception | None:
-        """What taking the batch raised, if it is not an error of ours."""
+        """What taking the batch raised, if it is a record's fault, or nobody's that we know."""
         try:
             await self._take(batch)
+        except RecordError as error:
+            self._forget()
+            return error
         except FraudstreamError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not pass silently, nor stop the partition for one record
@@ -80,4 +84,4 @@ class Isolation:
 
 
 def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return shown(str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}")

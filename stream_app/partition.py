@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from stream_app.dead_letter import dead_letter
 from stream_app.inbox import Batch, Inbox
-from stream_app.intake import Decoded, Intake, dead_letter, merge
+from stream_app.intake import Decoded, Intake, merge
 from stream_app.isolation import Isolation
 from stream_app.money import Money
 from stream_app.observation import Observer
@@ -70,7 +71,15 @@ class Partition:
     While state is rebuilt, records below `cursor.decided` are counted and nothing is published for them.
     """
 
-    def __init__(self, number: int, taken: Taken, workplace: Workplace) -> None:
+    def __init__(self, number: int, taken: Taken, workplace: Workplace, partitions: int = 1) -> None:
+        """Begin where it was taken over.
+
+        Args:
+            number: its own.
+            taken: its state and cursor.
+            workplace: what it shares with the others.
+            partitions: how many the worker holds.
+        """
         self.number = number
         self.cursor = cursor = taken.cursor
         self._state = taken.state
@@ -78,7 +87,7 @@ class Partition:
         self._rebuild = RebuildProgress(number, cursor, workplace.observer) if cursor.rebuilding else None
         self._outputs: dict[str, int] = {}
         self._shared = workplace
-        self._inbox = Inbox(cursor, workplace.topics.read, workplace.rules, self._ends_at)
+        self._inbox = Inbox(cursor, workplace.topics.read, workplace.rules, self._ends_at, partitions)
         self._sweeper = Sweeper(self._state.sweep, workplace.observer)
         self._isolation = Isolation(number, self._take_through, self._state.forget)
         self._in_hand: Batch | None = None

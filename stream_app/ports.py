@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -236,12 +236,17 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to publish, to the same partition number as its transaction's."""
+    """A message to publish, to the same partition number as its transaction's.
+
+    Attributes:
+        shorter: makes what is published in its place where its topic does not take so many bytes; None: nothing.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+    shorter: Callable[[], Outgoing] | None = None
 
 
 class Publisher(Protocol):
@@ -255,6 +260,8 @@ class Publisher(Protocol):
 
         Raises:
             Unavailable: if one was not acknowledged; each of the others may be published or not.
+            RecordError: if a topic does not take a message, nor its shortest form: the record's that it was made from.
+            Refused: if Kafka refuses one for another reason; trying again changes nothing.
         """
         ...
 

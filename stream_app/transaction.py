@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from stream_app.cut_bytes import UnreadBytes, size_of
 from stream_app.errors import RecordError
 from stream_app.iso import COUNTRIES, CURRENCIES
 
@@ -82,6 +83,7 @@ class DeadLetterCode(StrEnum):
     EMPTY = "empty"
     TOMBSTONE = "tombstone"
     TOO_LARGE = "too_large"
+    NOT_UNPACKED = "not_unpacked"
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
     TOO_DEEP = "too_deep"
@@ -95,6 +97,7 @@ class DeadLetterCode(StrEnum):
     WRONG_KEY = "wrong_key"
     FUTURE = "future"
     LABEL_BEFORE_EVENT = "label_before_event"
+    DECISION_TOO_LARGE = "decision_too_large"
     SCORING_FAILED = "scoring_failed"
 
 
@@ -222,11 +225,14 @@ class Decoder[T: (Transaction, Label)]:
 
 
 def _refused_size(value: bytes | None) -> RecordError:
+    if isinstance(value, UnreadBytes):
+        told = f"The record could not be unpacked from its batch ({value.why}). Look at the producer that packed it."
+        return RecordError(DeadLetterCode.NOT_UNPACKED, told)
     if value is None:
         return RecordError(DeadLetterCode.TOMBSTONE, "The record has no value (a tombstone). Transactions are never deleted: publish none.")
     if not value:
         return RecordError(DeadLetterCode.EMPTY, "The record's value is empty.")
-    return RecordError(DeadLetterCode.TOO_LARGE, f"The message has {len(value)} bytes; {MAX_MESSAGE_BYTES} are allowed.")
+    return RecordError(DeadLetterCode.TOO_LARGE, f"The message has {size_of(value)} bytes; {MAX_MESSAGE_BYTES} are allowed.")
 
 
 def _refused_text(error: Exception) -> RecordError:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.cut_bytes import CutBytes, UnreadBytes
 from stream_app.errors import RecordError
 from stream_app.transaction import MAX_MESSAGE_BYTES, DeadLetterCode, Decoder, IntakeRules, Label, Transaction, redact
 from tests.examples import examples
@@ -57,6 +58,8 @@ REFUSED: list[tuple[DeadLetterCode, bytes | None, str]] = [
     (DeadLetterCode.TOMBSTONE, None, "has no value"),
     (DeadLetterCode.EMPTY, b"", "is empty"),
     (DeadLetterCode.TOO_LARGE, b" " * (MAX_MESSAGE_BYTES + 1), "65537 bytes; 65536 are allowed"),
+    (DeadLetterCode.TOO_LARGE, CutBytes.of(b" " * (MAX_MESSAGE_BYTES + 1), 5_000_000), "5000000 bytes; 65536 are allowed"),
+    (DeadLetterCode.NOT_UNPACKED, UnreadBytes.of("it is cut"), "could not be unpacked from its batch (it is cut)"),
     (DeadLetterCode.NOT_UTF8, b"\xff", "byte 0"),
     (DeadLetterCode.NOT_JSON, b"not json", "not JSON"),
     (DeadLetterCode.NOT_JSON, b" ", "not JSON"),
@@ -117,8 +120,9 @@ def test_a_label_is_refused_with_code_and_sentence(code: DeadLetterCode, value: 
 
 
 def test_every_dead_letter_code_is_reached() -> None:
-    """No code is dead: all are seen above, but `scoring_failed`, which is the scorer's."""
-    assert {code for code, *_ in (*REFUSED, *REFUSED_LABELS)} | {DeadLetterCode.SCORING_FAILED} == set(DeadLetterCode)
+    """No code is dead: all are seen above, but those of what comes after the decoder."""
+    later = {DeadLetterCode.SCORING_FAILED, DeadLetterCode.DECISION_TOO_LARGE}
+    assert {code for code, *_ in (*REFUSED, *REFUSED_LABELS)} | later == set(DeadLetterCode)
 
 
 def test_a_right_transaction_and_a_right_label_are_decoded() -> None:
