@@ -4,6 +4,7 @@
   the session, and each test runs in an empty current directory. Files of the project are named from `ROOT`.
 - `stack`: Kafka, Redis and MLflow, started once a run by the first test that asks, ended with it. `FRAUDSTREAM_TEST_BACKEND`
   picks where from: `local` (default) or `docker`. Such tests carry the marker `servers` by themselves.
+- `foreign`: a Kafka client that shares no code with ours; its tests are skipped, saying why, where it cannot be installed.
 - `cluster`: a Redis Cluster of this machine; `redis_url`: one Redis and the cluster in turn.
 - `unique`: a suffix for topics, groups and models, so that tests share the servers without meeting.
 
@@ -25,6 +26,7 @@ from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from stream_app.settings import PREFIX
+from tests.foreign import Client, NoForeignClientError, foreign_client
 from tests.redis_cluster import Cluster, redis_cluster
 from tests.servers import BACKENDS, Servers, end_servers, servers
 
@@ -105,6 +107,15 @@ def stack(_nobodys_settings: None, run_folder: Path) -> Iterator[Servers]:
     """Real Kafka, Redis and MLflow, one set for the run."""
     with servers(BACKEND, run_folder / "servers") as addresses:
         yield addresses
+
+
+@pytest.fixture(scope="session")
+def foreign(run_folder: Path) -> Client:
+    """librdkafka, in an environment of its own, one for the run."""
+    try:
+        return foreign_client(run_folder)
+    except NoForeignClientError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
