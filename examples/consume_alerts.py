@@ -23,7 +23,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.helpers import create_ssl_context
 
+from stream_app.adapters.kafka_errors import answering
 from stream_app.alert import Alert
+from stream_app.errors import FraudstreamError
 from stream_app.settings import load_settings
 
 if TYPE_CHECKING:
@@ -73,7 +75,11 @@ def line(alert: Alert) -> str:
 
 
 async def main() -> None:
-    """Poll, act, remember, commit: in this order, so that no alert is lost."""
+    """Poll, act, remember, commit: in this order, so that no alert is lost.
+
+    Raises:
+        FraudstreamError: a setting is wrong, Kafka is away, or records cannot be unpacked: one line with the remedy.
+    """
     settings = load_settings()
     files = {"cafile": settings.kafka_ssl_cafile, "certfile": settings.kafka_ssl_certfile, "keyfile": settings.kafka_ssl_keyfile}
     ssl_context = create_ssl_context(**{k: v for k, v in files.items() if v}) if settings.kafka_security_protocol.endswith("SSL") else None
@@ -90,13 +96,19 @@ async def main() -> None:
         auto_offset_reset="earliest",
     )
     seen = SeenIds(capacity=int(os.environ.get("ALERTS_REMEMBERED", "100000")))
-    async with consumer:
-        while True:
-            batches = await consumer.getmany(timeout_ms=1000)
-            handle((record.value for records in batches.values() for record in records), seen, lambda alert: print(line(alert), flush=True))
-            if batches:
-                await consumer.commit()
+    with answering():
+        async with consumer:
+            while True:
+                batches = await consumer.getmany(timeout_ms=1000)
+                values = (record.value for records in batches.values() for record in records)
+                handle(values, seen, lambda alert: print(line(alert), flush=True))
+                if batches:
+                    await consumer.commit()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except FraudstreamError as error:
+        print(error, file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))

@@ -11,20 +11,21 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 
 from stream_app.adapters.kafka_consumer import new_consumer
+from stream_app.adapters.kafka_errors import answering
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import partition_counts
 from stream_app.alert import Alert
-from stream_app.errors import TopologyError, Unavailable
+from stream_app.errors import TopologyError
 from stream_app.scorer import SOURCE_TIMESTAMP
 from stream_app.settings import Settings, load_settings
 
 _FETCH_WAIT_MS = 20
 """aiokafka asks for a partition anew only after the fetch in flight: half a second by default, in which an alert would not be seen."""
+_REMEDY = "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS, or start one: fraudstream local up."
 _COLOURS = {"review": "yellow", "step_up": "dark_orange", "decline": "red"}
 
 
@@ -71,6 +72,7 @@ async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Eve
     Raises:
         TopologyError: if there is no such topic.
         Unavailable: if Kafka does not answer.
+        UnpackError: if records cannot be unpacked.
     """
     async for records in read_topic(settings, settings.alerts_topic, follow=follow, standing=standing):
         now = time.time()
@@ -92,7 +94,7 @@ async def read_topic(
         since_ms: only records whose Kafka timestamp is at or after this time.
 
     Raises:
-        TopologyError, Unavailable: as `read_alerts`.
+        TopologyError, Unavailable, UnpackError: as `read_alerts`.
     """
     options = client_options(settings)
     partitions = (await partition_counts(options, [topic])).get(topic, 0)
@@ -100,24 +102,20 @@ async def read_topic(
         raise TopologyError(f"Topic {topic!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
     consumer = new_consumer(options, fetch_max_wait_ms=_FETCH_WAIT_MS)
     places = [TopicPartition(topic, number) for number in range(partitions)]
-    try:
-        await consumer.start()
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        for place, offset in (ends if follow else await _starts(consumer, places, since_ms)).items():
-            consumer.seek(place, offset)
-        if standing is not None:
-            standing.set()
-        while follow or await _behind(consumer, ends):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                yield records
-    except (KafkaError, OSError) as error:
-        raise Unavailable(
-            f"Kafka at {settings.kafka_bootstrap_servers} did not answer ({type(error).__name__}). "
-            "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS, or start one: fraudstream local up."
-        ) from None
-    finally:
-        await consumer.stop()
+    with answering(_REMEDY):
+        try:
+            await consumer.start()
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            for place, offset in (ends if follow else await _starts(consumer, places, since_ms)).items():
+                consumer.seek(place, offset)
+            if standing is not None:
+                standing.set()
+            while follow or await _behind(consumer, ends):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    yield records
+        finally:
+            await consumer.stop()
 
 
 async def _starts(consumer: AIOKafkaConsumer, places: list[TopicPartition], since_ms: int) -> dict[TopicPartition, int]:

@@ -6,16 +6,12 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
-from stream_app.adapters.kafka_consumer import new_consumer
-from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.topics import partition_counts
 from stream_app.alert import Score
+from stream_app.cli_alerts import read_topic
 from stream_app.cli_coroutines import result_of
 from stream_app.comparison import Comparison, Judged, Quality, compare, judged
-from stream_app.errors import DataError, SettingsError, TopologyError, Unavailable
+from stream_app.errors import DataError, SettingsError
 from stream_app.settings import Settings, load_settings
 from stream_app.transaction import Label
 
@@ -62,28 +58,10 @@ async def _all[T](settings: Settings, topic: str, kind: type[T]) -> list[T]:
     """Every message of a topic as it is now; foreign ones are left out.
 
     Raises:
-        TopologyError: if there is no such topic.
-        Unavailable: if Kafka does not answer.
+        TopologyError, Unavailable, UnpackError: as `read_topic`.
     """
-    options, decoder = client_options(settings), msgspec.json.Decoder(kind)
-    count = (await partition_counts(options, [topic])).get(topic, 0)
-    if not count:
-        raise TopologyError(f"Topic {topic!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
-    consumer = new_consumer(options, auto_offset_reset="earliest")
-    places = [TopicPartition(topic, number) for number in range(count)]
-    found: list[T] = []
-    try:
-        await consumer.start()
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        while any([await consumer.position(place) < end for place, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [m for record in records if (m := _decoded(decoder, record)) is not None]
-    except (KafkaError, OSError) as error:
-        raise Unavailable(f"Kafka did not answer ({type(error).__name__}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS.") from None
-    finally:
-        await consumer.stop()
-    return found
+    decoder = msgspec.json.Decoder(kind)
+    return [m async for records in read_topic(settings, topic) for record in records if (m := _decoded(decoder, record)) is not None]
 
 
 def _decoded[T](decoder: msgspec.json.Decoder[T], record: Any) -> T | None:

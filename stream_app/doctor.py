@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from stream_app.adapters.codecs import readable
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.onnx_model import OnnxModel
 from stream_app.adapters.redis_store import RedisStore
@@ -37,9 +38,10 @@ async def examine(settings: Settings) -> list[Finding]:
     """Examine every part; one that fails does not hide the others, and one cause is told once."""
     kafka = await _finding("Kafka", _kafka, settings)
     topics = await _finding("topics", _topics, settings) if kafka.well else _not_checked("topics", kafka)
+    codecs = await _finding("codecs", readable, settings) if kafka.well else _not_checked("codecs", kafka)
     redis, mlflow = await _finding("Redis", _redis, settings), await _finding("MLflow", _mlflow, settings)
     of_mlflow = [await _finding(subject, check, settings, mlflow) for subject, check in (("model", _model), ("clock", _clock))]
-    return [kafka, topics, redis, mlflow, *of_mlflow]
+    return [kafka, topics, codecs, redis, mlflow, *of_mlflow]
 
 
 class _UnwellError(FraudstreamError):

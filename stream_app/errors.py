@@ -8,6 +8,7 @@
     └── Stop               stop          going on would be wrong; the process ends with `exit_code`
         ├── SettingsError      78        a setting has a value that cannot work
         ├── DataError          65        a file of transactions or labels is not what it must be
+        ├── UnpackError        66        records of a topic cannot be unpacked: a codec is not installed, or they are damaged
         ├── ModelError         70        a model is missing, damaged, or asks for features we lack
         │   └── NoModel                  nothing is registered under the name or the alias
         ├── StateError         74        state in Redis cannot be read
@@ -74,6 +75,12 @@ class DataError(Stop):
     """A file of transactions or labels is not what it must be."""
 
     exit_code: ClassVar[int] = 65
+
+
+class UnpackError(Stop):
+    """Records of a topic cannot be unpacked here. They are in Kafka, so reading them again would fail again."""
+
+    exit_code: ClassVar[int] = 66
 
 
 class ModelError(Stop):

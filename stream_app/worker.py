@@ -19,7 +19,7 @@ from loguru import logger
 from stream_app.adapters.faust_batches import BatchSchema, use_batches
 from stream_app.adapters.faust_options import PlainWorker, faust_options
 from stream_app.bootstrap import WorkerParts, build_worker
-from stream_app.errors import FraudstreamError, Stop
+from stream_app.errors import FraudstreamError, Stop, UnpackError
 from stream_app.features.warm import warm
 from stream_app.holdings import Seek
 from stream_app.logs import set_up_logs
@@ -61,6 +61,10 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         except FraudstreamError as error:
             self._end(error)
             return {}  # nothing is held, so nothing is read until the worker has ended
+
+    def unreadable(self, error: UnpackError) -> None:
+        """See `faust_batches.PartitionFlow`."""
+        self._end(error)
 
     async def _score(self, stream: Any) -> None:
         async for event in stream.noack().events():

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import for_code
 
-from stream_app.errors import Unavailable
+from stream_app.adapters.kafka_errors import answering
 
 _NO_SUCH_GROUP = 69
 
@@ -19,25 +19,18 @@ async def member_counts(client_options: dict[str, Any], groups: Sequence[str]) -
     Raises:
         Unavailable: if Kafka does not answer.
     """
-    admin = AIOKafkaAdminClient(**client_options)
-    try:
-        await admin.start()
-        # one by one: aiokafka 0.14 reads the answer of version 3 as one of version 2, which is right for a single group alone
-        answers = [answer for group in groups for answer in await admin.describe_consumer_groups([group])]
-    except (KafkaError, OSError) as error:
-        raise _unavailable(error) from None
-    finally:
-        await admin.close()
-    counts = {}
-    for answer in answers:
-        for code, name, _state, _kind, _protocol, members, *_ in answer.groups:
-            if code and code != _NO_SUCH_GROUP:
-                raise _unavailable(for_code(code)())
-            counts[name] = len(members)
+    with answering():
+        admin = AIOKafkaAdminClient(**client_options)
+        try:
+            await admin.start()
+            # one by one: aiokafka 0.14 reads the answer of version 3 as one of version 2, which is right for a single group alone
+            answers = [answer for group in groups for answer in await admin.describe_consumer_groups([group])]
+        finally:
+            await admin.close()
+        counts = {}
+        for answer in answers:
+            for code, name, _state, _kind, _protocol, members, *_ in answer.groups:
+                if code and code != _NO_SUCH_GROUP:
+                    raise for_code(code)
+                counts[name] = len(members)
     return counts
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(
-        f"Kafka did not answer ({str(error) or type(error).__name__}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
-    )

@@ -21,7 +21,9 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP, ConsumerMessage
 
 from stream_app.adapters.kafka_consumer import MOST_FETCHED_BYTES
+from stream_app.adapters.kafka_errors import unpack_error
 from stream_app.adapters.record_batches import read_within_bounds, size_in_memory
+from stream_app.errors import UnpackError
 
 _POLL_S = 1.0
 _POLL_WHILE_FULL_S = 0.02
@@ -41,6 +43,10 @@ class PartitionFlow(Protocol):
         self, assigned: set[tuple[str, int]], seek: Callable[[Mapping[tuple[str, int], int]], Awaitable[None]]
     ) -> Awaitable[Mapping[tuple[str, int], int]]:
         """Take the assigned partitions over and seek each to its cursor; where that is."""
+        ...
+
+    def unreadable(self, error: UnpackError) -> None:
+        """End the worker: records came that cannot be unpacked. No more are delivered."""
         ...
 
 
@@ -88,6 +94,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._fetching = asyncio.Lock()
+        self._unreadable = False
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _QuickFetches(self, loop=self.loop, beacon=self.beacon)
@@ -110,8 +117,16 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         async with self._fetching:
             takers = {tp: self.flow.taker(tp.topic, tp.partition) for tp in active_partitions or ()}
             wanted = {tp for tp, taker in takers.items() if taker is not None}
-            if wanted:
-                records = await super()._getmany(wanted, timeout)
+            if wanted and not self._unreadable:
+                try:
+                    records = await super()._getmany(wanted, timeout)
+                except Exception as error:
+                    if (unpacking := unpack_error(error)) is None:
+                        raise
+                    # aiokafka drops what it took of other partitions before, and counts it as taken: the next answer would lack it
+                    self._unreadable = True
+                    self.flow.unreadable(unpacking)
+                    return {}
                 positions = self._positions(wanted)
                 for tp in wanted - records.keys():
                     takers[tp].reached(tp.topic, positions[tp])

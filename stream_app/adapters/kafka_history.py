@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_consumer import new_consumer
-from stream_app.errors import Unavailable
+from stream_app.adapters.kafka_errors import answering
 from stream_app.ports import Place, Record
 
 _ANSWER_S = 30.0
@@ -32,20 +31,18 @@ class KafkaHistory:
 
         Raises:
             Unavailable: if Kafka does not answer.
+            UnpackError: if records cannot be unpacked.
         """
         consumer = new_consumer(client_options, auto_offset_reset="none", fetch_max_wait_ms=50)
-        try:
-            await consumer.start()
-            consumer.assign([TopicPartition(*place) for place in spans])
-            for place, (start, _) in spans.items():
-                consumer.seek(TopicPartition(*place), start)
-            yield cls(consumer, {place: end for place, (_, end) in spans.items()})
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise Unavailable(
-                f"Kafka did not answer ({type(error).__name__}: {error}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
-            ) from None
-        finally:
-            await consumer.stop()
+        with answering():
+            try:
+                await consumer.start()
+                consumer.assign([TopicPartition(*place) for place in spans])
+                for place, (start, _) in spans.items():
+                    consumer.seek(TopicPartition(*place), start)
+                yield cls(consumer, {place: end for place, (_, end) in spans.items()})
+            finally:
+                await consumer.stop()
 
     async def more(self, places: Collection[Place]) -> Mapping[Place, Sequence[Record]]:
         """See `timeline.History`."""

@@ -11,11 +11,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion
 
 from stream_app.adapters.kafka_consumer import new_consumer
+from stream_app.adapters.kafka_errors import answering
 from stream_app.adapters.topic_ids import TopicIdsRequest
-from stream_app.errors import Unavailable
 from stream_app.ports import Place, Published
 
 _ANSWER_S = 30.0
@@ -37,7 +37,7 @@ class KafkaLog:
     async def read(self, starts: Mapping[Place, int]) -> Mapping[Place, Sequence[Published]]:
         """See `ports.Log`."""
         found: dict[Place, list[Published]] = {p: [] for p in starts}
-        async with _answering(), asyncio.timeout(_ANSWER_S):
+        async with _answering(_ANSWER_S):
             async for place, records in self.walk(starts):
                 found[place] += records
         return found
@@ -47,6 +47,7 @@ class KafkaLog:
 
         Raises:
             Unavailable: if Kafka does not answer.
+            UnpackError: if records cannot be unpacked.
         """
         ends = {p: end for p, (_, end) in (await self.bounds(starts)).items()}
         open_ = {p: start for p, start in starts.items() if start < ends[p]}
@@ -108,7 +109,7 @@ class KafkaLog:
     ) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer; with `starts` it reads from there. It is assigned once: aiokafka 0.14 may never fetch for a second assignment."""
         consumer = new_consumer(self._options, auto_offset_reset="none", fetch_max_wait_ms=50)
-        async with _answering(), asyncio.timeout(within_s):
+        async with _answering(within_s):
             try:
                 await consumer.start()
                 await asyncio.sleep(0)  # a consumer that is stopped before its tasks took a first step raises CancelledError
@@ -123,7 +124,7 @@ class KafkaLog:
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
         admin = AIOKafkaAdminClient(**self._options)
-        async with _answering(), asyncio.timeout(_ANSWER_S):
+        async with _answering(_ANSWER_S):
             try:
                 await admin.start()
                 yield admin
@@ -132,13 +133,10 @@ class KafkaLog:
 
 
 @asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
-    try:
-        yield
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Unavailable(
-            f"Kafka did not answer ({type(error).__name__}: {error}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
-        ) from None
+async def _answering(within_s: float | None) -> AsyncIterator[None]:
+    with answering():
+        async with asyncio.timeout(within_s):
+            yield
 
 
 async def _bounds(consumer: AIOKafkaConsumer, places: Collection[Place]) -> dict[Place, tuple[int, int]]:

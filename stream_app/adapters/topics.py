@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from stream_app.adapters.kafka_errors import answering
 from stream_app.errors import Unavailable
 from stream_app.settings import Settings
 from stream_app.topology import Kept
@@ -28,14 +30,8 @@ async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]
     Raises:
         Unavailable: if Kafka does not answer.
     """
-    admin = AIOKafkaAdminClient(**client_options)
-    try:
-        await admin.start()
+    async with _admin(client_options) as admin:
         found = await admin.describe_topics(list(topics))
-    except (KafkaError, OSError) as error:
-        raise _unavailable(error) from None
-    finally:
-        await admin.close()
     return {t["topic"]: len(t["partitions"]) for t in found if t["error_code"] == 0}
 
 
@@ -45,14 +41,8 @@ async def kept_by(client_options: dict[str, Any], topics: Sequence[str]) -> dict
     Raises:
         Unavailable: if Kafka does not answer, or refuses.
     """
-    admin = AIOKafkaAdminClient(**client_options)
-    try:
-        await admin.start()
+    async with _admin(client_options) as admin:
         answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics])
-    except (KafkaError, OSError) as error:
-        raise _unavailable(error) from None
-    finally:
-        await admin.close()
     kept = {}
     for code, _message, _kind, topic, entries in (resource for answer in answers for resource in answer.resources):
         if code:
@@ -83,16 +73,10 @@ async def create_topics(
     there = await partition_counts(client_options, names)
     missing = [n for n in names if n not in there]
     partitions = next((there[n] for n in names if n in there), partitions)
-    admin = AIOKafkaAdminClient(**client_options)
-    try:
-        await admin.start()
-        answer = await admin.create_topics([_new(n, partitions, replication) for n in missing]) if missing else None
-    except TopicAlreadyExistsError:
-        answer = None
-    except (KafkaError, OSError) as error:
-        raise _unavailable(error) from None
-    finally:
-        await admin.close()
+    answer = None
+    async with _admin(client_options) as admin:
+        with suppress(TopicAlreadyExistsError):
+            answer = await admin.create_topics([_new(n, partitions, replication) for n in missing]) if missing else None
     for name, code, *_ in answer.topic_errors if answer else ():
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise Unavailable(f"Kafka did not create topic {name!r}: {for_code(code).__name__}.")
@@ -118,7 +102,12 @@ def _new(name: str, partitions: int, replication: int) -> NewTopic:
     return topic
 
 
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(
-        f"Kafka did not answer ({str(error) or type(error).__name__}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
-    )
+@asynccontextmanager
+async def _admin(client_options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**client_options)
+    with answering():
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()
