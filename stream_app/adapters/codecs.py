@@ -32,9 +32,9 @@ async def readable(settings: Settings) -> str:
     log = KafkaLog(client_options(settings), settings.consumer_group)
     counts = await partition_counts(client_options(settings), settings.topics())
     unread: dict[str, UnpackError] = {}
-    for topic, count in counts.items():
+    for topic in (name for name in settings.topics() if name in counts):
         try:
-            await _read_newest(log, topic, count)
+            await _read_newest(log, topic, counts[topic])
         except UnpackError as error:
             unread[topic] = error
     if unread:
