@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
@@ -43,7 +43,11 @@ async def by_command(settings: Settings, topic: str) -> list[Any]:
     return [record async for records in read_topic(settings, topic) for record in records]
 
 
-READERS: Mapping[str, Callable[[Settings, str], Awaitable[list[Any]]]] = {"log": by_log, "history": by_history, "command": by_command}
+READERS: Mapping[str, Callable[[Settings, str], Coroutine[Any, Any, list[Any]]]] = {
+    "log": by_log,
+    "history": by_history,
+    "command": by_command,
+}
 
 
 def settings(stack: Servers, topic: str = "transactions") -> Settings:
