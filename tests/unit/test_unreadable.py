@@ -1,0 +1,68 @@
+"""A consumer that met records which cannot be unpacked gives no more: aiokafka has lost what it took of other partitions by then."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.record.memory_records import MemoryRecords
+from faust.types import TP
+
+from stream_app.adapters.faust_batches import BatchConsumer
+from stream_app.errors import UnpackError
+from tests.unit.test_kafka_errors import batch, of_codec
+
+GOOD, BAD = TP("payments", 0), TP("payments", 1)
+
+
+class Positions:
+    """The one assignment of a consumer: where it reads on."""
+
+    active = True
+
+    def __init__(self) -> None:
+        self.of = {GOOD: SimpleNamespace(position=0, paused=False), BAD: SimpleNamespace(position=7, paused=False)}
+        for state in self.of.values():
+            state.consumed_to = lambda to, state=state: setattr(state, "position", to)
+
+    def state_value(self, at: TP) -> Any:
+        """Of a partition."""
+        return self.of[at]
+
+
+def fetched(positions: Positions, at: TP, records: bytearray) -> FetchResult:
+    """An answer of the broker that aiokafka holds ready."""
+    start = positions.of[at].position
+    unpacked = PartitionRecords(at, MemoryRecords(bytes(records)), [], start, None, None, check_crcs=True, isolation_level=0)
+    return FetchResult(at, assignment=positions, partition_records=unpacked, backoff=0)
+
+
+def test_after_records_that_cannot_be_unpacked_nothing_more_is_delivered() -> None:
+    """Partition 0's records 0 to 2 came together with those that cannot be read, and are gone; 3 to 5 without them would never be missed."""
+    positions, told, given = Positions(), [], []
+    fetcher: Any = object.__new__(Fetcher)
+    fetcher._subscriptions = SimpleNamespace(reassignment_in_progress=False)
+    fetcher._notify, fetcher._wait_consume_future = (lambda _: None), None
+    fetcher._records = {GOOD: fetched(positions, GOOD, batch(0)), BAD: fetched(positions, BAD, of_codec(5))}
+
+    async def nothing(_: float) -> None:
+        """No wait."""
+
+    async def deliver() -> None:
+        consumer: Any = object.__new__(BatchConsumer)
+        consumer._fetching, consumer._unreadable, consumer.sleep = asyncio.Lock(), False, nothing
+        consumer.flow = SimpleNamespace(taker=lambda *_: SimpleNamespace(reached=lambda *_: None), unreadable=told.append)
+        consumer._positions = lambda wanted: dict.fromkeys(wanted, 0)
+        consumer._thread = SimpleNamespace(getmany=lambda wanted, timeout: fetcher.fetched_records(wanted, timeout))
+        given.append(await consumer._getmany({GOOD, BAD}, 0))
+        assert positions.of[GOOD].position == 3, "aiokafka counts them as taken"
+        fetcher._records[GOOD] = fetched(positions, GOOD, batch(3))
+        given.append(await consumer._getmany({GOOD, BAD}, 0))
+
+    asyncio.run(deliver())
+    assert given == [{}, {}]
+    (error,) = told
+    assert isinstance(error, UnpackError)
+    assert str(error).startswith("Topic 'payments', partition 1, offset 7: ")
