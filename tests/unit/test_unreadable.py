@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,15 +18,25 @@ from tests.unit.test_kafka_errors import batch, of_codec
 GOOD, BAD = TP("payments", 0), TP("payments", 1)
 
 
+@dataclass
+class State:
+    """Where a partition is read on."""
+
+    position: int
+    paused: bool = False
+
+    def consumed_to(self, position: int) -> None:
+        """All below was taken."""
+        self.position = position
+
+
 class Positions:
     """The one assignment of a consumer: where it reads on."""
 
     active = True
 
     def __init__(self) -> None:
-        self.of = {GOOD: SimpleNamespace(position=0, paused=False), BAD: SimpleNamespace(position=7, paused=False)}
-        for state in self.of.values():
-            state.consumed_to = lambda to, state=state: setattr(state, "position", to)
+        self.of = {GOOD: State(0), BAD: State(7)}
 
     def state_value(self, at: TP) -> Any:
         """Of a partition."""
