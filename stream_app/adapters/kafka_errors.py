@@ -18,8 +18,8 @@ from stream_app.errors import FraudstreamError, Unavailable, UnpackError
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 """By the number that a batch of records has in its attributes."""
-INSTALL = "pip install --force-reinstall cramjam"
-"""The package of all codecs but gzip. It has no needs of its own: nothing else moves, whether it is missing or broken."""
+INSTALL = "pip install --force-reinstall cramjam lz4 zstandard"
+"""The packages of all codecs but gzip. They have no needs of their own: nothing else moves, whether one is missing or broken."""
 _CODEC_UNKNOWN_YET = -1
 _LONGEST_WHY = 200
 _CHECK = "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."

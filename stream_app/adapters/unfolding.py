@@ -8,12 +8,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
-import lz4.frame
-import zstandard
 from aiokafka.errors import UnsupportedCodecError
-from cramjam import DecompressionError, snappy
 
 MOST_WINDOW_BYTES = 8 * 2**20
 """What a zstd frame may make us remember: level 19 does not ask for more. A frame that asks is unfolded at once, see `MOST_AT_ONCE_BYTES`."""
@@ -42,12 +40,20 @@ def unfolding(codec: int, folded: memoryview) -> Read:
         folded: what follows the header of a batch.
 
     Raises:
-        UnsupportedCodecError: if there is no such codec. What is returned raises `UnfoldingError`.
+        UnsupportedCodecError: if there is no such codec, or it is not installed. What is returned raises `UnfoldingError`.
     """
     makers: tuple[Callable[[memoryview], Read], ...] = (_plain, _gzip, _snappy, _lz4, _zstd)
     if codec >= len(makers):
         raise UnsupportedCodecError(f"Unknown compression codec {codec}")
     return makers[codec](folded)
+
+
+def _library(name: str) -> Any:
+    """A codec's library, when it is needed: a worker without it reads everything else."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise UnsupportedCodecError(f"{name} is not installed: {error}") from None
 
 
 def _plain(folded: memoryview) -> Read:
@@ -67,7 +73,7 @@ def _gzip(folded: memoryview) -> Read:
 
 
 def _lz4(folded: memoryview) -> Read:
-    return _members(folded, lz4.frame.LZ4FrameDecompressor)
+    return _members(folded, _library("lz4.frame").LZ4FrameDecompressor)
 
 
 def _members(folded: memoryview, member: Callable[[], Any]) -> Read:
@@ -98,7 +104,8 @@ def _members(folded: memoryview, member: Callable[[], Any]) -> Read:
 
 
 def _snappy(folded: memoryview) -> Read:
-    return _joined(map(_snappy_block, _snappy_blocks(folded)))
+    cramjam = _library("cramjam")
+    return _joined(_snappy_block(cramjam, block) for block in _snappy_blocks(folded))
 
 
 def _snappy_blocks(folded: memoryview) -> Iterator[bytes]:
@@ -118,12 +125,12 @@ def _snappy_blocks(folded: memoryview) -> Iterator[bytes]:
         yield folded[at - size : at].tobytes()
 
 
-def _snappy_block(block: bytes) -> bytes:
-    if snappy.decompress_raw_len(block) > _SNAPPY_AT_MOST * len(block):
+def _snappy_block(cramjam: Any, block: bytes) -> bytes:
+    if cramjam.snappy.decompress_raw_len(block) > _SNAPPY_AT_MOST * len(block):
         raise UnfoldingError("a block of it claims more than it can hold")
     try:
-        return bytes(snappy.decompress_raw(block))
-    except DecompressionError as error:
+        return bytes(cramjam.snappy.decompress_raw(block))
+    except cramjam.DecompressionError as error:
         raise UnfoldingError(str(error)) from None
 
 
@@ -145,6 +152,7 @@ def _joined(blocks: Iterator[bytes]) -> Read:
 
 
 def _zstd(folded: memoryview) -> Read:
+    zstandard = _library("zstandard")
     reader = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW_BYTES).stream_reader(folded, read_across_frames=True)
     at_once: Read | None = None
 
@@ -155,17 +163,17 @@ def _zstd(folded: memoryview) -> Read:
         except zstandard.ZstdError as error:
             if reader.tell():
                 raise UnfoldingError(str(error)) from None
-        at_once = _plain(memoryview(_zstd_at_once(folded)))
+        at_once = _plain(memoryview(_zstd_at_once(zstandard, folded)))
         return at_once(most)
 
     return read
 
 
-def _zstd_at_once(folded: memoryview) -> bytes:
+def _zstd_at_once(zstandard: Any, folded: memoryview) -> bytes:
     """What a frame holds whose window is larger than what is remembered of one."""
     try:
         if zstandard.frame_content_size(folded) > MOST_AT_ONCE_BYTES:  # the bound below is for frames that do not say it
             raise UnfoldingError(f"it unfolds to more than {MOST_AT_ONCE_BYTES} bytes with a window of more than {MOST_WINDOW_BYTES}")
-        return zstandard.ZstdDecompressor().decompress(folded, max_output_size=MOST_AT_ONCE_BYTES)
+        return bytes(zstandard.ZstdDecompressor().decompress(folded, max_output_size=MOST_AT_ONCE_BYTES))
     except zstandard.ZstdError as error:
         raise UnfoldingError(str(error)) from None

@@ -29,7 +29,7 @@ LOT = EACH * (1 + len(CODECS))
 WITHOUT_CODECS = """
 import runpy, sys
 
-sys.modules["cramjam"] = None  # importing it fails, as where it is not installed
+sys.modules |= dict.fromkeys(("cramjam", "lz4", "lz4.frame", "zstandard"))  # importing them fails, as where they are not installed
 sys.argv = sys.argv[1:]
 if sys.argv[0].endswith(".py"):
     runpy.run_path(sys.argv[0], run_name="__main__")

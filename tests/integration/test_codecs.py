@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
-from aiokafka import codec
 
 from stream_app.adapters.codecs import readable
 from stream_app.adapters.kafka_errors import INSTALL
@@ -90,7 +90,8 @@ def test_without_the_codec_each_reader_names_topic_codec_and_remedy(
     topic = f"packed-{unique}"
     asyncio.run(make_topic(stack.kafka, topic, 1, {"compression.type": "lz4"}))
     asyncio.run(publish(stack.kafka, topic, [(b"C1", b"payment " * 20)]))
-    monkeypatch.setattr(codec, "cramjam", None)
+    for library in ("cramjam", "lz4.frame", "zstandard"):
+        monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UnpackError) as error:
         asyncio.run(READERS[reader](settings(stack), topic))
     told = (
@@ -108,7 +109,8 @@ def test_the_doctor_reads_the_newest_records_and_tries_each_codec(stack: Servers
         asyncio.run(make_topic(stack.kafka, name, 2, {"compression.type": "zstd"}))
         asyncio.run(publish(stack.kafka, name, [(b"C1", b"payment " * 20)] * 3))
     assert asyncio.run(readable(packed)) == "gzip, snappy, lz4, zstd work; the newest records of 2 topics can be read"
-    monkeypatch.setattr(codec, "cramjam", None)
+    for library in ("cramjam", "lz4.frame", "zstandard"):
+        monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UnpackError, match="snappy, lz4, zstd cannot be unpacked here") as lacking:
         asyncio.run(readable(plain))
     assert str(lacking.value).endswith(INSTALL)

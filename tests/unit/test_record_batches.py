@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import struct
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -297,6 +298,22 @@ def test_a_codec_that_does_not_exist_is_an_error_and_no_dead_letter() -> None:
     """A newer Kafka may have one: that is for an operator."""
     with pytest.raises(UnsupportedCodecError):
         read(folded_as(5, b"abc", 1))
+
+
+@pytest.mark.parametrize(("folding", "library"), [("snappy", "cramjam"), ("lz4", "lz4.frame"), ("zstd", "zstandard")])
+def test_a_codec_that_is_not_installed_is_an_error_where_it_is_used_alone(
+    folding: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Payments in other codecs are read."""
+    rows: list[Row] = [(0, b"a", b"1", [])]
+    contents = {name: batch_of(name, rows) for name in FOLDED}
+    monkeypatch.setitem(sys.modules, library, None)
+    for name, content in contents.items():
+        if FOLDED[name][0] != FOLDED[folding][0]:
+            assert [r.value for r in read(content)] == [b"1"]
+        else:
+            with pytest.raises(UnsupportedCodecError):
+                read(content)
 
 
 def test_the_end_of_a_fetch_may_be_cut() -> None:

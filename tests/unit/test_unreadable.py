@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
-from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from stream_app.adapters.faust_batches import BatchConsumer
+from stream_app.adapters.record_batches import RecordBatches
 from stream_app.errors import UnpackError
 from tests.unit.test_kafka_errors import batch, of_codec
 
@@ -46,13 +46,15 @@ class Positions:
 def fetched(positions: Positions, at: TP, records: bytearray) -> FetchResult:
     """An answer of the broker that aiokafka holds ready."""
     start = positions.of[at].position
-    unpacked = PartitionRecords(at, MemoryRecords(bytes(records)), [], start, None, None, check_crcs=True, isolation_level=0)
+    unpacked = PartitionRecords(at, RecordBatches(bytes(records)), [], start, None, None, check_crcs=True, isolation_level=0)
     return FetchResult(at, assignment=positions, partition_records=unpacked, backoff=0)
 
 
 def test_after_records_that_cannot_be_unpacked_nothing_more_is_delivered() -> None:
     """Partition 0's records 0 to 2 came together with those that cannot be read, and are gone; 3 to 5 without them would never be missed."""
-    positions, told, given = Positions(), [], []
+    positions = Positions()
+    told: list[UnpackError] = []
+    given: list[Any] = []
     fetcher: Any = object.__new__(Fetcher)
     fetcher._subscriptions = SimpleNamespace(reassignment_in_progress=False)
     fetcher._notify, fetcher._wait_consume_future = (lambda _: None), None
@@ -66,7 +68,7 @@ def test_after_records_that_cannot_be_unpacked_nothing_more_is_delivered() -> No
         consumer._fetching, consumer._unreadable, consumer.sleep = asyncio.Lock(), False, nothing
         consumer.flow = SimpleNamespace(taker=lambda *_: SimpleNamespace(reached=lambda *_: None), unreadable=told.append)
         consumer._positions = lambda wanted: dict.fromkeys(wanted, 0)
-        consumer._thread = SimpleNamespace(getmany=lambda wanted, timeout: fetcher.fetched_records(wanted, timeout))
+        consumer._thread = SimpleNamespace(getmany=fetcher.fetched_records)
         given.append(await consumer._getmany({GOOD, BAD}, 0))
         assert positions.of[GOOD].position == 3, "aiokafka counts them as taken"
         fetcher._records[GOOD] = fetched(positions, GOOD, batch(3))
