@@ -18,7 +18,7 @@ from stream_app.adapters.onnx_model import OnnxModel
 from stream_app.adapters.redis_history import RedisHistory
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.registry import ModelRegistry
-from stream_app.adapters.topics import kept_by, partition_counts
+from stream_app.adapters.topics import partition_counts, topic_configs
 from stream_app.addresses import without_password
 from stream_app.backlog import BacklogWatch
 from stream_app.desk import ANSWERS, Desk, LabelDesk
@@ -158,7 +158,7 @@ def build_worker(
         return {t: found.get(t, 0) for t in settings.topics()}
 
     async def retention() -> str | None:
-        return too_little(settings, await kept_by(options, topics.read))
+        return too_little(settings, await topic_configs(options, settings.topics()))
 
     store = RedisStore(settings.redis_url, settings.consumer_group)
     watches = _watches(settings, publisher, store)

@@ -16,11 +16,11 @@ from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.onnx_model import OnnxModel
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.registry import ModelRegistry
-from stream_app.adapters.topics import kept_by, partition_counts
+from stream_app.adapters.topics import partition_counts, topic_configs
 from stream_app.addresses import without_password, without_passwords
 from stream_app.errors import FraudstreamError, ModelError, Unavailable
 from stream_app.settings import Settings
-from stream_app.topology import KEEP_DAYS, too_little, unequal
+from stream_app.topology import KEEP_DAYS, too_little, unbounded, unequal
 
 MOST_CLOCK_SKEW_S = 5.0
 
@@ -79,10 +79,12 @@ async def _topics(settings: Settings) -> str:
         raise _UnwellError(f"missing: {', '.join(missing)}. Create them: fraudstream topics --partitions 4")
     if len(set(counts.values())) > 1:
         raise _UnwellError(unequal(settings, counts))
-    little = too_little(settings, await kept_by(client_options(settings), (settings.transactions_topic, settings.labels_topic)))
-    if little:
+    configs = await topic_configs(client_options(settings), names)
+    if little := too_little(settings, configs):
         raise _UnwellError(little)
-    return f"{len(names)} topics of {next(iter(counts.values()))} partitions; transactions and labels are kept for {KEEP_DAYS} days or more"
+    loose = unbounded(settings, {t: configs[t] for t in (settings.transactions_topic, settings.labels_topic)})
+    well = f"{len(names)} topics of {next(iter(counts.values()))} partitions; transactions and labels are kept for {KEEP_DAYS} days or more"
+    return f"{well}; but {loose}" if loose else well
 
 
 async def _redis(settings: Settings) -> str:

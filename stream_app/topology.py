@@ -2,53 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stream_app.settings import Settings
 
 KEEP_DAYS = 39
 """What the inputs must keep: the longest reach of any feature, 38 days, and a day for what is being rebuilt."""
+MAX_MESSAGE_BYTES = 1_048_588
+"""What a topic's batch may have: Kafka's own default. Producers' batches are made for it, and dead letters fit."""
+MOST_AHEAD_MS = 3_600_000
+"""Of a producer's clock before the broker's: Kafka 4's own default. Older brokers take any time."""
+_MOST_BATCH_BYTES = 8 * 2**20
 _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What Kafka keeps of a topic.
+class TopicConfig:
+    """What brokers do with a topic's records, by Kafka's names.
 
     Attributes:
-        ms: `retention.ms`; below 0 without end.
-        size: `retention.bytes` of each partition; below 0 without bound.
+        retention_ms: below 0 without end.
+        retention_bytes: of each partition; below 0 without bound.
         cleanup: `cleanup.policy`.
+        max_message_bytes: largest batch, as it is compressed.
+        compression: `compression.type`; `producer` leaves batches as they come.
+        timestamp_type: `CreateTime`, the producer's, or `LogAppendTime`, the broker's.
+        ahead_ms: `message.timestamp.after.max.ms`: how far a producer's time may lie ahead of the broker's.
     """
 
-    ms: int
-    size: int
+    retention_ms: int
+    retention_bytes: int
     cleanup: str
+    max_message_bytes: int = 1_048_588
+    compression: str = "producer"
+    timestamp_type: str = "CreateTime"
+    ahead_ms: int = MOST_AHEAD_MS
 
 
-def too_little(settings: Settings, kept: Mapping[str, Kept]) -> str | None:
-    """Which inputs keep less than lost state is rebuilt from, and how to mend it; None where all is well.
+def too_little(settings: Settings, found: Mapping[str, TopicConfig]) -> str | None:
+    """Which inputs keep less than lost state is rebuilt from, which outputs lose records, and how to mend it; None where all is well.
+
+    Args:
+        settings: names of the inputs; the brokers, for the command.
+        found: of each topic.
+    """
+    inputs = (settings.transactions_topic, settings.labels_topic)
+    why = {t: _why_too_little(config) if t in inputs else _why_lost(config) for t, config in found.items()}
+    said = [f"topic {topic!r} {text}" for topic, text in why.items() if text]
+    if not said:
+        return None
+    first = next(topic for topic, text in why.items() if text)
+    wanted = f",retention.ms={KEEP_DAYS * _DAY_MS},retention.bytes=-1" if first in inputs else ""
+    consequence = "State that is lost could not be rebuilt whole" if first in inputs else "What readers have not read yet is gone"
+    return f"{'; '.join(said)}. {consequence}. Mend each: {_alter(settings, first)} cleanup.policy=delete{wanted}"
+
+
+def _why_too_little(config: TopicConfig) -> str | None:
+    if config.cleanup != "delete":
+        return f"is compacted (cleanup.policy {config.cleanup}): of each card the last record alone is kept"
+    if 0 <= config.retention_ms < KEEP_DAYS * _DAY_MS:
+        return f"keeps {config.retention_ms / _DAY_MS:.1f} days of the {KEEP_DAYS} that are needed (retention.ms {config.retention_ms})"
+    size = config.retention_bytes
+    return f"is cut at a size, whatever its age (retention.bytes {size})" if size >= 0 else None
+
+
+def _why_lost(config: TopicConfig) -> str | None:
+    return f"is compacted (cleanup.policy {config.cleanup}): of each card the last alone is kept" if "compact" in config.cleanup else None
+
+
+def unbounded(settings: Settings, found: Mapping[str, TopicConfig]) -> str | None:
+    """Which inputs take what their brokers could refuse or should leave alone, and how to mend it; None where none does.
+
+    A worker bounds all of it by itself: this spares it, and the brokers, the work.
 
     Args:
         settings: the brokers, for the command.
-        kept: of each topic that is read.
+        found: of each input.
     """
-    said = [f"topic {topic!r} {why}" for topic, found in kept.items() if (why := _why_too_little(found))]
-    if not said:
-        return None
-    short = [topic for topic, found in kept.items() if _why_too_little(found)]
-    command = f"kafka-configs.sh --bootstrap-server {settings.kafka_bootstrap_servers} --alter --topic {short[0]}"
-    wanted = f"cleanup.policy=delete,retention.ms={KEEP_DAYS * _DAY_MS},retention.bytes=-1"
-    return f"{'; '.join(said)}. State that is lost could not be rebuilt whole. Mend each: {command} --add-config {wanted}"
+    for topic, config in found.items():
+        for loose, wanted in _loose(config):
+            return f"topic {topic!r} {loose}. Better: {_alter(settings, topic)} {wanted}"
+    return None
 
 
-def _why_too_little(kept: Kept) -> str | None:
-    if kept.cleanup != "delete":
-        return f"is compacted (cleanup.policy {kept.cleanup}): of each card the last record alone is kept"
-    if 0 <= kept.ms < KEEP_DAYS * _DAY_MS:
-        return f"keeps {kept.ms / _DAY_MS:.1f} days of the {KEEP_DAYS} that are needed (retention.ms {kept.ms})"
-    return f"is cut at a size, whatever its age (retention.bytes {kept.size})" if kept.size >= 0 else None
+def _loose(config: TopicConfig) -> Iterator[tuple[str, str]]:
+    if config.timestamp_type == "CreateTime" and config.ahead_ms > _DAY_MS:
+        yield "takes records dated in the future, whatever the producer's clock says", f"message.timestamp.after.max.ms={MOST_AHEAD_MS}"
+    if config.compression != "producer":
+        told = f"has its batches packed anew by the brokers (compression.type {config.compression}), which unpack each whole for it"
+        yield f"{told}: a small one that unfolds to gigabytes fills their memory", "compression.type=producer"
+    if config.max_message_bytes > _MOST_BATCH_BYTES:
+        told = f"takes batches of {config.max_message_bytes} bytes (max.message.bytes); a payment has 65,536 at the most"
+        yield told, f"max.message.bytes={MAX_MESSAGE_BYTES}"
+
+
+def _alter(settings: Settings, topic: str) -> str:
+    return f"kafka-configs.sh --bootstrap-server {settings.kafka_bootstrap_servers} --alter --topic {topic} --add-config"
 
 
 def unequal(settings: Settings, counts: Mapping[str, int]) -> str:

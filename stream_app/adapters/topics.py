@@ -15,11 +15,11 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from stream_app.adapters.kafka_errors import answering
 from stream_app.errors import Unavailable
 from stream_app.settings import Settings
-from stream_app.topology import Kept
+from stream_app.topology import MAX_MESSAGE_BYTES, MOST_AHEAD_MS, TopicConfig
 
+_AHEAD = "message.timestamp.after.max.ms"
 RETENTION_MS = 40 * 86_400_000
 """Longer than the horizon of 38 days, from which lost state is rebuilt."""
-MAX_MESSAGE_BYTES = 2_097_152
 BROKERS_DEFAULT = -1
 KNOWN_WITHIN_S = 30.0
 
@@ -35,21 +35,29 @@ async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]
     return {t["topic"]: len(t["partitions"]) for t in found if t["error_code"] == 0}
 
 
-async def kept_by(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, Kept]:
-    """What Kafka keeps of each topic.
+async def topic_configs(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, TopicConfig]:
+    """What the brokers do with each topic's records.
 
     Raises:
         Unavailable: if Kafka does not answer, or refuses.
     """
     async with _admin(client_options) as admin:
         answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics])
-    kept = {}
+    found = {}
     for code, _message, _kind, topic, entries in (resource for answer in answers for resource in answer.resources):
         if code:
             raise Unavailable(f"Kafka does not tell the configuration of topic {topic!r}: {for_code(code).__name__}.")
         values = {name: value for name, value, *_ in entries}
-        kept[topic] = Kept(int(values["retention.ms"]), int(values["retention.bytes"]), values["cleanup.policy"])
-    return kept
+        found[topic] = TopicConfig(
+            int(values["retention.ms"]),
+            int(values["retention.bytes"]),
+            values["cleanup.policy"],
+            int(values["max.message.bytes"]),
+            values["compression.type"],
+            values["message.timestamp.type"],
+            int(values.get(_AHEAD) or values["message.timestamp.difference.max.ms"]),  # before Kafka 3.6
+        )
+    return found
 
 
 async def create_topics(
@@ -76,7 +84,9 @@ async def create_topics(
     answer = None
     async with _admin(client_options) as admin:
         with suppress(TopicAlreadyExistsError):
-            answer = await admin.create_topics([_new(n, partitions, replication) for n in missing]) if missing else None
+            answer = (
+                await admin.create_topics([_new(n, _config(n, settings), partitions, replication) for n in missing]) if missing else None
+            )
     for name, code, *_ in answer.topic_errors if answer else ():
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise Unavailable(f"Kafka did not create topic {name!r}: {for_code(code).__name__}.")
@@ -95,8 +105,15 @@ async def _until_known(client_options: dict[str, Any], topics: Sequence[str]) ->
         await asyncio.sleep(0.1)
 
 
-def _new(name: str, partitions: int, replication: int) -> NewTopic:
-    config = {"retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+def _config(name: str, settings: Settings) -> dict[str, str]:
+    """Batches stay as their producers packed them: a broker that packs them anew unpacks each whole, whatever it unfolds to."""
+    config = {"cleanup.policy": "delete", "retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    if name in (settings.transactions_topic, settings.labels_topic):
+        config |= {"compression.type": "producer", _AHEAD: str(MOST_AHEAD_MS)}
+    return config
+
+
+def _new(name: str, config: dict[str, str], partitions: int, replication: int) -> NewTopic:
     topic = NewTopic(name, partitions, 1, topic_configs=config)
     topic.replication_factor = replication  # its constructor refuses the brokers' default, the brokers do not
     return topic
