@@ -11,7 +11,8 @@
         ├── UnpackError        66        records of a topic cannot be unpacked: a codec is not installed, or they are damaged
         ├── ModelError         70        a model is missing, damaged, or asks for features we lack
         │   └── NoModel                  nothing is registered under the name or the alias
-        ├── StateError         74        state in Redis cannot be read
+        ├── StateError         74        state in Redis cannot be read; where it is damaged, its partition is rebuilt
+        ├── DamagedAgain       73        state is damaged again and again while it is rebuilt
         ├── TopologyError      76        topics do not fit together (partition counts, ids)
         ├── Refused            77        a server answered, and does not do what it is asked: a right, a policy
         └── NotOwner           75        another worker took the partition over
@@ -105,6 +106,12 @@ class StateError(Stop):
     def __init__(self, text: str, partition: int | None = None) -> None:
         super().__init__(text)
         self.partition = partition
+
+
+class DamagedAgain(Stop):
+    """A partition's state was damaged again each time that it was begun anew: what damages it has to be found first."""
+
+    exit_code: ClassVar[int] = 73
 
 
 class TopologyError(Stop):

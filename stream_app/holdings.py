@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from stream_app.errors import NotOwner, StateError, TopologyError, Unavailable
+from stream_app.errors import DamagedAgain, NotOwner, StateError, TopologyError, Unavailable
 from stream_app.partition import Partition, Workplace
 from stream_app.patience import patiently
 from stream_app.ports import Cursor, FeatureStore, Place
@@ -16,6 +16,11 @@ from stream_app.ports import Cursor, FeatureStore, Place
 RETAKE_AFTER_S = 2.5
 """Longer than the group's heartbeat: a worker that woke up late learns first that its partitions are another's."""
 SETTLE_S = 5.0
+ANEW_WHILE_REBUILT = 3
+"""So many times a partition is begun anew because its state was damaged while it was rebuilt; then the worker ends. Counted by each worker
+from the rebuild's begin, or its own start, to the rebuild's end: one that always breaks at the same place would make progress each time."""
+ANEW_AFTER_S = 1.0
+"""Before the first of them; twice as long before each next one."""
 
 type Seek = Callable[[Mapping[Place, int]], Awaitable[None]]
 type Ended = Callable[[BaseException, str], None]
@@ -48,6 +53,7 @@ class Holdings:
         self._ended = ended
         self._held: dict[int, _Held] = {}
         self._remembered: dict[int, Cursor] = {}
+        self._anew: dict[int, int] = {}
         self._retakes: set[asyncio.Task[None]] = set()
         self._taking = asyncio.Lock()
         self._assignment = 0
@@ -151,6 +157,8 @@ class Holdings:
         if held is None:
             return
         self._remembered[number] = held.partition.cursor
+        if not held.partition.cursor.rebuilding:
+            self._anew.pop(number, None)
         held.task.cancel()
         await asyncio.gather(held.task, return_exceptions=True)
 
@@ -175,7 +183,8 @@ class Holdings:
         if isinstance(error, NotOwner) or (isinstance(error, StateError) and error.partition in self._numbers):
             logger.warning("Partition {} is taken over again: {}", number, error)
             damaged = self._held.get(error.partition) if isinstance(error, StateError) and error.partition is not None else None
-            again = self._take_again(partition, damaged.partition if damaged else None, 0 if damaged else RETAKE_AFTER_S)
+            after_s = self._anew_after_s(damaged.partition) if damaged else RETAKE_AFTER_S
+            again = self._take_again(partition, damaged.partition if damaged else None, after_s)
             retake = asyncio.create_task(again, name=f"Taking partition {number} again")
             self._retakes.add(retake)
             retake.add_done_callback(self._retaken)
@@ -195,12 +204,15 @@ class Holdings:
             damaged: the partition whose state cannot be read, itself or another, as it was then: all that read a damaged value fail at
                 once, and the first of them has it rebuilt.
             after_s: how long to wait, in which Kafka may give the partition away.
+
+        Raises:
+            DamagedAgain: if its state was damaged too often while it was rebuilt.
         """
         await asyncio.sleep(after_s)
         async with self._taking:
             again = [p for p in {lost, damaged} if p is not None and self._is_held(p.number, p)]
             if damaged in again and damaged.cursor.rebuilding:
-                raise StateError(f"Partition {damaged.number} is damaged again while it is rebuilt. Check Redis, then start the worker.")
+                self._count_anew(damaged.number)
             if not again:
                 return
             for each in again:
@@ -211,6 +223,20 @@ class Holdings:
                 positions |= await self._take(each.number, lost=each is damaged)
             await self._seek(positions)
             self._now_sought()
+
+    def _anew_after_s(self, damaged: Partition) -> float:
+        return ANEW_AFTER_S * 2 ** self._anew.get(damaged.number, 0) if damaged.cursor.rebuilding else 0
+
+    def _count_anew(self, number: int) -> None:
+        """A partition is damaged while it is rebuilt: once more, or the end."""
+        times = self._anew[number] = self._anew.get(number, 0) + 1
+        if times > ANEW_WHILE_REBUILT:
+            raise DamagedAgain(
+                f"Partition {number} was begun anew {ANEW_WHILE_REBUILT} times while it was rebuilt, and its state is damaged again. Something "
+                "else writes its keys in Redis, workers of another version read them, or Redis or its memory is broken: find out which (the "
+                "lines before name the keys), then start the worker."
+            )
+        logger.warning("Partition {} is damaged while it is rebuilt: begun anew, {} of {} times.", number, times, ANEW_WHILE_REBUILT)
 
 
 def one_count(counts: Mapping[str, int], unequal: Callable[[Mapping[str, int]], str]) -> int:

@@ -59,7 +59,7 @@ class Cursor(msgspec.Struct, frozen=True):
     """Where a partition stands; written in one transaction with its state.
 
     Attributes:
-        owner: token of the worker that holds the partition, fresh at every takeover.
+        owner: token of the worker that holds the partition. The store sets it, whatever it is given: fresh at every takeover and `begin`.
         transactions, labels: next offset of each topic.
         outputs: for each output topic, the next offset of its partition: everything below belongs to what was written with a cursor.
         decided: offsets of transactions and of labels below which everything was decided before this state was begun: such records
@@ -128,7 +128,7 @@ class PartitionState(Protocol):
 
         Raises:
             NotOwner: if the cursor is not as this owner left it.
-            StateError: if a value of this partition cannot be read.
+            StateError: if a value of this partition cannot be read, or another worker found so since it was taken over or begun.
             Unavailable: if the store does not answer.
         """
         ...
@@ -149,7 +149,7 @@ class PartitionState(Protocol):
         ...
 
     async def begin(self, cursor: Cursor) -> None:
-        """Start anew: every value of the partition is removed, then the cursor is written.
+        """Start anew: every value of the partition is removed, then the cursor is written, under a fresh owner.
 
         Raises:
             NotOwner, Unavailable: as `write`.

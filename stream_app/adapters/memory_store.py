@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 
 import msgspec
 import numpy as np
 
+from stream_app.adapters.damage_mark import fresh_token, is_heeded
 from stream_app.adapters.idle import idle_keys
 from stream_app.adapters.write_through import add_parts
 from stream_app.errors import NotOwner, StateError
@@ -24,11 +24,11 @@ from stream_app.ports import Cursor, Ids, Packed, PartitionState, Position, Work
 
 @dataclass
 class _Kept:
-    """What a partition has: its cursor, its values, and whether a reader met damage."""
+    """What a partition has: its cursor, its values, and a reader's mark, see `damage_mark`."""
 
     cursor: Cursor | None = None
     values: dict[str, bytes] = field(default_factory=dict)
-    damaged: bool = False
+    mark: bytes | None = None
     notes: dict[NoteKey, bytes] = field(default_factory=dict)
 
 
@@ -37,7 +37,6 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.kept: dict[int, _Kept] = {}
-        self._owners = count(1)
         self._partitions = 0
 
     def hold(self, owned: Collection[int], partitions: int) -> None:
@@ -50,9 +49,9 @@ class MemoryStore:
         """See `ports.FeatureStore`."""
         kept = self.kept.setdefault(partition, _Kept())
         found = kept.cursor or Cursor("", begun=False)
-        kept.cursor = msgspec.structs.replace(found, owner=f"memory-{next(self._owners)}")
+        kept.cursor, kept.mark = msgspec.structs.replace(found, owner=fresh_token()), None
         others = {p: self.kept.setdefault(p, _Kept()) for p in range(self._partitions) if p != partition}
-        return _MemoryPartition(partition, kept, others), kept.cursor
+        return _MemoryPartition(partition, kept, others, kept.cursor), kept.cursor
 
     async def ping(self) -> None:
         """Always there."""
@@ -65,16 +64,20 @@ class MemoryStore:
 
 
 class _MemoryPartition:
-    def __init__(self, partition: int, kept: _Kept, others: dict[int, _Kept]) -> None:
+    def __init__(self, partition: int, kept: _Kept, others: dict[int, _Kept], cursor: Cursor) -> None:
         self._partition = partition
         self._kept = kept
         self._others = others
-        self._cursor = kept.cursor
+        self._cursor = cursor
+        self._mark_of_before = False
 
     async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
         self._check()
-        if self._kept.damaged:
-            raise StateError(f"Partition {self._partition}: another reader met a damaged value.", self._partition)
+        if is_heeded(self._kept.mark, self._cursor.owner):
+            raise StateError(
+                f"Partition {self._partition}: another worker cannot read a part of it. It has to be rebuilt.", self._partition
+            )
+        self._mark_of_before = self._kept.mark is not None
         doubtful: set[int] = set()
         rows, cases = [], [""]
         for entity, wanted in zip(catalogue_plan().entities, ids, strict=True):
@@ -104,7 +107,7 @@ class _MemoryPartition:
             try:
                 add_parts(total, entity.layout, Packer(entity.layout), wanted, _values(other, entity, wanted), partition)
             except StateError:
-                other.damaged = True
+                other.mark = other.cursor.owner.encode() if other.cursor else other.mark
                 doubtful.add(partition)
         return Rows(own, total, here, here) if self._others else Rows.alone(own)
 
@@ -119,14 +122,19 @@ class _MemoryPartition:
         self._check()
         self._kept.values.update(packed)
         self._kept.notes.update(notes)
-        self._kept.cursor = self._cursor = cursor
+        self._now_at(cursor, self._cursor.owner)
 
     async def begin(self, cursor: Cursor) -> None:
         self._check()
         self._kept.values.clear()
         self._kept.notes.clear()
-        self._kept.damaged = False
-        self._kept.cursor = self._cursor = cursor
+        self._mark_of_before = True
+        self._now_at(cursor, fresh_token())
+
+    def _now_at(self, cursor: Cursor, owner: str) -> None:
+        self._kept.cursor = self._cursor = msgspec.structs.replace(cursor, owner=owner)
+        if self._mark_of_before:
+            self._kept.mark, self._mark_of_before = None, False
 
     async def sweep(self, before_ms: int) -> int:
         self._check()

@@ -5,14 +5,13 @@
     {g:p}d:<device_id>    this partition's part of a device
     {g:p}cursor           owner and next offsets
     {g:p}n:<day>          notes on that day's alerts and labels (a hash that expires), see `outcomes`
-    {g:p}damaged          set by a reader that met a part it cannot read: the owner rebuilds
+    {g:p}damaged          set by a reader that met a part it cannot read: the owner rebuilds, see `damage_mark`
 
 g is the consumer group, p the partition. Two round trips a micro-batch: read under WATCH of the cursor, write under EXEC.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -22,6 +21,7 @@ import msgspec
 from loguru import logger
 from redis.exceptions import RedisError
 
+from stream_app.adapters.damage_mark import fresh_token, is_heeded
 from stream_app.adapters.idle import idle_keys
 from stream_app.adapters.namespace import Namespace, by_day, found_notes
 from stream_app.adapters.redis_line import ANSWER_WITHIN_S, CONNECT_WITHIN_S, unavailable
@@ -60,7 +60,7 @@ class RedisStore:
         self._memory.forget(partition)
         line = await self._servers.line(space.own)
         try:
-            cursor = await self._take_cursor(line, space.cursor)
+            cursor = await self._take_cursor(line, space)
         except BaseException:
             await line.close()
             raise
@@ -68,12 +68,14 @@ class RedisStore:
         self._held[partition] = _RedisPartition(line, space, self._memory, cursor)
         return self._held[partition], cursor
 
-    async def _take_cursor(self, line: Line, key: str) -> Cursor:
+    async def _take_cursor(self, line: Line, space: Namespace) -> Cursor:
         """The cursor, under a fresh owner; read again where an owner wrote meanwhile, so that cursor and state stay together."""
+        key = space.cursor
         while True:
             _, (before,) = await line.round_trip([("WATCH", key), ("MGET", key)])
-            cursor = msgspec.structs.replace(read_cursor(before, key), owner=secrets.token_hex(8))
-            *_, written = await line.round_trip([("MULTI",), ("SET", key, msgspec.json.encode(cursor)), ("EXEC",)])
+            cursor = msgspec.structs.replace(read_cursor(before, key), owner=fresh_token())
+            taken = [("MULTI",), ("SET", key, msgspec.json.encode(cursor)), ("UNLINK", space.damaged), ("EXEC",)]
+            *_, written = await line.round_trip(taken)
             if written is not None:
                 return cursor
 
@@ -112,7 +114,9 @@ class _RedisPartition:
         self._worker = memory
         self._memory = PartitionMemory(memory, space.partition)
         self._others = {p: prefix for p, prefix in space.all.items() if p not in memory.owned and p != space.partition}
-        self._cursor = msgspec.json.encode(cursor)
+        self._owner, self._cursor = cursor.owner, msgspec.json.encode(cursor)
+        self._mark_of_before = False
+        self._told: dict[int, str] = {}
         memory.stands(space.partition, cursor)
         self._guarded = False
         self._attempted = b""
@@ -168,21 +172,30 @@ class _RedisPartition:
         """The values of what was missing, for each entity, after a look at cursor and mark."""
         if values[0] != self._cursor:
             raise self._lost()
-        if values[1] is not None:
-            raise StateError(f"Partition {self._space.partition}: {values[1].decode()}", self._space.partition)
+        if is_heeded(values[1], self._owner):
+            number = self._space.partition
+            raise StateError(f"Partition {number}: another worker cannot read a part of it. It has to be rebuilt.", number)
+        self._mark_of_before = values[1] is not None
         rest = iter(values[2:])
         return [list(islice(rest, len(lacked))) for lacked in missing]
 
-    async def _with_doubts(self, work: WorkingSet, cursors: dict[int, Cursor | None], damaged: set[int]) -> WorkingSet:
-        """The working set, degraded where the state of another worker's partition is not whole; its owner is told of damage."""
-        for partition in damaged:
-            text = f"another worker cannot read a part of this partition (found by partition {self._space.partition}). It is rebuilt."
-            await self._round_trip([("SET", f"{self._others[partition]}damaged", text)])
-            logger.warning("Partition {} has damaged state; its owner is told to rebuild it.", partition)
+    async def _with_doubts(self, work: WorkingSet, cursors: dict[int, Cursor | None], damaged: dict[int, str]) -> WorkingSet:
+        """The working set, degraded where the state of another worker's partition is not whole; its owner is told of damage.
+
+        Where there is no cursor to read, nobody need be told: its owner misses it.
+        """
+        for partition, why in damaged.items():
+            cursor = cursors[partition]
+            if cursor is None:
+                continue
+            await self._round_trip([("SET", f"{self._others[partition]}damaged", cursor.owner)])
+            if self._told.get(partition) != cursor.owner:
+                logger.warning("Partition {} has damaged state; its owner is told to rebuild it. {}", partition, why)
+            self._told[partition] = cursor.owner
         rebuilding = {p for p, cursor in cursors.items() if cursor is None or cursor.rebuilding} | (
             self._worker.rebuilding - {self._space.partition}
         )
-        doubtful = damaged | rebuilding
+        doubtful = damaged.keys() | rebuilding
         if not doubtful:
             return work
         named = ", ".join(map(str, sorted(doubtful)))
@@ -192,7 +205,7 @@ class _RedisPartition:
         return self._memory.pack(work, reached)
 
     async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
-        encoded = msgspec.json.encode(cursor)
+        encoded = msgspec.json.encode(msgspec.structs.replace(cursor, owner=self._owner))
         if not self._guarded and await self._stands(encoded):
             self._now_at(cursor, encoded)
             return
@@ -200,7 +213,8 @@ class _RedisPartition:
         for key, value in packed:
             pairs += (self._space.own + key, value)
         self._attempted, self._guarded = encoded, False
-        *_, written = await self._round_trip([("MULTI",), ("MSET", *pairs), *self._space.notes_written(notes), ("EXEC",)])
+        fallen = [("UNLINK", self._space.damaged)] if self._mark_of_before else []
+        *_, written = await self._round_trip([("MULTI",), ("MSET", *pairs), *self._space.notes_written(notes), *fallen, ("EXEC",)])
         if written is None:
             raise self._lost()
         if isinstance(written[0], RedisError):  # an error of a command within EXEC comes as a value
@@ -209,7 +223,7 @@ class _RedisPartition:
 
     def _now_at(self, cursor: Cursor, encoded: bytes) -> None:
         """The batch in flight is written."""
-        self._cursor = encoded
+        self._cursor, self._mark_of_before = encoded, False
         self._memory.written(cursor)
 
     async def _stands(self, encoded: bytes) -> bool:
@@ -237,6 +251,7 @@ class _RedisPartition:
         except BaseException:
             self._guarded = False
             raise
+        self._owner, self._mark_of_before = fresh_token(), True
         await self.write([], cursor)
 
     async def sweep(self, before_ms: int) -> int:

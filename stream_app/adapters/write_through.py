@@ -139,8 +139,8 @@ class SharedMemory:
             for name in gone:
                 del parts[name]
 
-    def rows(self, partition: int, ids: list[str], others: dict[int, Values], tick: int) -> tuple[Rows, set[int]]:
-        """Rows of `ids`, all learnt, and the partitions whose parts could not be read.
+    def rows(self, partition: int, ids: list[str], others: dict[int, Values], tick: int) -> tuple[Rows, dict[int, str]]:
+        """Rows of `ids`, all learnt, and why parts could not be read, by partition.
 
         Args:
             partition: whose part is to be written.
@@ -152,13 +152,13 @@ class SharedMemory:
         own = np.empty((len(ids), self._layout.width), dtype=np.int64)
         self._packer.unpack([*map(self.parts[partition].__getitem__, ids)], ids, own, here)
         if not others:
-            return Rows(own, self.sums.rows, here, at), set()
-        total, damaged = self.sums.rows[at], set()
+            return Rows(own, self.sums.rows, here, at), {}
+        total, damaged = self.sums.rows[at], dict[int, str]()
         for other, values in others.items():
             try:
                 add_parts(total, self._layout, self._packer, ids, values, other)
-            except StateError:
-                damaged.add(other)
+            except StateError as error:
+                damaged[other] = str(error)
         return Rows(own, total, here, here, (self.sums.rows, at)), damaged
 
 
@@ -192,8 +192,8 @@ class PartitionMemory:
 
     def assemble(
         self, ids: Ids, read: tuple[Ids, Values, Sequence[dict[int, Values]]], others: Sequence[dict[int, Values]]
-    ) -> tuple[WorkingSet, set[int]]:
-        """The working set, and the partitions of other workers whose parts could not be read.
+    ) -> tuple[WorkingSet, dict[int, str]]:
+        """The working set, and why parts of other workers' partitions could not be read, by partition.
 
         Args:
             ids: distinct, of each entity.
@@ -207,7 +207,7 @@ class PartitionMemory:
         when = self._worker.newest, self._when[1]
         self._learn_cards(missing[0], cards, when)
         at = self._cards.find(ids[0], when[0])
-        rows, damaged = [Rows(self._cards.rows, self._cards.rows, at, at)], set()
+        rows, damaged = [Rows(self._cards.rows, self._cards.rows, at, at)], dict[int, str]()
         for memory, wanted, lacked, values, foreign in zip(self._worker.shared, ids[1:], missing[1:], shared, others, strict=True):
             memory.learn(lacked, values, when)
             of_entity, unread = memory.rows(self._partition, wanted, foreign, when[0])
