@@ -22,12 +22,20 @@ from __future__ import annotations
 
 import secrets
 
+from stream_app.errors import StateError
+
 
 def fresh_token() -> str:
     """A token that no cursor had before."""
     return secrets.token_hex(8)
 
 
-def is_heeded(mark: bytes | None, owner: str) -> bool:
-    """Whether the owner with this token has to begin anew."""
-    return mark == owner.encode()
+def is_of_before(mark: bytes | None, owner: str, partition: int) -> bool:
+    """Whether there is a mark that the owner with this token does not heed, and removes.
+
+    Raises:
+        StateError: if it has to begin the partition anew.
+    """
+    if mark == owner.encode():
+        raise StateError(f"Partition {partition}: another worker cannot read a part of it. It has to be rebuilt.", partition)
+    return mark is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from stream_app.adapters.damage_mark import fresh_token, is_heeded
+from stream_app.adapters.damage_mark import fresh_token, is_of_before
 from stream_app.adapters.idle import idle_keys
 from stream_app.adapters.write_through import add_parts
 from stream_app.errors import NotOwner, StateError
@@ -73,11 +73,7 @@ class _MemoryPartition:
 
     async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
         self._check()
-        if is_heeded(self._kept.mark, self._cursor.owner):
-            raise StateError(
-                f"Partition {self._partition}: another worker cannot read a part of it. It has to be rebuilt.", self._partition
-            )
-        self._mark_of_before = self._kept.mark is not None
+        self._mark_of_before = is_of_before(self._kept.mark, self._cursor.owner, self._partition)
         doubtful: set[int] = set()
         rows, cases = [], [""]
         for entity, wanted in zip(catalogue_plan().entities, ids, strict=True):

@@ -21,14 +21,14 @@ import msgspec
 from loguru import logger
 from redis.exceptions import RedisError
 
-from stream_app.adapters.damage_mark import fresh_token, is_heeded
+from stream_app.adapters.damage_mark import fresh_token, is_of_before
 from stream_app.adapters.idle import idle_keys
 from stream_app.adapters.namespace import Namespace, by_day, found_notes
 from stream_app.adapters.redis_line import ANSWER_WITHIN_S, CONNECT_WITHIN_S, unavailable
 from stream_app.adapters.redis_servers import Line, RedisServers
 from stream_app.adapters.stored_cursor import decoded_cursor, read_cursor
 from stream_app.adapters.write_through import PartitionMemory, Values, WorkerMemory
-from stream_app.errors import NotOwner, SettingsError, StateError
+from stream_app.errors import NotOwner, SettingsError
 from stream_app.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.ports import Cursor, Ids, Packed, PartitionState, Position, WorkingSet
 
@@ -172,10 +172,7 @@ class _RedisPartition:
         """The values of what was missing, for each entity, after a look at cursor and mark."""
         if values[0] != self._cursor:
             raise self._lost()
-        if is_heeded(values[1], self._owner):
-            number = self._space.partition
-            raise StateError(f"Partition {number}: another worker cannot read a part of it. It has to be rebuilt.", number)
-        self._mark_of_before = values[1] is not None
+        self._mark_of_before = is_of_before(values[1], self._owner, self._space.partition)
         rest = iter(values[2:])
         return [list(islice(rest, len(lacked))) for lacked in missing]
 

@@ -26,10 +26,12 @@ _ids = count(1)
 
 @dataclass
 class Subject:
-    """A store under test, and what the tests do behind its back."""
+    """A store under test, and what the tests do behind its back: change a value, set a mark of damage, look whether there is one."""
 
     open: Callable[[], FeatureStore]
     replace: Callable[[int, str, str, Callable[[bytes], bytes]], Awaitable[None]]
+    mark: Callable[[int, str], Awaitable[None]]
+    marked: Callable[[int], Awaitable[bool]]
 
 
 def in_memory() -> Subject:
@@ -40,7 +42,13 @@ def in_memory() -> Subject:
         values = store.kept[partition].values
         values[f"{kind}:{name}"] = change(values[f"{kind}:{name}"])
 
-    return Subject(lambda: store, replace)
+    async def mark(partition: int, text: str) -> None:
+        store.kept[partition].mark = text.encode()
+
+    async def marked(partition: int) -> bool:
+        return store.kept[partition].mark is not None
+
+    return Subject(lambda: store, replace, mark, marked)
 
 
 def in_redis(url: str) -> Subject:
@@ -53,7 +61,15 @@ def in_redis(url: str) -> Subject:
             value: Any = await redis.get(key)
             await redis.set(key, change(value))
 
-    return Subject(lambda: RedisStore(url, group), replace)
+    async def mark(partition: int, text: str) -> None:
+        async with client_of(url) as redis:
+            await redis.set(f"{{{group}:{partition}}}damaged", text)
+
+    async def marked(partition: int) -> bool:
+        async with client_of(url) as redis:
+            return bool(await redis.exists(f"{{{group}:{partition}}}damaged"))
+
+    return Subject(lambda: RedisStore(url, group), replace, mark, marked)
 
 
 def run(subject: Subject, test: Callable[[FeatureStore, FeatureStore], Awaitable[None]]) -> None:
