@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from stream_app.adapters.redis_store import RedisStore
 from stream_app.errors import StateError
 from stream_app.ports import Cursor, FeatureStore, Ids, PartitionState
-from tests.contract.stores import START, Subject, moved, pay, run, taken, wrote
+from tests.contract.stores import START, Subject, in_redis, moved, pay, run, taken, wrote
 
 NOTHING: Ids = ([], [], [])
 SENTENCE = "another worker cannot read a part of this partition (found by partition 0). It is rebuilt."
@@ -67,6 +70,30 @@ def test_a_mark_of_before_is_passed_over_and_falls_with_the_next_write(subject: 
         await wrote(state, work, moved(cursor, 1))
         assert not await subject.marked(1)
         await state.read(NOTHING)
+
+    run(subject, test)
+
+
+@pytest.mark.servers
+def test_a_mark_that_comes_while_keys_are_removed_falls_with_the_cursor(redis_url: str) -> None:
+    """It is set again after each look at the keys, the last one too; with the cursor of the state begun anew it is gone."""
+    subject = in_redis(redis_url)
+
+    async def test(store: FeatureStore, _: FeatureStore) -> None:
+        state, cursor = await owned(store)
+        assert isinstance(store, RedisStore)
+        line = store._held[1]._line
+        trip = line.round_trip
+
+        async def marked_after(commands: Any) -> Any:
+            answers = await trip(commands)
+            if commands[0][0] == "SCAN":
+                await subject.mark(1, cursor.owner)
+            return answers
+
+        line.round_trip = marked_after  # type: ignore[method-assign]
+        await state.begin(moved(cursor, 0))
+        assert not await subject.marked(1)
 
     run(subject, test)
 

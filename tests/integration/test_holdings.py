@@ -40,10 +40,11 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Fleet:
-    """A worker with three partitions, whose payments all go to one terminal, and its consumer."""
+    """A worker with three partitions, or some of them, whose payments all go to one terminal, and its consumer."""
 
     url: str
     group: str
+    numbers: tuple[int, ...] = tuple(range(PARTITIONS))
     topics: MemoryTopics = field(default_factory=lambda: MemoryTopics(now_ms=NOW))
     positions: dict[Place, int] = field(default_factory=dict)
     fatal: list[BaseException] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Fleet:
 
     def send(self, count: int) -> None:
         """So many payments to each partition, one in ten alerted."""
-        for number in range(PARTITIONS):
+        for number in self.numbers:
             for i in range(count):
                 at = self.sent + i
                 message = payment(f"T{number}-{at}", 900.0 if at % 10 == 0 else 20.0, at * 1000, card_id=f"c{number}")
@@ -63,16 +64,16 @@ class Fleet:
         self.sent += count
 
     async def work(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Hold all partitions until everything is decided; `meanwhile` is done when a third is."""
+        """Hold its partitions until everything is decided; `meanwhile` is done when a third is."""
         store = RedisStore(self.url, self.group)
         held = Holdings(store, self._workplace(store), self._seek, lambda error, _: self.fatal.append(error))
-        self.positions = await held.take(range(PARTITIONS), PARTITIONS, self._seek)
+        self.positions = await held.take(self.numbers, PARTITIONS, self._seek)
         began = self._decided()
         try:
             async with asyncio.timeout(DEADLINE_S):
-                while not self.fatal and self._decided() < PARTITIONS * self.sent:
+                while not self.fatal and self._decided() < len(self.numbers) * self.sent:
                     await self._fetch(held)
-                    if meanwhile and self._decided() - began > PARTITIONS * self.sent // 3:
+                    if meanwhile and self._decided() - began > len(self.numbers) * self.sent // 3:
                         meanwhile = meanwhile()
             await held.let_go()
         finally:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
 
-from stream_app.errors import StateError
+from stream_app import holdings as holdings_
+from stream_app.errors import DamagedAgain, StateError
 from stream_app.holdings import Holdings
 from stream_app.ports import Cursor, Place
 from stream_app.standing import Standing
@@ -99,6 +101,88 @@ def test_a_damaged_value_that_every_partition_meets_is_rebuilt_once_and_ends_no_
     harm, ended, _ = asyncio.run(met_by_all(partitions))
     assert ended == []
     assert harm.begun_anew == [DAMAGED]
+
+
+WHOLE, REBUILDING = Cursor("owner"), Cursor("owner", decided=(5, 0))
+
+
+@dataclass
+class Lives(Harm):
+    """One partition, which is damaged once for each of these cursors, where it stands then; after that it is sound."""
+
+    cursors: list[Cursor] = field(default_factory=list)
+    begun_at_s: list[float] = field(default_factory=list)
+    ended: list[BaseException] = field(default_factory=list)
+    sound: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def live(self) -> None:
+        """Hold the partition until it is sound, or has ended the worker."""
+        world = World()
+        world.store.hold([0], 1)
+        self.holdings = Holdings(world.store, world._workplace(self, Fuse()), self._seek, self._fatal)  # type: ignore[arg-type]
+        async with asyncio.timeout(DEADLINE_S):
+            await self.holdings.take([0], 1, self._seek)
+            await self.sound.wait()
+        await self.holdings.let_go()
+
+    async def _seek(self, _positions: Mapping[Place, int]) -> None:
+        for held in self.holdings.held().values():
+            for topic in ("labels", "transactions"):
+                held.reached(topic, 1)
+            held.put("transactions", Fetched([FakeRecord(0, b"c1", msgspec.json.encode(payment("T1")))], lambda: None, 1))
+
+    def _fatal(self, error: BaseException, _name: str) -> None:
+        self.ended.append(error)
+        self.sound.set()
+
+    async def read(self, _ids: Any, _days: Any = ()) -> Any:
+        """See `ports.PartitionState`."""
+        if self.cursors:
+            self.holdings.held()[0].cursor = self.cursors.pop(0)
+            raise StateError("The packed state of 't1' cannot be read.", 0)
+        self.sound.set()
+        await asyncio.Event().wait()
+
+    async def of(self, _number: int, _count: int, *, lost: bool = False, remembered: Cursor | None = None) -> Taken:
+        """See `Takeover`."""
+        del remembered
+        if lost:
+            self.begun_at_s.append(asyncio.get_running_loop().time())
+        return Taken(self, REBUILDING, Standing())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holdings_, "ANEW_AFTER_S", 0.02)
+
+
+def lived(*cursors: Cursor) -> Lives:
+    """What became of a partition that is damaged at these."""
+    lives = Lives(1, cursors=list(cursors))
+    asyncio.run(lives.live())
+    return lives
+
+
+@pytest.mark.usefixtures("_soon")
+def test_damage_amid_a_rebuild_begins_anew_three_times_and_then_ends_the_worker_with_a_code_of_its_own() -> None:
+    """It says what to look for; before each time it waits twice as long as before the last."""
+    lives = lived(WHOLE, *[REBUILDING] * 4)
+    (error,) = lives.ended
+    assert isinstance(error, DamagedAgain)
+    assert error.exit_code == 73
+    assert "Partition 0 was begun anew 3 times" in str(error)
+    first, *again = lives.begun_at_s
+    assert len(again) == 3
+    for n, (before, after) in enumerate(pairwise([first, *again])):
+        assert after - before >= 0.02 * 2**n
+
+
+@pytest.mark.usefixtures("_soon")
+def test_a_rebuild_that_is_whole_at_last_ends_nobody_and_the_next_may_be_damaged_as_often() -> None:
+    """Three times each: what was counted falls when the state is whole."""
+    lives = lived(WHOLE, *[REBUILDING] * 3, WHOLE, *[REBUILDING] * 3)
+    assert lives.ended == []
+    assert len(lives.begun_at_s) == 8
 
 
 @dataclass
