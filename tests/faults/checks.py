@@ -32,6 +32,7 @@ class Findings:
         unexpected: alerts and dead letters that should not be; decisions that are other than they must be.
         wrong_state: keys in Redis whose value is not the brute force's.
         unnamed: damaged values that no worker named.
+        unbidden: workers that a fault ended which should stop nobody.
         stuck: what was awaited in vain.
     """
 
@@ -41,6 +42,7 @@ class Findings:
     unexpected: list[str] = field(default_factory=list)
     wrong_state: list[str] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
+    unbidden: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
 
     @property
@@ -100,6 +102,7 @@ async def check(scene: Scene, findings: Findings) -> None:
     _check_doubles(scene, found, findings)
     await _check_state(scene, oracle, findings)
     findings.unnamed += scene.unnamed
+    findings.unbidden += scene.unbidden
 
 
 def _check_decisions(scene: Scene, oracle: Oracle, found: Copies, findings: Findings) -> None:

@@ -12,7 +12,7 @@ from tests.faults.ground import Ground
 from tests.faults.points import Arm
 from tests.faults.scene import Scene, Stuck
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 async def _wakes_into_silence(scene: Scene) -> None:
@@ -34,6 +34,7 @@ SHOWS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
     "unguarded": ((_wakes_into_silence,), ("wrong_state", "lost", "unexpected")),
     "apart": ((_between_writes,), ("wrong_state",)),
     "no_tail": ((FAULTS["after_publish"],), ("doubled",)),
+    "any_mark": ((FAULTS["damage_read_by_another"],) * 3, ("unbidden",)),
     "take": ((FAULTS["killed_in_outage"],), ("lost", "wrong_state")),
 }
 """For each control: the faults that show what it lacks, and what must be found, one of these at least."""

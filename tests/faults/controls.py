@@ -9,20 +9,22 @@ from typing import Any
 import faust
 from faust.transport.drivers.aiokafka import Consumer, Transport
 
-from stream_app import worker
+from stream_app import holdings, worker
+from stream_app.adapters import redis_store
 from stream_app.adapters.redis_line import RedisLine
 from stream_app.adapters.redis_store import _RedisPartition
+from stream_app.errors import StateError
 from stream_app.standing import Standing
 from stream_app.takeover import Takeover
 from stream_app.waiting import Fetched
 from tests.faults.points import Points, replace
 
-CONTROLS = ("unguarded", "apart", "no_tail", "take")
+CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark")
 
 
 def install(control: str, points: Points) -> None:
     """Take a part of the protocol out of the classes of this process."""
-    {"unguarded": _unguarded, "apart": _apart, "no_tail": _no_tail, "take": _take}[control](points)
+    {"unguarded": _unguarded, "apart": _apart, "no_tail": _no_tail, "take": _take, "any_mark": _any_mark}[control](points)
 
 
 def _unguarded(_: Points) -> None:
@@ -105,3 +107,22 @@ def _take(_: Points) -> None:
 
     vars(worker)["use_batches"] = stock
     replace(worker.FraudWorker, "_score", lambda _original: score)
+
+
+def _any_mark(_: Points) -> None:
+    """Any mark of damage is heeded, none falls with a cursor, and one that is met amid a rebuild is the worker's end."""
+
+    def heeded(mark: bytes | None, _owner: str, partition: int) -> bool:
+        if mark is not None:
+            raise StateError(f"Partition {partition} is marked.", partition)
+        return False
+
+    def line(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def around(self: RedisLine, commands: Sequence[tuple[Any, ...]]) -> Any:
+            return await original(self, [("PING",) if c[0] == "UNLINK" and str(c[-1]).endswith("}damaged") else c for c in commands])
+
+        return around
+
+    vars(redis_store)["is_of_before"] = heeded
+    vars(holdings)["ANEW_WHILE_REBUILT"] = 0
+    replace(RedisLine, "round_trip", line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from itertools import batched
 
 import msgspec
 import xxhash
@@ -15,6 +16,8 @@ from tests.faults.scene import PARTITIONS, Scene, Stuck
 
 BODY, FORMAT_AT = 4, 4
 """Where in a packed value the checksummed part begins, and its format."""
+
+MANY = 200_000
 
 type Fault = Callable[[Scene], Awaitable[None]]
 
@@ -195,6 +198,34 @@ async def damaged(scene: Scene, entity: str, harm: Callable[[bytes], bytes]) -> 
         scene.unnamed.append(key)
 
 
+async def damage_read_by_another(scene: Scene) -> None:
+    """All parts of terminals in a partition are damaged under its owner, and another worker needs them all the while.
+
+    So many keys of no use beside them that the owner looks through them for longer than a batch of the other takes.
+    """
+    await _second(scene)
+    redis, prefix = scene.ground.redis, f"{{{scene.name}:{scene.random.randrange(PARTITIONS)}}}"
+    for batch in batched(range(MANY), 10_000):
+        await redis.mset({f"{prefix}x:{n}": b"" for n in batch})
+    parts = [key async for key in redis.scan_iter(match=f"{prefix}t:*", count=5000)]
+    await redis.mset(dict.fromkeys(parts, b"garbage"))
+
+    async def begun_anew() -> bool:
+        return not await redis.exists(f"{prefix}x:0")
+
+    before = scene.fleet.ended.copy()
+    try:
+        await scene.until(begun_anew, f"the state of {prefix} to be begun anew")
+        await scene.recovered(f"damage of {len(parts)} terminals of {prefix}")
+    finally:
+        scene.unbidden += [f"with {code}, {n} times" for code, n in (scene.fleet.ended - before).items()]
+    scene.wanted, second = 1, scene.fleet.running[-1]
+    second.send(signal.SIGTERM)
+    await ended(scene, second, "SIGTERM")
+    if second.process.returncode:
+        scene.fleet.ended[second.process.returncode] += 1
+
+
 async def cursor_damaged(scene: Scene) -> None:
     """A partition's cursor becomes garbage under the running worker."""
     key = f"{{{scene.name}:{scene.random.randrange(PARTITIONS)}}}cursor"
@@ -227,6 +258,7 @@ FAULTS: dict[str, Fault] = {
     "kill_unseen": kill_unseen,
     "terminal_garbage": _damage("terminal", _garbage),
     "card_of_other_version": _damage("card", _other_version),
+    "damage_read_by_another": damage_read_by_another,
     "cursor_damaged": cursor_damaged,
 }
 """Every fault; the first ones make the short form."""

@@ -100,7 +100,7 @@ async def run(count: int, seed: int, folder: Path) -> bool:
         "doubled": len(total.doubled),
         "doubled_by_stale_owner": doubled_by_stale,
         "wrong_state": len(total.wrong_state),
-        "unexpected": len(total.unexpected) + len(total.unnamed),
+        "unexpected": len(total.unexpected) + len(total.unnamed) + len(total.unbidden),
         "stuck": len(total.stuck),
         "workers_ended_by_themselves": {str(code): n for code, n in sorted(kinds.items())},
         "controls_failed_as_they_should": controls,

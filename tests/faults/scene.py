@@ -39,6 +39,7 @@ class Scene:
         forgets: whether Kafka is told of dead members; else it misses them after the session timeout.
         patience_s: how long anything is awaited.
         unnamed: damaged values that no worker named.
+        unbidden: workers that a fault ended which should stop nobody.
     """
 
     def __init__(self, ground: Ground, folder: Path, name: str, seed: int, control: str = "") -> None:
@@ -52,6 +53,7 @@ class Scene:
         self.sender = Sender(ground.addresses.kafka, topics, self.ledger, self.traffic)
         self.wanted, self.forgets, self.patience_s = 0, True, PATIENCE_S
         self.unnamed: list[str] = []
+        self.unbidden: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._load: asyncio.Task[None] | None = None
 
