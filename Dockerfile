@@ -73,6 +73,6 @@ USER 10001:10001
 ENV FRAUDSTREAM_METRICS_HOST=0.0.0.0 FRAUDSTREAM_METRICS_PORT=9464 FRAUDSTREAM_MODEL_CACHE=/var/lib/fraudstream/models
 EXPOSE 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/healthz', timeout=3)"]
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/livez', timeout=3)"]
 ENTRYPOINT ["fraudstream"]
 CMD ["worker"]

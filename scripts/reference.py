@@ -13,6 +13,7 @@ import typer.main
 from stream_app.adapters.metric_catalogue import metrics_table
 from stream_app.api.app import ApiParts, create_app
 from stream_app.api.keys import Keys, Scope, new_key
+from stream_app.api.probes import Probes
 from stream_app.cli import COMMANDS, cli
 from stream_app.features.aggregations import DAY_S, HOUR_S
 from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES
@@ -81,7 +82,8 @@ def openapi() -> dict[str, Any]:
     """The OpenAPI document of the API, as it serves it where keys are asked for; nothing is started."""
     nothing: Any = None
     key = new_key("docs", list(Scope))[1]
-    parts = ApiParts(nothing, nothing, Keys((key,)), IntakeRules(), nothing, lambda: b"", Settings.model_fields["api_max_batch"].default)
+    most_rows = Settings.model_fields["api_max_batch"].default
+    parts = ApiParts(nothing, nothing, Keys((key,)), IntakeRules(), nothing, most_rows, Probes(nothing, nothing))
     return create_app(parts).openapi()
 
 

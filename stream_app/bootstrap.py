@@ -26,7 +26,7 @@ from stream_app.errors import ModelError
 from stream_app.holdings import Seek
 from stream_app.judge import Challenger
 from stream_app.money import Money, read_rates
-from stream_app.outage import Watch
+from stream_app.outage import PATIENCE_S, Watch
 from stream_app.partition import Workplace
 from stream_app.ports import Model
 from stream_app.progress import Progress
@@ -110,11 +110,12 @@ class ApiBackground:
 
 @dataclass(frozen=True, slots=True)
 class BuiltApi:
-    """The API's parts, not yet connected."""
+    """The API's parts, not yet connected; `not_ready` says at once why no payment can be scored now, to whoever asks: no address is in it."""
 
     desk: Desk
     labels: LabelDesk
     metrics: ApiMetrics
+    not_ready: Callable[[], str | None]
     background: ApiBackground
 
 
@@ -130,8 +131,15 @@ def build_api(settings: Settings) -> BuiltApi:
         await history.close()
 
     desk, labels = Desk(serving.present, history, money), LabelDesk(history, publisher.started, settings.labels_topic)
-    redis = Watch(("Redis", without_password(settings.redis_url)), _ASK_REDIS, history.ping)
-    return BuiltApi(desk, labels, metrics, ApiBackground((serving.run, redis.run), close))
+    patience_s = min(PATIENCE_S, settings.api_timeout_s)  # a Redis that takes longer has every request that needs it run out of time
+    redis = Watch(("Redis", without_password(settings.redis_url)), _ASK_REDIS, history.ping, patience_s=patience_s)
+
+    def not_ready() -> str | None:
+        if serving.why_not_ready is not None:
+            return "No model is loaded yet; the log says why."
+        return None if redis.has_answered() else "Redis does not answer; the log says more."
+
+    return BuiltApi(desk, labels, metrics, not_ready, ApiBackground((serving.run, redis.run), close))
 
 
 def build_worker(

@@ -38,10 +38,6 @@ class History(Protocol):
         """
         ...
 
-    async def ping(self) -> None:
-        """Answer, or raise Unavailable."""
-        ...
-
     async def close(self) -> None:
         """Let go of all connections."""
         ...

@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from stream_app.errors import Unavailable
+from stream_app.errors import FraudstreamError, Unavailable
 
 LOOK_EVERY_S = 1.0
 PATIENCE_S = 5.0
-"""A server that takes longer over its answer is away."""
 REMIND_S = 30.0
 
 
@@ -20,7 +19,12 @@ class Watch:
     """Asks one server whether it answers. The libraries that talk to it log each of their attempts; this tells of it in their place."""
 
     def __init__(
-        self, server: tuple[str, str], remedy: str, ask: Callable[[], Awaitable[object]], now: Callable[[], float] = time.monotonic
+        self,
+        server: tuple[str, str],
+        remedy: str,
+        ask: Callable[[], Awaitable[object]],
+        now: Callable[[], float] = time.monotonic,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Watch a server.
 
@@ -29,32 +33,41 @@ class Watch:
             remedy: what the operator can look at, a sentence.
             ask: returns when it answers, raises Unavailable where it does not.
             now: seconds of a clock that only goes forward.
+            patience_s: a server that takes longer over its answer is away.
         """
         self.server, self._address = server
-        self._remedy = remedy
+        self._remedy = self._advice = remedy
         self._ask = ask
         self._now = now
+        self._patience_s = patience_s
+        self._answered = False
         self._since: float | None = None
         self._told = 0.0
 
     def away(self) -> str | None:
         """One line while it does not answer, else None."""
-        return None if self._since is None else f"{self.server} does not answer at {self._address}: waiting. {self._remedy}"
+        return None if self._since is None else f"{self.server} does not answer at {self._address}: waiting. {self._advice}"
 
     def is_up(self) -> bool:
-        """Whether it answered when it was last asked."""
+        """Whether it answered when it was last asked; true before it was asked."""
         return self._since is None
 
+    def has_answered(self) -> bool:
+        """Whether it was asked at all, and answered the last time."""
+        return self._answered and self._since is None
+
     async def look(self) -> None:
-        """Ask once; tell where that is news."""
+        """Ask once; tell where that is news. Whatever asking ends with is no answer: a watch that ended would say for ever what it saw last."""
         try:
-            await asyncio.wait_for(self._ask(), PATIENCE_S)
+            await asyncio.wait_for(self._ask(), self._patience_s)
         except (Unavailable, TimeoutError):
-            self._tell_away(self._now())
+            self._tell_away(self._remedy)
+        except Exception as error:  # noqa: BLE001 - as the docstring says
+            self._tell_away(str(error) if isinstance(error, FraudstreamError) else f"Asking it failed: {type(error).__name__}: {error}.")
         else:
             if self._since is not None:
                 logger.info("{} answers again at {}, after {:.0f} s", self.server, self._address, self._now() - self._since)
-            self._since = None
+            self._since, self._answered = None, True
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -62,7 +75,8 @@ class Watch:
             await self.look()
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _tell_away(self, now: float) -> None:
+    def _tell_away(self, advice: str) -> None:
+        now, self._advice = self._now(), advice
         if self._since is None:
             self._since = now
         elif now < self._told + REMIND_S:

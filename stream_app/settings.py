@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     )
     batch_max_records: Annotated[int, Field(ge=1, le=20_000)] = _setting(1000, "Largest micro-batch of a partition", "500")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = _setting(
-        9464, "Port of /metrics, /healthz and /readyz; 0: a free one, shown in the log", "9464"
+        9464, "Port of /metrics, /livez and /readyz; 0: a free one, shown in the log", "9464"
     )
     metrics_host: str = _setting("127.0.0.1", "Address that /metrics listens on", "0.0.0.0")  # noqa: S104 - an example: containers need it
     api_host: str = _setting("127.0.0.1", "Address that the API listens on; another than loopback needs keys", "0.0.0.0")  # noqa: S104 - as above

@@ -90,7 +90,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
     async def _connect(self) -> None:
         settings, parts = self.settings, self.parts
         port = await parts.status.start(settings.metrics_host, settings.metrics_port)
-        logger.info("Metrics, /healthz and /readyz on http://{}:{}", settings.metrics_host, port)
+        logger.info("Metrics, /livez and /readyz on http://{}:{}", settings.metrics_host, port)
         await asyncio.to_thread(warm)
         await parts.publisher.start()
         await parts.runtime.start()

@@ -1,4 +1,4 @@
-"""`/metrics`, `/healthz` and `/readyz` of a worker."""
+"""`/metrics`, `/livez` and `/readyz` of a worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class StatusServer:
-    """A small HTTP server in the worker's own loop: if the loop hangs, `/healthz` does too."""
+    """A small HTTP server in the worker's own loop: if the loop hangs, `/livez` does too. No page asks a server or waits for one."""
 
     def __init__(self, metrics: Callable[[], bytes], not_ready: Callable[[], str | None]) -> None:
         """Args: `metrics` renders them; `not_ready` says why the worker is not ready, or None."""
@@ -28,7 +28,8 @@ class StatusServer:
             SettingsError: if the port is taken.
         """
         app = web.Application()
-        app.add_routes([web.get("/metrics", self._get_metrics), web.get("/healthz", self._get_health), web.get("/readyz", self._get_ready)])
+        app.add_routes([web.get(path, self._get_live) for path in ("/livez", "/healthz")])  # the second is its older name
+        app.add_routes([web.get("/metrics", self._get_metrics), web.get("/readyz", self._get_ready)])
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         try:
@@ -49,7 +50,7 @@ class StatusServer:
     async def _get_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def _get_health(self, _: web.Request) -> web.Response:
+    async def _get_live(self, _: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
     async def _get_ready(self, _: web.Request) -> web.Response:

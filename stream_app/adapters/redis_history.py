@@ -55,7 +55,7 @@ class RedisHistory:
                 return self._seen(ids, cursors, values[count:], at_ms)
 
     async def ping(self) -> None:
-        """See `history.History`."""
+        """Answer, or raise Unavailable."""
         await self._servers.ping()
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from loguru import logger
 from starlette.exceptions import HTTPException
 
@@ -21,13 +22,13 @@ from stream_app.api.messages import (
     Batch,
     Body,
     FeatureName,
-    Health,
     LabelRequest,
     ModelAnswer,
     OnePrediction,
     OneVector,
     TransactionRequest,
 )
+from stream_app.api.probes import Probes
 from stream_app.api.problems import MEDIA_TYPE, Refusal, of_error, pointer_to, unexpected
 from stream_app.desk import Desk, LabelDesk, RowError
 from stream_app.errors import FraudstreamError, Unavailable
@@ -51,8 +52,8 @@ class ApiParts:
         keys: who may ask.
         rules: for transactions and labels, as in the worker.
         clock: transactions may not be ahead of it.
-        metrics: all metrics in Prometheus' text format.
         most_rows: of a batch.
+        probes: the routes that need none of these.
     """
 
     desk: Desk
@@ -60,8 +61,8 @@ class ApiParts:
     keys: Keys
     rules: IntakeRules
     clock: Clock
-    metrics: Callable[[], bytes]
     most_rows: int
+    probes: Probes
 
 
 class Json(Response):
@@ -86,6 +87,8 @@ def create_app(parts: ApiParts, lifespan: Callable[[FastAPI], AbstractAsyncConte
     _Predictions(parts).add_to(app)
     _Transactions(parts).add_to(app)
     _Looks(parts).add_to(app)
+    parts.probes.add_to(app)
+    _answer_head(app)
     _answer_errors(app)
     describe(app, most_rows=parts.most_rows, secured=bool(parts.keys))
     return app
@@ -174,8 +177,6 @@ class _Looks:
         app.get("/v1/cards/{card_id}")(self.card)
         app.get("/v1/terminals/{terminal_id}")(self.terminal)
         app.get("/v1/model")(self.model)
-        app.get("/health")(self.health)
-        app.get("/metrics")(self.metrics)
 
     async def card(self, request: Request, card_id: Identifier, at: At = None) -> Response:
         """The card's features as its next payment would find them."""
@@ -215,18 +216,11 @@ class _Looks:
             )
         )
 
-    async def health(self) -> Response:
-        """Whether transactions can be scored now: a model is loaded, and Redis answers."""
-        try:
-            self._parts.desk.scorer()
-            await self._parts.desk.history.ping()
-        except Unavailable:
-            return json_of(Health(ready=False, why=of_error(Unavailable()).problem.detail), HTTPStatus.SERVICE_UNAVAILABLE)
-        return json_of(Health(ready=True))
 
-    async def metrics(self) -> Response:
-        """Metrics in Prometheus' text format. They hold no id of a card."""
-        return Response(self._parts.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+def _answer_head(app: FastAPI) -> None:
+    """HEAD wherever there is GET; the server leaves the body out."""
+    for route in [r for r in app.routes if isinstance(r, APIRoute) and r.methods == {"GET"}]:
+        app.head(route.path, include_in_schema=False)(route.endpoint)
 
 
 async def body_of(request: Request) -> bytes:
@@ -269,7 +263,8 @@ def _of_http(error: HTTPException) -> Refusal:
         HTTPStatus.NOT_FOUND: "There is no such path. /openapi.json has all.",
         HTTPStatus.METHOD_NOT_ALLOWED: "The path is not for this method. /openapi.json says for which.",
     }
-    return Refusal(status, "http", told.get(status, f"{status.phrase}."), headers=dict(error.headers or {}))
+    headers = {name: "GET, HEAD" if (name, value) == ("Allow", "GET") else value for name, value in (error.headers or {}).items()}
+    return Refusal(status, "http", told.get(status, f"{status.phrase}."), headers=headers)
 
 
 def _of_parameters(error: RequestValidationError) -> Refusal:

@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from stream_app.api.keys import Scope
 from stream_app.api.messages import Batch, Health, LabelRequest, ModelAnswer, OnePrediction, OneVector, TransactionRequest
+from stream_app.api.probes import PROBES
 from stream_app.api.problems import MEDIA_TYPE, Problem
 from stream_app.desk import Accepted, Decision, Prediction, Standing
 from stream_app.iso import CURRENCIES
@@ -61,8 +62,11 @@ _ANSWERS: dict[str, tuple[str, type]] = {
     "/v1/cards/{card_id}": ("200", Standing),
     "/v1/terminals/{terminal_id}": ("200", Standing),
     "/v1/model": ("200", ModelAnswer),
+    "/readyz": ("200", Health),
+    "/startupz": ("200", Health),
     "/health": ("200", Health),
 }
+_TEXTS = {"/livez": "Alive", "/metrics": "Metrics"}
 _SCOPES = {
     "/predict_one": Scope.SCORE,
     "/predict_batch": Scope.SCORE,
@@ -85,6 +89,7 @@ _PROBLEMS = {
     "500": "A fault of the API",
     "503": "A server behind the API does not answer, or it is busy",
 }
+_OF_PROBES = ("413", "500")
 _REF = "#/components/schemas/{name}"
 
 
@@ -123,13 +128,14 @@ def _complete(document: dict[str, Any], most_rows: int, *, secured: bool) -> Non
 def _describe_one(path: str, operation: dict[str, Any], *, secured: bool) -> None:
     for parameter in operation.get("parameters", ()):
         parameter["example"] = _PARAMETERS[parameter["name"]]
-    operation["responses"] = {status: _problem(why) for status, why in _PROBLEMS.items()}
+    told = _OF_PROBES if path in PROBES else _PROBLEMS.keys()
+    operation["responses"] = {status: _problem(_PROBLEMS[status]) for status in told}
     if path in _ANSWERS:
         status, kind = _ANSWERS[path]
         operation["responses"][status] = {"description": "Answer", "content": {"application/json": {"schema": _ref(kind)}}}
     else:
-        operation["responses"]["200"] = {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    if path == "/health":
+        operation["responses"]["200"] = {"description": _TEXTS[path], "content": {"text/plain": {"schema": {"type": "string"}}}}
+    if path in _ANSWERS and path in PROBES:
         operation["responses"]["503"] = {"description": "Not ready", "content": {"application/json": {"schema": _ref(Health)}}}
     if path in _BODIES:
         kind, example = _BODIES[path]

@@ -1,4 +1,4 @@
-"""Bounds of every request, around the routes: size of the body, time, how many at once. Plain ASGI."""
+"""Bounds of every request, around the routes: size of the body, time, how many at once, probes aside. Plain ASGI."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from loguru import logger
 
+from stream_app.api.probes import PROBES
 from stream_app.api.problems import MEDIA_TYPE, Refusal, unexpected
 
 type Scope = MutableMapping[str, Any]
@@ -21,7 +22,7 @@ type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 type Observe = Callable[[str, str, int, float], None]
 
 MOST_AT_ONCE = 128
-"""Requests under way; with bodies of 2 MB that is 256 MB at the very worst."""
+"""Requests under way that do work; with bodies of 2 MB that is 256 MB at the very worst."""
 
 
 class Limits:
@@ -40,11 +41,12 @@ class Limits:
             await self._app(scope, receive, send)
             return
         began, answer = time.perf_counter(), _Answer(send)
-        self._under_way += 1
+        place = int(scope["path"] not in PROBES)
+        self._under_way += place
         try:
             await self._bounded(scope, _Body(receive, self._most_bytes), answer)
         finally:
-            self._under_way -= 1
+            self._under_way -= place
             route = getattr(scope.get("route"), "path", "none")
             self._observe(str(scope["method"]), route, answer.status, time.perf_counter() - began)
 
@@ -63,7 +65,7 @@ class Limits:
 
     def _beyond(self, scope: Scope) -> Refusal | None:
         """What is over a limit before anything is read."""
-        if self._under_way > MOST_AT_ONCE:
+        if self._under_way > MOST_AT_ONCE and scope["path"] not in PROBES:
             return _busy()
         length = dict(scope["headers"]).get(b"content-length", b"")
         return _too_large(self._most_bytes) if length.isdigit() and int(length) > self._most_bytes else None

@@ -15,6 +15,7 @@ from loguru import logger
 from stream_app.api.app import ApiParts, create_app
 from stream_app.api.keys import read_keys
 from stream_app.api.limits import Limits
+from stream_app.api.probes import Probes
 from stream_app.bootstrap import ApiBackground, SystemClock, build_api
 from stream_app.errors import SettingsError
 from stream_app.features.warm import warm
@@ -33,7 +34,8 @@ def run() -> None:
     keys = read_keys(settings.api_keys_file, settings.api_host)
     built = build_api(settings)
     rules = IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s)
-    parts = ApiParts(built.desk, built.labels, keys, rules, SystemClock(), built.metrics.render, settings.api_max_batch)
+    probes = Probes(built.not_ready, built.metrics.render)
+    parts = ApiParts(built.desk, built.labels, keys, rules, SystemClock(), settings.api_max_batch, probes)
     app = create_app(parts, lambda _: _life(built.background))
     limited = Limits(app, settings.api_max_body_bytes, settings.api_timeout_s, built.metrics.request)
     config = uvicorn.Config(

@@ -34,7 +34,7 @@ def api_server(env: Mapping[str, str], port: int, folder: Path) -> Iterator[Work
 def is_ready(running: Worker) -> bool:
     """Whether it can score; fails where the process ended."""
     assert running.process.poll() is None, running.log.read_text()
-    return running.status("health")[0] == httpx.codes.OK
+    return running.status("readyz")[0] == httpx.codes.OK
 
 
 def make_key(folder: Path, *scopes: str) -> str:

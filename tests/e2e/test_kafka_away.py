@@ -34,7 +34,7 @@ def test_a_worker_without_its_kafka_says_so_once_and_comes_back(stack: Servers, 
             until(lambda: not running.ready(), "the worker to be unready")
             away = f"Kafka does not answer at {servers}: waiting."
             assert running.status("readyz")[1].startswith(away)
-            assert running.status("healthz")[0] == 200
+            assert running.status("livez")[0] == 200
             assert kafka.up(("kafka",)).kafka == servers
             until(running.ready, "the worker to be ready again")
             asyncio.run(publish(servers, "transactions", [(b"C1", raw(TRANSACTION))]))

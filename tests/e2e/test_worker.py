@@ -232,7 +232,7 @@ def test_without_mlflow_the_copy_on_disk_serves_and_without_both_it_says_why(env
     with worker(away, port, tmp_path) as running:
         until(lambda: "no copy" in running.status("readyz")[1], "the reason to name the copy")
         assert running.status("readyz")[0] == 503
-        assert running.status("healthz")[0] == 200
+        assert running.status("livez")[0] == 200
     registry = copy.parent / _folder_of(away)
     copy.rename(registry)
     with worker(away, port, tmp_path) as running:

@@ -18,6 +18,7 @@ from stream_app.api.app import ApiParts, create_app
 from stream_app.api.description import LABEL_EXAMPLE, TRANSACTION_EXAMPLE
 from stream_app.api.keys import Keys, Scope, new_key
 from stream_app.api.limits import Limits
+from stream_app.api.probes import Probes
 from stream_app.desk import ANSWERS, Desk, LabelDesk
 from stream_app.errors import Unavailable
 from stream_app.features.compute import Rows, Vectors
@@ -40,11 +41,12 @@ class MemoryHistory:
     cards: dict[str, int] = field(default_factory=dict)
     away: bool = False
     hangs: bool = False
+    asked: int = 0
 
     async def read(self, ids: Ids, at_ms: int | None = None) -> Seen:
         """See `history.History`."""
         del at_ms
-        await self.ping()
+        await self._answer()
         plans = catalogue_plan().entities
         rows = tuple(Rows.alone(np.zeros((len(w), p.layout.width), dtype=np.int64)) for w, p in zip(ids, plans, strict=True))
         rows[0].own[:, NEWEST] = START
@@ -52,8 +54,8 @@ class MemoryHistory:
         parts = tuple(tuple(int(name in self.cards) for name in wanted) for wanted in ids)
         return Seen(WorkingSet(ids, rows, [""] * len(ids[0])), holders, parts)
 
-    async def ping(self) -> None:
-        """See `history.History`."""
+    async def _answer(self) -> None:
+        self.asked += 1
         if self.hangs:
             await asyncio.sleep(3600)
         if self.away:
@@ -83,6 +85,7 @@ class Api:
     seen: list[tuple[str, str, int]] = field(default_factory=list)
     longest_s: float = 5.0
     most_bytes: int = 100_000
+    why_not_ready: str | None = None
 
     def __post_init__(self) -> None:
         """Put it together."""
@@ -91,9 +94,12 @@ class Api:
         async def publisher() -> MemoryTopics:
             return self.topics
 
-        desk = Desk(lambda: scorer, self.history, Money("EUR"))
-        parts = ApiParts(desk, LabelDesk(self.history, publisher, "labels"), self.keys, IntakeRules(), FakeClock(), lambda: b"m 1\n", 10)
-        self.app = Limits(create_app(parts), self.most_bytes, self.longest_s, lambda m, p, s, _: self.seen.append((m, p, s)))
+        desk, labels = Desk(lambda: scorer, self.history, Money("EUR")), LabelDesk(self.history, publisher, "labels")
+        probes = Probes(lambda: self.why_not_ready, lambda: b"m 1\n")
+        parts = ApiParts(desk, labels, self.keys, IntakeRules(), FakeClock(), 10, probes)
+        app = create_app(parts)
+        self.routes = app.routes
+        self.app = Limits(app, self.most_bytes, self.longest_s, lambda m, p, s, _: self.seen.append((m, p, s)))
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         """One request."""
@@ -284,21 +290,18 @@ def test_the_model_is_shown_with_its_features() -> None:
 
 
 def test_a_server_that_is_away_is_told_without_its_address() -> None:
-    """503 with a time to try again; so is health."""
+    """503 with a time to try again."""
     api = Api(history=MemoryHistory(away=True))
     for answer in (api.ask("POST", "/v1/score", json=payment("a")), api.ask("GET", "/v1/cards/c1")):
         assert problem(answer)[0] == 503
         assert answer.headers["retry-after"] == "1"
         assert "secret" not in answer.text
-    health = api.ask("GET", "/health")
-    assert (health.status_code, health.json()["ready"], "secret" in health.text) == (503, False, False)
-    assert Api().ask("GET", "/health").json()["ready"] is True
 
 
 def test_a_server_that_never_answers_is_no_fault_of_the_caller() -> None:
     """503 in time, whether the request has a body or none; not 408."""
     api = Api(history=MemoryHistory(hangs=True), longest_s=0.05)
-    for answer in (api.ask("POST", "/v1/score", json=payment("a")), api.ask("GET", "/v1/cards/c1"), api.ask("GET", "/health")):
+    for answer in (api.ask("POST", "/v1/score", json=payment("a")), api.ask("GET", "/v1/cards/c1")):
         assert (problem(answer)[0], "No answer within 0.05 s" in answer.json()["detail"]) == (503, True)
         assert answer.headers["retry-after"] == "1"
 
@@ -310,7 +313,7 @@ def test_a_fault_of_ours_leaves_no_trace_outside() -> None:
 
 
 def test_keys_open_what_their_scopes_say() -> None:
-    """401 without one, 403 with another's scope; health and metrics are open."""
+    """401 without one, 403 with another's scope."""
     made = {scope: new_key(scope.value, [scope]) for scope in Scope}
     api = Api(keys=Keys([key for _, key in made.values()]))
     asks: dict[Scope, list[Callable[[dict[str, str]], httpx.Response]]] = {
@@ -336,8 +339,6 @@ def test_keys_open_what_their_scopes_say() -> None:
             for other in set(Scope) - {scope}:
                 assert problem(request({HEADER: f"Bearer {made[other][0]}"}))[:2][0] == 403
             assert request({HEADER: f"Bearer {made[scope][0]}"}).is_success
-    assert api.ask("GET", "/health").is_success
-    assert api.ask("GET", "/metrics").text == "m 1\n"
 
 
 def test_the_openapi_document_describes_every_route_and_its_examples_are_taken() -> None:

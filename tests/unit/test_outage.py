@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
-from stream_app.errors import Unavailable
+from stream_app.errors import SettingsError, Unavailable
 from stream_app.logs import ToLoguru
 from stream_app.outage import Watch
 
@@ -65,12 +65,44 @@ def test_a_server_that_is_away_is_told_at_once_then_every_half_minute_and_when_i
     assert told[3:] == [f"WARNING {away}"]
 
 
-def test_a_server_that_hangs_is_away(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_is_away(told: list[str]) -> None:
     """It takes connections and answers nothing."""
-    monkeypatch.setattr("stream_app.outage.PATIENCE_S", 0.01)
-    watch = Watch(("Redis", "redis:6379"), "", asyncio.Event().wait)
+    watch = Watch(("Redis", "redis:6379"), "", asyncio.Event().wait, patience_s=0.01)
     asyncio.run(watch.look())
     assert told[0].startswith("WARNING Redis does not answer at redis:6379")
+
+
+def test_a_server_has_answered_only_once_it_did(told: list[str]) -> None:
+    """Before it was asked nobody knows; what answered and is away now has not."""
+    server = Server()
+    watch = server.watch()
+    assert (watch.has_answered(), watch.is_up()) == (False, True)
+    for server.there in (False, True, False, True):
+        server.look(watch, 0)
+        assert (watch.has_answered(), watch.is_up()) == (server.there, server.there)
+    assert len(told) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "told_as"),
+    [
+        (SettingsError("End the URL in /0."), "waiting. End the URL in /0."),
+        (KeyError("slot"), "waiting. Asking it failed: KeyError: 'slot'."),
+    ],
+)
+def test_asking_that_breaks_is_no_answer_and_is_told_by_its_cause(error: Exception, told_as: str, told: list[str]) -> None:
+    """Not the usual remedy, which would send to a server that is well; the watch goes on, and sees the server come back."""
+    ends = iter([error, None])
+
+    async def ask() -> None:
+        if (end := next(ends)) is not None:
+            raise end
+
+    watch = Watch(("Redis", "redis:6379"), "Check the server.", ask)
+    asyncio.run(watch.look())
+    assert (watch.is_up(), told) == (False, [f"WARNING Redis does not answer at redis:6379: {told_as}"])
+    asyncio.run(watch.look())
+    assert watch.has_answered()
 
 
 @pytest.fixture

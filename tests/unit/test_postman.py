@@ -15,6 +15,7 @@ import pytest
 from stream_app.api.app import ApiParts, create_app
 from stream_app.api.description import LABEL_EXAMPLE
 from stream_app.api.keys import Keys
+from stream_app.api.probes import Probes
 from stream_app.desk import ANSWERS, Desk, LabelDesk
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import VELOCITY
@@ -59,7 +60,7 @@ def app() -> Any:
         return topics
 
     desk, labels = Desk(lambda: scorer, history, Money("EUR")), LabelDesk(history, publisher, "labels")
-    return create_app(ApiParts(desk, labels, Keys(()), IntakeRules(), Then(), lambda: b"", 10))
+    return create_app(ApiParts(desk, labels, Keys(()), IntakeRules(), Then(), 10, Probes(lambda: None, lambda: b"")))
 
 
 async def ask(request: dict[str, Any]) -> int:

@@ -136,7 +136,7 @@ class Scene:
         """Start an API and wait until it can score, and Prometheus reads it."""
         api = Process(self.folder, "api", self.environment)
         self.apis.append(api)
-        await self.until(lambda: api.page("health"), "the API to be ready", START_S)
+        await self.until(lambda: api.page("readyz"), "the API to be ready", START_S)
         await self._watched()
         return api
 

@@ -98,10 +98,13 @@ resource "aws_lb_target_group" "this" {
   protocol             = "HTTP"
   target_type          = "ip"
   deregistration_delay = 20
+  # ECS replaces tasks that this check finds unhealthy, so it may not ask /readyz: while Redis is away that fails in all tasks, which would be replaced
+  # in a circle, their copy of the model with them. Nor /livez: a version that no model fits would take the place of one that scores. /startupz
+  # fails until a task could score once, and then only where it does not answer. While Redis is away callers get 503 with Retry-After.
   health_check {
-    path                = "/health"
+    path                = "/startupz"
     interval            = 10
-    timeout             = 3
+    timeout             = 5
     healthy_threshold   = 2
     unhealthy_threshold = 3
   }

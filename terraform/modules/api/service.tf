@@ -91,12 +91,13 @@ resource "aws_ecs_task_definition" "this" {
       FRAUDSTREAM_API_KEYS_FILE = "/tmp/api-keys"
     }) : { name = name, value = value }]
     secrets = [for name, arn in merge(var.secrets, { API_KEYS = var.keys_secret_arn }) : { name = name, valueFrom = arn }]
+    # ECS replaces what fails it: life alone, which needs no server and is answered when all is busy.
     healthCheck = {
-      command     = ["CMD", "python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:${var.port}/metrics', timeout=3)"]
+      command     = ["CMD", "python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:${var.port}/livez', timeout=5)"]
       interval    = 10
-      timeout     = 5
+      timeout     = 10
       retries     = 3
-      startPeriod = 30
+      startPeriod = 120
     }
     logConfiguration = {
       logDriver = "awslogs"
@@ -115,6 +116,8 @@ resource "aws_ecs_service" "this" {
   task_definition = aws_ecs_task_definition.this.arn
   desired_count   = var.size.minimum
   launch_type     = "FARGATE"
+  # A new task fetches its model before the load balancer's check can be well.
+  health_check_grace_period_seconds = 120
   network_configuration {
     subnets          = var.subnet_ids
     security_groups  = [aws_security_group.task.id]

@@ -24,6 +24,14 @@ run "the_balancer_is_internal" {
   }
 }
 
+run "an_outage_replaces_no_task" {
+  command = plan
+  assert {
+    condition     = aws_lb_target_group.this.health_check[0].path == "/startupz" && aws_ecs_service.this.health_check_grace_period_seconds >= 120
+    error_message = "ECS replaces what the target group calls unhealthy: it asks neither Redis nor, before its model is there, a new task."
+  }
+}
+
 run "fewer_than_one_task_is_refused" {
   command = plan
   variables {
