@@ -24,6 +24,9 @@ type Line = RedisLine | ClusterLine
 
 _OF_A_LINE = {"socket_timeout": None, "health_check_interval": 0}
 """A check that finds the connection broken would connect again without a word, and without the WATCH."""
+_MOST_CONNECTIONS = 10_000
+"""As many as a Redis takes by default. Whoever asks bounds how much is asked at once, as the API does; redis-py's own 100 would fail the rest, and
+the API's watch with them, as if Redis were away."""
 _WITHOUT_KEY = frozenset({"MULTI", "EXEC", "SCAN", "CLUSTER"})
 
 
@@ -39,8 +42,9 @@ class RedisServers:
             connect_within_s: patience with a new connection.
         """
         self._url = url
-        self._patience: dict[str, Any] = {"socket_timeout": answer_within_s, "socket_connect_timeout": connect_within_s}
-        self._one = Redis.from_url(url, **self._patience)
+        patience = {"socket_timeout": answer_within_s, "socket_connect_timeout": connect_within_s}
+        self._options: dict[str, Any] = {**patience, "max_connections": _MOST_CONNECTIONS}
+        self._one = Redis.from_url(url, **self._options)
         self._cluster: RedisCluster | None = None
         self._known = False
         self._moved = False
@@ -54,7 +58,7 @@ class RedisServers:
             Unavailable: if no server answers.
         """
         if self._moved or not self._known:
-            async with self._answering(), asyncio.timeout(self._patience["socket_timeout"]), self._looking:
+            async with self._answering(), asyncio.timeout(self._options["socket_timeout"]), self._looking:
                 if not self._known:
                     self._cluster, self._known = await self._found(), True
                 elif self._moved:
@@ -74,7 +78,7 @@ class RedisServers:
                 raise
             raise SettingsError("FRAUDSTREAM_REDIS_URL names a database, and a Redis Cluster has only one. End the URL in /0.") from None
         try:
-            return await RedisCluster.from_url(self._url, **self._patience).initialize()
+            return await RedisCluster.from_url(self._url, **self._options).initialize()
         except TypeError as error:
             raise SettingsError(f"FRAUDSTREAM_REDIS_URL has an option that a Redis Cluster does not take: {error}. Remove it.") from None
 

@@ -9,14 +9,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from stream_app.adapters.redis_line import RedisLine
-from stream_app.adapters.redis_servers import Line
+from stream_app.adapters.redis_servers import Line, RedisServers
 from stream_app.adapters.redis_store import RedisStore
+from stream_app.api.limits import MOST_AT_ONCE
 from stream_app.errors import Unavailable
 from stream_app.features.plan import NEWEST
 from tests.contract.stores import START, cards, moved, pay, taken, wrote
+from tests.redis_cluster import client_of
 
 
 def test_a_redis_that_is_away_is_unavailable_within_bounded_time() -> None:
@@ -61,6 +63,25 @@ def test_a_batch_costs_two_round_trips(stack: Any) -> None:
         return sent
 
     assert asyncio.run(body()) == 2
+
+
+@pytest.mark.servers
+def test_requests_that_wait_for_a_slow_redis_are_not_told_that_it_is_away(redis_url: str) -> None:
+    """Twice as many as the API answers at once, and its watch, while each server pauses: all are answered when it goes on."""
+
+    async def body() -> None:
+        servers, client = RedisServers(redis_url, 60, 60), client_of(redis_url)
+        await servers.ping()  # now it is known whether it is a cluster
+        everywhere = {"target_nodes": "primaries"} if isinstance(client, RedisCluster) else {}
+        await client.execute_command("CLIENT", "PAUSE", "500", "ALL", **everywhere)
+        key = f"{{test-{uuid4().hex}:0}}c:c1"  # of one server of a cluster
+        asked = [servers.mget([key]) for _ in range(2 * MOST_AT_ONCE)]
+        answers = await asyncio.gather(*asked, servers.ping())
+        assert answers == [[None]] * len(asked) + [None]
+        await servers.close()
+        await client.aclose()
+
+    asyncio.run(body())
 
 
 async def disconnect(line: Line) -> None:
