@@ -6,12 +6,14 @@
     GET /health     `/readyz` by its older name
     GET /metrics    in Prometheus' text format
 
-A probe waits for nothing, asks no server and reads no body, so it holds no place among the requests under way and there is no number of them at
-which one must be refused: it costs less than its refusal would. They run in the loop of all requests: where that hangs, `/livez` does too.
+A probe waits for nothing, asks no server and reads no body, so it holds no place among the requests under way, and however many come they cost
+little more than refusing them would: most of either is reading the request and sending the answer. What is dear, rendering the metrics, is done
+once a second at most. They run in the loop of all requests: where that hangs, `/livez` does too.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -24,14 +26,27 @@ PROBES = frozenset({"/livez", "/readyz", "/startupz", "/health", "/metrics"})
 """Their paths; every other one counts among the requests under way, also one that nobody has thought of yet."""
 
 
+RENDERED_FOR_S = 1.0
+
+
 class Probes:
     """The routes of `PROBES`."""
 
-    def __init__(self, not_ready: Callable[[], str | None], metrics: Callable[[], bytes]) -> None:
-        """Args: `not_ready` says why payments cannot be scored now, or None; `metrics` renders them. Neither waits."""
+    def __init__(
+        self, not_ready: Callable[[], str | None], metrics: Callable[[], bytes], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """What they tell.
+
+        Args:
+            not_ready: says at once why payments cannot be scored now, or None.
+            metrics: renders them.
+            now: seconds of a clock that only goes forward.
+        """
         self._not_ready = not_ready
-        self._metrics = metrics
         self._was_ready = False
+        self._metrics = metrics
+        self._now = now
+        self._page, self._render_at = b"", now()
 
     def add_to(self, app: FastAPI) -> None:
         """Add them."""
@@ -60,8 +75,10 @@ class Probes:
         return await self.ready()
 
     async def metrics(self) -> Response:
-        """Metrics in Prometheus' text format. They hold no id of a card."""
-        return Response(self._metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        """Metrics in Prometheus' text format, a second old at most. They hold no id of a card."""
+        if (now := self._now()) >= self._render_at:
+            self._page, self._render_at = self._metrics(), now + RENDERED_FOR_S
+        return Response(self._page, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @staticmethod
     def _said(why: str | None) -> Response:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from starlette.routing import Route
 from stream_app.adapters.http_status import StatusServer
 from stream_app.api.keys import Keys, Scope, new_key
 from stream_app.api.limits import MOST_AT_ONCE
-from stream_app.api.probes import PROBES
+from stream_app.api.probes import PROBES, RENDERED_FOR_S, Probes
 from tests.conftest import ROOT
 from tests.unit.test_api import Api, MemoryHistory, problem
 from tests.unit.test_scorer import payment
@@ -66,12 +67,35 @@ def test_every_route_is_a_probe_that_is_answered_when_all_places_are_taken_or_ta
     while_busy(api, look)
 
 
-def test_a_place_is_free_again_when_its_request_is_answered_and_probes_take_none() -> None:
-    """The last place is still there after a thousand probes, and after a request that had it."""
+def test_probes_take_no_place_even_where_their_callers_read_slowly() -> None:
+    """As many slow readers of each as requests are answered at once: another request is answered beside them."""
+    api = Api()
+
+    async def body() -> None:
+        read = asyncio.Event()
+
+        async def send(_: object) -> None:
+            await read.wait()
+
+        async def receive() -> dict[str, Any]:
+            raise AssertionError("a probe read its body")
+
+        scopes = [{"type": "http", "method": "GET", "path": p, "headers": [], "query_string": b""} for p in PROBES] * MOST_AT_ONCE
+        reading = [asyncio.create_task(api.app(scope, receive, send)) for scope in scopes]
+        await asyncio.sleep(0)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api.app), base_url="http://api") as client:
+            assert (await client.get("/v1/model")).status_code == 200
+        read.set()
+        await asyncio.gather(*reading)
+
+    asyncio.run(body())
+
+
+def test_a_place_is_free_again_when_its_request_has_ended() -> None:
+    """However it ended: here its caller went away."""
     api = Api(history=MemoryHistory(hangs=True))
 
     async def look(ask: Asks) -> None:
-        await asyncio.gather(*(ask("GET", path) for path in sorted(PROBES) for _ in range(200)))
         assert (await ask("GET", "/v1/model")).status_code == 503
 
     while_busy(api, look)
@@ -98,6 +122,22 @@ def test_readiness_comes_and_goes_and_having_started_stays(scores: list[bool]) -
         assert api.ask("GET", "/readyz").is_success == api.ask("GET", "/health").is_success == can_score
         assert api.ask("GET", "/startupz").is_success == any(scores[:number])
         assert api.ask("GET", "/livez").is_success
+
+
+@given(st.lists(st.integers(0, 24), max_size=20))
+def test_metrics_are_rendered_once_a_second_at_most_and_are_a_second_old_at_most(gaps: list[int]) -> None:
+    """However many ask: each rendering says when it was made."""
+    now_s, made = 0.0, list[float]()
+
+    def render() -> bytes:
+        made.append(now_s)
+        return str(now_s).encode()
+
+    probes = Probes(lambda: None, render, lambda: now_s)
+    for eighths in gaps:
+        now_s += eighths / 8
+        assert now_s - RENDERED_FOR_S < float(asyncio.run(probes.metrics()).body) <= now_s
+    assert all(later - earlier >= RENDERED_FOR_S for earlier, later in pairwise(made))
 
 
 def test_head_is_answered_wherever_get_is() -> None:
