@@ -24,8 +24,6 @@ from stream_app.api.messages import Health
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz", "/health", "/metrics"})
 """Their paths; every other one counts among the requests under way, also one that nobody has thought of yet."""
-
-
 RENDERED_FOR_S = 1.0
 
 
