@@ -1,13 +1,15 @@
 """Read `fraud-alerts` and act on each alert once: `python examples/consume_alerts.py`, settings as for the worker.
 
-An alert arrives at least once under one stable `alert_id`. A second arrival has two causes, and this reader drops both by the id:
+An alert arrives at least once under one stable `alert_id`, which is made of card and transaction: a transaction's id alone is unique on
+its card only. A second arrival has two causes, and this reader drops both by card and transaction:
 
 - a worker that was thought dead publishes its last batch again (the only way in which the topic itself holds an alert twice);
 - this reader stops between acting and committing, and reads its last batch again.
 
 It keeps the ids in memory, so it forgets them when it stops. A real reader writes the id to its own database *in the same
-transaction* as what it does about the alert (a table of cases with `alert_id` as primary key is enough). Whatever happens then,
-each alert has its effect once; the offset committed to Kafka only says where to go on reading.
+transaction* as what it does about the alert (a table of cases with `alert_id` as primary key is enough; where the topic still holds
+alerts of before `alert_id` named the card, the key is card and transaction, as here). Whatever happens then, each alert has its effect
+once; the offset committed to Kafka only says where to go on reading.
 """
 # ruff: noqa: INP001, T201 - an example stands alone, and prints
 
@@ -32,25 +34,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-class SeenIds:
-    """The newest `capacity` ids. Repeated alerts stand close together, so that a bound of some minutes' alerts is enough."""
+class SeenAlerts:
+    """The newest `capacity` alerts, by card and transaction. Repeated alerts stand close together, so that a bound of some minutes' alerts is enough."""
 
     def __init__(self, capacity: int) -> None:
-        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._named: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._capacity = capacity
 
-    def __contains__(self, alert_id: str) -> bool:
-        return alert_id in self._ids
+    def __contains__(self, alert: Alert) -> bool:
+        return (alert.card_id, alert.transaction_id) in self._named
 
-    def add(self, alert_id: str) -> None:
-        """Remember `alert_id`, once it was acted on; the oldest ids go where there are too many."""
-        self._ids[alert_id] = None
-        self._ids.move_to_end(alert_id)
-        if len(self._ids) > self._capacity:
-            self._ids.popitem(last=False)
+    def add(self, alert: Alert) -> None:
+        """Remember `alert`, once it was acted on; the oldest go where there are too many."""
+        named = (alert.card_id, alert.transaction_id)
+        self._named[named] = None
+        self._named.move_to_end(named)
+        if len(self._named) > self._capacity:
+            self._named.popitem(last=False)
 
 
-def handle(values: Iterable[bytes | None], seen: SeenIds, act: Callable[[Alert], None]) -> None:
+def handle(values: Iterable[bytes | None], seen: SeenAlerts, act: Callable[[Alert], None]) -> None:
     """`act` on each alert that was not seen before. It is remembered after the act: one that failed comes again.
 
     What is no alert is told and left out: one foreign record must not stop those behind it.
@@ -61,17 +64,16 @@ def handle(values: Iterable[bytes | None], seen: SeenIds, act: Callable[[Alert],
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             print(f"no alert, left out: {error}", file=sys.stderr)
             continue
-        if alert.alert_id not in seen:
+        if alert not in seen:
             act(alert)
-            seen.add(alert.alert_id)
+            seen.add(alert)
 
 
 def line(alert: Alert) -> str:
     """One line for an analyst; ids in quotes, for they are the producer's and may hold any character."""
     why = alert.reasons[0].text if alert.reasons else "no single reason"
-    return (
-        f"{alert.action:8} {alert.score:.2f}  card {alert.card_id!r}  {alert.amount:.2f} {alert.currency} at {alert.terminal_id!r}  {why}"
-    )
+    who = f"card {alert.card_id!r}  {alert.transaction_id!r}"
+    return f"{alert.action:8} {alert.score:.2f}  {who}  {alert.amount:.2f} {alert.currency} at {alert.terminal_id!r}  {why}"
 
 
 async def main() -> None:
@@ -95,7 +97,7 @@ async def main() -> None:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    seen = SeenIds(capacity=int(os.environ.get("ALERTS_REMEMBERED", "100000")))
+    seen = SeenAlerts(capacity=int(os.environ.get("ALERTS_REMEMBERED", "100000")))
     with answering():
         async with consumer:
             while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Literal
 
 import msgspec
@@ -112,8 +113,21 @@ class ScoredTransaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=Fal
     scored_at: EventTimeMs
 
 
+def alert_id_of(card_id: str, transaction_id: str) -> str:
+    """The id of a payment's alert, unique over all cards: a transaction's id is unique on its card only.
+
+    The first 128 bits, in hex, of SHA-256 over card and transaction as netstrings, `<bytes>:<id in UTF-8>,`. The lengths keep ("ab", "c")
+    apart from ("a", "bc"). Any language can compute it: `printf '9:card-58c1,9:tx-7f3a91,' | sha256sum | cut -c 1-32`.
+    """
+    named = b"".join(b"%d:%b," % (len(raw), raw) for raw in (card_id.encode(), transaction_id.encode()))
+    return hashlib.sha256(named).hexdigest()[:32]
+
+
 class Alert(ScoredTransaction, frozen=True, gc=False, omit_defaults=False, kw_only=True):
-    """`alert.v1`: a decision to act. `alert_id` is the transaction's id, `case_id` the id of the first alert of the card's episode."""
+    """`alert.v1`: a decision to act. `alert_id` is `alert_id_of` its card and transaction, `case_id` that of the first alert of the card's episode.
+
+    Alerts of before had the transaction's id in both; they are read, and an episode that was open then keeps that name until it ends.
+    """
 
     alert_id: Identifier
     case_id: Identifier
@@ -123,7 +137,7 @@ class Alert(ScoredTransaction, frozen=True, gc=False, omit_defaults=False, kw_on
 class Score(ScoredTransaction, frozen=True, gc=False, omit_defaults=False, kw_only=True):
     """`score.v1`: every decision, alerted or not, with its feature vector and the worker's processing order.
 
-    `action` and `case_id` are null where no alert was published; an alert's `alert_id` is `transaction_id`, so it is not repeated.
+    `action` and `case_id` are null where no alert was published; an alert's `alert_id` follows from card and transaction, so it is not repeated.
     `beside` is null where one model scores alone.
     """
 

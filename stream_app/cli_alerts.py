@@ -33,7 +33,7 @@ def alerts_command(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for new ones; without it, show those there are.")] = False,  # noqa: FBT002
     limit: Annotated[int, typer.Option(min=1, help="Stop after so many.")] = 1_000_000_000,
 ) -> None:
-    """Show alerts, each once: score, action, card, amount, and its reasons below."""
+    """Show alerts, each once: score, action, card, amount, transaction, and its reasons below."""
     console = Console(highlight=False)
     try:
         shown = asyncio.run(_show(load_settings(), console, follow=follow, limit=limit))
@@ -44,11 +44,12 @@ def alerts_command(
 
 
 async def _show(settings: Settings, console: Console, *, follow: bool, limit: int) -> int:
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()  # what `alert_id` is made of: right for alerts of before too, whose id named no card
     async for alert, _ in read_alerts(settings, follow=follow):
-        if alert.alert_id in seen:
+        named = (alert.card_id, alert.transaction_id)
+        if named in seen:
             continue
-        seen.add(alert.alert_id)
+        seen.add(named)
         for line in describe(alert):
             console.print(line, soft_wrap=True)
         if len(seen) >= limit:
@@ -153,7 +154,7 @@ def describe(alert: Alert) -> list[str]:
     colour = _COLOURS[alert.action]
     head = (
         f"[{colour}]{alert.score:6.1%} {alert.action:<8}[/] {when:%Y-%m-%d %H:%M:%S}  card {escape(alert.card_id)}  terminal {escape(alert.terminal_id)}"
-        f"  [bold]{alert.amount:,.2f} {escape(alert.currency)}[/]  {escape(alert.alert_id)}"
+        f"  [bold]{alert.amount:,.2f} {escape(alert.currency)}[/]  {escape(alert.transaction_id)}"
     )
     if alert.degraded:
         head += f"  [magenta]degraded: {escape(alert.degraded)}[/]"

@@ -22,15 +22,16 @@ def compare_command(show: Annotated[int, typer.Option(min=0, help="How many aler
     if not settings.scores_topic:
         raise SettingsError("FRAUDSTREAM_SCORES_TOPIC names no topic: there is nothing to compare. Example: transaction-scores")
     scores = result_of(_all(settings, settings.scores_topic, Score))
-    both = {s.transaction_id: j for s in scores if (j := judged(s)) is not None}
+    both = {(s.card_id, s.transaction_id): j for s in scores if (j := judged(s)) is not None}
     if not both:
         raise DataError("No score has a challenger beside it. Point the alias FRAUDSTREAM_CHALLENGER_ALIAS to a version, and wait.")
-    labels: dict[str, Label] = {}
+    labels: dict[tuple[str, str], Label] = {}
     for label in result_of(_all(settings, settings.labels_topic, Label)):
-        before = labels.get(label.transaction_id)
+        named = (label.card_id, label.transaction_id)
+        before = labels.get(named)
         if before is None or label.labelled_at >= before.labelled_at:
-            labels[label.transaction_id] = label
-    for line in described(compare(list(both.values()), {t: label.is_fraud for t, label in labels.items()}), show):
+            labels[named] = label
+    for line in described(compare(list(both.values()), {named: label.is_fraud for named, label in labels.items()}), show):
         print(line)
 
 

@@ -181,5 +181,6 @@ def _plan(file: Path) -> Plan:
     first_ms = live_ms - HISTORY_DAYS * _DAY_MS
     rows = np.flatnonzero(sent >= live_ms)
     rows = rows[np.argsort(sent[rows], kind="stable")]
-    ids, frauds = frame["transaction_id"].to_numpy(dtype=object)[rows], frame["is_fraud"].to_numpy(dtype=bool)[rows]
-    return Plan(file, first_ms, live_ms, int(((sent >= first_ms) & (sent < live_ms)).sum()), Part(ids, frauds))
+    cards, ids = (frame[name].iloc[rows].astype(str).tolist() for name in ("card_id", "transaction_id"))
+    names, frauds = list(zip(cards, ids, strict=True)), frame["is_fraud"].to_numpy(dtype=bool)[rows]
+    return Plan(file, first_ms, live_ms, int(((sent >= first_ms) & (sent < live_ms)).sum()), Part(names, frauds))

@@ -29,9 +29,9 @@ ALERTS_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Payments in the order in which they are published: ids, and which of them are frauds."""
+    """Payments in the order in which they are published: (card, transaction) of each, and which of them are frauds."""
 
-    ids: NDArray[np.object_]
+    names: list[tuple[str, str]]
     frauds: NDArray[np.bool_]
 
 
@@ -62,13 +62,13 @@ class Played:
         sent: transactions published.
         counts: what the worker did with them.
         seconds: of the history, from the first to the last decision; of the live part, from its start to its last decision.
-        alerts: seconds from each transaction until its alert was read, by id.
+        alerts: seconds from each transaction until its alert was read, by (card, transaction).
     """
 
     sent: int
     counts: Counts
     seconds: float
-    alerts: dict[str, float]
+    alerts: dict[tuple[str, str], float]
 
 
 async def play_history(console: Console, worker: DemoWorker, plan: Plan) -> Played:
@@ -94,8 +94,8 @@ async def play_live(console: Console, settings: Settings, worker: DemoWorker, pl
     Raises:
         Stop, Unavailable: as for the history; or Kafka went away.
     """
-    sent = min(pace[1], len(plan.live.ids))
-    before, alerts, standing = worker.counts(), dict[str, float](), asyncio.Event()
+    sent = min(pace[1], len(plan.live.names))
+    before, alerts, standing = worker.counts(), dict[tuple[str, str], float](), asyncio.Event()
     reader = asyncio.create_task(_follow(console, settings, alerts, standing))
     await asyncio.wait([reader, asyncio.create_task(standing.wait())], return_when=asyncio.FIRST_COMPLETED)
     began = time.monotonic()
@@ -164,11 +164,12 @@ def _refuse_refusals(worker: DemoWorker, counts: Counts) -> None:
         )
 
 
-async def _follow(console: Console, settings: Settings, alerts: dict[str, float], standing: asyncio.Event) -> None:
+async def _follow(console: Console, settings: Settings, alerts: dict[tuple[str, str], float], standing: asyncio.Event) -> None:
     async for alert, seconds in read_alerts(settings, follow=True, standing=standing):
-        if alert.alert_id in alerts:
+        named = (alert.card_id, alert.transaction_id)
+        if named in alerts:
             continue
-        alerts[alert.alert_id] = seconds
+        alerts[named] = seconds
         if len(alerts) <= SHOWN:
             for line in describe(alert):
                 console.print(line, soft_wrap=True)
@@ -187,7 +188,7 @@ def summary(plan: Plan, history: Played, live: Played) -> Table:
     table.add_row("live: scored", f"{live.counts.scored:,} of {live.sent:,} sent, in {live.seconds:.1f} s")
     _others(table, "live", live.counts)
     table.add_row("live: alerts", f"{len(live.alerts):,}")
-    frauds = set(plan.live.ids[: live.sent][plan.live.frauds[: live.sent]])
+    frauds = {name for name, fraud in zip(plan.live.names[: live.sent], plan.live.frauds[: live.sent].tolist(), strict=True) if fraud}
     if frauds:
         found = frauds & live.alerts.keys()
         table.add_row("frauds among the sent", f"{len(frauds):,}")

@@ -21,16 +21,22 @@ from stream_app.errors import DataError, SettingsError
 from stream_app.explanation import Explanation, explain
 from stream_app.settings import Settings, load_settings
 
+MOST_CARDS = 20
+"""Cards that are shown of one transaction_id; a producer may number each card's payments from 1."""
+
 
 def explain_command(
     transaction_id: Annotated[str, typer.Argument(help="The transaction, alerted or not.")],
+    card: Annotated[
+        str, typer.Option(help="The card that paid. Without it every decision is read: another card may have the same transaction_id.")
+    ] = "",
     since: Annotated[str, typer.Option(help="Look only at decisions from this day on, YYYY-MM-DD (UTC). Default: all there are.")] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Explain a decision: exact Shapley values of every feature, beside the contributions that alerts have."""
     settings = load_settings()
-    score = asyncio.run(find(settings, transaction_id, _moment(since)))
+    score = _only(asyncio.run(find(settings, transaction_id, card, _moment(since))))
     explanation = explain_published(settings, score)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(explanation) + b"\n")
@@ -40,8 +46,11 @@ def explain_command(
         console.print(line, soft_wrap=True)
 
 
-async def find(settings: Settings, transaction_id: str, since_ms: int = 0) -> Score:
-    """The decision of a transaction, from the topic of all decisions; the first, where it was published twice.
+async def find(settings: Settings, transaction_id: str, card_id: str = "", since_ms: int = 0) -> list[Score]:
+    """The decision of each card's transaction of this id, or of that card's alone; the first, where one was published twice.
+
+    All partitions are read, to their ends where no card is named: the producer alone knows which partition a card's payments go to.
+    After `MOST_CARDS` cards it stops.
 
     Raises:
         SettingsError: decisions are not published.
@@ -54,15 +63,36 @@ async def find(settings: Settings, transaction_id: str, since_ms: int = 0) -> Sc
             "Set it for the workers and here, e.g. transaction-scores."
         )
     wanted = msgspec.json.encode(transaction_id)  # decoding each of millions would take minutes
+    found: dict[str, Score] = {}
     async with aclosing(cast("AsyncGenerator[list[Any]]", read_topic(settings, settings.scores_topic, since_ms=since_ms))) as read:
         async for records in read:
             for record in records:
-                if wanted in (record.value or b"") and (score := _decoded(record.value)) and score.transaction_id == transaction_id:
-                    return score
-    raise DataError(
-        f"Transaction {transaction_id!r} is not among the decisions in {settings.scores_topic!r}. Was it decided while that topic was set, "
-        "and is it kept that long? An id is written as it was published."
-    )
+                score = _decoded(record.value) if wanted in (record.value or b"") else None
+                if score and score.transaction_id == transaction_id and card_id in {"", score.card_id}:
+                    found.setdefault(score.card_id, score)
+            if len(found) >= (1 if card_id else MOST_CARDS):
+                break
+    if not found:
+        of_card = f" of card {card_id!r}" if card_id else ""
+        raise DataError(
+            f"Transaction {transaction_id!r}{of_card} is not among the decisions in {settings.scores_topic!r}. Was it decided while that topic "
+            "was set, and is it kept that long? An id is written as it was published."
+        )
+    return list(found.values())
+
+
+def _only(scores: list[Score]) -> Score:
+    """The one decision; where there are several, each is shown on stderr with its card.
+
+    Raises:
+        DataError: there are several.
+    """
+    if len(scores) == 1:
+        return scores[0]
+    for score in scores[:MOST_CARDS]:
+        typer.echo(f"{_who(score)}  score {score.score:.5f}", err=True)
+    many = len(scores) if len(scores) < MOST_CARDS else f"{MOST_CARDS} or more"
+    raise DataError(f"Transaction {scores[0].transaction_id!r} is on {many} cards. Say whose: --card {scores[0].card_id}, for one.")
 
 
 def explain_published(settings: Settings, score: Score) -> Explanation:
@@ -80,18 +110,29 @@ def explain_published(settings: Settings, score: Score) -> Explanation:
 
 
 def lines_of(explanation: Explanation) -> list[str]:
-    """The decision, what was expected, and a line for each feature: Shapley value, contribution along the path, and what it says."""
+    """Whose payment, the decision, what was expected, and a line for each feature: Shapley value, contribution along the path, what it says."""
     said = "alerted" if explanation.alerted else "not alerted"
-    head = (
-        f"[bold]{escape(explanation.transaction_id)}[/]  {said}: score {explanation.score:.5f}, threshold {explanation.threshold:.5f}, "
+    decision = (
+        f"{said}: score {explanation.score:.5f}, threshold {explanation.threshold:.5f}, "
         f"model {escape(explanation.model.name)} version {escape(explanation.model.version)}"
     )
     total = f"raw score {explanation.raw_score:+.4f} = {explanation.expected:+.4f} expected of any payment, and by feature (exact, as alerts have it):"
+    if explanation.degraded:
+        decision += f"  [magenta]degraded: {escape(explanation.degraded)}[/]"
     return [
-        head,
+        f"[bold]{escape(_who(explanation))}[/]",
+        decision,
         total,
         *[f"  {part.shapley:+.4f}  [dim]{part.along_path:+.4f}[/]  {part.code:<18} {escape(part.text)}" for part in explanation.parts],
     ]
+
+
+def _who(of: Score | Explanation) -> str:
+    """The payment in a line, as it says itself."""
+    when = datetime.fromtimestamp(of.event_time / 1000, UTC)
+    return (
+        f"{of.transaction_id}  card {of.card_id}  terminal {of.terminal_id}  {of.amount:,.2f} {of.currency}  {when:%Y-%m-%d %H:%M:%S} UTC"
+    )
 
 
 def _moment(day: str) -> int:

@@ -35,8 +35,8 @@ def policy_of(metadata: ModelMetadata, threshold: float | None) -> Policy:
     return Policy(chosen, max(chosen, metadata.bands.step_up), max(chosen, metadata.bands.decline))
 
 
-def case_of(transaction_id: str, event_time_ms: int, case_id: str, case_last_ms: int) -> str:
-    """The case of an alert: the card's present one, or a new one named after this transaction."""
+def case_of(alert_id: str, event_time_ms: int, case_id: str, case_last_ms: int) -> str:
+    """The case of an alert: the card's present one, or a new one named after this alert."""
     if case_id and event_time_ms - case_last_ms < CASE_GAP_MS:
         return case_id
-    return transaction_id
+    return alert_id

@@ -4,6 +4,15 @@ A *note* says of one transaction that it was alerted, and what its newest label 
 alert of it, or a true one. Notes lie in the store under the day of the transaction, and are written with the partition's cursor: a label
 that comes twice, before or after a crash, counts once.
 
+A transaction is named by card and transaction id, as its alert is (`alert_id_of`). Notes of before bear the transaction id alone:
+
+1. such a note is looked at where a payment has none of its own, and is taken for that of the first payment whose label asks for it;
+2. what the label makes of it is written under the payment's own name, and the former note is emptied: no other card is judged by it.
+
+So where two cards of one partition shared an id on one day, one of them may be judged by the other's note, as both were before; never both.
+The hash of a day expires `KEPT_S` after it was last written; no former note is written any more, so that this reading may go when two
+label horizons have passed since the last worker of before.
+
 Who judges: a fraud label, and a genuine label of an alerted transaction, as analysts give them. An alert that no label ever names is judged
 by nobody. A correction takes back what the label before had added.
 """
@@ -17,6 +26,7 @@ from typing import Literal
 
 import msgspec
 
+from stream_app.alert import alert_id_of
 from stream_app.features.aggregations import HORIZON_S
 from stream_app.transaction import Label
 
@@ -28,9 +38,11 @@ type Outcome = Literal["caught", "missed", "false_alarm"]
 OUTCOMES: tuple[Outcome, ...] = ("caught", "missed", "false_alarm")
 
 type NoteKey = tuple[int, str]
-"""Day of the transaction, since 1970; `t:<transaction id>` or `c:<card id>`."""
+"""Day of the transaction, since 1970; `p:<id of its alert>`, `c:<card id>`, or the former `t:<transaction id>`."""
 type Notes = Mapping[NoteKey, bytes]
 NO_NOTES: Notes = MappingProxyType({})
+_TAKEN = b""
+"""What stands in a former note that was taken for a payment: nothing."""
 
 
 class Noted(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +74,7 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
 class Alerted:
     """An alerted transaction."""
 
+    card_id: str
     transaction_id: str
     event_time: int
     minor: int
@@ -96,15 +109,16 @@ class Judged:
 
 
 def keys_of(labels: Iterable[Label]) -> list[NoteKey]:
-    """The notes that must be read before labels can be judged: of each transaction and of its card."""
-    return [key for label in labels for key in (_of_transaction(label), _of_card(label))]
+    """The notes that must be read before labels can be judged: of each transaction, also the former one, and of its card."""
+    return [key for label in labels for key in (_of_transaction(label), _former(label), _of_card(label))]
 
 
 def judge(labels: Sequence[Label], known: Notes, alerts: Iterable[Alerted], since: tuple[int, int]) -> tuple[dict[NoteKey, bytes], Judged]:
     """The notes to write, and what the labels changed.
 
     1. each alert of the batch is noted;
-    2. each label, in order, is held against the note of its transaction: an older one, and one that says the same, changes nothing.
+    2. each label, in order, is held against the note of its transaction, or the former one: an older label, and one that says the same,
+       changes nothing.
 
     Args:
         labels: of the batch, in order.
@@ -117,12 +131,14 @@ def judge(labels: Sequence[Label], known: Notes, alerts: Iterable[Alerted], sinc
     written: dict[NoteKey, bytes] = {}
     judged = Judged()
     for alert in alerts:
-        key = (alert.event_time // _DAY_MS, f"t:{alert.transaction_id}")
+        key = _of_transaction(alert)
         if key not in known:
             written[key] = msgspec.json.encode(Noted(alerted=True, minor=alert.minor))
     for label in labels:
         key = _of_transaction(label)
         found = written.get(key) or known.get(key)
+        if not found and (found := written.get(_former(label), known.get(_former(label)))):
+            written[key], written[_former(label)] = found, _TAKEN
         before = msgspec.json.decode(found, type=Noted) if found else None
         if before is None and not label.is_fraud:
             continue
@@ -155,7 +171,12 @@ def _judge_card(label: Label, after: Noted, known: Notes, written: dict[NoteKey,
     written[key] = b"f" if after.is_fraud else b"g"
 
 
-def _of_transaction(label: Label) -> NoteKey:
+def _of_transaction(of: Label | Alerted) -> NoteKey:
+    return of.event_time // _DAY_MS, f"p:{alert_id_of(of.card_id, of.transaction_id)}"
+
+
+def _former(label: Label) -> NoteKey:
+    """Where its note was before notes named the card."""
     return label.event_time // _DAY_MS, f"t:{label.transaction_id}"
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
+from stream_app.alert import alert_id_of
 from stream_app.errors import TopologyError
 from stream_app.features.compute import Computed, compute
 from stream_app.features.plan import catalogue_plan
@@ -293,4 +294,6 @@ def _recall_cases(work: WorkingSet, intake: Intake, computed: Computed, verdicts
     for row, (tx, verdict) in enumerate(zip(intake.payments.messages, verdicts, strict=True)):
         event = int(intake.places[row])
         if verdict is not None and verdict.action is not None and computed.scored[event]:
-            keep_case(work, int(intake.events.entities[0][event]), verdict.case_id or tx.transaction_id, tx.event_time)
+            keep_case(
+                work, int(intake.events.entities[0][event]), verdict.case_id or alert_id_of(tx.card_id, tx.transaction_id), tx.event_time
+            )

@@ -9,7 +9,7 @@ from itertools import count
 import msgspec
 import numpy as np
 
-from stream_app.alert import Alert, Beside, Reason, Score, Source
+from stream_app.alert import Alert, Beside, Reason, Score, Source, alert_id_of
 from stream_app.decision import case_of
 from stream_app.features.compute import Computed, Vectors, compute
 from stream_app.features.definitions import CONTEXT_FEATURES
@@ -21,7 +21,7 @@ from stream_app.observation import Decisions
 from stream_app.outcomes import Alerted
 from stream_app.ports import Clock, Model, Outgoing, Scores, WorkingSet
 from stream_app.provenance import SOURCE_LABELS, STANDS, seen_header
-from stream_app.sentences import Usual
+from stream_app.sentences import Usual, said_by
 from stream_app.standing import SOURCE_OFFSET, Standing, Verdict
 from stream_app.transaction import Transaction
 
@@ -78,6 +78,9 @@ class _Scored:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
+    """An alert's own id, that of its case, and why."""
+
+    alert_id: str
     id: str
     reasons: tuple[Reason, ...]
 
@@ -197,11 +200,12 @@ class Scorer:
         for place in places:
             tx, slot = intake.payments.messages[scored.payments[place]], int(intake.events.entities[0][scored.events[place]])
             card = work.rows[0].own[work.rows[0].own_at[slot]]
-            case = case_of(tx.transaction_id, tx.event_time, work.case_ids[slot], int(card[CASE_LAST]))
+            alert_id = alert_id_of(tx.card_id, tx.transaction_id)
+            case = case_of(alert_id, tx.event_time, work.case_ids[slot], int(card[CASE_LAST]))
             if place in stood:
                 case = stood[place].case_id or case
             keep_case(work, slot, case, tx.event_time)
-            cases[place] = _Case(case, stood[place].reasons if place in stood else reasons[place])
+            cases[place] = _Case(alert_id, case, stood[place].reasons if place in stood else reasons[place])
         return cases
 
     def _explain(self, intake: Intake, computed: Computed, scored: _Scored, places: list[int]) -> dict[int, tuple[Reason, ...]]:
@@ -210,7 +214,8 @@ class Scorer:
         events = scored.events[places]
         context = computed.vectors[events][:, (self._usual_payments, self._usual_mean)].tolist()
         priced = (intake.events.minor[events] >= 0).tolist()
-        usual = [Usual(payments, mean, known) for (payments, mean), known in zip(context, priced, strict=True)]
+        said = [said_by(intake.payments.messages[p]) for p in scored.payments[places].tolist()]
+        usual = [Usual(payments, mean, *known) for (payments, mean), known in zip(context, zip(priced, said, strict=True), strict=True)]
         reasons = self._champion.reasons(scored.vectors[places], usual, self._money.currency)
         explained = dict(zip(places, reasons, strict=True))
         if (opinion := scored.opinion) is not None and (its := [n for n, p in enumerate(places) if opinion.decides[p]]):
@@ -239,12 +244,8 @@ class Scorer:
         seen = _seen(intake, work, scored, source[1]) if every else []
         messages: list[Outgoing] = []
         for place in range(len(scored.payments)) if every else cases:
-            row, offset, score, case = (
-                int(scored.payments[place]),
-                scored.offsets[place],
-                float(scored.scores.probability[place]),
-                cases.get(place),
-            )
+            row, offset, case = int(scored.payments[place]), scored.offsets[place], cases.get(place)
+            score = float(scored.scores.probability[place])
             tx = intake.payments.messages[row]
             judge, vector, says = self._by(scored, place)
             decision = {
@@ -264,7 +265,7 @@ class Scorer:
                 decision |= msgspec.structs.asdict(standing.verdicts[offset])
             key, at = tx.card_id.encode(), (SOURCE_OFFSET, str(offset).encode())
             if case and offset not in standing.alerted:
-                alert = self._encode(Alert(alert_id=tx.transaction_id, **(decision | {"case_id": case.id})))
+                alert = self._encode(Alert(alert_id=case.alert_id, **(decision | {"case_id": case.id})))
                 sent = (SOURCE_TIMESTAMP, str(intake.payments.timestamps_ms[row]).encode())
                 messages.append(Outgoing(self._output.alerts_topic, key, alert, (at, sent)))
             if every and offset not in standing.scored:
@@ -278,7 +279,7 @@ class Scorer:
 
 def _alerts(intake: Intake, scored: _Scored, cases: Mapping[int, _Case]) -> tuple[Alerted, ...]:
     paid = [(intake.payments.messages[scored.payments[place]], int(intake.events.minor[scored.events[place]])) for place in cases]
-    return tuple(Alerted(tx.transaction_id, tx.event_time, minor) for tx, minor in paid)
+    return tuple(Alerted(tx.card_id, tx.transaction_id, tx.event_time, minor) for tx, minor in paid)
 
 
 def _seen(intake: Intake, work: WorkingSet, scored: _Scored, partition: int) -> list[tuple[tuple[str, bytes], ...]]:

@@ -3,7 +3,7 @@
 The stream is replayed: payments and labels are merged by time, a payment by its `event_time`, a label by its `labelled_at`.
 
 1. A payment at time t sees every label with `labelled_at` <= t: at one time, labels act first. No payment sees a label from later on.
-2. Payments of one time go by `transaction_id`, as texts.
+2. Payments of one time go by `transaction_id`, as texts, and those of one id by `card_id`.
 3. Only frauds with a `labelled_at` make a label; that a payment was genuine changes no feature.
 """
 

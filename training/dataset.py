@@ -96,13 +96,21 @@ def check_for_training(frame: pd.DataFrame, source: str = "The training data") -
         row = int(back[0]) + 1
         back_by = f"row {row + 1} has event_time {times[row]}, row {row} before it {times[row - 1]}"
         raise DataError(f"{source} is not in order of time: {back_by}. Sort the file by event_time, ties by transaction_id.")
-    twice = frame["transaction_id"].duplicated()
+    _refuse_repeated(frame, source)
+
+
+def _refuse_repeated(frame: pd.DataFrame, source: str) -> None:
+    """A transaction's id is unique on its card: only where ids stand twice are cards looked at."""
+    rows = np.flatnonzero(frame["transaction_id"].duplicated(keep=False).to_numpy())
+    pairs = frame[["card_id", "transaction_id"]].iloc[rows]
+    twice = pairs.duplicated().to_numpy()
     _give_back()
     if twice.any():
-        again = int(twice.to_numpy().argmax())
-        name = frame["transaction_id"].iloc[again]
-        first = int((frame["transaction_id"] == name).to_numpy().argmax())
-        raise DataError(f"{source} has transaction_id {name!r} twice, in rows {first + 1} and {again + 1}. Remove one of them.")
+        again = int(twice.argmax())
+        card, name = pairs.iloc[again]
+        first = int(((pairs["card_id"] == card) & (pairs["transaction_id"] == name)).to_numpy().argmax())
+        where = f"in rows {rows[first] + 1} and {rows[again] + 1}"
+        raise DataError(f"{source} has transaction_id {name!r} twice on card {card!r}, {where}. Remove one of them.")
 
 
 def _give_back() -> None:

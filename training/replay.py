@@ -76,7 +76,7 @@ class Replay:
 
     @staticmethod
     def of(frame: pd.DataFrame, minor: Ints) -> Replay:
-        """Merge a history's payments and labels by time; at one time labels act first, then payments by `transaction_id`.
+        """Merge a history's payments and labels by time; at one time labels act first, then payments by transaction and card.
 
         Args:
             frame: as `training.dataset.read_transactions` gives it, with labels or without.
@@ -84,7 +84,7 @@ class Replay:
         """
         times = frame["event_time"].to_numpy()
         numbered = {entity: Numbered.of(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
-        payments, (labels, labelled_at) = _payment_order(frame["transaction_id"], times), _labels(frame)
+        payments, (labels, labelled_at) = _payment_order(frame, times), _labels(frame)
         at = np.searchsorted(times[payments], labelled_at, side="left")
         is_label = np.insert(np.zeros(len(payments), dtype=np.bool_), at, True)
         return Replay(np.insert(payments, at, labels), is_label, minor, numbered, frame, _kinds(frame), _Facts.of(frame, numbered))
@@ -153,17 +153,21 @@ def _attribute(frame: pd.DataFrame, name: str, rows: Ints) -> Floats:
     return column[rows]
 
 
-def _payment_order(transaction_ids: pd.Series[str], times: Ints) -> Ints:
-    """Rows by time, then by transaction id; only where times are equal are ids looked at."""
+def _payment_order(frame: pd.DataFrame, times: Ints) -> Ints:
+    """Rows by time, then by transaction id, then by card; only where times are equal are ids looked at."""
     order = np.argsort(times, kind="stable")
     in_order = times[order]
     same = in_order[1:] == in_order[:-1]
     tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
     if len(tied):
         rows = order[tied]
-        ranks = np.unique(transaction_ids.iloc[rows].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
-        order[tied] = rows[np.lexsort((ranks, times[rows]))]
+        names, cards = (_ranks(frame[name].iloc[rows].to_numpy(dtype=object).astype(str)) for name in ("transaction_id", "card_id"))
+        order[tied] = rows[np.lexsort((cards, names, times[rows]))]
     return order
+
+
+def _ranks(texts: NDArray[np.str_]) -> Ints:
+    return np.unique(texts, return_inverse=True)[1]
 
 
 def _labels(frame: pd.DataFrame) -> tuple[Ints, Ints]:

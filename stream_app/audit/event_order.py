@@ -1,6 +1,6 @@
 """The vectors of decisions in pure order of event time, as training sees a history, and why served ones differ from them.
 
-1. Payments go by `event_time`, those of one time by `transaction_id`; a label comes before the payments of its `labelled_at`.
+1. Payments go by `event_time`, those of one time by `transaction_id` and `card_id`; a label comes before the payments of its `labelled_at`.
 2. All partitions are one: there is one row for each card, terminal ….
 
 A test holds this order equal to the one of training. A served vector may differ where the order of arrival was another: between
@@ -143,9 +143,12 @@ def _order(histories: Sequence[History], bounds: Ints) -> Ints:
     labels, payments = np.concatenate(runs[::2]), np.concatenate(runs[1::2])
     labelled = np.concatenate([h.events.labelled_ms[: len(h.labels)] for h in histories])
     times = np.concatenate([h.events.times_ms[len(h.labels) :] for h in histories])
-    names = np.array([message.transaction_id for h in histories for message in h.payments], dtype=object)
-    ranks = np.unique(names, return_inverse=True)[1] if len(names) else np.zeros(0, dtype=np.int64)
-    by_time = np.lexsort((ranks, times))
+    names, cards = (_ranks([getattr(m, name) for h in histories for m in h.payments]) for name in ("transaction_id", "card_id"))
+    by_time = np.lexsort((cards, names, times))
     by_label = np.argsort(labelled, kind="stable")
     merged = np.argsort(np.concatenate([labelled[by_label], times[by_time]]), kind="stable")
     return np.concatenate([labels[by_label], payments[by_time]])[merged]
+
+
+def _ranks(texts: Sequence[str]) -> Ints:
+    return np.unique(np.array(texts, dtype=object), return_inverse=True)[1] if texts else np.zeros(0, dtype=np.int64)

@@ -77,7 +77,7 @@ def test_schema_and_nested_structs_have_the_same_fields(name: str, part: str) ->
 
 
 def test_score_is_an_alert_with_features_and_sequence() -> None:
-    """`score.v1` is `alert.v1` for every decision: without `alert_id` (it is the transaction's id), with what only a score holds."""
+    """`score.v1` is `alert.v1` for every decision: without `alert_id` (it follows from card and transaction), with what only a score holds."""
     alert, score = (SCHEMAS[n]["properties"] for n in ("alert", "score"))
     assert set(score) == set(alert) - {"alert_id"} | {"features", "sequence", "beside"}
     nullable = {"case_id", "action"}

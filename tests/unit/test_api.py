@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from loguru import logger
 
+from stream_app.alert import alert_id_of
 from stream_app.api.app import ApiParts, create_app
 from stream_app.api.description import LABEL_EXAMPLE, TRANSACTION_EXAMPLE
 from stream_app.api.keys import Keys, Scope, new_key
@@ -140,7 +141,7 @@ def test_a_caller_who_gives_the_features_gets_score_and_action() -> None:
 def test_a_transaction_gets_the_decision_that_a_worker_would_make() -> None:
     """Score, action, case, reasons, features."""
     said = Api().ask("POST", "/v1/score", json=payment("a", 300)).json()
-    assert (said["action"], said["case_id"], said["degraded"]) == ("review", "a", None)
+    assert (said["action"], said["case_id"], said["degraded"]) == ("review", alert_id_of("c1", "a"), None)
     assert said["features"] == {"amount": 300.0, "card_count_1d": 1.0, "card_mean_amount_1d": 300.0}
     assert said["reasons"][0]["feature"] == "amount"
 

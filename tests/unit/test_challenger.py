@@ -94,7 +94,7 @@ def test_the_challenger_decides_for_its_share_of_the_cards(payments: list[tuple[
     """Score, threshold, action, model, vector and reasons are its own there; what the champion says is told beside."""
     batch = [payment(f"t{n}", amount, n * HOUR, card_id=card) for n, (card, amount) in enumerate(payments)]
     decided = Ring(share=share).take(*batch)
-    alerted = {a.alert_id: a for a in alerts(decided)}
+    alerted = {a.transaction_id: a for a in alerts(decided)}
     for (card, amount), score in zip(payments, scores(decided), strict=True):
         is_its = is_challengers(card, share)
         version, over, threshold = ("8", 500, 0.5) if is_its else ("7", 1000, 0.25)

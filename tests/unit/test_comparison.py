@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,9 +46,18 @@ def test_alerts_of_one_only_are_ranked_by_amount() -> None:
 
 def test_quality_is_measured_on_mature_payments() -> None:
     """The newest has no time for its label yet; the champion ranks the fraud first, the challenger last."""
-    found = compare([said(0, 0.9, 0.1), said(1, 0.2, 0.3), said(2, 0.9, 0.9, at=MATURE_MS)], {"t0": True, "t2": True})
+    found = compare([said(0, 0.9, 0.1), said(1, 0.2, 0.3), said(2, 0.9, 0.9, at=MATURE_MS)], {("c0", "t0"): True, ("c2", "t2"): True})
     assert (found.mature, found.frauds) == (2, 1)
     assert (found.champion.average_precision, found.challenger.average_precision) == (1.0, 0.5)
+
+
+def test_a_label_is_of_one_cards_payment() -> None:
+    """Two cards share a transaction's id; the fraud is the second's, which the challenger ranks first."""
+    one, other = (Judged("INV-1", card, 0, 10.0, (0.9, True), (0.1, False)) for card in ("c1", "c2"))
+    other = replace(other, champion=(0.2, False), challenger=(0.8, True))
+    found = compare([one, other, said(2, 0, 0, at=MATURE_MS)], {("c2", "INV-1"): True})
+    assert (found.mature, found.frauds) == (2, 1)
+    assert (found.champion.average_precision, found.challenger.average_precision) == (0.5, 1.0)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.9]), st.booleans()), min_size=1, max_size=30))

@@ -52,11 +52,13 @@ def test_rows_out_of_order_are_refused_for_training() -> None:
 
 
 def test_a_transaction_twice_is_refused_for_training() -> None:
-    """Id and both rows."""
+    """Id, card and both rows; the same id on another card is another transaction, as on the stream."""
     frame = trainable()
-    frame.loc[4, "transaction_id"] = "0001"
+    frame.loc[4, ["transaction_id", "card_id"]] = ["0001", "another"]
+    check_for_training(frame)
+    frame.loc[1, "card_id"] = "another"
     text = untrainable(frame)
-    assert "transaction_id '0001'" in text
+    assert "transaction_id '0001' twice on card 'another'" in text
     assert "rows 2 and 5" in text
     assert "Remove one" in text
 

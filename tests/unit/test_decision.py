@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,8 @@ from stream_app.decision import (
 from stream_app.features.aggregations import DAY_S, DELAY_S, HORIZON_S, HOUR_S
 from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, Feature
 from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
-from stream_app.sentences import Usual, reason_code, sentence, usual_value
+from stream_app.sentences import Usual, lacks, reason_code, said_by, sentence, usual_value
+from stream_app.transaction import Transaction
 
 AMOUNT, COUNT = Feature("amount"), Feature("count", "card", DAY_S)
 RISK = Feature("risk", "terminal", 7 * DAY_S, DELAY_S)
@@ -115,21 +117,21 @@ def test_the_usual_value_comes_from_the_cards_last_thirty_days(feature: Feature,
         (COUNT, 0, Usual(1, 25.0), "No payment in the last day; this card's usual is less than 0.1."),
         (Feature("count", "terminal", HOUR_S), 0, UNKNOWN, "No payment at this terminal in the last hour."),
         (Feature("count", "terminal", DAY_S, DELAY_S), 1, UNKNOWN, "1 payment at this terminal in the day that ended a week ago."),
-        (RISK, 0, UNKNOWN, "None of this terminal's payments in the 7 days that ended a week ago were fraud."),
+        (RISK, 0, UNKNOWN, "No fraud is known among this terminal's payments in the 7 days that ended a week ago."),
         (RISK, 1, UNKNOWN, "All of this terminal's payments in the 7 days that ended a week ago were fraud."),
         (RISK, 0.004, UNKNOWN, "Less than 1% of this terminal's payments in the 7 days that ended a week ago were fraud."),
         (RISK, 0.996, UNKNOWN, "More than 99% of this terminal's payments in the 7 days that ended a week ago were fraud."),
-        (Feature("seconds_since_last", "card"), 0, UNKNOWN, "The card's last payment was less than a second before."),
+        (Feature("seconds_since_last", "card"), 0, UNKNOWN, "The card's last payment was less than a second before, or is dated later."),
         (Feature("seconds_since_last", "card"), 1, UNKNOWN, "The card's last payment was 1 second before."),
         (Feature("seconds_since_last", "card"), DAY_S, UNKNOWN, "The card's last payment was 1 day before."),
         (Feature("seconds_since_last", "card"), HORIZON_S, UNKNOWN, "No payment of this card in the 38 days before."),
-        (Feature("mean_amount", "card", DAY_S), 0, UNKNOWN, "The card's mean amount over the last day is 0.00 EUR."),
+        (Feature("mean_amount", "card", DAY_S), 0, UNKNOWN, "No payment of the card with a known amount above 0 in the last day."),
         (RATIO, 9.44, USUAL, "The amount is 9.4 times the card's mean of the 30 days before, 25.00 EUR."),
         (RATIO, 0, USUAL, "The amount is less than a tenth of the card's mean of the 30 days before, 25.00 EUR."),
         (RATIO, 1, USUAL, "The amount does not stand out from the card's mean of the 30 days before, 25.00 EUR."),
         (RATIO, 1, UNKNOWN, "The card has no payments of the 30 days before to compare the amount with."),
         (Feature("amount_ratio", "card", 7 * DAY_S), 3, USUAL, "The amount is 3.0 times the card's mean of the 7 days before."),
-        (ZSCORE, 0, USUAL, "The amount does not stand out from the card's mean of the 30 days before, 25.00 EUR."),
+        (ZSCORE, 0.04, USUAL, "The amount does not stand out from the card's mean of the 30 days before, 25.00 EUR."),
         (ZSCORE, 1, USUAL, "The amount is 1 standard deviation above the card's mean of the 30 days before, 25.00 EUR."),
         (ZSCORE, -2.54, USUAL, "The amount is 2.5 standard deviations below the card's mean of the 30 days before, 25.00 EUR."),
         (AMOUNT, 0, UNPRICED, "The amount is in another currency and there is no rate into EUR: it is taken for unknown."),
@@ -141,6 +143,76 @@ def test_the_usual_value_comes_from_the_cards_last_thirty_days(feature: Feature,
 def test_a_reason_is_one_sentence(feature: Feature, value: float, usual: Usual, text: str) -> None:
     """The value in words, none and one among them; the card's own norm where there is one."""
     assert sentence(feature, value, usual, "EUR") == text
+
+
+def said(*names: str, payments: float | None = 60, mean_amount: float = 25.0, priced: bool = True) -> Usual:
+    """A card with a past, and a payment that says these things of itself."""
+    return Usual(payments, mean_amount, priced, frozenset(names))
+
+
+DISTANCE, SPEED, SHARE = Feature("distance_km", "card"), Feature("speed_kmh", "card"), Feature("online_share", "card", 30 * DAY_S)
+OF_DEVICE, OWN = Feature("mean_amount", "device", HOUR_S), Feature("attributes", field="v1")
+NEW_TERMINAL, NEW_COUNTRY, NEW_DEVICE = (Feature("first_time", "card", HORIZON_S, field=f) for f in ("terminal_id", "country", "device_id"))
+OF_TERMINAL, IN_A_WEEK = Feature("amount_ratio", "terminal", 7 * DAY_S), Feature("amount_zscore", "card", 7 * DAY_S)
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "usual", "text"),
+    [
+        (DISTANCE, 0, said(), "The payment does not say where it was made."),
+        (DISTANCE, 0, said("place"), "The payment is at the card's last known place, or none is known."),
+        (DISTANCE, 0.2, said("place"), "The payment is less than 1 km from the card's last known place."),
+        (DISTANCE, 1200, said("place"), "The payment is 1,200 km from the card's last known place."),
+        (SPEED, 0, said(), "The payment does not say where it was made."),
+        (SPEED, 0, said("place"), "The card has not moved from its last known place, or none is known."),
+        (SPEED, 0.3, said("place"), "From its last known place the card would have moved at less than 1 km/h."),
+        (SPEED, 900, said("place"), "From its last known place the card would have moved at 900 km/h."),
+        (OF_DEVICE, 0, said(), "The payment names no device."),
+        (OF_DEVICE, 0, said("device_id"), "No payment of the device with a known amount above 0 in the last hour."),
+        (OF_DEVICE, 5, said("device_id"), "The device's mean amount over the last hour is 5.00 EUR."),
+        (Feature("amount_ratio", "device", HOUR_S), 1, said(), "The payment names no device."),
+        (Feature("declines", "device", HOUR_S), 0, said(), "The payment names no device."),
+        (NEW_TERMINAL, 0, said(), "The card has paid at this terminal before."),
+        (NEW_COUNTRY, 0, said(), "The payment names no country."),
+        (NEW_COUNTRY, 0, said("country"), "The card has paid in this country before."),
+        (NEW_DEVICE, 0, said("country"), "The payment names no device."),
+        (NEW_DEVICE, 1, said("device_id"), "The card pays on this device for the first time in the 38 days before."),
+        (OWN, 0, said("attributes.v2"), "The payment has no number v1 of its own."),
+        (OWN, 0, said("attributes.v1"), "The payment's own number v1 is 0."),
+        (SHARE, 0, said(), "No payment of this card in the last 30 days before is known to be online."),
+        (SHARE, 0.5, said(), "50% of this card's payments in the last 30 days before are known to be online."),
+        (OF_TERMINAL, 1, said(), "The amount does not stand out from the terminal's mean of the 7 days before, or there is none."),
+        (OF_TERMINAL, 1.01, said(), "The amount does not stand out from the terminal's mean of the 7 days before."),
+        (Feature("amount_ratio", "card", HOUR_S), 1, said(), "The amount does not stand out from the card's mean of the hour before, or there is none."),
+        (RATIO, 1, said(mean_amount=0), "The amount does not stand out from the card's mean of the 30 days before, or there is none."),
+        (RATIO, 3, said(payments=None, mean_amount=0), "The amount is 3.0 times the card's mean of the 30 days before."),
+        (IN_A_WEEK, 0, said(), "The amount does not stand out from the card's mean of the 7 days before, or the payments of that time are too few or too alike to tell."),
+        (ZSCORE, 0, said(payments=1), "The amount does not stand out from the card's mean of the 30 days before, 25.00 EUR, or the payments of that time are too few or too alike to tell."),
+        (AMOUNT, 9, said(mean_amount=0), "The amount is 9.00 EUR."),
+        (Feature("mean_amount", "card", DAY_S), 5, said(priced=False), "The card's mean amount over the last day is 5.00 EUR, where an amount without a rate counts as 0."),
+    ],
+    ids=lambda f: f.name if isinstance(f, Feature) else "",
+)  # fmt: skip
+def test_nothing_is_stated_that_is_not_known(feature: Feature, value: float, usual: Usual, text: str) -> None:
+    """A neutral value is told as what it stands for: the payment does not say, or there is no history; never as a measurement."""
+    assert sentence(feature, value, usual, "EUR") == text
+
+
+def test_what_a_payment_says_of_itself_is_read_from_its_message() -> None:
+    """Each optional field that a feature is made of; half a place is none."""
+    plain = Transaction("a", 1, "c", "t", 1.0, "EUR")
+    assert said_by(plain) == frozenset()
+    full = msgspec.structs.replace(plain, country="FR", device_id="d", latitude=0.0, longitude=0.0, attributes={"v1": 0.0})
+    assert said_by(full) == {"country", "device_id", "place", "attributes.v1"}
+    assert said_by(msgspec.structs.replace(full, longitude=None)) == {"country", "device_id", "attributes.v1"}
+
+
+def test_without_what_it_is_made_of_no_feature_states_a_value() -> None:
+    """Every feature of the catalogue, of a payment that says nothing more of itself than it must: its sentence holds no number of the value."""
+    for feature in CATALOGUE:
+        if lacks(feature, frozenset()):
+            assert not any(c.isdigit() for c in sentence(feature, 7777.0, UNKNOWN, "EUR"))
+    assert {f.entity for f in CATALOGUE if lacks(f, frozenset())} == {"card", "device"}
 
 
 def test_every_feature_that_a_model_may_name_has_a_code_and_a_sentence() -> None:

@@ -79,10 +79,10 @@ def test_a_worker_that_ended_is_told_with_its_last_line(tmp_path: Path, monkeypa
 
 def test_the_summary_keeps_apart_what_became_of_the_payments() -> None:
     """Refused, repeated and refunds have rows of their own where there are any; recall is over what was sent, in the order sent."""
-    part = Part(np.array(["a", "b", "c", "d"], dtype=object), np.array([True, False, True, True]))
+    part = Part([("c", name) for name in "abcd"], np.array([True, False, True, True]))
     plan = Plan(Path("file"), 0, 0, 100, part)
     history = Played(100, Counts(90, 4, 3, 3, 0, 0), 2.0, {})
-    live = Played(3, Counts(3, 0, 0, 0, 0, 0), 1.5, {"a": 0.01, "b": 0.02})
+    live = Played(3, Counts(3, 0, 0, 0, 0, 0), 1.5, {("c", "a"): 0.01, ("c", "b"): 0.02, ("another", "c"): 0.02})
     told = " ".join(lines(plan, history, live).replace("│", " ").split())
     for row in (
         "history: scored 90 in 2.0 s: 50 transactions/s",
@@ -91,7 +91,7 @@ def test_the_summary_keeps_apart_what_became_of_the_payments() -> None:
         "history: refunds, not scored 3",
         "live: scored 3 of 3 sent, in 1.5 s",
         "frauds among the sent 2",
-        "50.0% of the alerts are frauds",
+        "33.3% of the alerts are frauds",
         "50.0% of the frauds are alerted",
     ):
         assert row in told

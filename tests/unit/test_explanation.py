@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.alert import Score
+from stream_app.alert import Reason, Score
 from stream_app.cli_explain import lines_of
 from stream_app.contributions import Linear
 from stream_app.errors import ModelError
@@ -57,9 +57,9 @@ def test_the_parts_add_up_and_say_what_is_usual_for_the_card() -> None:
     assert found.parts[0].text == "The amount is 400.00 EUR; this card's usual is 20.00."
     assert found.parts[2].shapley < 0
     told = lines_of(found)
-    assert "c" in told[0]
-    assert "alerted" in told[0]
-    assert len(told) == 2 + len(FEATURES)
+    assert told[0] == "[bold]c  card c1  terminal t1  400.00 EUR  2018-04-03 00:00:00 UTC[/]"
+    assert told[1].startswith("alerted: score")
+    assert len(told) == 3 + len(FEATURES)
 
 
 def test_a_transaction_that_was_not_alerted_is_explained_alike() -> None:
@@ -69,7 +69,8 @@ def test_a_transaction_that_was_not_alerted_is_explained_alike() -> None:
     assert not found.alerted
     assert score.reasons == ()
     assert found.expected + sum(p.shapley for p in found.parts) == pytest.approx(score.raw_score, abs=1e-6)
-    assert "not alerted" in lines_of(found)[0]
+    assert "not alerted" in lines_of(found)[1]
+    assert "degraded: windows are not full" in lines_of(msgspec.structs.replace(found, degraded="windows are not full"))[1]
 
 
 def test_a_decision_that_the_model_did_not_take_is_refused() -> None:
@@ -77,6 +78,19 @@ def test_a_decision_that_the_model_did_not_take_is_refused() -> None:
     [score] = decided(payment("a", 20))
     with pytest.raises(ModelError, match=r"published with raw score 0\.5.*not this model's"):
         explain(msgspec.structs.replace(score, raw_score=0.5), FEATURES, SUM, "EUR")
+
+
+def test_what_the_payment_does_not_say_is_told_as_that_whatever_the_alert_said() -> None:
+    """A payment without a place, alerted by a version that told of 0 km; the same with a place keeps the alert's own words."""
+    distance = Feature("distance_km", "card")
+    reason = Reason("CARD_TRAVEL", distance.name, 0.0, None, 0.1, "The payment is 0 km from the place of the card's last one.")
+    [score] = decided(payment("a", 400))
+    score = msgspec.structs.replace(score, features={distance.name: 0.0}, reasons=(reason,), raw_score=0.1)
+    flat = Linear(np.array([0.0]), np.array([0.0]), 0.1)
+    [part] = explain(score, (distance,), flat, "EUR").parts
+    assert part.text == "The payment does not say where it was made."
+    [part] = explain(msgspec.structs.replace(score, latitude=1.0, longitude=1.0), (distance,), flat, "EUR").parts
+    assert part.text == reason.text
 
 
 @given(

@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.alert import alert_id_of
 from stream_app.outcomes import Alerted, Judged, NoteKey, judge, keys_of
 from stream_app.transaction import Label
 from tests.unit.delivery import World, payment
@@ -23,7 +24,7 @@ def label(transaction: int, at: int, *, is_fraud: bool) -> Label:
 
 def alerted(transaction: int) -> Alerted:
     """Transaction n was alerted."""
-    return Alerted(f"T{transaction}", START, 1000)
+    return Alerted(f"C{transaction % 2}", f"T{transaction}", START, 1000)
 
 
 class Desk:
@@ -109,6 +110,63 @@ def test_in_the_end_each_transaction_is_what_its_newest_label_says(
     assert {o: 1000 * n for o, n in expected.items()} == {o: desk.minor.get(o, 0) for o in expected}
 
 
+FORMER = msgspec.json.encode([True, 1000, 0, False])
+"""A note on an alerted transaction as it was written before notes named the card, under `t:<transaction id>`."""
+
+
+def of(card: str, at: int, *, is_fraud: bool) -> Label:
+    """A label of the transaction T0 of any card."""
+    return msgspec.structs.replace(label(0, at, is_fraud=is_fraud), card_id=card)
+
+
+def test_one_transaction_id_on_several_cards_is_as_many_outcomes() -> None:
+    """Caught, a false alarm, missed, and nothing: whatever the batches, each card's payment has a note of its own."""
+    labels = [of("a", HOUR, is_fraud=True), of("b", HOUR, is_fraud=False), of("c", HOUR, is_fraud=True), of("d", HOUR, is_fraud=False)]
+    noted = [Alerted(card, "T0", START, 1000) for card in "ab"]
+    for batches in ([labels], [[one] for one in labels], [[one] for one in reversed(labels)]):
+        desk = Desk()
+        desk.take([], noted)
+        for batch in batches:
+            desk.take(batch, [])
+        assert desk.payments == {"caught": 1, "false_alarm": 1, "missed": 1}
+        assert desk.cards == {"caught": 1, "false_alarm": 1}
+
+
+def test_a_label_is_held_against_a_note_of_before_once_and_then_against_its_own() -> None:
+    """Alerted before notes named the card: caught, told again, corrected, corrected back; a restart of before finds the former note empty."""
+    desk = Desk()
+    former = (START // DAY, "t:T0")
+    desk.notes = {former: FORMER}
+    caught = of("a", HOUR, is_fraud=True)
+    assert desk.take([caught, caught], []).payments == {("caught", True): 1}
+    assert desk.notes[former] == b""
+    assert not desk.take([caught], []).payments
+    desk.take([of("a", 2 * HOUR, is_fraud=False)], [])
+    assert {o: n for o, n in desk.payments.items() if n} == {"false_alarm": 1}
+    desk.take([of("a", 3 * HOUR, is_fraud=True)], [])
+    assert {o: n for o, n in desk.payments.items() if n} == {"caught": 1}
+
+
+def test_a_note_of_before_is_that_of_one_card_alone() -> None:
+    """Two cards share the id of a day: whose label comes first takes the note, the other's payment counts as one that was not alerted."""
+    for batches in ([["a", "b"]], [["a"], ["b"]]):
+        desk = Desk()
+        desk.notes = {(START // DAY, "t:T0"): FORMER}
+        for cards in batches:
+            desk.take([of(card, HOUR, is_fraud=True) for card in cards], [])
+        assert desk.payments == {"caught": 1, "missed": 1}
+
+
+def test_a_payment_with_a_note_of_its_own_leaves_that_of_before_alone() -> None:
+    """It belongs to another card, whose label is judged by it later."""
+    desk = Desk()
+    desk.notes = {(START // DAY, "t:T0"): FORMER}
+    desk.take([of("b", HOUR, is_fraud=False)], [Alerted("b", "T0", START, 500)])
+    assert (desk.payments, desk.minor) == ({"false_alarm": 1}, {"false_alarm": 500})
+    desk.take([of("a", HOUR, is_fraud=True)], [])
+    assert desk.payments == {"false_alarm": 1, "caught": 1}
+
+
 def told(transaction: str, *, is_fraud: bool) -> dict[str, Any]:
     """A label as it comes from Kafka, a day later."""
     of_transaction = {"transaction_id": transaction, "card_id": "c1", "terminal_id": "t1", "event_time": START, "amount": 300.0}
@@ -129,10 +187,10 @@ def test_notes_are_written_with_the_cursor_wherever_the_worker_is_killed() -> No
         return dict(world.store.kept[0].notes)
 
     undisturbed = notes_after(None)
-    assert {name: msgspec.json.decode(note) if name[0] == "t" else note for (_, name), note in undisturbed.items()} == {
-        "t:dear": [True, 30_000, START + DAY, True],
-        "t:plain": [False, 30_000, START + DAY, True],
-        "t:dear-2": [True, 40_000, START + DAY, False],
+    assert {name: msgspec.json.decode(note) if name[0] == "p" else note for (_, name), note in undisturbed.items()} == {
+        f"p:{alert_id_of('c1', 'dear')}": [True, 30_000, START + DAY, True],
+        f"p:{alert_id_of('c1', 'plain')}": [False, 30_000, START + DAY, True],
+        f"p:{alert_id_of('c1', 'dear-2')}": [True, 40_000, START + DAY, False],
         "c:c1": b"f",
     }
     for kill in range(20):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from stream_app.adapters.memory_store import MemoryStore
-from stream_app.alert import Alert, ModelReference, Score
+from stream_app.alert import Alert, ModelReference, Score, alert_id_of
 from stream_app.features.aggregations import DAY_S
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
@@ -150,7 +150,7 @@ def validate(message: Outgoing, schema: str) -> None:
 def test_a_payment_at_or_above_the_threshold_is_alerted_and_every_one_is_published() -> None:
     """Three payments: alerts for two, scores for three, in order, keyed by card, with the place in Kafka and the vector."""
     decided = Till().take(payment("a", 200), payment("b", 500), payment("c", 950))
-    assert [(a.alert_id, a.action) for a in alerts(decided)] == [("b", "step_up"), ("c", "decline")]
+    assert [(a.transaction_id, a.action) for a in alerts(decided)] == [("b", "step_up"), ("c", "decline")]
     assert [s.action for s in scores(decided)] == [None, "step_up", "decline"]
     first = scores(decided)[0].sequence
     assert [s.sequence - first for s in scores(decided)] == [0, 1, 2]
@@ -197,7 +197,7 @@ def test_a_transaction_seen_again_is_neither_counted_nor_alerted_nor_scored() ->
     till = Till()
     first = till.take(payment("a", 900), payment("a", 900))
     again = till.take(payment("a", 900), payment("b", 10))
-    assert [a.alert_id for a in alerts(first)] == ["a"]
+    assert [a.transaction_id for a in alerts(first)] == ["a"]
     assert counts(first) == {"scored": 1, "alerts": 1, "duplicates": 1}
     assert alerts(again) == []
     assert counts(again) == {"scored": 1, "duplicates": 1}
@@ -215,7 +215,7 @@ def test_money_given_back_is_not_scored_and_not_counted(kind: str) -> None:
 def test_a_declined_payment_is_scored_and_alerted_but_not_counted() -> None:
     """Stolen cards are tested with declines: they are looked at, and leave the windows as they were."""
     decided = Till().take(payment("a", 900, approved=False), payment("b", 10))
-    assert [a.alert_id for a in alerts(decided)] == ["a"]
+    assert [a.transaction_id for a in alerts(decided)] == ["a"]
     assert [s.features["card_count_1d"] for s in scores(decided)] == [0, 1]
 
 
@@ -251,9 +251,10 @@ def test_alerts_of_a_card_share_a_case_until_a_day_without_one() -> None:
     till = Till()
     first = till.take(payment("a", 900), payment("x", 900, card_id="c2"), payment("b", 900, at=20 * HOUR))
     second = till.take(payment("c", 900, at=43 * HOUR), payment("low", 10, at=44 * HOUR), payment("d", 900, at=67 * HOUR))
-    assert [a.case_id for a in alerts(first)] == ["a", "x", "a"]
-    assert [a.case_id for a in alerts(second)] == ["a", "d"]
-    assert [s.case_id for s in scores(second)] == ["a", None, "d"]
+    a, x, d = alert_id_of("c1", "a"), alert_id_of("c2", "x"), alert_id_of("c1", "d")
+    assert [(alert.alert_id, alert.case_id) for alert in alerts(first)] == [(a, a), (x, x), (alert_id_of("c1", "b"), a)]
+    assert [alert.case_id for alert in alerts(second)] == [a, d]
+    assert [score.case_id for score in scores(second)] == [a, None, d]
 
 
 def test_the_reason_names_the_cards_usual_amount_without_the_present_payment() -> None:
