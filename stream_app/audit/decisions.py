@@ -19,6 +19,7 @@ from stream_app.provenance import Provenance, read_provenance
 class _Score(msgspec.Struct, frozen=True):
     """What of a score is compared."""
 
+    card_id: str
     transaction_id: str
     event_time: int
     score: float
@@ -45,6 +46,7 @@ class Decision:
         provenance: what it had seen; None where it does not say.
     """
 
+    card_id: str
     transaction_id: str
     event_time_ms: int
     partition: int
@@ -74,6 +76,7 @@ class DecisionReader:
             return None
         names = tuple(score.features)
         return Decision(
+            score.card_id,
             score.transaction_id,
             score.event_time,
             score.source.partition,
@@ -132,7 +135,7 @@ def batches(decisions: Iterable[Decision], histories: Sequence[History]) -> list
     for decision in decisions:
         provenance, history = decision.provenance, histories[decision.partition]
         if provenance is None:
-            raise ValueError(f"Decision {decision.transaction_id} does not say what it had seen.")
+            raise ValueError(f"Decision {decision.transaction_id} of card {decision.card_id} does not say what it had seen.")
         place, before = history.count((decision.offset, provenance.labels))
         made_from = (provenance.start, provenance.seen)
         known = open_.get(decision.partition)

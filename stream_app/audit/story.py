@@ -25,7 +25,7 @@ def story(difference: Difference, histories: Sequence[History]) -> list[str]:
     name = own.ids[entity][int(own.events.entities[entity][at])]
     where = f"partition {decision.partition}, offset {decision.offset}, sequence {decision.sequence}"
     lines = [
-        f"First difference: transaction {decision.transaction_id}, {where}.",
+        f"First difference: transaction {decision.transaction_id} of card {decision.card_id}, {where}.",
         f"Feature {feature.name}: served {difference.served!r}, offline {difference.offline!r}. {ENTITIES[entity]} {name} before:",
     ]
     told: list[tuple[int, str]] = []
@@ -52,7 +52,9 @@ def _events(history: History, entity: int, name: str, seen: tuple[int, int], par
         what = _KINDS[kind] if kind >= kernel.LABEL_GENUINE else f"{_KINDS[kind]} {minor if minor >= 0 else 'without a rate'} minor units"
         time_ms = int(history.events.labelled_ms[at]) or int(history.events.times_ms[at])
         when = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
-        told.append((time_ms, f"  {when}  {what}  {message.transaction_id}  partition {partition}, offset {offset}"))
+        told.append(
+            (time_ms, f"  {when}  {what}  {message.transaction_id}  card {message.card_id}  partition {partition}, offset {offset}")
+        )
     return told
 
 

@@ -136,7 +136,8 @@ class Verification:
         history = self._histories[decision.partition]
         place, _ = history.count((decision.offset, 0))
         there = place < len(history.payments) and history.payment_offsets[place] == decision.offset
-        if not there or history.payments[place].transaction_id != decision.transaction_id:
+        paid = history.payments[place] if there else None
+        if paid is None or (paid.card_id, paid.transaction_id) != (decision.card_id, decision.transaction_id):
             return "transaction not in the topics"
         return "" if decision.offset >= provenance.start[0] else "order not recorded"
 

@@ -15,7 +15,7 @@ from stream_app.errors import StateError
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints
 from tests.faults import model
-from tests.faults.oracle import LAYOUTS, Oracle
+from tests.faults.oracle import LAYOUTS, Oracle, alert_id
 from tests.faults.points import BY
 from tests.faults.scene import MOST_RECORDS, PARTITIONS, Scene
 
@@ -53,7 +53,7 @@ class Findings:
 
 
 type Copies = dict[tuple[str, str], list[Any]]
-"""Raw copies of each output, by topic and id, in the order of the log."""
+"""Raw copies of each output, by topic and name, in the order of the log. A decision's name is its card and transaction."""
 
 
 async def outputs(scene: Scene) -> Copies:
@@ -89,7 +89,12 @@ def _id(scene: Scene, record: Any) -> str:
     if record.topic in {scene.settings.transactions_dlq_topic, scene.settings.labels_dlq_topic}:
         headers = {name: value.decode() for name, value in record.headers}
         return f"{headers['source.partition']}/{headers['source.offset']}"
-    return str(msgspec.json.decode(record.value)["transaction_id"])
+    message = msgspec.json.decode(record.value)
+    return _name(message["card_id"], message["transaction_id"])
+
+
+def _name(card: str, transaction_id: str) -> str:
+    return f"{card}/{transaction_id}"
 
 
 async def check(scene: Scene, findings: Findings) -> None:
@@ -107,13 +112,14 @@ async def check(scene: Scene, findings: Findings) -> None:
 
 def _check_decisions(scene: Scene, oracle: Oracle, found: Copies, findings: Findings) -> None:
     scores, alerts = scene.settings.scores_topic, scene.settings.alerts_topic
-    for name, decision in oracle.decisions.items():
+    decisions = {_name(*of): decision for of, decision in oracle.decisions.items()}
+    for name, decision in decisions.items():
         due = [(scores, name)] + ([(alerts, name)] if decision.alerted else [])
         findings.lost += [f"{topic}: {n}" for topic, n in due if (topic, n) not in found]
     for (topic, name), copies in found.items():
         if topic not in {scores, alerts}:
             continue
-        expected = oracle.decisions.get(name)
+        expected = decisions.get(name)
         if expected is None or (topic == alerts and not expected.alerted):
             findings.unexpected.append(f"{topic}: {name}")
             continue
@@ -121,6 +127,7 @@ def _check_decisions(scene: Scene, oracle: Oracle, found: Copies, findings: Find
             message = msgspec.json.decode(copy.value)
             right = [
                 message["case_id"] == expected.case_id,
+                message.get("alert_id") in {None, alert_id(message["card_id"], message["transaction_id"])},
                 (message["action"] is not None) == expected.alerted,
                 message.get("features", {}).get(model.FEATURES[1].name, expected.count_of_day) == expected.count_of_day,
                 message["source"]["partition"] == copy.partition == scene.sender.partition_of(message["card_id"]),

@@ -7,6 +7,7 @@ Only the meaning of a row's columns is the product's own (`Layout`), because it 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,12 @@ HOURS_KEPT = CARD_LAYOUT.series[HOUR // 1000, Quantity.COUNT][1]
 def hashed(transaction_id: str) -> int:
     """63 bits of XXH3, never 0: so ids stand in a card's rings."""
     return (xxhash.xxh3_64_intdigest(transaction_id.encode()) >> 1) or 1
+
+
+def alert_id(card: str, transaction_id: str) -> str:
+    """What an alert is called: a transaction's id is unique on its card only."""
+    ids = (card.encode(), transaction_id.encode())
+    return hashlib.sha256(b"".join(str(len(i)).encode() + b":" + i + b"," for i in ids)).hexdigest()[:32]
 
 
 @dataclass(slots=True)
@@ -189,7 +196,8 @@ class Oracle:
         self._done = dict.fromkeys(ledger.logs, 0)
         self.cards: dict[tuple[int, str], Card] = {}
         self.shared: dict[tuple[str, int, str], Tally] = {}
-        self.decisions: dict[str, Decision] = {}
+        self.decisions: dict[tuple[str, str], Decision] = {}
+        """By card and transaction."""
 
     def follow(self) -> None:
         """Take in what was sent since."""
@@ -226,10 +234,10 @@ class Oracle:
         self._decide(card, payment, max(minor, 0) / 100, count)
 
     def _decide(self, card: Card, payment: Any, amount: float, count: int) -> None:
-        name, at, alerted = payment["transaction_id"], payment["event_time"], is_alerted(amount, count)
+        name, at, alerted = (payment["card_id"], payment["transaction_id"]), payment["event_time"], is_alerted(amount, count)
         if alerted:
             if not card.case_id or at - card.case_last >= DAY:
-                card.case_id = name
+                card.case_id = alert_id(*name)
             card.case_last = max(card.case_last, at)
         self.decisions[name] = Decision(alerted, count, card.case_id if alerted else None)
 

@@ -55,9 +55,10 @@ def test_brute_force_and_product_agree_on_state_and_decisions(tmp_path: Path) ->
     oracle = Oracle(ledger)
     oracle.follow()
     scores, rows, cases = served(scorer(tmp_path), ledger)
-    assert {s.transaction_id: s.action is not None for s in scores} == {n: d.alerted for n, d in oracle.decisions.items()}
+    assert {(s.card_id, s.transaction_id): s.action is not None for s in scores} == {n: d.alerted for n, d in oracle.decisions.items()}
+    assert len({name for _, name in oracle.decisions}) < len(oracle.decisions), "cards must share ids"
     assert 300 < sum(d.alerted for d in oracle.decisions.values()) < 3000
-    assert {s.transaction_id: s.features[model.FEATURES[1].name] for s in scores} == {
+    assert {(s.card_id, s.transaction_id): s.features[model.FEATURES[1].name] for s in scores} == {
         n: d.count_of_day for n, d in oracle.decisions.items()
     }
     assert cases == {name: card.case_id for (_, name), card in oracle.cards.items()}

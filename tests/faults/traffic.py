@@ -97,7 +97,11 @@ class Traffic:
             yield self._other(payment, currency="USD")
         elif chance < 0.12:
             yield self._poison(payment)
-        elif chance < 0.22:
+        elif chance < 0.13:  # another card's payment has the same id, as where each card's are numbered
+            namesake = self._payment(self._random.choice(self.cards), payment["terminal_id"])
+            namesake["transaction_id"] = payment["transaction_id"]
+            yield _record(namesake)
+        elif chance < 0.23:
             yield from self._labels()
 
     def _other(self, payment: dict[str, Any], **changes: Any) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -31,21 +32,32 @@ def frame_of(payments: list[dict[str, Any]], labelled: dict[int, int]) -> pd.Dat
     return given
 
 
+def named(payments: list[dict[str, Any]], step_ms: int) -> list[dict[str, Any]]:
+    """Each card's payments numbered by themselves, so that cards share ids; times are cut to a step."""
+    numbers = Counter[str]()
+    sent = []
+    for paid in payments:
+        numbers[paid["card_id"]] += 1
+        sent.append(paid | {"transaction_id": f"T{numbers[paid['card_id']]}", "event_time": paid["event_time"] // step_ms * step_ms})
+    return sent
+
+
 @examples(25)
 @given(
     payments=st.lists(PAYMENTS, min_size=1, max_size=25).filter(lambda payments: any(p["currency"] == "EUR" for p in payments)),
     labelled=st.dictionaries(st.integers(0, 24), st.sampled_from([0, HOUR, 7 * DAY, 8 * DAY]), max_size=8),
+    step_ms=st.sampled_from([1, HOUR]),
 )
-def test_the_order_of_event_time_is_that_of_training(payments: list[dict[str, Any]], labelled: dict[int, int]) -> None:
-    """Three partitions in any order of arrival against one frame; equal times go by transaction id."""
-    sent = [p | {"transaction_id": f"T{n}"} for n, p in enumerate(payments)]
+def test_the_order_of_event_time_is_that_of_training(payments: list[dict[str, Any]], labelled: dict[int, int], step_ms: int) -> None:
+    """Three partitions in any order of arrival against one frame; equal times go by transaction id, equal ids by card."""
+    sent = named(payments, step_ms)
     labels = [label(sent[n], after) for n, after in sorted(labelled.items(), key=lambda known: known[1]) if n < len(sent)]
     histories = asyncio.run(lived(sent, labels, [])).histories()
     trained = backfill(frame_of(sent, labelled), VELOCITY, MONEY)
     order = EventOrder(histories, compile_plan(VELOCITY), MONEY.unit)
-    row = {p["transaction_id"]: n for n, p in enumerate(sent)}
+    row = {(p["card_id"], p["transaction_id"]): n for n, p in enumerate(sent)}
     for partition, history in enumerate(histories):
-        rows = [row[p.transaction_id] for p in history.payments]
+        rows = [row[p.card_id, p.transaction_id] for p in history.payments]
         vectors = order.vectors(order.at(partition, np.arange(len(rows))))
         chosen = trained.scored[rows]
         assert np.array_equal(vectors[chosen], trained.vectors[rows][chosen])

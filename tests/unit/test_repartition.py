@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.alert import alert_id_of
 from stream_app.errors import TopologyError
 from stream_app.takeover import UNFINISHED
 from tests.examples import examples
@@ -110,7 +111,7 @@ def test_the_case_of_a_card_goes_on_where_its_payments_come_now() -> None:
     bank.send("transactions", payments([(n % 6, 0, 0) for n in range(6)], 12))
     bank.work("new")
     cases = [(name, case) for name, _, case in bank.decisions() if name in {f"T{n}" for n in range(12, 18)}]
-    assert cases == [(f"T{12 + n}", f"T{n}") for n in range(6)]
+    assert cases == [(f"T{12 + n}", alert_id_of(f"c{n}", f"T{n}")) for n in range(6)]
 
 
 def test_a_group_that_has_state_is_never_written_over() -> None:

@@ -27,7 +27,7 @@ def test_the_first_difference_is_told_with_the_events_that_lead_to_it(monkeypatc
     report = town.verified()
     assert report.first is not None
     head, feature, *events = story(report.first, town.histories())
-    assert head.startswith("First difference: transaction T6, partition 0, offset 8, sequence ")
+    assert head.startswith("First difference: transaction T6 of card c0, partition 0, offset 8, sequence ")
     assert feature == "Feature card_count_1h: served 6.0, offline 1.0. card c0 before:"
     assert [line.split("  ")[2:4] for line in events] == [
         ["payment 2000 minor units", "A"],
