@@ -109,15 +109,19 @@ def test_topics_are_made_with_the_brokers_own_replication(env: dict[str, str], u
 
 
 def test_alerts_are_shown_once_and_what_is_none_is_left_out(env: dict[str, str]) -> None:
-    """Read to the end without `--follow`: an alert that stands twice is shown once, a foreign record and a tombstone are told and passed."""
+    """Read to the end without `--follow`: an alert that stands twice is shown once, a foreign record and a tombstone are told and passed.
+
+    Another card's alert of the same transaction id is another, also where it was written before its own id named the card.
+    """
     assert command(env, "alerts").stdout.startswith("No alerts yet.")
-    values = [json.dumps({**ALERT, "alert_id": i}).encode() for i in ("A-1", "A-1", "A-2")]
+    values = [json.dumps({**ALERT, "alert_id": "A-1", "transaction_id": "A-1", "card_id": c}).encode() for c in ("C1", "C1", "C2")]
     foreign: list[bytes | None] = [b'{"something": "else"}', None, b"\xff"]
     records: list[Any] = [(b"C1", v) for v in (values[0], *foreign, *values[1:])]
     asyncio.run(publish(env["KAFKA_BOOTSTRAP_SERVERS"], env["ALERTS_TOPIC"], records))
     told = command(env, "alerts")
     assert told.returncode == 0, told.stderr
-    assert (told.stdout.count("A-1"), told.stdout.count("A-2")) == (1, 1)
+    assert [told.stdout.count(f"card {card} ") for card in ("C1", "C2")] == [1, 1]
+    assert told.stdout.count("  A-1\n") + told.stdout.count("  A-1  ") == 2
     assert told.stderr.count("no alert, left out") == 3
     assert "offset 1: no alert" in told.stderr
     assert "Traceback" not in told.stderr
