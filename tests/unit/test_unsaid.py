@@ -41,8 +41,9 @@ def told(*payments: dict[str, Any]) -> list[list[str]]:
 
 def test_what_is_told_follows_from_what_each_payment_says_itself() -> None:
     """One says it all, the next nothing, the third all again from elsewhere: in one batch, each by itself."""
-    elsewhere = FULL | {"latitude": 50.8, "longitude": 4.3}
-    first, plain, last = told(payment("a", 20, **FULL), payment("b", 20, at=HOUR), payment("c", 20, at=2 * HOUR, **elsewhere))
+    everything: dict[str, Any] = dict(FULL)
+    elsewhere = everything | {"latitude": 50.8, "longitude": 4.3}
+    first, plain, last = told(payment("a", 20, **everything), payment("b", 20, at=HOUR), payment("c", 20, at=2 * HOUR, **elsewhere))
     assert first == [
         "The payment is at the card's last known place, or none is known.",
         "The device's mean amount over the last hour is 10.00 EUR.",
