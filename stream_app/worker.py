@@ -95,6 +95,13 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         await parts.publisher.start()
         await parts.runtime.start()
         self.background = [asyncio.create_task(run()) for run in parts.background]
+        for task in self.background:
+            task.add_done_callback(self._no_longer_beside)
+
+    def _no_longer_beside(self, task: asyncio.Task[None]) -> None:
+        """What ends a reader beside the batches would end them too, once there is a model."""
+        if not task.cancelled() and isinstance(error := task.exception(), Stop):
+            self._end(error)
 
     async def stop(self) -> None:
         """Stop all services, within a bounded time."""

@@ -68,7 +68,8 @@ def send(foreign: Client, env: Mapping[str, str], first: int) -> None:
 
 
 def scored(running: Worker) -> float:
-    """How many payments it decided."""
+    """How many payments it decided; fails where it ended."""
+    assert running.process.poll() is None, running.log.read_text()
     return running.metric("fraudstream_transactions_scored_total")
 
 
@@ -129,6 +130,19 @@ def test_every_codec_is_read_by_worker_takeover_rebuild_and_readers(
     verified = run(env, "-m", "stream_app.cli", "verify")
     found: dict[str, Any] = json.loads(verified.stdout.splitlines()[-1])
     assert (verified.returncode, found["vectors"], found["differences"]) == (0, 3 * LOT, 0), verified.stderr
+
+
+def test_a_worker_without_a_model_that_looks_at_what_waits_ends_too(
+    env: dict[str, str], foreign: Client, port: int, tmp_path: Path
+) -> None:
+    """Nothing is fetched yet, and its backlog cannot be read: silence would show none."""
+    with worker({**env, "MODEL_NAME": "nobody"}, port, tmp_path, ("-c", WITHOUT_CODECS, "fraudstream", "worker")) as running:
+        until(lambda: running.metric("fraudstream_partitions_owned") == 2, "the worker to hold both partitions")
+        foreign.send(env["KAFKA_BOOTSTRAP_SERVERS"], env["TRANSACTIONS_TOPIC"], [Raw(raw(TRANSACTION), b"C1")] * 20, "zstd")
+        assert running.process.wait(DEADLINE_S) == 66, running.log.read_text()
+        log = running.log.read_text()
+    assert f"Topic '{env['TRANSACTIONS_TOPIC']}', partition 0, offset 0: the records are compressed with zstd" in log
+    assert "Traceback" not in log
 
 
 def test_without_its_codec_each_program_ends_with_its_code_and_one_line(
