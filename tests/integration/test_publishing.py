@@ -10,7 +10,7 @@ import pytest
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_publisher import KafkaPublisher
 from stream_app.dead_letter import dead_letter
-from stream_app.errors import RecordError, Refused, TopologyError
+from stream_app.errors import RecordError, TopologyError
 from stream_app.ports import Outgoing, Published
 from tests.e2e.kafka import make_topic
 from tests.servers import Servers
@@ -142,17 +142,5 @@ def test_partitions_that_share_a_publisher_go_on_while_it_begins_anew(stack: Ser
         there = await log.read({(other, 0): 0, (topic, 0): 0})
         assert [r.value for r in there[other, 0]] == [str(n).encode() for n in range(200)]
         assert len(there[topic, 0]) == 60
-
-    asyncio.run(body())
-
-
-def test_what_is_refused_for_another_reason_is_no_kafka_that_does_not_answer(stack: Servers, unique: str) -> None:
-    """A topic that takes no time but the present one, and a clock that is a day behind, as here the topic's bound."""
-    topic = f"times-{unique}"
-
-    async def body() -> None:
-        await make_topic(stack.kafka, topic, 1, {"message.timestamp.before.max.ms": "0"})
-        with pytest.raises(Refused, match="clock"):
-            await published(stack.kafka, topic, [[Outgoing(topic, b"c1", b"{}")]])
 
     asyncio.run(body())
