@@ -56,7 +56,7 @@ class Reader(faust.App):  # type: ignore[misc]
         count = 0
         async for event in stream.noack().events():
             _, records, _ = event.message.value
-            decode_all(records, self._decoder)
+            decode_all(records, self._decoder, None)
             event.ack()
             if not self._began:
                 self._began = time.perf_counter()  # from the first batch on: the group's start is not what is measured

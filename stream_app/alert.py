@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from stream_app.event_time import MAX_EVENT_TIME_MS, EventTimeMs
 from stream_app.transaction import (
     Amount,
     Channel,
     CountryCode,
     CurrencyCode,
-    EventTimeMs,
     Identifier,
     Latitude,
     Longitude,
@@ -26,6 +26,7 @@ Action = Literal["review", "step_up", "decline"]
 Name = Annotated[str, Meta(min_length=1)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+ClockMs = Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)]
 
 
 class ModelReference(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +111,7 @@ class ScoredTransaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=Fal
     reasons: tuple[Reason, ...]
     degraded: str | None
     source: Source
-    scored_at: EventTimeMs
+    scored_at: ClockMs
 
 
 def alert_id_of(card_id: str, transaction_id: str) -> str:

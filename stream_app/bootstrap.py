@@ -29,6 +29,7 @@ from stream_app.money import Money, read_rates
 from stream_app.outage import PATIENCE_S, Watch
 from stream_app.partition import Workplace
 from stream_app.ports import Model
+from stream_app.present import Present
 from stream_app.progress import Progress
 from stream_app.registered import CHALLENGER, CHAMPION, FetchedModel, ModelObserver
 from stream_app.rehearsal import rehearse
@@ -159,7 +160,8 @@ def build_worker(
     metrics = Metrics(money.unit, settings.threshold)
     topics = topics_of(settings)
     serving = serving_scorers(settings, metrics.models, money, Output(settings.alerts_topic, settings.scores_topic))
-    rules = IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s)
+    rules, clock = intake_rules(settings), SystemClock()
+    present = Present(clock)
 
     async def counts() -> dict[str, int]:
         found = await partition_counts(options, settings.topics())
@@ -172,14 +174,16 @@ def build_worker(
     watches = _watches(settings, publisher, store)
 
     log = KafkaLog(options, settings.consumer_group)
-    takeover = Takeover(store, log, topics)
+    takeover = Takeover(store, log, topics, clock)
 
     def away() -> str | None:
         return next(filter(None, (watch.away() for watch in watches)), None)
 
     runtime = Runtime(
         store,
-        lambda scorer: Workplace(scorer, end_offset, publisher, takeover, metrics, topics, rules, money, settings.batch_max_records, away),
+        lambda scorer: Workplace(
+            scorer, end_offset, publisher, takeover, metrics, topics, rules, present, money, settings.batch_max_records, away
+        ),
         Surroundings(serving, counts, retention, seek, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
     )
 
@@ -187,6 +191,7 @@ def build_worker(
         return away() or runtime.not_ready()
 
     _show_health(metrics, watches, not_ready)
+    metrics.watch_clock(lambda: present.behind_s)
     progress = Progress(metrics.totals, runtime.behind, away)
     watchdog = Watchdog(runtime.progress, runtime.undecided, lambda: not_ready() is not None)
     backlog = BacklogWatch(runtime.held, log, topics, metrics)
@@ -199,6 +204,11 @@ def _show_health(metrics: Metrics, watches: tuple[Watch, ...], not_ready: Callab
     metrics.watch_readiness(lambda: not_ready() is None)
     for watch in watches:
         metrics.watch(watch.server.lower(), watch.is_up)
+
+
+def intake_rules(settings: Settings) -> IntakeRules:
+    """What a record must keep beyond its schema."""
+    return IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s, settings.max_ahead_of_clock_s)
 
 
 def topics_of(settings: Settings) -> Topics:

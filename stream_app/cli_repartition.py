@@ -17,7 +17,7 @@ from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.partitioners import PARTITIONERS
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.topics import partition_counts
-from stream_app.bootstrap import topics_of
+from stream_app.bootstrap import SystemClock, intake_rules, topics_of
 from stream_app.errors import SettingsError, TopologyError
 from stream_app.holdings import one_count
 from stream_app.money import Money, read_rates
@@ -25,7 +25,6 @@ from stream_app.placement import verified
 from stream_app.repartition import Ground, Repartition, Repartitioned
 from stream_app.settings import Settings, load_settings
 from stream_app.topology import unequal
-from stream_app.transaction import IntakeRules
 
 _SHOWN = Console(highlight=False, soft_wrap=True)
 
@@ -69,9 +68,10 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
         KafkaLog(options, settings.consumer_group),
         partial(KafkaHistory.open, options),
         topics_of(settings),
-        IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s),
+        intake_rules(settings),
         Money(settings.base_currency, read_rates(settings.rates_file)),
         one_count({t: counts.get(t, 0) for t in settings.topics()}, partial(unequal, settings)),
+        SystemClock(),
     )
     try:
         return await _made(ground, partitioner)

@@ -10,16 +10,17 @@ from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import partition_counts
 from stream_app.audit.decisions import Decision, DecisionReader
 from stream_app.audit.history import History
+from stream_app.bootstrap import intake_rules, topics_of
 from stream_app.errors import DataError, SettingsError, TopologyError
 from stream_app.features.aggregations import HORIZON_S
 from stream_app.intake import Decoded, decode_all
 from stream_app.money import Money
 from stream_app.ports import Place, Published
 from stream_app.settings import Settings
-from stream_app.standing import of_these_topics, source_offset
-from stream_app.takeover import MOST_AHEAD_MS
+from stream_app.standing import Refusals, of_these_topics, refusals
+from stream_app.takeover import MOST_AHEAD_MS, began_ms
 from stream_app.topology import unequal
-from stream_app.transaction import DeadLetterCode, Decoder, IntakeRules, Label, Transaction
+from stream_app.transaction import Decoder, Label, Transaction
 
 type Span = tuple[int | None, int | None]
 """From, to (not included), Unix ms; None: no bound."""
@@ -65,7 +66,7 @@ async def gathered(settings: Settings, money: Money, span: Span) -> Evidence:
     at = await log.from_time(dict.fromkeys(places, since_ms))
     starts = {p: max(at[p], bounds[p][0]) for p in places}
     cut = [p for p in places if p[0] == topics[0] and 0 < bounds[p][0] == starts[p]]
-    oldest = [await log.timestamp(p, bounds[p][0]) or 0 for p in cut]
+    oldest = [await began_ms(log, p, bounds[p][0]) or 0 for p in cut]
     full_from_ms = max(oldest) + HORIZON_S * 1000 + MOST_AHEAD_MS if oldest else 0
     return Evidence(decisions, foreign, await _histories(log, settings, money, starts), full_from_ms)
 
@@ -89,8 +90,7 @@ async def _partitions(settings: Settings) -> int:
 async def _decisions(log: KafkaLog, settings: Settings, count: int, span: Span) -> tuple[list[Decision], int]:
     topic, (since_ms, until_ms) = settings.scores_topic, span
     found: list[list[Decision]] = [[] for _ in range(count)]
-    ids = await log.topic_ids((settings.transactions_topic, settings.labels_topic))
-    known = [ids.get(t, "") for t in (settings.transactions_topic, settings.labels_topic)]
+    known = await _ids(log, settings)
     reader, others = DecisionReader(), 0
     async for (_, partition), records in log.walk(await _starts(log, topic, count, since_ms)):
         chosen = [r for r in records if until_ms is None or r.timestamp < until_ms]
@@ -111,12 +111,12 @@ class _Reading[T: (Transaction, Label)]:
     """Messages of one topic and partition, without the bytes that they came in."""
 
     decoder: Decoder[T]
-    refused: frozenset[int]
+    refused: Refusals
     messages: list[T] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
 
     def add(self, records: Sequence[Published]) -> None:
-        decoded = decode_all([r for r in records if r.offset not in self.refused], self.decoder)
+        decoded = decode_all(self.refused.without(records), self.decoder, None)
         self.messages += decoded.messages
         self.offsets += decoded.offsets
 
@@ -125,22 +125,18 @@ class _Reading[T: (Transaction, Label)]:
 
 
 async def _histories(log: KafkaLog, settings: Settings, money: Money, starts: Mapping[Place, int]) -> list[History]:
-    rules = IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s)
+    rules = intake_rules(settings)
     numbers = sorted({number for _, number in starts})
-    failed = await _failed(log, settings, len(numbers))
-    payments = [_Reading(Decoder(Transaction, rules), failed[settings.transactions_dlq_topic, n]) for n in numbers]
-    labels = [_Reading(Decoder(Label, rules), failed[settings.labels_dlq_topic, n]) for n in numbers]
+    refused = await refusals(log, topics_of(settings).dead_letters(numbers), await _ids(log, settings))
+    payments = [_Reading(Decoder(Transaction, rules), refused[settings.transactions_topic, n]) for n in numbers]
+    labels = [_Reading(Decoder(Label, rules), refused[settings.labels_topic, n]) for n in numbers]
     async for (topic, number), records in log.walk(starts):
         (payments if topic == settings.transactions_topic else labels)[number].add(records)
     return [History.of(p.decoded(), of_labels.decoded(), money) for p, of_labels in zip(payments, labels, strict=True)]
 
 
-async def _failed(log: KafkaLog, settings: Settings, count: int) -> dict[Place, frozenset[int]]:
-    """Offsets of records that can be read and were set aside: the program broke on them."""
-    places = [(topic, n) for topic in (settings.transactions_dlq_topic, settings.labels_dlq_topic) for n in range(count)]
-    found: dict[Place, set[int]] = {p: set() for p in places}
-    starts = {p: begin for p, (begin, _) in (await log.bounds(places)).items()}
-    async for place, records in log.walk(starts):
-        codes = [(dict(r.headers).get("error.code", b""), source_offset(r)) for r in records]
-        found[place] |= {offset for code, offset in codes if code == DeadLetterCode.SCORING_FAILED.encode() and offset is not None}
-    return {p: frozenset(offsets) for p, offsets in found.items()}
+async def _ids(log: KafkaLog, settings: Settings) -> list[str]:
+    """Kafka's ids of transactions and labels."""
+    topics = (settings.transactions_topic, settings.labels_topic)
+    ids = await log.topic_ids(topics)
+    return [ids.get(topic, "") for topic in topics]

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from stream_app.alert import Action, ModelReference, Reason, Score
 from stream_app.errors import AlreadyCounted, NotFound, RecordError
+from stream_app.event_time import EventTimeMs
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, Entity
 from stream_app.features.compute import Events, Vectors, compute
@@ -22,7 +23,7 @@ from stream_app.intake import Decoded, merge
 from stream_app.money import Money
 from stream_app.ports import Outgoing, Publisher
 from stream_app.scorer import Output, Scorer
-from stream_app.transaction import DeadLetterCode, EventTimeMs, Label, Transaction, shown
+from stream_app.transaction import DeadLetterCode, Label, Transaction, shown
 
 ANSWERS = Output("alerts", "scores")
 """A desk's scorer makes the messages that a worker would; nothing is published."""

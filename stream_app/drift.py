@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from stream_app.features.aggregations import CALENDAR
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.plan import Ints
+from stream_app.majority import median
 from stream_app.model_metadata import Baseline, ModelMetadata
 
 SCORE = "score"
 HOURS = 24
 LEAST_ROWS = 1_000
 MOST_ROWS_A_BATCH = 64
-"""So many are counted together; of a larger batch every n-th is looked at: the index needs thousands of payments, not all."""
+"""So many are counted together, at the time that most of them say; of more every n-th is looked at: the index needs thousands of payments, not
+all."""
 _HOUR_MS = 3_600_000
 _LEAST_SHARE = 1e-4
 
@@ -53,26 +55,24 @@ class Drift:
         self._how_many = 0
 
     def add(self, vectors: Vectors, scores: Vectors, times_ms: Ints) -> None:
-        """Count payments; some wait, so that they are counted together. All three are kept for a while."""
-        if self._how_many + len(scores) > MOST_ROWS_A_BATCH:
-            self._count()
+        """Count payments; fewer than are counted together wait. All three are kept for a while."""
         self._waiting.append((vectors, scores, times_ms))
         self._how_many += len(scores)
+        if self._how_many >= MOST_ROWS_A_BATCH:
+            self._count()
 
     def _count(self) -> None:
-        """Count those that wait at the hour of the newest of them; where they lag behind a whole day they are left out."""
-        if not self._waiting:
-            return
+        """Count those that wait at the hour of most of them; where they lag behind a whole day they are left out."""
         vectors, scores, times_ms = (np.concatenate(columns) for columns in zip(*self._waiting, strict=True))
         self._waiting, self._how_many = [], 0
-        hour = int(times_ms.max()) // _HOUR_MS
+        step = -(-len(scores) // MOST_ROWS_A_BATCH)
+        hour = median(times_ms[::step].tolist()) // _HOUR_MS
         if hour <= self._newest_hour - HOURS:
             return
         if hour > self._newest_hour:
             for entered in range(max(self._newest_hour + 1, hour - HOURS + 1), hour + 1):
                 self._counts[entered % HOURS] = 0
             self._newest_hour = hour
-        step = -(-len(scores) // MOST_ROWS_A_BATCH)
         rows = np.concatenate([vectors[::step], scores[::step, None]], axis=1)
         places = (rows > self._edges).sum(axis=0, dtype=np.int64) + self._first_bins
         self._counts[hour % HOURS] += np.bincount(places.ravel(), minlength=self._counts.shape[1])
@@ -80,12 +80,10 @@ class Drift:
     @property
     def rows(self) -> int:
         """How many payments are looked at now."""
-        self._count()
         return int(self._counts[:, : self._bins].sum())
 
     def indices(self) -> dict[str, float]:
         """The index of each feature by name, and of `score`; empty while there are too few payments."""
-        self._count()
         counts = self._counts.sum(axis=0).reshape(len(self._names), self._bins)
         rows = counts[0].sum()
         if rows < LEAST_ROWS:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from stream_app.errors import RecordError
 from stream_app.intake import Decoded, decode_all
+from stream_app.majority import sample
 from stream_app.ports import Cursor, Record
+from stream_app.present import Present
+from stream_app.standing import Standing
 from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.waiting import Done, Fetched, Waiting
 
@@ -56,24 +59,41 @@ class Batch:
         return Batch(self.payments.all_refused(error), self.labels.all_refused(error), self.offsets, self.done)
 
 
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What decides whether a record is taken.
+
+    Attributes:
+        rules: of decoding.
+        present: what time it is; asked of records that were not decided before.
+        standing: whose dead letters stand is passed over.
+    """
+
+    rules: IntakeRules
+    present: Present
+    standing: Standing
+
+
 class Inbox:
     """Payments and labels of one partition that were fetched and not taken yet."""
 
     def __init__(
-        self, cursor: Cursor, topics: tuple[str, str], rules: IntakeRules, all_fetched: Callable[[str, int], bool], partitions: int = 1
+        self, cursor: Cursor, topics: tuple[str, str], gate: Gate, all_fetched: Callable[[str, int], bool], partitions: int = 1
     ) -> None:
         """Wait for the records from a cursor on.
 
         Args:
             cursor: where the partition stands.
             topics: names of transactions and labels.
-            rules: of decoding.
+            gate: what is taken.
             all_fetched: whether a topic ends at an offset, as far as known.
             partitions: how many the worker holds, which share its memory.
         """
         self._payments_topic, self._labels_topic = topics
-        self._decode_payments = Decoder(Transaction, rules)
-        self._decode_labels = Decoder(Label, rules)
+        self._decode_payments = Decoder(Transaction, gate.rules)
+        self._decode_labels = Decoder(Label, gate.rules)
+        self._present = gate.present
+        self._refused_payments, self._refused_labels = gate.standing.refused
         self._payments = Waiting(cursor.transactions)
         self._labels = Waiting(cursor.labels)
         self._ended = all_fetched
@@ -89,11 +109,6 @@ class Inbox:
     def oldest_ms(self) -> int | None:
         """Kafka timestamp of the first payment that waits here; None where none does."""
         return self._payments.oldest_ms
-
-    @property
-    def reached_ms(self) -> int:
-        """The newest event time of a payment that was taken."""
-        return self._reached_ms
 
     def has_room(self, topic: str, most: int) -> bool:
         """Whether more records of a topic can be queued, where a batch takes `most`: in number and in bytes."""
@@ -114,25 +129,35 @@ class Inbox:
         records: list[Record] = []
         done: list[Done] = []
         if self._labels.count or self._all_fetched(self._labels_topic):
-            records, done = self._payments.take(most, _decided_below(cursor))
+            records, done = self._payments.take(most, _until_decided(cursor.transactions, cursor.decided[0]))
         fresh = [r for r in records if r.offset >= cursor.transactions]
-        payments = decode_all(fresh, self._decode_payments)
+        now_ms = self._now_ms(fresh, again=cursor.transactions < cursor.decided[0])
+        payments = decode_all(self._refused_payments.without(fresh), self._decode_payments, now_ms)
         self._reached_ms = max([self._reached_ms, *[m.event_time for m in payments.messages]])
-        due, more_done = self._due_labels(most)
+        due, more_done = self._due_labels(cursor, most)
         labels = [r for r in due if r.offset >= cursor.labels]
+        now_ms = self._now_ms(labels, again=cursor.labels < cursor.decided[1])
+        decoded = decode_all(self._refused_labels.without(labels), self._decode_labels, now_ms)
         offsets = (fresh[-1].offset + 1 if fresh else None, labels[-1].offset + 1 if labels else None)
-        return Batch(payments, decode_all(labels, self._decode_labels), offsets, done + more_done)
+        return Batch(payments, decoded, offsets, done + more_done)
 
-    def _due_labels(self, most: int) -> tuple[list[Record], list[Done]]:
+    def _now_ms(self, records: Sequence[Record], *, again: bool) -> int | None:
+        """What time it is as these are decided; None where they were before, and are counted again."""
+        return None if again else self._present.at([r.timestamp for r in sample(records)])
+
+    def _due_labels(self, cursor: Cursor, most: int) -> tuple[list[Record], list[Done]]:
         if not self._labels.count:
             return [], []
-        live = not self._payments.count and self._all_fetched(self._payments_topic)
-        return self._labels.take(most, None if live else self._ahead)
+        decided = _until_decided(cursor.labels, cursor.decided[1])
+        if not self._payments.count and self._all_fetched(self._payments_topic):
+            return self._labels.take(most, decided)
+        now_ms = None if decided else self._present.at(())
+        return self._labels.take(most, lambda label: bool(decided and decided(label)) or self._ahead(label, now_ms))
 
-    def _ahead(self, record: Record) -> bool:
+    def _ahead(self, record: Record, now_ms: int | None) -> bool:
         """Whether a label is from a time that the payments have not reached."""
         try:
-            return self._decode_labels.decode(record.value, record.key, record.timestamp).labelled_at > self._reached_ms
+            return self._decode_labels.decode(record.value, record.key, record.timestamp, now_ms).labelled_at > self._reached_ms
         except RecordError:
             return False
 
@@ -143,7 +168,6 @@ class Inbox:
         return self._payments if topic == self._payments_topic else self._labels
 
 
-def _decided_below(cursor: Cursor) -> Callable[[Record], bool] | None:
-    """Where the next batch ends at the latest: all its payments lie below `decided`, or none does."""
-    decided = cursor.decided[0]
-    return (lambda record: record.offset >= decided) if cursor.transactions < decided else None
+def _until_decided(at: int, decided: int) -> Callable[[Record], bool] | None:
+    """Where the next batch ends at the latest: all its records of a topic were decided before, or none was."""
+    return (lambda record: record.offset >= decided) if at < decided else None

@@ -91,8 +91,8 @@ class Intake:
     ids: Ids
 
 
-def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Decoder[T]) -> Decoded[T]:
-    """Decode records in order; one that cannot be read, for whatever reason, is set aside with it."""
+def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Decoder[T], now_ms: int | None) -> Decoded[T]:
+    """Decode records in order; one that cannot be read, for whatever reason, is set aside with it. `now_ms`: see `Decoder.decode`."""
     decode = decoder.decode
     messages: list[T] = []
     read: list[Record] = []
@@ -101,7 +101,7 @@ def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Deco
     refused: list[tuple[Record, RecordError]] = []
     for record in records:
         try:
-            messages.append(decode(record.value, record.key, record.timestamp))
+            messages.append(decode(record.value, record.key, record.timestamp, now_ms))
         except RecordError as error:
             refused.append((record, error))
         except Exception as error:  # noqa: BLE001 - a fault of the decoder's that one record brings to light stops no other

@@ -11,14 +11,16 @@ from datetime import UTC, datetime
 import msgspec
 
 from stream_app.dead_letter import dead_letter
-from stream_app.inbox import Batch, Inbox
+from stream_app.inbox import Batch, Gate, Inbox
 from stream_app.intake import Decoded, Intake, merge
 from stream_app.isolation import Isolation
+from stream_app.majority import sample
 from stream_app.money import Money
 from stream_app.observation import Observer
 from stream_app.outcomes import NO_NOTES, Judged, Notes, judge, keys_of
 from stream_app.patience import patiently
 from stream_app.ports import Cursor, Outgoing, Position, Publisher, WorkingSet
+from stream_app.present import Present
 from stream_app.rebuild import RebuildProgress
 from stream_app.scorer import Decided, Scorer
 from stream_app.standing import position_header
@@ -38,6 +40,7 @@ class Workplace:
         scorer: asked for each batch, so that a model can change between two.
         end_offset: the log's end of a topic and partition as last heard, None before the first answer.
         takeover: asked what is published where a publication ended unknown.
+        present: what time it is.
         most_records: largest micro-batch.
         away: which server does not answer, where somebody else tells of it, or None.
     """
@@ -49,6 +52,7 @@ class Workplace:
     observer: Observer
     topics: Topics
     rules: IntakeRules
+    present: Present
     money: Money
     most_records: int = 1000
     away: Callable[[], str | None] = lambda: None
@@ -87,8 +91,9 @@ class Partition:
         self._rebuild = RebuildProgress(number, cursor, workplace.observer) if cursor.rebuilding else None
         self._outputs: dict[str, int] = {}
         self._shared = workplace
-        self._inbox = Inbox(cursor, workplace.topics.read, workplace.rules, self._ends_at, partitions)
-        self._sweeper = Sweeper(self._state.sweep, workplace.observer)
+        gate = Gate(workplace.rules, workplace.present, taken.standing)
+        self._inbox = Inbox(cursor, workplace.topics.read, gate, self._ends_at, partitions)
+        self._sweeper = Sweeper(self._state.sweep, workplace.observer, workplace.present.clock_ms)
         self._isolation = Isolation(number, self._take_through, self._state.forget)
         self._in_hand: Batch | None = None
         self._unsure = False
@@ -138,7 +143,7 @@ class Partition:
             for acknowledge in batch.done:
                 acknowledge()
             if not self.cursor.rebuilding:
-                await self._sweeper.after(self._inbox.reached_ms)
+                await self._sweeper.after([payment.event_time for payment in sample(batch.payments.messages)])
 
     async def _something_new(self) -> None:
         """Wait for records; look again soon where labels or payments wait for one another."""
@@ -231,11 +236,10 @@ class Partition:
 
     def _refused[T: (Transaction, Label)](self, decoded: Decoded[T], topic: str, dead_letters: str, decided: int) -> list[Outgoing]:
         source, redacted = (topic, self.number), self._shared.rules.refuse_card_numbers
-        there = self._standing.refused if self._standing else frozenset[tuple[str, int]]()
         return [
             dead_letter(record, error, source, dead_letters, redacted=redacted)
             for record, error in decoded.refused
-            if record.offset >= decided and (dead_letters, record.offset) not in there
+            if record.offset >= decided
         ]
 
     def _observe(self, intake: Intake, decided: Decided, stages: dict[str, float], published_s: float) -> None:

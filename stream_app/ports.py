@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,22 +20,18 @@ class Record(Protocol):
     @property
     def offset(self) -> int:
         """Place in the partition's log."""
-        ...
 
     @property
     def timestamp(self) -> int:
         """Kafka timestamp, Unix ms."""
-        ...
 
     @property
     def key(self) -> bytes | None:
         """As published."""
-        ...
 
     @property
     def value(self) -> bytes | None:
         """As published; None is a tombstone."""
-        ...
 
 
 class Published(Record, Protocol):
@@ -44,7 +40,6 @@ class Published(Record, Protocol):
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]:
         """As published."""
-        ...
 
 
 type Place = tuple[str, int]
@@ -218,20 +213,16 @@ class Model(Protocol):
     @property
     def reference(self) -> ModelReference:
         """Name and version in the registry."""
-        ...
 
     @property
     def metadata(self) -> ModelMetadata:
         """Features, threshold, bands, parity vectors."""
-        ...
 
     def score(self, vectors: Vectors) -> Scores:
         """Probability of fraud, and raw score, of each row."""
-        ...
 
     def contributions(self, vectors: Vectors) -> Floats:
         """What each feature added to the raw score, float64 [rows, features]: with the model's expected raw score they add up to it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,12 +272,20 @@ class Log(Protocol):
         """The records from these offsets, none of which lies below the first kept, to the end as it is now."""
         ...
 
+    def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
+        """The same piece by piece: a log need not fit into memory."""
+        ...
+
     async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
         """Offset of the first record whose Kafka timestamp is at or after this time; the end where there is none."""
         ...
 
     async def timestamp(self, place: Place, offset: int) -> int | None:
         """Kafka timestamp of the first record at or after an offset, Unix ms; None where there is none."""
+        ...
+
+    async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
+        """Kafka timestamps of the records that are kept from an offset to below another, Unix ms."""
         ...
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
@@ -303,8 +302,6 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Unix time, ms."""
-        ...
 
     def elapsed_s(self) -> float:
         """Seconds of a clock that only goes forward: differences tell how long something took."""
-        ...

@@ -7,6 +7,7 @@ import numpy as np
 
 from stream_app.alert import Alert, Score
 from stream_app.errors import ModelError
+from stream_app.event_time import EARLIEST_EVENT_TIME_MS
 from stream_app.features.compute import Rows
 from stream_app.features.plan import catalogue_plan
 from stream_app.intake import Decoded, merge
@@ -17,7 +18,7 @@ from stream_app.transaction import Transaction
 
 PAYMENTS = 20
 LARGEST_BATCH = 1000
-_START_MS = 50 * 86_400_000
+_START_MS = EARLIEST_EVENT_TIME_MS + 50 * 86_400_000
 _OUTPUT = Output("alerts", "scores")
 _TYPES: dict[str, type[Alert | Score]] = {"alerts": Alert, "scores": Score}
 

@@ -20,9 +20,9 @@ from stream_app.features.compute import Computed, compute
 from stream_app.features.plan import catalogue_plan
 from stream_app.intake import Decoded, Intake, merge
 from stream_app.money import Money
-from stream_app.ports import Cursor, FeatureStore, Log, Packed, PartitionState, Place, Record, WorkingSet
+from stream_app.ports import Clock, Cursor, FeatureStore, Log, Packed, PartitionState, Place, Record, WorkingSet
 from stream_app.scorer import keep_case
-from stream_app.standing import Standing, Verdict, of_these_topics
+from stream_app.standing import Refusals, Standing, Verdict, of_these_topics, refusals
 from stream_app.takeover import UNFINISHED, Takeover, Topics, checked
 from stream_app.timeline import History, Moment, Timeline
 from stream_app.transaction import IntakeRules, Label, Transaction
@@ -42,7 +42,7 @@ class Ground:
         old, new: the stores of the group before and after.
         log: as the old group sees it.
         history: opens spans for reading.
-        topics, rules, money: as of the workers.
+        topics, rules, money, clock: as of the workers.
         partitions: how many the topics have now.
     """
 
@@ -54,6 +54,7 @@ class Ground:
     rules: IntakeRules
     money: Money
     partitions: int
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Before:
         ends: of each place that is read.
         counts: how many partitions there were.
         ids: of the topics that are read.
+        refused: of each place that is read, what dead letters stand.
     """
 
     cursors: Mapping[int, Cursor]
@@ -73,6 +75,7 @@ class Before:
     ends: Mapping[Place, int]
     counts: frozenset[int]
     ids: Mapping[str, str]
+    refused: Mapping[Place, Refusals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Repartition:
         """
         ground, topics = self._ground, self._ground.topics
         ground.old.hold((), ground.partitions)
-        takeover = Takeover(ground.old, ground.log, topics)
+        takeover = Takeover(ground.old, ground.log, topics, ground.clock)
         ids = await ground.log.topic_ids(topics.read)
         cursors: dict[int, Cursor] = {}
         outputs: dict[int, dict[str, int]] = {}
@@ -111,16 +114,15 @@ class Repartition:
             _, kept = await ground.old.take_over(number)
             bounds = await ground.log.bounds([(t, number) for t in (*topics.read, *topics.written)])
             if kept.partitions == UNFINISHED:
-                raise TopologyError(
-                    f"The state of the old group is unfinished itself (partition {number}). Name the group that it was made from."
-                )
+                raise TopologyError(f"The old group is unfinished itself (partition {number}). Name the group that it was made from.")
             if kept.begun:
                 counts |= {kept.partitions} - {0}
                 checked(msgspec.structs.replace(kept, partitions=0), number, (topics.read, ids, 0), bounds)
             cursors[number] = await takeover.horizon(number, bounds, ids, kept)
             outputs[number] = cursors[number].outputs | kept.outputs
             ends |= {(t, number): bounds[t, number][1] for t in topics.read}
-        return Before(cursors, outputs, ends, frozenset(counts), ids)
+        refused = await refusals(ground.log, topics.dead_letters(cursors), [ids.get(t, "") for t in topics.read])
+        return Before(cursors, outputs, ends, frozenset(counts), ids, refused)
 
     async def sample(self, before: Before) -> list[tuple[bytes, int]]:
         """The newest distinct keys, each with the partition of its newest payment."""
@@ -154,12 +156,12 @@ class Repartition:
         decided, left = self._spans(before)
         all_, counted, strays = sum(end - start for start, end in (*decided.values(), *left.values())), 0, 0
         verdicts = await self._verdicts(before)
-        async for step in self._steps(decided):
+        async for step in self._steps(decided, before, None):
             for number, moments in _by_home(step, home).items():
                 await self._count(number, moments, verdicts)
             counted += len(step)
             progress(counted, all_)
-        async for step in self._steps(left):
+        async for step in self._steps(left, before, self._ground.clock.now_ms()):
             astray = [moment for moment in step if home(moment.message.card_id) != moment.place[1]]
             for number, moments in _by_home(astray, home).items():
                 await self._count_strays(number, moments, verdicts)
@@ -203,11 +205,12 @@ class Repartition:
             found |= {(number, offset): verdict for offset, verdict in standing.verdicts.items()}
         return found
 
-    async def _steps(self, spans: Spans) -> AsyncIterator[list[Moment]]:
+    async def _steps(self, spans: Spans, before: Before, now_ms: int | None) -> AsyncIterator[list[Moment]]:
         if not spans:
             return
-        async with self._ground.history(spans) as history:
-            async for step in Timeline(history, spans, self._ground.topics.transactions, self._ground.rules).steps():
+        ground, refused = self._ground, {place: before.refused[place] for place in spans}
+        async with ground.history(spans) as history:
+            async for step in Timeline(history, refused, ground.topics.transactions, ground.rules, now_ms).steps():
                 yield step
 
     async def _count(self, number: int, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], Verdict]) -> None:

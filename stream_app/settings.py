@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     max_ahead_s: Annotated[int, Field(ge=0, le=86_400)] = _setting(
         60, "How far event_time may be ahead of the record's Kafka timestamp", "60"
     )
+    max_ahead_of_clock_s: Annotated[int, Field(ge=600, le=86_400)] = _setting(
+        3600, "How far it may be ahead of the worker's clock too: more than that clock may be wrong by", "3600"
+    )
     batch_max_records: Annotated[int, Field(ge=1, le=20_000)] = _setting(1000, "Largest micro-batch of a partition", "500")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = _setting(
         9464, "Port of /metrics, /livez and /readyz; 0: a free one, shown in the log", "9464"

@@ -5,13 +5,15 @@ Each output carries where it comes from in its headers, so that a new owner of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
 from stream_app.alert import Action, ModelReference, Reason
-from stream_app.ports import Cursor, Published
+from stream_app.ports import Cursor, Log, Place, Published, Record
 
 SOURCE_OFFSET = "source.offset"
 """Header of every output: the offset of the transaction or label that it was made from."""
@@ -36,6 +38,30 @@ class Verdict(msgspec.Struct, frozen=True):
 _VERDICT = msgspec.json.Decoder(Verdict)
 
 
+class Refusals:
+    """Offsets of one topic and partition whose dead letters stand: such a record is passed over, whatever clock, settings and program say now.
+
+    Memory: eight bytes for each.
+    """
+
+    def __init__(self, offsets: Iterable[int] = ()) -> None:
+        self._offsets = np.unique(np.fromiter(offsets, dtype=np.int64))
+
+    @property
+    def last(self) -> int:
+        """The highest; -1 where there is none."""
+        return int(self._offsets[-1]) if len(self._offsets) else -1
+
+    def __contains__(self, offset: int) -> bool:
+        """Whether the record at this offset was refused."""
+        at = int(np.searchsorted(self._offsets, offset))
+        return at < len(self._offsets) and int(self._offsets[at]) == offset
+
+    def without[R: Record](self, records: Sequence[R]) -> Sequence[R]:
+        """The records, in order of their offsets, but those that were refused."""
+        return records if not records or records[0].offset > self.last else [r for r in records if r.offset not in self]
+
+
 @dataclass(slots=True)
 class Standing:
     """What was published for offsets at or above the cursor, and what was surely decided.
@@ -44,14 +70,14 @@ class Standing:
         decided: offsets of transactions and labels below which nothing is published any more.
         verdicts: by offset of the transaction; each stands, whatever would be decided now.
         alerted, scored: offsets of transactions whose alert, whose score is there.
-        refused: (dead-letter topic, offset) of records whose dead letter is there.
+        refused: transactions and labels whose dead letters are there.
     """
 
     decided: tuple[int, int] = (0, 0)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     alerted: set[int] = field(default_factory=set)
     scored: set[int] = field(default_factory=set)
-    refused: set[tuple[str, int]] = field(default_factory=set)
+    refused: tuple[Refusals, Refusals] = (Refusals(), Refusals())
     _last: tuple[int, int] = (-1, -1)
 
     def add_alerts(self, records: Iterable[Published]) -> None:
@@ -68,11 +94,10 @@ class Standing:
             self.verdicts.setdefault(offset, _VERDICT.decode(record.value or b""))
             self._reach(offset, -1)
 
-    def add_refused(self, topic: str, records: Iterable[Published], *, labels: bool) -> None:
-        """Learn from the dead letters of a topic."""
-        for _, offset in _sources(records):
-            self.refused.add((topic, offset))
-            self._reach(*((-1, offset) if labels else (offset, -1)))
+    def add_refused(self, transactions: Refusals, labels: Refusals) -> None:
+        """Learn from the dead letters."""
+        self.refused = (transactions, labels)
+        self._reach(transactions.last, labels.last)
 
     def passed_by(self, cursor: Cursor) -> bool:
         """Whether everything here lies below this cursor, so that it may be forgotten."""
@@ -117,6 +142,25 @@ def surely_decided(records: Iterable[Published], ids: Sequence[str]) -> tuple[in
 def of_these_topics(records: Iterable[Published], ids: Sequence[str]) -> list[Published]:
     """The outputs that were made from these very topics, not from others that once had their names."""
     return [r for r in records if len(_positions(r, ids)) == len(ids)]
+
+
+def refusals_in(dead_letters: Iterable[Published]) -> Refusals:
+    """What these dead letters say was refused."""
+    return Refusals(offset for _, offset in _sources(dead_letters))
+
+
+async def refusals(log: Log, dead_letters: Mapping[Place, Place], ids: Sequence[str]) -> Mapping[Place, Refusals]:
+    """What was refused of each place, by all dead letters that are kept.
+
+    Args:
+        log: where they are.
+        dead_letters: of each place that is read, where its dead letters go.
+        ids: Kafka's ids of transactions and labels.
+    """
+    found = {letters: array("q") for letters in dead_letters.values()}
+    async for letters, records in log.walk({p: begin for p, (begin, _) in (await log.bounds(found)).items()}):
+        found[letters].extend(offset for _, offset in _sources(of_these_topics(records, ids)))
+    return {place: Refusals(found[letters]) for place, letters in dead_letters.items()}
 
 
 def _positions(record: Published, ids: Sequence[str]) -> list[int]:

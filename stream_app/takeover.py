@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,8 +10,9 @@ from loguru import logger
 
 from stream_app.errors import TopologyError
 from stream_app.features.aggregations import DAY_S, HORIZON_S
-from stream_app.ports import Cursor, FeatureStore, Log, Outgoing, PartitionState, Place, Published
-from stream_app.standing import SOURCE_OFFSET, Standing, of_these_topics, source_offset, surely_decided
+from stream_app.majority import MOST, median
+from stream_app.ports import Clock, Cursor, FeatureStore, Log, Outgoing, PartitionState, Place, Published
+from stream_app.standing import SOURCE_OFFSET, Standing, of_these_topics, refusals, refusals_in, source_offset, surely_decided
 
 MOST_AHEAD_MS = 120_000
 """A transaction's event time lies at most so far ahead of its Kafka timestamp, with room for clocks that differ."""
@@ -21,6 +22,8 @@ LOOK_BACK = 5_000
 """So many of the last messages of each output are looked at where no cursor says more."""
 LOOK_BACK_ALERTS = 200_000
 """Bound of the alerts of a day, from which the present cases of cards are known again."""
+FIRST = 5
+"""So many of the first records that a log keeps say when it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,11 @@ class Topics:
         """Those that are written."""
         return tuple(t for t in (self.scores, self.alerts, self.transactions_dlq, self.labels_dlq) if t)
 
+    def dead_letters(self, numbers: Iterable[int]) -> dict[Place, Place]:
+        """Of each partition that is read, where its dead letters go."""
+        pairs = (self.transactions, self.transactions_dlq), (self.labels, self.labels_dlq)
+        return {(topic, n): (dead_letters, n) for topic, dead_letters in pairs for n in numbers}
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -57,10 +65,11 @@ class Taken:
 class Takeover:
     """Takes partitions over."""
 
-    def __init__(self, store: FeatureStore, log: Log, topics: Topics) -> None:
+    def __init__(self, store: FeatureStore, log: Log, topics: Topics, clock: Clock) -> None:
         self._store = store
         self._log = log
         self._topics = topics
+        self._clock = clock
 
     async def of(self, number: int, partitions: int, *, lost: bool = False, remembered: Cursor | None = None) -> Taken:
         """Become the owner of a partition.
@@ -83,8 +92,8 @@ class Takeover:
         if cursor.begun and not lost:
             cursor = checked(cursor, number, (topics.read, ids, partitions), bounds)
             if cursor.noted_from_ms is None:  # written before alerts were noted
-                last_ms = await self._log.timestamp((topics.transactions, number), cursor.transactions - 1) if cursor.transactions else 0
-                cursor = msgspec.structs.replace(cursor, noted_from_ms=last_ms or 0)
+                _, newest_ms = await self._decided_at((topics.transactions, number), cursor.transactions) or (0, 0)
+                cursor = msgspec.structs.replace(cursor, noted_from_ms=newest_ms)
         else:
             of_now = [c for c in (cursor, remembered) if c is not None and c.topic_ids == ids]
             kept = max(of_now, key=lambda c: c.transactions, default=Cursor(""))
@@ -115,8 +124,12 @@ class Takeover:
         standing = Standing(cursor.decided)
         standing.add_scores(above(topics.scores, cursor.transactions))
         standing.add_alerts(above(topics.alerts, cursor.transactions))
-        standing.add_refused(topics.transactions_dlq, above(topics.transactions_dlq, cursor.transactions), labels=False)
-        standing.add_refused(topics.labels_dlq, above(topics.labels_dlq, cursor.labels), labels=True)
+        if cursor.rebuilding:  # what is counted again was refused long ago
+            refused = await refusals(self._log, topics.dead_letters([number]), ids)
+            standing.add_refused(*(refused[topic, number] for topic in topics.read))
+        else:
+            letters = zip((topics.transactions_dlq, topics.labels_dlq), cursor.position, strict=True)
+            standing.add_refused(*(refusals_in(above(topic, least)) for topic, least in letters))
         return standing
 
     async def horizon(self, number: int, bounds: Mapping[Place, tuple[int, int]], ids: Mapping[str, str], kept: Cursor) -> Cursor:
@@ -138,10 +151,11 @@ class Takeover:
             min(bounds[transactions][1], max(kept.transactions, kept.decided[0], committed[transactions], published[0])),
             min(bounds[labels][1], max(kept.labels, kept.decided[1], committed[labels], published[1])),
         )
-        last_ms = await log.timestamp(transactions, decided[0] - 1) if decided[0] else None
-        if last_ms is None:
+        last = await self._decided_at(transactions, decided[0])
+        if last is None:
             outputs = {t: offset for (t, _), offset in starts.items()}
             return Cursor("", bounds[transactions][0], bounds[labels][0], outputs=outputs, decided=decided, noted_from_ms=0)
+        last_ms, newest_ms = last
         since_ms = last_ms - HORIZON_S * 1000 - MOST_AHEAD_MS
         alerts = (topics.alerts, number)
         at = await log.from_time({transactions: since_ms, labels: since_ms, alerts: last_ms - DAY_S * 1000 - MOST_AHEAD_MS})
@@ -152,15 +166,29 @@ class Takeover:
             labels=min(at[labels], decided[1]),
             outputs={t: offset for (t, _), offset in starts.items()},
             decided=decided,
-            noted_from_ms=last_ms,
+            noted_from_ms=newest_ms,
             full_from_ms=await self._full_from(transactions, at[transactions], bounds[transactions][0]),
         )
+
+    async def _decided_at(self, transactions: Place, decided: int) -> tuple[int, int] | None:
+        """When the last transactions below an offset came, by their Kafka timestamps; None where there is none.
+
+        No record alone says it, nor the clock: both times are not after now.
+
+        Returns:
+            as most of them say, from which a horizon is counted back; and the newest of them.
+        """
+        times_ms = await self._log.timestamps(transactions, decided - MOST, decided)
+        if not times_ms and decided:
+            times_ms = await self._log.timestamps(transactions, decided, decided + MOST)
+        now_ms = self._clock.now_ms()
+        return (min(median(times_ms), now_ms), min(max(times_ms), now_ms)) if times_ms else None
 
     async def _full_from(self, transactions: Place, start: int, first: int) -> int:
         """Event time from which all windows are full; 0 where the log was not cut within the horizon."""
         if not first or start > first:
             return 0
-        oldest_ms = await self._log.timestamp(transactions, first)
+        oldest_ms = await began_ms(self._log, transactions, first)
         return (oldest_ms or 0) + HORIZON_S * 1000 + MOST_AHEAD_MS
 
     async def _moved_until(self, partitions: int) -> int:
@@ -170,7 +198,7 @@ class Takeover:
         """
         topic = self._topics.transactions
         bounds = await self._log.bounds([(topic, number) for number in range(partitions)])
-        first_ms = {p: at for p, (begin, _) in bounds.items() if (at := await self._log.timestamp(p, begin)) is not None}
+        first_ms = {p: at for p, (begin, _) in bounds.items() if (at := await began_ms(self._log, p, begin)) is not None}
         youngest_ms = max((at for p, at in first_ms.items() if not bounds[p][0]), default=0)
         if not youngest_ms or youngest_ms - min(first_ms.values()) <= DAY_S * 1000:
             return 0
@@ -201,6 +229,12 @@ class Takeover:
         ids = [cursor.topic_ids.get(t, "") for t in self._topics.read]
         there = {(topic, source_offset(r)) for (topic, _), records in tails.items() for r in of_these_topics(records, ids)}
         return [m for m in messages if (m.topic, int(dict(m.headers)[SOURCE_OFFSET])) not in there]
+
+
+async def began_ms(log: Log, place: Place, first: int) -> int | None:
+    """When the records from the first that is kept on came, as most of a few of them say; None where there is none."""
+    times_ms = await log.timestamps(place, first, first + FIRST)
+    return median(times_ms) if times_ms else None
 
 
 def _starts(places: Sequence[Place], outputs: Mapping[str, int], bounds: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from stream_app.intake import Decoded, decode_all
 from stream_app.ports import Place, Record
+from stream_app.standing import Refusals
 from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
 
 
@@ -44,27 +45,31 @@ class Moment(NamedTuple):
 
 
 class Timeline:
-    """Merges what a history holds; what cannot be read is left out: it was, or will be, a dead letter."""
+    """Merges what a history holds; what cannot be read, or was refused, is left out: it was, or will be, a dead letter."""
 
-    def __init__(self, history: History, places: Collection[Place], transactions: str, rules: IntakeRules) -> None:
+    def __init__(
+        self, history: History, refused: Mapping[Place, Refusals], transactions: str, rules: IntakeRules, now_ms: int | None
+    ) -> None:
         """Merge partitions.
 
         Args:
             history: what is read.
-            places: its partitions; each is of transactions or of labels.
+            refused: its partitions, each of transactions or of labels, with what dead letters stand.
             transactions: name of the topic of transactions.
             rules: of decoding.
+            now_ms: what time it is; None where all of it was decided before.
         """
         self._history = history
-        self._waiting: dict[Place, list[Moment]] = {place: [] for place in places}
-        self._newest_ms = dict.fromkeys(places, 0)
+        self._refused = refused
+        self._waiting: dict[Place, list[Moment]] = {place: [] for place in refused}
+        self._newest_ms = dict.fromkeys(refused, 0)
         self._read: dict[bool, Callable[[Sequence[Record]], Decoded[Any]]] = {
-            True: lambda records: decode_all(records, payments),
-            False: lambda records: decode_all(records, labels),
+            True: lambda records: decode_all(records, payments, now_ms),
+            False: lambda records: decode_all(records, labels, now_ms),
         }
         payments, labels = Decoder(Transaction, rules), Decoder(Label, rules)
         self._transactions = transactions
-        self._open = set(places)
+        self._open = set(refused)
 
     async def steps(self) -> AsyncIterator[list[Moment]]:
         """The history in steps: each is sorted, and nothing in a later one is older. No more is held than was read last of each partition."""
@@ -83,7 +88,7 @@ class Timeline:
             self._open.discard(place)
             return
         is_payment, newest_ms = place[0] == self._transactions, self._newest_ms[place]
-        decoded = self._read[is_payment](records)
+        decoded = self._read[is_payment](self._refused[place].without(records))
         for message, record in zip(decoded.messages, decoded.records, strict=True):
             newest_ms = max(newest_ms, message.event_time if is_payment else message.labelled_at)
             self._waiting[place].append(Moment(newest_ms, is_payment, place, record.offset, record.timestamp, record, message))

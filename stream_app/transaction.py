@@ -15,19 +15,18 @@ from msgspec import Meta
 
 from stream_app.cut_bytes import UnreadBytes, size_of
 from stream_app.errors import RecordError
+from stream_app.event_time import EventTimeMs, in_words
 from stream_app.iso import COUNTRIES, CURRENCIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_AMOUNT = 1e9
-MAX_EVENT_TIME_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 MAX_MESSAGE_BYTES = 65_536
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
 Optional64 = Annotated[str, Meta(max_length=64)] | None
 Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
-EventTimeMs = Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)]
 CurrencyCode = Annotated[str, Meta(min_length=3, max_length=3)]
 CountryCode = Annotated[str, Meta(min_length=2, max_length=2)]
 Mcc = Annotated[str, Meta(pattern=r"^[0-9]{4}$", max_length=4)]  # the length too: `$` alone also matches before a last line feed
@@ -36,8 +35,7 @@ Longitude = Annotated[float, Meta(ge=-180, le=180)]
 TransactionType = Literal["purchase", "withdrawal", "refund", "reversal", "verification"]
 Channel = Literal["chip", "contactless", "magstripe", "online", "moto", "atm"]
 
-CREDITS = frozenset({"refund", "reversal"})
-"""Types that give money back: never scored, never in a spend window."""
+CREDITS = frozenset({"refund", "reversal"})  # they give money back: never scored, never in a spend window
 
 
 class Transaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -107,6 +105,11 @@ _CARD_NUMBER = re.compile(r"(?<![0-9])[0-9]{13,19}(?![0-9])")
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXTS = ("merchant_id", "device_id", "ip")
 _REDACTED = "REDACTED"
+_CARD_NUMBER_TOLD = (
+    "card_id is a card number (13 to 19 digits that pass Luhn). Send a token in its place; issuers whose tokens look like that set "
+    "FRAUDSTREAM_REFUSE_CARD_NUMBERS=false."
+)
+_WRONG_KEY_TOLD = "The record's key is not its card_id. Key the topic by card_id in UTF-8, so that a card keeps its order."
 _LONGEST_MESSAGE = 300  # of an error, characters: it travels in a header
 
 
@@ -173,10 +176,11 @@ def _without(number: bytes, text: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class IntakeRules:
-    """What a record must keep beyond its schema."""
+    """What a record must keep beyond its schema. A time may lie so far ahead of its Kafka timestamp, and of the clock."""
 
     refuse_card_numbers: bool = True
     max_ahead_s: int = 60
+    max_ahead_of_clock_s: int = 3600
 
 
 class Decoder[T: (Transaction, Label)]:
@@ -187,14 +191,16 @@ class Decoder[T: (Transaction, Label)]:
         self._check: Callable[[Any, int], Any] = _check_transaction if kind is Transaction else _check_label
         self._refuse_card_numbers = rules.refuse_card_numbers
         self._max_ahead_ms = rules.max_ahead_s * 1000
+        self._max_ahead_of_clock_ms = rules.max_ahead_of_clock_s * 1000
 
-    def decode(self, value: bytes | None, key: bytes | None, timestamp_ms: int) -> T:
+    def decode(self, value: bytes | None, key: bytes | None, timestamp_ms: int, now_ms: int | None) -> T:
         """Decode one record.
 
         Args:
             value: the record's value.
             key: the record's key; it must be `card_id` in UTF-8, else the card's order is not kept.
             timestamp_ms: the record's Kafka timestamp.
+            now_ms: what time it is; None of a record that was decided before: no clock of today has a say in it.
 
         Raises:
             RecordError: with a code of `DeadLetterCode` and a sentence.
@@ -210,17 +216,12 @@ class Decoder[T: (Transaction, Label)]:
         if not ids.isprintable():
             _check_control_characters(message, ("transaction_id", "card_id", "terminal_id"))
         if self._refuse_card_numbers and is_card_number(card_id):
-            raise RecordError(
-                DeadLetterCode.CARD_NUMBER,
-                "card_id is a card number (13 to 19 digits that pass Luhn). Send a token in its place; "
-                "issuers whose tokens look like that set FRAUDSTREAM_REFUSE_CARD_NUMBERS=false.",
-            )
+            raise RecordError(DeadLetterCode.CARD_NUMBER, _CARD_NUMBER_TOLD)
         if key != card_id.encode():
-            raise RecordError(
-                DeadLetterCode.WRONG_KEY,
-                "The record's key is not its card_id. Key the topic by card_id in UTF-8, so that a card keeps its order.",
-            )
-        checked: T = self._check(message, timestamp_ms + self._max_ahead_ms)
+            raise RecordError(DeadLetterCode.WRONG_KEY, _WRONG_KEY_TOLD)
+        latest_ms = timestamp_ms + self._max_ahead_ms
+        latest_ms = latest_ms if now_ms is None else min(latest_ms, now_ms + self._max_ahead_of_clock_ms)
+        checked: T = self._check(message, latest_ms)
         return checked
 
 
@@ -243,7 +244,7 @@ def _refused_text(error: Exception) -> RecordError:
         return RecordError(DeadLetterCode.TOO_DEEP, "The JSON is nested too deeply. A transaction is one flat object.")
     if not isinstance(error, msgspec.ValidationError):
         return RecordError(DeadLetterCode.NOT_JSON, f"The message is not JSON: {text}.")
-    return RecordError(_validation_code(text), f"{shown(text)}.")
+    return RecordError(_validation_code(text), f"{shown(in_words(text))}.")
 
 
 def shown(text: str) -> str:
@@ -280,12 +281,14 @@ def _tidied[T: (Transaction, Label)](message: T, fields: tuple[str, ...]) -> T:
     return message if all(texts) else msgspec.structs.replace(message, **{field: getattr(message, field) or None for field in fields})
 
 
+def _ahead(name: str, ms: int) -> RecordError:
+    allowed = "the record's timestamp and the worker's clock allow"
+    return RecordError(DeadLetterCode.FUTURE, f"{name} is {ms} ms later than {allowed}. Check the producer's clock.")
+
+
 def _check_transaction(tx: Transaction, latest_ms: int) -> Transaction:
     if tx.event_time > latest_ms:
-        raise RecordError(
-            DeadLetterCode.FUTURE,
-            f"event_time is {tx.event_time - latest_ms} ms later than the record's timestamp allows. Check the producer's clock.",
-        )
+        raise _ahead("event_time", tx.event_time - latest_ms)
     if tx.currency not in CURRENCIES:
         raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"currency {tx.currency!r} is not of ISO 4217.")
     if tx.billing_currency is not None and tx.billing_currency not in CURRENCIES:
@@ -296,11 +299,8 @@ def _check_transaction(tx: Transaction, latest_ms: int) -> Transaction:
 
 
 def _check_label(label: Label, latest_ms: int) -> Label:
-    if label.labelled_at > latest_ms:
-        raise RecordError(
-            DeadLetterCode.FUTURE,
-            f"labelled_at is {label.labelled_at - latest_ms} ms later than the record's timestamp allows. Check the producer's clock.",
-        )
+    if label.labelled_at > latest_ms:  # the later of its two times, or it is refused for that
+        raise _ahead("labelled_at", label.labelled_at - latest_ms)
     if label.labelled_at < label.event_time:
         raise RecordError(DeadLetterCode.LABEL_BEFORE_EVENT, "labelled_at is before event_time: a label cannot precede its transaction.")
     return label if label.source is None else _tidied(label, ("source",))

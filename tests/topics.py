@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream_app.ports import Outgoing, Place
@@ -51,6 +51,12 @@ class MemoryTopics:
         """See `ports.Log`."""
         return {p: self.logs[p][start:] for p, start in starts.items()}
 
+    async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Kept]]]:
+        """See `ports.Log`: two records at a time."""
+        for place, start in starts.items():
+            for at in range(start, len(self.logs[place]), 2):
+                yield place, self.logs[place][at : at + 2]
+
     async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
         """See `ports.Log`."""
         kept = {p: [r for r in self.logs[p] if r.offset >= self.first.get(p, 0)] for p in times_ms}
@@ -59,6 +65,10 @@ class MemoryTopics:
     async def timestamp(self, place: Place, offset: int) -> int | None:
         """See `ports.Log`."""
         return next((r.timestamp for r in self.logs[place][max(offset, self.first.get(place, 0)) :]), None)
+
+    async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
+        """See `ports.Log`."""
+        return [r.timestamp for r in self.logs[place] if max(start, self.first.get(place, 0)) <= r.offset < end]
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `ports.Log`."""

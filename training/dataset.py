@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stream_app.errors import DataError
+from stream_app.event_time import EARLIEST_EVENT_TIME_MS, NOT_MILLISECONDS
 from stream_app.iso import CURRENCIES
 from stream_app.transaction import MAX_AMOUNT, Transaction
 from training.files import ATTRIBUTE, FLOATS, OPTIONAL_TEXTS, REQUIRED, TIMES, columns_of
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 MAX_ID_LENGTH = 64
-EARLIEST_MS = 10**11  # 1973: below it, times are in seconds
 NEEDED_TO_TRAIN = (*REQUIRED[:5], "is_fraud", "labelled_at")
 
 
@@ -183,7 +183,7 @@ def _times(path: Path, name: str, column: Any) -> Any:
     elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = _parsed_times(path, name, column)
     values = _checked_cast(path, name, column, pa.int64()).fill_null(0).to_numpy()
-    _refuse(path, name, ~missing & (values < EARLIEST_MS), values, "it must be milliseconds since 1970, UTC; multiply seconds by 1000")
+    _refuse(path, name, ~missing & (values < EARLIEST_EVENT_TIME_MS), values, NOT_MILLISECONDS)
     return pd.arrays.IntegerArray(values, missing) if name == "labelled_at" else values
 
 

@@ -43,12 +43,7 @@ class KafkaLog:
         return found
 
     async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
-        """The records from these offsets to the end as it is now, piece by piece: a log need not fit into memory.
-
-        Raises:
-            Unavailable: if Kafka does not answer.
-            UnpackError: if records cannot be unpacked.
-        """
+        """See `ports.Log`."""
         ends = {p: end for p, (_, end) in (await self.bounds(starts)).items()}
         open_ = {p: start for p, start in starts.items() if start < ends[p]}
         if not open_:
@@ -82,6 +77,19 @@ class KafkaLog:
                 if found:
                     return int(found[at][0].timestamp)
         return None
+
+    async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
+        """See `ports.Log`."""
+        at, found = TopicPartition(*place), list[int]()
+        begin, last = (await self.bounds([place]))[place]
+        start, end = max(begin, start), min(last, end)
+        if start >= end:
+            return found
+        async with self._consumer({place: start}) as consumer:
+            while await consumer.position(at) < end:
+                records = (await consumer.getmany(at, timeout_ms=200, max_records=end - start)).get(at, ())
+                found += [int(r.timestamp) for r in records if r.offset < end]
+        return found
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `ports.Log`."""

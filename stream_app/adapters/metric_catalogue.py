@@ -103,6 +103,11 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("fraudstream_partitions_owned", "gauge", "Partitions that this worker holds"),
     Metric("fraudstream_ready", "gauge", "1 while this worker scores, as /readyz says"),
     Metric("fraudstream_server_up", "gauge", "1 while this server answers", ("server",)),
+    Metric(
+        "fraudstream_clock_behind_seconds",
+        "gauge",
+        "How far this machine's clock is behind what most records say by their Kafka timestamps",
+    ),
     Metric("fraudstream_rebuilds", "counter", "How often the state of a partition was lost and its rebuilding begun"),
     Metric(
         "fraudstream_rebuild_records_left",

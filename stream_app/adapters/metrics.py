@@ -136,6 +136,10 @@ class Metrics:
         """Show whether this worker scores, whenever somebody looks."""
         self._gauge("fraudstream_ready").set_function(lambda: float(is_ready()))
 
+    def watch_clock(self, behind_s: Callable[[], float]) -> None:
+        """Show how far this machine's clock is behind, whenever somebody looks."""
+        self._gauge("fraudstream_clock_behind_seconds").set_function(behind_s)
+
     def totals(self) -> Totals:
         """What was done since the start."""
 

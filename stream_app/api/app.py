@@ -32,15 +32,16 @@ from stream_app.api.probes import Probes
 from stream_app.api.problems import MEDIA_TYPE, Refusal, of_error, pointer_to, unexpected
 from stream_app.desk import Desk, LabelDesk, RowError
 from stream_app.errors import FraudstreamError, Unavailable
+from stream_app.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
 from stream_app.features.aggregations import Entity
 from stream_app.ports import Clock
-from stream_app.transaction import MAX_EVENT_TIME_MS, Decoder, IntakeRules, Label, Transaction, is_card_number, shown
+from stream_app.transaction import Decoder, IntakeRules, Label, Transaction, is_card_number, shown
 
 IN_THE_LOOP = 32
 """Rows that are scored between two other requests; more go to a thread."""
 
 type Identifier = Annotated[str, Path(min_length=1, max_length=64)]
-type At = Annotated[int | None, Query(ge=0, le=MAX_EVENT_TIME_MS)]
+type At = Annotated[int | None, Query(ge=EARLIEST_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,8 @@ class _Transactions:
         parts.keys.check(request.headers.get("authorization", ""), Scope.SCORE)
         content = await body_of(request)
         given = self._transaction.of(content)
-        tx = self._checked.decode(content, given.card_id.encode(), parts.clock.now_ms())
+        now_ms = parts.clock.now_ms()
+        tx = self._checked.decode(content, given.card_id.encode(), now_ms, now_ms)
         return json_of(await parts.desk.decide(tx))
 
     async def label(self, request: Request) -> Response:
@@ -158,7 +160,8 @@ class _Transactions:
         parts.keys.check(request.headers.get("authorization", ""), Scope.LABEL)
         content = await body_of(request)
         given = self._label.of(content)
-        label = self._checked_label.decode(content, given.card_id.encode(), parts.clock.now_ms())
+        now_ms = parts.clock.now_ms()
+        label = self._checked_label.decode(content, given.card_id.encode(), now_ms, now_ms)
         try:
             accepted = await parts.labels.take(label)
         except Unavailable as error:

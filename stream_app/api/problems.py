@@ -10,6 +10,7 @@ import msgspec
 
 from stream_app.desk import RowError
 from stream_app.errors import AlreadyCounted, FraudstreamError, NotFound, RecordError, Unavailable
+from stream_app.event_time import in_words
 from stream_app.transaction import Label, Transaction, shown
 
 MEDIA_TYPE = "application/problem+json"
@@ -65,7 +66,7 @@ def of_json(error: Exception, shape: str, within: Sequence[str] = ()) -> Refusal
         return Refusal(HTTPStatus.BAD_REQUEST, "not-json", f"The body is not JSON: {shown(text)}. It must be {shape}.")
     at = _AT.search(text)
     pointer = pointer_to([shown(part)[:64] for part in within]) if within else _pointer(at[1] if at else "", _NAMED.search(text))
-    why = shown(_AT.sub("", text))
+    why = shown(in_words(_AT.sub("", text)))
     field = pointer.rpartition("/")[2]
     named = why if not field or field in why else f"{field}: {why}"
     return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"{named}.", pointer or "#")

@@ -16,12 +16,11 @@ from stream_app.api.app import ApiParts, create_app
 from stream_app.api.keys import read_keys
 from stream_app.api.limits import Limits
 from stream_app.api.probes import Probes
-from stream_app.bootstrap import ApiBackground, SystemClock, build_api
+from stream_app.bootstrap import ApiBackground, SystemClock, build_api, intake_rules
 from stream_app.errors import SettingsError
 from stream_app.features.warm import warm
 from stream_app.logs import set_up_logs
 from stream_app.settings import Settings, load_settings
-from stream_app.transaction import IntakeRules
 
 STOP_WITHIN_S = 10
 KEEP_ALIVE_S = 30
@@ -33,9 +32,8 @@ def run() -> None:
     set_up_logs(settings.log_level, settings.log_format)
     keys = read_keys(settings.api_keys_file, settings.api_host)
     built = build_api(settings)
-    rules = IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s)
     probes = Probes(built.not_ready, built.metrics.render)
-    parts = ApiParts(built.desk, built.labels, keys, rules, SystemClock(), settings.api_max_batch, probes)
+    parts = ApiParts(built.desk, built.labels, keys, intake_rules(settings), SystemClock(), settings.api_max_batch, probes)
     app = create_app(parts, lambda _: _life(built.background))
     limited = Limits(app, settings.api_max_body_bytes, settings.api_timeout_s, built.metrics.request)
     config = uvicorn.Config(

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from stream_app.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
 from stream_app.iso import COUNTRIES, CURRENCIES
-from stream_app.transaction import MAX_EVENT_TIME_MS
 from tests.contract.schemas import SCHEMAS
 from tests.examples import examples
 
@@ -20,7 +20,8 @@ _text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=64)
 ID = _text.filter(bool)
 _any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=70)
 _amount = st.floats(0, 1e9) | st.integers(0, 10**9)
-_time = st.integers(0, MAX_EVENT_TIME_MS)
+_CLOCK = st.integers(0, MAX_EVENT_TIME_MS)
+_time = st.integers(EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS)
 _double = st.floats(allow_nan=False, allow_infinity=False)
 _currency = st.sampled_from(sorted(CURRENCIES))
 COUNT = st.integers(0, 2**63 - 1)
@@ -54,7 +55,7 @@ _DECIDED = (
         "reasons": st.lists(_reason, max_size=2),
         "degraded": st.none() | _text,
         "source": st.fixed_dictionaries({"topic": ID, "partition": st.integers(0, 2**31 - 1), "offset": COUNT}),
-        "scored_at": _time,
+        "scored_at": _CLOCK,
     }
 )
 _action = st.sampled_from(["review", "step_up", "decline"])
@@ -88,7 +89,7 @@ VALID: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 AWKWARD_VALUES: list[Any] = [
     *(None, True, False, [], {}, [1], {"a": 1}, {"a": None}, {"a": "1"}, {"a": True}, {"a": 10**300}, {"a": 10**400}, {"a": [0.5]}),
     *(0, 1, -1, 90, 91, -90, -91, 180, 181, -181, 10**9, 10**9 + 1, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**64, 10**30, -(10**30)),
-    *(MAX_EVENT_TIME_MS, MAX_EVENT_TIME_MS + 1, 10**400, -(10**400)),
+    *(EARLIEST_EVENT_TIME_MS - 1, EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS, MAX_EVENT_TIME_MS + 1, 10**400, -(10**400)),
     *(0.5, -0.5, 1e-320, -1e-320, 90.00000000000001, -180.00000000000003, 1.0000000000000002, 1_000_000_000.0000001),
     *("", " ", "x" * 63, "x" * 64, "x" * 65, "x" * 249, "x" * 250, "é" * 64, "😀" * 64, "😀" * 65, "e\u0301" * 32, "e\u0301" * 33),
     *("\x00", "a\x1fb", "a\x7f", "\x80", "a\x9f", "a\n", "\xa0", "\u2028", "\u200b", "\ufeff", "\ufffe"),

@@ -9,7 +9,8 @@ from jsonschema import Draft202012Validator
 
 from stream_app.alert import Alert, Beside, ModelReference, Reason, Score, Source
 from stream_app.errors import RecordError
-from stream_app.transaction import MAX_EVENT_TIME_MS, DeadLetterCode, Decoder, IntakeRules, Label, Transaction
+from stream_app.event_time import MAX_EVENT_TIME_MS
+from stream_app.transaction import DeadLetterCode, Decoder, IntakeRules, Label, Transaction
 from tests.conftest import ROOT
 
 SCHEMAS = {p.name.removesuffix(".v1.json"): json.loads(p.read_text()) for p in (ROOT / "schemas").glob("*.v1.json")}
@@ -32,7 +33,7 @@ def refusal_of_intake(name: str, value: bytes) -> DeadLetterCode | None:
     message = json.loads(value)
     card_id = message.get("card_id")
     try:
-        DECODERS[name].decode(value, card_id.encode() if isinstance(card_id, str) else b"", 2 * MAX_EVENT_TIME_MS)
+        DECODERS[name].decode(value, card_id.encode() if isinstance(card_id, str) else b"", 2 * MAX_EVENT_TIME_MS, None)
     except RecordError as refusal:
         code = DeadLetterCode(refusal.code)
         if code is not DeadLetterCode.LABEL_BEFORE_EVENT:

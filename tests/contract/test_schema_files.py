@@ -10,8 +10,9 @@ import pycountry
 import pytest
 from jsonschema import Draft202012Validator
 
+from stream_app.event_time import MAX_EVENT_TIME_MS
 from stream_app.iso import COUNTRIES, CURRENCIES
-from stream_app.transaction import MAX_EVENT_TIME_MS, DeadLetterCode
+from stream_app.transaction import DeadLetterCode
 from tests.contract.schemas import DECODERS, NESTED, PUBLISHED, READ, SCHEMAS
 
 
@@ -51,7 +52,7 @@ def test_every_example_decodes(name: str) -> None:
     for example in SCHEMAS[name]["examples"]:
         value = json.dumps(example).encode()
         if name in READ:
-            assert DECODERS[name].decode(value, b"card-58c1", 2 * MAX_EVENT_TIME_MS).transaction_id == "tx-7f3a91"
+            assert DECODERS[name].decode(value, b"card-58c1", 2 * MAX_EVENT_TIME_MS, None).transaction_id == "tx-7f3a91"
         else:
             assert msgspec.json.decode(value, type=PUBLISHED[name]).transaction_id == "tx-7f3a91"
 

@@ -35,7 +35,9 @@ def decisions(env: dict[str, str], cache: Path) -> list[bytes]:
     asyncio.run(state.begin(cursor))
     sent = [payment("plain", 20), payment("dear", 900, at=1000)]
     records = [FakeRecord(i, b"c1", msgspec.json.encode(p)) for i, p in enumerate(sent)]
-    intake = merge(decode_all(records, Decoder(Transaction, IntakeRules())), decode_all([], Decoder(Label, IntakeRules())), Money("EUR"))
+    intake = merge(
+        decode_all(records, Decoder(Transaction, IntakeRules()), None), decode_all([], Decoder(Label, IntakeRules()), None), Money("EUR")
+    )
     scorer = Scorer(model, Money("EUR"), Output(settings.alerts_topic, settings.scores_topic), FakeClock())
     messages = scorer.decide(intake, asyncio.run(state.read(intake.ids)), ("transactions", 0)).messages
     return [m.value or b"" for m in messages if m.topic == settings.scores_topic]

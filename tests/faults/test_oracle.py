@@ -82,8 +82,8 @@ def served(decider: Scorer, ledger: Ledger) -> tuple[list[Score], list[dict[str,
     found: list[Score] = []
     step = 137
     for start in range(0, max(map(len, streams)), step):
-        payments = decode_all(streams[0][start : start + step], decoders[0])
-        labels = decode_all(streams[1][start : start + step], decoders[1])
+        payments = decode_all(streams[0][start : start + step], decoders[0], None)
+        labels = decode_all(streams[1][start : start + step], decoders[1], None)
         intake = merge(payments, labels, Money("EUR"))
         work = asyncio.run(state.read(intake.ids))
         messages = decider.decide(intake, work, ("transactions", 0)).messages

@@ -18,6 +18,7 @@ from stream_app.holdings import Holdings
 from stream_app.money import Money
 from stream_app.partition import Workplace
 from stream_app.ports import Place
+from stream_app.present import Present
 from stream_app.scorer import Output, Scorer
 from stream_app.takeover import Takeover
 from stream_app.transaction import IntakeRules
@@ -99,10 +100,11 @@ class Fleet:
             scorer=lambda: scorer,
             end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
             publisher=self.topics,
-            takeover=Takeover(store, self.topics, TOPICS),
+            takeover=Takeover(store, self.topics, TOPICS, FakeClock()),
             observer=Counted(),
             topics=TOPICS,
             rules=IntakeRules(),
+            present=Present(FakeClock()),
             money=Money("EUR"),
             most_records=4,
         )

@@ -25,6 +25,7 @@ from stream_app.features.plan import CARD_HEADER, HEADER, LAST, NEWEST, Ints, La
 from stream_app.money import Money
 from stream_app.partition import Partition, Workplace
 from stream_app.ports import Cursor, WorkingSet
+from stream_app.present import Present
 from stream_app.scorer import Output, Scorer
 from stream_app.settings import Settings, load_settings
 from stream_app.takeover import Takeover
@@ -87,11 +88,20 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
     topics = topics_of(settings)
     publisher = KafkaPublisher({"bootstrap_servers": settings.kafka_bootstrap_servers})
     await publisher.start()
-    takeover = Takeover(store, log, topics)
+    takeover = Takeover(store, log, topics, FakeClock())
     bounds = await log.bounds([(t, n) for t in topics.read for n in range(4)])
     scorer = Scorer(FakeModel(), Money("EUR"), Output(topics.alerts, topics.scores), FakeClock())
     workplace = Workplace(
-        lambda: scorer, lambda t, n: bounds[t, n][1], publisher, takeover, Counted(), topics, IntakeRules(), Money("EUR"), 50
+        lambda: scorer,
+        lambda t, n: bounds[t, n][1],
+        publisher,
+        takeover,
+        Counted(),
+        topics,
+        IntakeRules(),
+        Present(FakeClock()),
+        Money("EUR"),
+        50,
     )
     all_taken = [await takeover.of(number, 4) for number in range(4)]
     for number, taken in enumerate(all_taken):

@@ -60,7 +60,7 @@ def served(messages: list[dict[str, Any]]) -> tuple[Vectors, list[bool]]:
     """Vectors of the worker's path, from records to features, and which payments have no rate."""
     records = [Record(i, m["card_id"].encode(), msgspec.json.encode(m), m["event_time"]) for i, m in enumerate(messages)]
     none: Decoded[Label] = Decoded.of_none()
-    intake = merge(decode_all(records, Decoder(Transaction, IntakeRules())), none, MONEY)
+    intake = merge(decode_all(records, Decoder(Transaction, IntakeRules()), None), none, MONEY)
     assert len(intake.events.minor) == len(messages)
     plan = compile_plan(CATALOGUE)
     rows = [

@@ -72,7 +72,7 @@ def messages_of(drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def served(messages: list[dict[str, Any]]) -> Vectors:
     """Vectors of the worker's path."""
     records = [Record(i, m["card_id"].encode(), msgspec.json.encode(m), m["event_time"]) for i, m in enumerate(messages)]
-    decoded = decode_all(records, Decoder(Transaction, IntakeRules()))
+    decoded = decode_all(records, Decoder(Transaction, IntakeRules()), None)
     assert not decoded.refused
     labels: Decoded[Label] = Decoded.of_none()
     intake, plan = merge(decoded, labels, MONEY), compile_plan(FEATURES)

@@ -100,7 +100,7 @@ class Town:
         self.unwritten.pop(partition, None)
         if not self.taken:
             self.store.hold(range(self.partitions), self.partitions)
-        self.taken[partition] = await Takeover(self.store, self.topics, TOPICS).of(partition, self.partitions)
+        self.taken[partition] = await Takeover(self.store, self.topics, TOPICS, self.clock).of(partition, self.partitions)
         self.scorers[partition] = Scorer(EveryFeature(), MONEY, Output("alerts", "scores"), self.clock)
 
     async def read(self, partition: int, payments: int, labels: int) -> None:
@@ -108,7 +108,7 @@ class Town:
         cursor = self.taken[partition].cursor
         logs = [self.topics.logs[topic, partition] for topic in TOPICS.read]
         tx, lb = logs[0][cursor.transactions :][:payments], logs[1][cursor.labels :][:labels]
-        intake = merge(decode_all(tx, Decoder(Transaction, RULES)), decode_all(lb, Decoder(Label, RULES)), MONEY)
+        intake = merge(decode_all(tx, Decoder(Transaction, RULES), None), decode_all(lb, Decoder(Label, RULES), None), MONEY)
         work = await self.taken[partition].state.read(intake.ids)
         self.open[partition] = (intake, work, (cursor.transactions + len(tx), cursor.labels + len(lb)))
 
@@ -163,8 +163,8 @@ class Town:
         """What the topics hold."""
         found = []
         for partition in range(self.partitions):
-            payments = decode_all(self.topics.logs["transactions", partition], Decoder(Transaction, RULES))
-            labels = decode_all(self.topics.logs["labels", partition], Decoder(Label, RULES))
+            payments = decode_all(self.topics.logs["transactions", partition], Decoder(Transaction, RULES), None)
+            labels = decode_all(self.topics.logs["labels", partition], Decoder(Label, RULES), None)
             found.append(History.of(payments, labels, MONEY))
         return found
 

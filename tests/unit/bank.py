@@ -18,6 +18,7 @@ from stream_app.features.plan import Ints, catalogue_plan
 from stream_app.money import Money
 from stream_app.partition import Partition, Workplace
 from stream_app.ports import Cursor, Place, Record
+from stream_app.present import Present
 from stream_app.repartition import Ground, Repartition, Repartitioned
 from stream_app.scorer import Output, Scorer
 from stream_app.takeover import Takeover
@@ -53,6 +54,7 @@ class Bank:
     topics: MemoryTopics = field(default_factory=lambda: MemoryTopics(now_ms=NOW))
     stores: dict[str, Store] = field(default_factory=dict)
     seen: Counted = field(default_factory=Counted)
+    clock: FakeClock = field(default_factory=FakeClock)
 
     def home(self, card_id: str) -> int:
         """Where the producers put a card."""
@@ -76,7 +78,7 @@ class Bank:
     async def _work(self, group: str, most: int | None) -> None:
         store = self.store(group)
         store.hold(range(self.partitions), self.partitions)
-        takeover = Takeover(store, self.topics, TOPICS)
+        takeover = Takeover(store, self.topics, TOPICS, self.clock)
         for number in range(self.partitions):
             await self._work_on(number, takeover, most)
 
@@ -103,6 +105,7 @@ class Bank:
             observer=self.seen,
             topics=TOPICS,
             rules=IntakeRules(),
+            present=Present(self.clock),
             money=Money("EUR"),
             most_records=3,
         )
@@ -116,7 +119,7 @@ class Bank:
         async def history(spans: Mapping[Place, tuple[int, int]]) -> AsyncIterator[MemoryHistory]:
             yield MemoryHistory(self.topics, spans)
 
-        work = Repartition(Ground(old, new, self.topics, history, TOPICS, IntakeRules(), Money("EUR"), self.partitions))
+        work = Repartition(Ground(old, new, self.topics, history, TOPICS, IntakeRules(), Money("EUR"), self.partitions, self.clock))
         return await work.run(await work.before(), self.home, lambda _done, _all: None)
 
     def decisions(self) -> list[tuple[str, dict[str, float], str | None]]:

@@ -19,6 +19,7 @@ from stream_app.observation import Backlog, Decisions
 from stream_app.outcomes import Judged
 from stream_app.partition import Partition, Workplace
 from stream_app.ports import Cursor, Outgoing, Scores
+from stream_app.present import Present
 from stream_app.scorer import Output, Scorer
 from stream_app.takeover import Takeover, Topics
 from stream_app.transaction import IntakeRules
@@ -161,6 +162,7 @@ class World:
     threshold: float | None = None
     scores: str = "scores"
     poison: frozenset[int] = frozenset()
+    clock: FakeClock = field(default_factory=FakeClock)
 
     def send(self, payments: Sequence[dict[str, Any] | bytes], labels: Sequence[dict[str, Any]] = ()) -> None:
         """Publish payments, or bytes that are none, and labels."""
@@ -185,7 +187,7 @@ class World:
     async def _live(self, fuse: Fuse, remembered: Cursor | None) -> None:
         self.store.fuse = fuse
         self.store.hold([0], 1)
-        takeover = Takeover(self.store, self.topics, TOPICS)
+        takeover = Takeover(self.store, self.topics, TOPICS, self.clock)
         taken = await takeover.of(0, 1, remembered=remembered)
         partition = Partition(0, taken, self._workplace(takeover, fuse))
         logs = {topic: self.topics.logs[topic, 0] for topic in TOPICS.read}
@@ -211,6 +213,7 @@ class World:
             observer=self.seen,
             topics=TOPICS,
             rules=IntakeRules(),
+            present=Present(self.clock),
             money=Money("EUR"),
             most_records=BATCH,
         )

@@ -15,14 +15,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = (
-    ("addresses", "cut_bytes", "errors", "iso"),
+    ("addresses", "cut_bytes", "errors", "event_time", "iso", "majority"),
     ("transaction", "settings", "logs"),
     ("alert", "money", "outage", "placement", "progress", "topology", "watchdog"),
     ("features",),
     ("model_metadata", "contributions", "outcomes", "sentences"),
     ("observation", "drift", "onnx_graph"),
     ("ports", "shapley"),
-    ("registered", "history"),
+    ("registered", "history", "present"),
     ("standing", "patience", "rebuild", "serving", "sweeper"),
     ("provenance",),
     ("waiting", "intake", "decision", "dead_letter"),
@@ -46,7 +46,9 @@ NO_IO = {
     "cut_bytes",
     "dead_letter",
     "errors",
+    "event_time",
     "iso",
+    "majority",
     "transaction",
     "alert",
     "features",
@@ -94,7 +96,19 @@ OUTSIDE = {
     "socket",
     "time",
 }
-OF_TRAINING = {"addresses", "errors", "iso", "transaction", "money", "features", "model_metadata", "onnx_graph", "reasons", "shapley"}
+OF_TRAINING = {
+    "addresses",
+    "errors",
+    "event_time",
+    "iso",
+    "transaction",
+    "money",
+    "features",
+    "model_metadata",
+    "onnx_graph",
+    "reasons",
+    "shapley",
+}
 """What training may import of stream_app; `training.train`, its command, also the settings."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import msgspec
 import numpy as np
@@ -29,8 +30,12 @@ def rows(count: int, seed: int = 1, *, factor: float = 1.0) -> tuple[np.ndarray,
     return np.column_stack(columns).astype(np.float32), random.beta(1, 20, count).astype(np.float32)
 
 
+PARTS = 16 * MOST_ROWS_A_BATCH
+"""The least number of rows, in batches that are looked at as a whole, that an index is taken of."""
+
+
 def fed(drift: Drift, vectors: np.ndarray, scores: np.ndarray, at_ms: int = START) -> Drift:
-    """All rows in batches that are looked at as a whole."""
+    """All rows in batches that are looked at as a whole; what is left over waits."""
     for begin in range(0, len(scores), MOST_ROWS_A_BATCH):
         part = slice(begin, begin + MOST_ROWS_A_BATCH)
         drift.add(vectors[part], scores[part], np.full(len(scores[part]), at_ms))
@@ -58,10 +63,11 @@ def test_amounts_in_another_unit_show_and_nothing_else_does() -> None:
 
 def test_few_payments_show_no_index() -> None:
     """It would be noise."""
-    followed = fed(drift(), *rows(LEAST_ROWS - 1))
+    followed = fed(drift(), *rows(PARTS - 1))
     assert followed.indices() == {}
-    assert followed.rows == LEAST_ROWS - 1
+    assert followed.rows == PARTS - MOST_ROWS_A_BATCH < LEAST_ROWS
     assert fed(followed, *rows(1)).indices() != {}
+    assert followed.rows == PARTS
 
 
 def test_a_day_counts_and_no_more() -> None:
@@ -70,31 +76,53 @@ def test_a_day_counts_and_no_more() -> None:
     hour   0         1 … 23     24
            cents     euros      euros → the cents have left
     """
-    followed = fed(drift(), *rows(3_000, factor=100))
-    fed(followed, *rows(3_000, seed=3), at_ms=START + (HOURS - 1) * HOUR)
+    followed = fed(drift(), *rows(3 * PARTS, factor=100))
+    fed(followed, *rows(3 * PARTS, seed=3), at_ms=START + (HOURS - 1) * HOUR)
     assert followed.indices()[AMOUNT] > 0.25
     fed(followed, *rows(64, seed=4), at_ms=START + HOURS * HOUR)
-    assert followed.rows == 3_064
+    assert followed.rows == 3 * PARTS + 64
     assert followed.indices()[AMOUNT] < 0.02
 
 
 def test_payments_a_day_behind_are_left_out() -> None:
     """Their hour has left; it must not be counted in the place of another."""
-    followed = fed(drift(), *rows(2_000), at_ms=START + HOURS * HOUR)
-    fed(followed, *rows(2_000, factor=100), at_ms=START)
-    assert followed.rows == 2_000
+    followed = fed(drift(), *rows(2 * PARTS), at_ms=START + HOURS * HOUR)
+    fed(followed, *rows(2 * PARTS, factor=100), at_ms=START)
+    assert followed.rows == 2 * PARTS
 
 
 @given(hours=st.lists(st.integers(0, 80), min_size=1, max_size=30))
 def test_what_is_counted_is_what_lies_within_the_day(hours: list[int]) -> None:
-    """Whatever the order of the hours: one row each, against the plain rule."""
+    """Whatever the order of the hours: a batch each, against the plain rule."""
     followed, newest, kept = drift(), 0, list[int]()
-    vectors, scores = rows(1)
+    vectors, scores = rows(MOST_ROWS_A_BATCH)
     for hour in hours:
-        followed.add(vectors, scores, np.array([START + hour * HOUR]))
+        fed(followed, vectors, scores, START + hour * HOUR)
         newest = max(newest, hour)
         kept = [h for h in [*kept, hour] if h > newest - HOURS]
-        assert followed.rows == len(kept)
+        assert followed.rows == MOST_ROWS_A_BATCH * len(kept)
+
+
+@given(
+    wild=st.lists(st.integers(-200 * 24, 200 * 24), min_size=1, max_size=MOST_ROWS_A_BATCH // 2 - 1), seed=st.randoms(use_true_random=False)
+)
+def test_payments_with_a_wild_time_blind_nobody(wild: list[int], seed: Random) -> None:
+    """Fewer than half of each batch, however far ahead or behind: the others are counted at their hour, and so are those that follow."""
+    followed = drift()
+    vectors, scores = rows(MOST_ROWS_A_BATCH)
+    times = START + HOUR * np.array(wild + [0] * (MOST_ROWS_A_BATCH - len(wild)))
+    for n in range(3):
+        seed.shuffle(order := list(range(len(times))))
+        followed.add(vectors, scores, times[order])
+        assert followed.rows == (n + 1) * MOST_ROWS_A_BATCH
+
+
+def test_one_payment_far_ahead_blinds_nobody_though_it_comes_alone() -> None:
+    """It waits for others, and they say what hour it is."""
+    followed = drift()
+    followed.add(*rows(1), np.array([START + 129 * 24 * HOUR]))
+    fed(followed, *rows(2 * PARTS))
+    assert followed.rows >= 2 * PARTS - MOST_ROWS_A_BATCH
 
 
 def test_of_a_large_batch_every_nth_is_looked_at() -> None:
@@ -105,8 +133,13 @@ def test_of_a_large_batch_every_nth_is_looked_at() -> None:
     assert followed.rows == MOST_ROWS_A_BATCH
 
 
+def whole(now: tuple[int, ...]) -> tuple[int, ...]:
+    """As many more as leave none waiting."""
+    return (now[0] + -sum(now) % MOST_ROWS_A_BATCH, *now[1:])
+
+
 @given(
-    now=st.tuples(*4 * (st.integers(0, LEAST_ROWS),)).filter(lambda now: sum(now) >= LEAST_ROWS),
+    now=st.tuples(*4 * (st.integers(0, LEAST_ROWS),)).filter(lambda now: sum(now) >= LEAST_ROWS).map(whole),
     before=st.lists(st.floats(0.01, 1), min_size=4, max_size=4),
 )
 def test_the_index_is_the_textbooks_sum(now: tuple[int, ...], before: list[float]) -> None:

@@ -18,7 +18,7 @@ from tests.topics import MemoryTopics
 from tests.unit import delivery
 from tests.unit.delivery import Fussy, World, payment
 from tests.unit.test_kernel import FRAUD, GENUINE, PAYMENT, BruteForce, Event
-from tests.unit.test_scorer import NOW
+from tests.unit.test_scorer import NOW, FakeClock
 
 DAY, HOUR = 86_400_000, 3_600_000
 RISK = Feature("risk", "terminal", DAY_S, DELAY_S)
@@ -130,7 +130,7 @@ def test_labels_that_come_1_to_90_days_later_act_at_their_time_and_not_before(
     """Repeated, corrected, out of order, of payments that were never made; state that is lost is rebuilt to the same."""
     paid_at = [hour * HOUR for hour in hours]
     known = [(of, paid_at[of] + delay * HOUR, fraud) for of, delay, fraud in labels if of < len(paid_at)]
-    world = World(MemoryTopics(now_ms=NOW + 300 * DAY))
+    world = World(MemoryTopics(now_ms=NOW + 300 * DAY), clock=FakeClock(NOW + 300 * DAY))
     world.send(
         [payment(f"T{n}", 20.0, at) for n, at in enumerate(paid_at)],
         [label(f"T{of}", labelled / DAY, fraud=fraud, at_day=paid_at[of] / DAY) for of, labelled, fraud in known]

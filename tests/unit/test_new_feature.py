@@ -56,7 +56,7 @@ async def served():
     await state.begin(cursor)
     for start in range(0, len(messages), 7):
         records = [Record(start + i, m["card_id"].encode(), msgspec.json.encode(m), m["event_time"]) for i, m in enumerate(messages[start : start + 7])]
-        intake = merge(decode_all(records, Decoder(Transaction, IntakeRules())), Decoded.of_none(), Money("EUR"))
+        intake = merge(decode_all(records, Decoder(Transaction, IntakeRules()), None), Decoded.of_none(), Money("EUR"))
         work = await state.read(intake.ids)
         vectors.append(compute(plan, intake.events, work.rows).vectors)
         await state.write(state.pack(work, cursor.position), cursor)

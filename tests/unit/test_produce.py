@@ -229,10 +229,10 @@ def test_workers_read_what_was_written(card: str, amount: float, event_time: int
     }
     rules = IntakeRules(refuse_card_numbers=False)
     ((key, value),) = transaction_records(columns | {"country": [country]}, 0, 1)
-    read = Decoder(Transaction, rules).decode(value, key, event_time)
+    read = Decoder(Transaction, rules).decode(value, key, event_time, None)
     assert read == Transaction("1", event_time, card, "T", amount, "EUR", country=country)
     ((key, value),) = label_records(columns | {"is_fraud": [True], "labelled_at": [event_time + 1]}, 0, 1)
-    assert Decoder(Label, rules).decode(value, key, event_time + 1) == Label("1", card, "T", event_time, amount, True, event_time + 1)
+    assert Decoder(Label, rules).decode(value, key, event_time + 1, None) == Label("1", card, "T", event_time, amount, True, event_time + 1)
 
 
 @pytest.mark.parametrize(

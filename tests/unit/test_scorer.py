@@ -61,12 +61,15 @@ class FakeModel:
         return np.asarray(vectors * np.array([0.001, 0, 0]), dtype=np.float64)
 
 
+@dataclass
 class FakeClock:
-    """It is always `NOW`; everything takes no time."""
+    """It is `now` until somebody says otherwise; everything takes no time."""
+
+    now: int = NOW
 
     def now_ms(self) -> int:
         """See `ports.Clock`."""
-        return NOW
+        return self.now
 
     def elapsed_s(self) -> float:
         """See `ports.Clock`."""
@@ -105,8 +108,8 @@ class Till:
     def take(self, *payments: dict[str, Any], labels: tuple[dict[str, Any], ...] = (), degraded: str | None = None) -> Decided:
         """One micro-batch through decoding, reading, deciding and writing."""
         rules = IntakeRules()
-        decoded = decode_all(self._records(payments), Decoder(Transaction, rules))
-        labelled = decode_all(self._records(labels), Decoder(Label, rules))
+        decoded = decode_all(self._records(payments), Decoder(Transaction, rules), None)
+        labelled = decode_all(self._records(labels), Decoder(Label, rules), None)
         assert not decoded.refused + labelled.refused
         intake = merge(decoded, labelled, self.money)
         work = replace(asyncio.run(self.state.read(intake.ids)), degraded=degraded)

@@ -16,6 +16,7 @@ from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.features.compute import Events, compute
 from stream_app.features.kernel import LABEL_FRAUD, LABEL_GENUINE, PAYMENT
 from stream_app.features.plan import catalogue_plan
+from stream_app.majority import LEAST, MOST
 from stream_app.ports import Cursor, Ids, PartitionState
 from stream_app.sweeper import EVERY_S, IDLE_MS, LATEST_LABEL_S, Sweeper
 from tests.examples import examples
@@ -119,9 +120,9 @@ def test_it_sweeps_once_a_second_at_most_and_tells_how_many() -> None:
         return 3
 
     async def run() -> None:
-        sweeper = Sweeper(sweep, seen, lambda: clock[0])
+        sweeper = Sweeper(sweep, seen, lambda: START, lambda: clock[0])
         for _ in range(13):
-            await sweeper.after(IDLE_MS + 7)
+            await sweeper.after([IDLE_MS + 7] * LEAST)
             clock[0] += EVERY_S / 4
 
     asyncio.run(run())
@@ -134,7 +135,7 @@ def test_a_worker_sweeps_between_its_batches(monkeypatch: Any) -> None:
     monkeypatch.setattr("stream_app.sweeper.EVERY_S", 0.0)
     world = World()
     world.send([payment("T0", 20.0, 0, card_id="old", terminal_id="old")])
-    world.send([payment(f"T{n}", 20.0, n * DAY_MS, card_id="new", terminal_id="new") for n in range(80, 86)])
+    world.send([payment(f"T{n}", 20.0, 80 * DAY_MS + n, card_id="new", terminal_id="new") for n in range(LEAST + 9)])
     monkeypatch.setattr("stream_app.sweeper.IDLE_MS", 60 * DAY_MS)
     assert world.run() == "done"
     assert set(world.state()) == {"c:new", "t:new"}

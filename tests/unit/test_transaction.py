@@ -50,7 +50,7 @@ def _refusal(
     value: bytes | None, key: bytes | None = b"card-1", timestamp_ms: int = NOW_MS, decoder: Decoder[Any] = transactions
 ) -> RecordError:
     with pytest.raises(RecordError) as refused:
-        decoder.decode(value, key, timestamp_ms)
+        decoder.decode(value, key, timestamp_ms, None)
     return refused.value
 
 
@@ -127,10 +127,10 @@ def test_every_dead_letter_code_is_reached() -> None:
 
 def test_a_right_transaction_and_a_right_label_are_decoded() -> None:
     """Required fields suffice; unknown ones are ignored; the type is a purchase where none is said."""
-    transaction = transactions.decode(_json(added={"a": [1, None]}), b"card-1", NOW_MS)
+    transaction = transactions.decode(_json(added={"a": [1, None]}), b"card-1", NOW_MS, None)
     assert transaction == Transaction("tx-1", NOW_MS, "card-1", "term-1", 12.5, "EUR")
     assert transaction.type == "purchase"
-    assert labels.decode(_label(), b"card-1", NOW_MS) == Label("tx-1", "card-1", "term-1", NOW_MS - 9_000, 12.5, True, NOW_MS)
+    assert labels.decode(_label(), b"card-1", NOW_MS, None) == Label("tx-1", "card-1", "term-1", NOW_MS - 9_000, 12.5, True, NOW_MS, None)
 
 
 def test_the_largest_message_is_taken() -> None:
@@ -138,7 +138,7 @@ def test_the_largest_message_is_taken() -> None:
     value = _json(added="")
     value = value.replace(b'"added": ""', b'"added": "' + b"x" * (MAX_MESSAGE_BYTES - len(value)) + b'"')
     assert len(value) == MAX_MESSAGE_BYTES
-    assert transactions.decode(value, b"card-1", NOW_MS).amount == 12.5
+    assert transactions.decode(value, b"card-1", NOW_MS, None).amount == 12.5
     assert _refusal(value + b" ").code == DeadLetterCode.TOO_LARGE
 
 
@@ -162,26 +162,26 @@ def test_a_key_is_compared_in_utf8() -> None:
     """A token of any script is its own key in UTF-8, escaped or not in the JSON."""
     for ensure_ascii in (True, False):
         value = json.dumps(TRANSACTION | {"card_id": "карта-😀"}, ensure_ascii=ensure_ascii).encode()
-        assert transactions.decode(value, "карта-😀".encode(), NOW_MS).card_id == "карта-😀"
+        assert transactions.decode(value, "карта-😀".encode(), NOW_MS, None).card_id == "карта-😀"
 
 
 def test_a_clock_may_be_ahead_by_the_setting() -> None:
     """Up to and including `max_ahead_s` after the record's timestamp is taken; the limit is a setting."""
-    assert transactions.decode(_json(event_time=NOW_MS + 60_000), b"card-1", NOW_MS).event_time == NOW_MS + 60_000
+    assert transactions.decode(_json(event_time=NOW_MS + 60_000), b"card-1", NOW_MS, None).event_time == NOW_MS + 60_000
     strict = Decoder(Transaction, IntakeRules(max_ahead_s=0))
-    assert strict.decode(_json(), b"card-1", NOW_MS).event_time == NOW_MS
+    assert strict.decode(_json(), b"card-1", NOW_MS, None).event_time == NOW_MS
     assert _refusal(_json(event_time=NOW_MS + 1), decoder=strict).code == DeadLetterCode.FUTURE
 
 
 def test_a_label_may_be_given_at_once() -> None:
     """`labelled_at` = `event_time` is right: an analyst may watch."""
-    assert labels.decode(_label(labelled_at=NOW_MS - 9_000), b"card-1", NOW_MS).labelled_at == NOW_MS - 9_000
+    assert labels.decode(_label(labelled_at=NOW_MS - 9_000), b"card-1", NOW_MS, None).labelled_at == NOW_MS - 9_000
 
 
 def test_issuers_whose_tokens_look_like_card_numbers_may_send_them() -> None:
     """With the setting off, digits that pass Luhn are a token like any other."""
     lenient = Decoder(Transaction, IntakeRules(refuse_card_numbers=False))
-    assert lenient.decode(_json(card_id=CARD_NUMBER), CARD_NUMBER.encode(), NOW_MS).card_id == CARD_NUMBER
+    assert lenient.decode(_json(card_id=CARD_NUMBER), CARD_NUMBER.encode(), NOW_MS, None).card_id == CARD_NUMBER
 
 
 @pytest.mark.parametrize("text", ["missing required field", "Expected `object`", ", got ", "Object missing required field `amount`"])
@@ -220,10 +220,10 @@ def test_optional_texts_hold_no_control_characters_and_empty_is_as_not_given(fie
     assert refused.code == DeadLetterCode.CONTROL_CHARACTER
     assert refused.message == f"{field} contains a control character."
     for given_text, kept in (("", None), ("x", "x"), (None, None)):
-        assert getattr(transactions.decode(_json(**{field: given_text}), b"card-1", NOW_MS), field) == kept
+        assert getattr(transactions.decode(_json(**{field: given_text}), b"card-1", NOW_MS, None), field) == kept
 
 
 def test_the_source_of_a_label_is_held_to_the_same() -> None:
     """No control characters; empty is as not given."""
     assert _refusal(_label(source="a\nb"), decoder=labels).code == DeadLetterCode.CONTROL_CHARACTER
-    assert labels.decode(_label(source=""), b"card-1", NOW_MS).source is None
+    assert labels.decode(_label(source=""), b"card-1", NOW_MS, None).source is None

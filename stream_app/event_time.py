@@ -1,0 +1,19 @@
+"""What an event time may be, on the stream, at the API and in a file, and what is said of one that cannot be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+EARLIEST_EVENT_TIME_MS = 946_684_800_000  # 2000-01-01 UTC
+MAX_EVENT_TIME_MS = 253_402_300_799_999  # the last millisecond of the year 9999
+NOT_MILLISECONDS = "a time before 2000 is a mistake: it must be milliseconds since 1970, UTC; multiply seconds by 1000"
+_OF_MSGSPEC = f"Expected `int` >= {EARLIEST_EVENT_TIME_MS}"
+
+EventTimeMs = Annotated[int, Meta(ge=EARLIEST_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
+
+
+def in_words(text: str) -> str:
+    """What msgspec says of a time before 2000, in the words of `NOT_MILLISECONDS`; anything else as it is."""
+    return text.replace(_OF_MSGSPEC, NOT_MILLISECONDS)
