@@ -152,6 +152,23 @@ def test_bounds_and_what_is_read_follow_retention(subject: Memory | Kafka, uniqu
     run(subject, topic, test)
 
 
+def test_a_long_log_is_read_piece_by_piece(subject: Memory | Kafka, unique: str) -> None:
+    """Every record from an offset on, once and in order, whatever the pieces; the timestamps of a span of it."""
+    topic = f"log-{unique}"
+
+    async def test(subject: Memory | Kafka) -> None:
+        await subject.write(topic, FIVE, [100, 200, 300, 400, 500])
+        found = [(place, r.offset) async for place, records in subject.log.walk({(topic, 0): 0, (topic, 1): 1}) for r in records]
+        assert found == [((topic, 1), offset) for offset in range(1, 5)]
+        place = (topic, 1)
+        spans = [await subject.log.timestamps(place, start, end) for start, end in ((1, 3), (-7, 2), (3, 99), (5, 9), (2, 2))]
+        assert spans == [[200, 300], [100, 200], [400, 500], [], []]
+        await subject.cut(topic, 3)
+        assert await subject.log.timestamps(place, 0, 4) == [400]
+
+    run(subject, topic, test)
+
+
 def test_offsets_by_time_and_times_by_offset(subject: Memory | Kafka, unique: str) -> None:
     """The first record at or after a time; the end where there is none."""
     topic = f"log-{unique}"
@@ -226,6 +243,7 @@ def test_marks_of_transactions_are_no_records(stack: Servers, unique: str) -> No
         assert [r.offset for r in (await kafka.log.read({place: 0}))[place]] == [0]
         assert list((await kafka.log.read({place: 1}))[place]) == []
         assert await kafka.log.timestamp(place, 1) is None
+        assert len(await kafka.log.timestamps(place, 0, 2)) == 1
         await kafka.stop()
 
     asyncio.run(body())

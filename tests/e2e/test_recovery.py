@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from redis import Redis
 
@@ -88,6 +90,39 @@ def test_state_that_is_lost_damaged_or_rolled_back_is_mended_by_the_running_work
     scores = [json.loads(r.value) for r in asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["SCORES_TOPIC"], 100))]
     assert [s["transaction_id"] for s in scores] == [f"T{i}" for i in range(100)]
     assert [s["features"]["card_count_1d"] for s in scores] == [i + 1.0 for i in range(100)]
+
+
+async def publish_ahead(env: dict[str, str], by_s: int) -> None:
+    """A payment of the card by a producer whose clock is ahead."""
+    at_ms = int((time.time() + by_s) * 1000)
+    async with AIOKafkaProducer(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"]) as producer:
+        value = raw(transaction_id="ahead", event_time=at_ms)
+        await producer.send_and_wait(env["TRANSACTIONS_TOPIC"], value, key=b"C1", partition=0, timestamp_ms=at_ms)
+
+
+def test_what_the_clock_refused_stays_refused_by_a_worker_that_would_take_it(env: dict[str, str], port: int, tmp_path: Path) -> None:
+    """Half an hour ahead of a worker that takes ten minutes; the next takes an hour, and rebuilds the state: the card's count is without it."""
+    group = Group(env)
+    with worker(env | {"MAX_AHEAD_OF_CLOCK_S": "600"}, port, tmp_path) as running:
+        until(running.ready, "the worker to be ready")
+        send(env, 0, 5)
+        asyncio.run(publish_ahead(env, 1800))
+        send(env, 5, 5)
+        decided(running, 10)
+        assert running.metric("fraudstream_dead_letters_total") == 1
+        assert running.stop() == 0
+    group.put({})
+    with worker(env, port, tmp_path) as again:
+        until(again.ready, "the next worker to be ready")
+        send(env, 10, 5)
+        decided(again, 5)
+        assert (again.metric("fraudstream_transactions_rebuilt_total"), again.metric("fraudstream_dead_letters_total")) == (10, 0)
+        assert again.stop() == 0
+    scores = [json.loads(r.value) for r in asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["SCORES_TOPIC"], 15))]
+    assert [s["transaction_id"] for s in scores] == [f"T{i}" for i in range(15)]
+    assert [s["features"]["card_count_1d"] for s in scores] == [i + 1.0 for i in range(15)]
+    (letter,) = asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["TRANSACTIONS_DLQ_TOPIC"], 1))
+    assert dict(letter.headers)["error.code"] == b"future"
 
 
 def test_a_topic_that_was_made_anew_ends_the_worker_with_its_remedy(env: dict[str, str], port: int, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from jsonschema import Draft202012Validator
 
+from stream_app.event_time import NOT_MILLISECONDS
 from tests.conftest import ROOT
 from tests.e2e.workers import worker
 from tests.waiting import DEADLINE_S, until
@@ -58,6 +59,7 @@ BAD: list[tuple[str, bytes | None, str]] = [
     ("an overlong transaction id", raw(transaction_id="t" * 65), "out_of_range"),
     ("a null where a value must be", raw(card_id=None), "wrong_type"),
     ("a time in the future", raw(event_time=NOW_MS + 3_600_000), "future"),
+    ("a time in seconds", raw(event_time=NOW_MS // 1000), "out_of_range"),
     ("a message of 1 MB", raw(note="x" * 1_000_000), "too_large"),
     ("an empty value", b"", "empty"),
     ("a tombstone", None, "tombstone"),
@@ -124,6 +126,7 @@ def test_bad_records_go_to_the_dead_letters_and_their_neighbours_are_scored(env:
         headers = dict(letter.headers)
         assert letter.value == value or CARD_NUMBER.encode() in (value or b""), what
         assert headers["error.message"].decode().endswith("."), what
+        assert (NOT_MILLISECONDS in headers["error.message"].decode()) == (what == "a time in seconds")
         assert headers["source.topic"].decode() == env["TRANSACTIONS_TOPIC"]
         assert records[int(headers["source.offset"])][1] == value
     assert all(CARD_NUMBER.encode() not in (letter.key or b"") + (letter.value or b"") for letter in letters)
@@ -158,6 +161,7 @@ BAD_LABELS: list[tuple[str, bytes | None, str]] = [
     ("a negative amount", raw_label(amount=-1), "out_of_range"),
     ("labelled before its transaction", raw_label(labelled_at=NOW_MS - 1), "label_before_event"),
     ("labelled in the future", raw_label(labelled_at=NOW_MS + 3_600_000), "future"),
+    ("times in seconds", raw_label(event_time=NOW_MS // 1000, labelled_at=NOW_MS // 1000), "out_of_range"),
     ("an empty value", b"", "empty"),
     ("a tombstone", None, "tombstone"),
     ("invalid UTF-8", raw_label().replace(b"M1", b"\xff\xfe"), "not_utf8"),

@@ -17,6 +17,7 @@ from stream_app.cli_verify_read import Evidence, gathered
 from stream_app.errors import DataError, SettingsError, TopologyError
 from stream_app.features.definitions import VELOCITY
 from stream_app.settings import Settings, load_settings
+from stream_app.standing import position_header
 from tests.parity.test_recorded_order import DAY, START, label, payment
 from tests.parity.town import MONEY, EveryFeature, Town
 from tests.topics import MemoryTopics
@@ -86,6 +87,29 @@ def test_all_decisions_or_those_of_a_span_are_read_with_what_they_were_made_from
         assert (report.unserved, report.event_order.unexplained, evidence.foreign, evidence.full_from_ms) == (0, 0, 0, 0)
     with pytest.raises(DataError, match="has no decision in that time"):
         asyncio.run(gathered(settings, MONEY, (None, began - 1000)))
+
+
+def test_what_was_refused_is_no_part_of_the_history_though_it_could_be_read(settings: Settings) -> None:
+    """Its dead letter stands, whatever the reason: a payment that a worker's clock refused, and which lies in the past by now."""
+
+    async def put() -> int:
+        town = await decided(settings)
+        refused = payment("refused", START + 3 * 60_000, "c0")
+        town.send([refused])
+        for name in ("transactions", "labels", "scores"):
+            await published(settings, town, name)
+        offset = len(town.topics.logs["transactions", 0]) - 1
+        position = position_header(town.taken[0].cursor, ("transactions", "labels"))
+        headers = [("error.code", b"future"), ("source.offset", str(offset).encode()), position]
+        async with AIOKafkaProducer(**client_options(settings)) as producer:
+            await producer.send_and_wait(settings.transactions_dlq_topic, b"{}", key=b"c0", partition=0, headers=headers)
+        return offset
+
+    offset = asyncio.run(put())
+    evidence = asyncio.run(gathered(settings, MONEY, (None, None)))
+    assert offset not in evidence.histories[0].payment_offsets
+    assert len(evidence.histories[0].payment_offsets) == offset
+    assert verified(evidence).differences == 0
 
 
 def test_without_scores_or_topics_it_says_what_to_do(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from stream_app.api.limits import Limits
 from stream_app.api.probes import Probes
 from stream_app.desk import ANSWERS, Desk, LabelDesk
 from stream_app.errors import Unavailable
+from stream_app.event_time import NOT_MILLISECONDS
 from stream_app.features.compute import Rows, Vectors
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.history import Seen
@@ -167,7 +168,9 @@ BAD: list[tuple[str, Any, int, str, str]] = [
     ("/v1/score", payment("a", at=NOW), 422, "event_time is", "#/event_time"),
     ("/v1/score", payment("a", type="refund"), 422, "'refund' is not scored", "#/type"),
     ("/v1/score", payment("a", attributes={"v1": "x"}), 422, "Expected `float`, got `str`", "#/attributes"),
-    ("/v1/labels", dict(LABEL_EXAMPLE) | {"labelled_at": 1}, 422, "labelled_at is before event_time", "#/labelled_at"),
+    ("/v1/labels", dict(LABEL_EXAMPLE) | {"event_time": START, "labelled_at": START - 1}, 422, "labelled_at is before", "#/labelled_at"),
+    ("/v1/labels", dict(LABEL_EXAMPLE) | {"labelled_at": NOW // 1000}, 422, f"labelled_at: {NOT_MILLISECONDS}.", "#/labelled_at"),
+    ("/v1/score", payment("a") | {"event_time": NOW // 1000}, 422, f"event_time: {NOT_MILLISECONDS}.", "#/event_time"),
     ("/v1/labels", dict(LABEL_EXAMPLE) | {"labelled_at": START, "event_time": START}, 404, "'card-58c1' is not known", ""),
 ]
 
@@ -329,7 +332,9 @@ def test_keys_open_what_their_scopes_say() -> None:
             lambda h: api.ask("GET", "/v1/terminals/c1", headers=h),
         ],
         Scope.LABEL: [
-            lambda h: api.ask("POST", "/v1/labels", json={**LABEL_EXAMPLE, "card_id": "c1", "event_time": 1, "labelled_at": 1}, headers=h)
+            lambda h: api.ask(
+                "POST", "/v1/labels", json={**LABEL_EXAMPLE, "card_id": "c1", "event_time": START, "labelled_at": START}, headers=h
+            )
         ],
     }
     for scope, requests in asks.items():

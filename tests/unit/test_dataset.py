@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_app.errors import DataError
+from stream_app.event_time import NOT_MILLISECONDS
 from tests.examples import examples
 from training.dataset import check_for_training, read_transactions
 
@@ -161,7 +162,7 @@ WRONG_VALUES: list[tuple[str, Any, str]] = [
     ("card_id", None, "fill it in, or remove the row"),
     ("card_id", "c" * 65, "1 to 64 characters"),
     ("currency", "EURO", "ISO 4217"),
-    ("event_time", T0 // 1000, "multiply seconds by 1000"),
+    ("event_time", T0 // 1000, NOT_MILLISECONDS),
 ]
 
 

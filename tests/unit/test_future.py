@@ -83,8 +83,9 @@ def refused_by_the_clock() -> World:
     return world
 
 
-def test_what_the_clock_refused_stays_refused_when_its_time_has_come() -> None:
-    """Three hours later the state is lost: the rebuilt one is as it was, and nothing is published for them."""
+def test_what_the_clock_refused_stays_refused_when_its_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three hours later the state is lost: the rebuilt one is as it was, and nothing is published for them, however old their letters are."""
+    monkeypatch.setattr("stream_app.takeover.LOOK_BACK", 0)
     world = refused_by_the_clock()
     assert world.run() == "done"
     assert world.codes() == {4: "future", 5: "future"}
@@ -98,7 +99,22 @@ def test_what_the_clock_refused_stays_refused_when_its_time_has_come() -> None:
     assert {place: len(log) for place, log in world.topics.logs.items()} == outputs
 
 
-@pytest.mark.parametrize("effects", range(40))
+def test_what_was_decided_is_counted_again_whatever_the_clock_says_then() -> None:
+    """A clock that was two hours ahead took them; the next worker's is right."""
+    world = refused_by_the_clock()
+    world.clock.now += 2 * HOUR
+    assert world.run() == "done"
+    assert world.codes() == {}
+    state = world.state()
+    world.commit()
+    world.clock.now -= 2 * HOUR
+    world.lose_all()
+    assert world.run() == "done"
+    assert world.state() == state
+    assert world.codes() == {}
+
+
+@pytest.mark.parametrize("effects", range(0, 40, 3))
 def test_a_letter_of_a_killed_worker_stands_whatever_the_clock_of_the_next_says(effects: int) -> None:
     """Published, and the state not written: a worker three hours later neither decides the record nor publishes the letter again."""
     world = refused_by_the_clock()

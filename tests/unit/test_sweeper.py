@@ -16,7 +16,7 @@ from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.features.compute import Events, compute
 from stream_app.features.kernel import LABEL_FRAUD, LABEL_GENUINE, PAYMENT
 from stream_app.features.plan import catalogue_plan
-from stream_app.majority import LEAST, MOST
+from stream_app.majority import LEAST
 from stream_app.ports import Cursor, Ids, PartitionState
 from stream_app.sweeper import EVERY_S, IDLE_MS, LATEST_LABEL_S, Sweeper
 from tests.examples import examples

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stream_app.cut_bytes import CutBytes, UnreadBytes
 from stream_app.errors import RecordError
+from stream_app.event_time import NOT_MILLISECONDS
 from stream_app.transaction import MAX_MESSAGE_BYTES, DeadLetterCode, Decoder, IntakeRules, Label, Transaction, redact
 from tests.examples import examples
 
@@ -171,6 +172,44 @@ def test_a_clock_may_be_ahead_by_the_setting() -> None:
     strict = Decoder(Transaction, IntakeRules(max_ahead_s=0))
     assert strict.decode(_json(), b"card-1", NOW_MS, None).event_time == NOW_MS
     assert _refusal(_json(event_time=NOW_MS + 1), decoder=strict).code == DeadLetterCode.FUTURE
+
+
+@given(clock_off=st.integers(-59 * 60_000, 59 * 60_000), producer_off=st.integers(-600_000, 60_000), ahead=st.integers(-400_000, 0))
+def test_clocks_that_are_minutes_wrong_refuse_nobody(clock_off: int, producer_off: int, ahead: int) -> None:
+    """The worker's may be nearly an hour behind, the producer's ten minutes or one ahead: its payments are taken, and its labels."""
+    at_ms = NOW_MS + producer_off + ahead
+    now_ms = NOW_MS + max(clock_off, producer_off - 59 * 60_000)
+    assert transactions.decode(_json(event_time=at_ms), b"card-1", NOW_MS + producer_off, now_ms).event_time == at_ms
+    value = _label(event_time=at_ms, labelled_at=at_ms)
+    assert labels.decode(value, b"card-1", NOW_MS + producer_off, now_ms).labelled_at == at_ms
+
+
+@pytest.mark.parametrize("decoder", [transactions, labels], ids=["payment", "label"])
+def test_a_producer_whose_clock_is_months_ahead_is_refused_by_the_clock(decoder: Decoder[Any]) -> None:
+    """Its timestamp agrees with its time; up to and including an hour is taken; what was decided before, no clock refuses."""
+    ahead_ms = NOW_MS + 129 * 86_400_000
+    value = _json(event_time=ahead_ms) if decoder is transactions else _label(event_time=NOW_MS, labelled_at=ahead_ms)
+    with pytest.raises(RecordError, match="worker's clock") as refused:
+        decoder.decode(value, b"card-1", ahead_ms, NOW_MS)
+    assert refused.value.code == DeadLetterCode.FUTURE
+    with pytest.raises(RecordError):
+        decoder.decode(value, b"card-1", ahead_ms, ahead_ms - 3_600_001)
+    decoder.decode(value, b"card-1", ahead_ms, ahead_ms - 3_600_000)
+    decoder.decode(value, b"card-1", ahead_ms, None)
+
+
+@pytest.mark.parametrize("time", [0, -5, NOW_MS // 1000, 946_684_799_999])
+def test_a_time_before_2000_is_refused_with_the_sentence_of_the_file_reader(time: int) -> None:
+    """Seconds in place of milliseconds, as a rule; any field of time."""
+    for refusal, field in (
+        (_refusal(_json(event_time=time)), "event_time"),
+        (_refusal(_label(event_time=time), decoder=labels), "event_time"),
+        (_refusal(_label(labelled_at=time), decoder=labels), "labelled_at"),
+    ):
+        assert refusal.code == DeadLetterCode.OUT_OF_RANGE
+        assert NOT_MILLISECONDS in refusal.message
+        assert field in refusal.message
+    assert transactions.decode(_json(event_time=946_684_800_000), b"card-1", NOW_MS, NOW_MS).event_time == 946_684_800_000
 
 
 def test_a_label_may_be_given_at_once() -> None:

@@ -96,6 +96,32 @@ async def _state_lost(scene: Scene) -> None:
     await scene.send(payments(200))
 
 
+async def _clocks_differ(scene: Scene) -> None:
+    """The clock of the worker is a quarter of an hour behind those of all producers."""
+    await scene.start()
+    await scene.send(payments(300), ahead_s=900)
+    await scene.through(300)
+
+
+async def _cards_removed(scene: Scene) -> None:
+    """Most cards pay for the last time half a year ago, and those of now are few."""
+    await scene.start()
+    old = [p | {"event_time": p["event_time"] - 180 * 86_400_000, "card_id": f"OLD-{n}"} for n, p in enumerate(payments(2_500))]
+    await scene.send(old)
+    await scene.through(2_500)
+
+    async def pay() -> None:
+        while True:
+            await scene.send(payments(50))
+            await asyncio.sleep(0.5)
+
+    paying = asyncio.create_task(pay())
+    try:
+        await scene.fires(("FraudstreamIdleRemoved",))
+    finally:
+        paying.cancel()
+
+
 async def _workers_gone(scene: Scene) -> None:
     """A worker stands still; then both are gone."""
     await scene.start(2)
@@ -170,6 +196,8 @@ FAULTS: dict[str, Fault] = {
             "FraudstreamAlertLatencyBudgetSlow",
         ),
     ),
+    "clocks-differ": Fault(_clocks_differ, ("FraudstreamClockBehind",)),
+    "cards-removed": Fault(_cards_removed, ("FraudstreamIdleRemoved",)),
     "state-lost": Fault(_state_lost, ("FraudstreamRebuild", "FraudstreamDegraded")),
     "api-breaks": Fault(_api_breaks, ("FraudstreamApiFailing", "FraudstreamApiDown")),
     "model-refused": Fault(_model_refused, ("FraudstreamModelRefused",)),

@@ -146,15 +146,17 @@ class Scene:
         count = len(self.workers) + len(self.apis)
         await self.until(lambda: self.number("sum(up)") == count, "Prometheus to read every process")
 
-    async def send(self, payments: Iterable[Mapping[str, Any] | bytes], labels: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Publish payments, or bytes that are none, and labels."""
+    async def send(
+        self, payments: Iterable[Mapping[str, Any] | bytes], labels: Iterable[Mapping[str, Any]] = (), ahead_s: float = 0.0
+    ) -> None:
+        """Publish payments, or bytes that are none, and labels, by a producer whose clock is so far ahead."""
         if self._sender is None:
             raise AssertionError("a scene is entered before anything is sent")
         sent = []
         for topic, messages in ((self.settings.transactions_topic, payments), (self.settings.labels_topic, labels)):
             for message in messages:
                 key, value = (b"?", message) if isinstance(message, bytes) else (message["card_id"].encode(), json.dumps(message).encode())
-                sent.append(await self._sender.send(topic, value, key=key))
+                sent.append(await self._sender.send(topic, value, key=key, timestamp_ms=int((time.time() + ahead_s) * 1000)))
         await asyncio.gather(*sent)
 
     def done(self) -> float:
