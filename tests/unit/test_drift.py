@@ -115,6 +115,7 @@ def test_payments_with_a_wild_time_blind_nobody(wild: list[int], seed: Random) -
         seed.shuffle(order := list(range(len(times))))
         followed.add(vectors, scores, times[order])
         assert followed.rows == (n + 1) * MOST_ROWS_A_BATCH
+    assert fed(followed, vectors, scores).rows == 4 * MOST_ROWS_A_BATCH
 
 
 def test_one_payment_far_ahead_blinds_nobody_though_it_comes_alone() -> None:
