@@ -32,8 +32,9 @@ class Present:
     def at(self, timestamps_ms: Sequence[int]) -> int:
         """What time it is, Unix ms, now that records with these Kafka timestamps are decided."""
         now_ms = self._clock.now_ms()
-        self._ahead_ms.add([at - now_ms for at in timestamps_ms])
-        self._behind_ms = max(0, self._ahead_ms.says or 0)
+        if timestamps_ms:
+            self._ahead_ms.add([at - now_ms for at in timestamps_ms])
+            self._behind_ms = max(0, self._ahead_ms.says or 0)
         if self._told != (self.behind_s > BEHIND_S):
             self._tell()
         return now_ms + self._behind_ms

@@ -52,14 +52,13 @@ class Refusals:
         """The highest; -1 where there is none."""
         return int(self._offsets[-1]) if len(self._offsets) else -1
 
-    def __contains__(self, offset: int) -> bool:
-        """Whether the record at this offset was refused."""
-        at = int(np.searchsorted(self._offsets, offset))
-        return at < len(self._offsets) and int(self._offsets[at]) == offset
-
     def without[R: Record](self, records: Sequence[R]) -> Sequence[R]:
         """The records, in order of their offsets, but those that were refused."""
-        return records if not records or records[0].offset > self.last else [r for r in records if r.offset not in self]
+        if not records or records[0].offset > self.last:
+            return records
+        first, end = np.searchsorted(self._offsets, (records[0].offset, records[-1].offset + 1)).tolist()
+        refused = set(self._offsets[first:end].tolist())
+        return [r for r in records if r.offset not in refused] if refused else records
 
 
 @dataclass(slots=True)

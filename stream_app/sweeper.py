@@ -54,8 +54,8 @@ class Sweeper:
             StateError: if a value cannot be read.
         """
         self._times_ms.add(times_ms)
-        now, reached_ms = self._now(), self._times_ms.says
-        if now < self._due or reached_ms is None:
+        now = self._now()
+        if now < self._due or (reached_ms := self._times_ms.says) is None:
             return
         self._due = now + EVERY_S
         try:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_app.majority import LEAST
-from tests.topics import MemoryTopics
+from stream_app.standing import Refusals
+from tests.topics import Kept, MemoryTopics
 from tests.unit.bank import Bank
 from tests.unit.delivery import World, payment
 from tests.unit.test_isolation import poisoned
@@ -197,3 +200,12 @@ def test_another_number_of_partitions_leaves_out_what_the_clock_refused() -> Non
         assert bank.card("new", f"live{n}") == without.card("new", f"live{n}")
     bank.work("new")
     assert "F" not in {name for name, *_ in bank.decisions()}
+
+
+@given(offsets=st.lists(st.integers(0, 60), unique=True).map(sorted), refused=st.lists(st.integers(0, 70), max_size=12))
+def test_records_without_those_that_were_refused(offsets: list[int], refused: list[int]) -> None:
+    """Whatever gaps the log has, and however often a letter is there."""
+    records = [Kept(offset, NOW, None, None) for offset in offsets]
+    refusals = Refusals(refused)
+    assert [r.offset for r in refusals.without(records)] == [offset for offset in offsets if offset not in refused]
+    assert refusals.last == max(refused, default=-1)
