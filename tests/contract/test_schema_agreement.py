@@ -150,7 +150,7 @@ def test_a_number_that_is_not_finite_is_never_valid(name: str, path: str) -> Non
         msgspec.json.decode(value, type=PUBLISHED[name])
 
 
-@pytest.mark.parametrize("text", ["1.0", "1e3", "0.0", "-0.0", "1E0"])
+@pytest.mark.parametrize("text", ["1795471200000.0", "1e12", "946684800000.0", "1795471200.000e3", "17954712E5"])
 def test_an_integer_is_written_as_one(text: str) -> None:
     """The decoder refuses a time with fraction or exponent, which JSON Schema would take; the schema's description says so."""
     value = json.dumps(SCHEMAS["transaction"]["examples"][0]).replace("1795471200000", text).encode()
