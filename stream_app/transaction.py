@@ -34,7 +34,6 @@ Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 TransactionType = Literal["purchase", "withdrawal", "refund", "reversal", "verification"]
 Channel = Literal["chip", "contactless", "magstripe", "online", "moto", "atm"]
-
 CREDITS = frozenset({"refund", "reversal"})  # they give money back: never scored, never in a spend window
 
 
@@ -220,7 +219,8 @@ class Decoder[T: (Transaction, Label)]:
         if key != card_id.encode():
             raise RecordError(DeadLetterCode.WRONG_KEY, _WRONG_KEY_TOLD)
         latest_ms = timestamp_ms + self._max_ahead_ms
-        latest_ms = latest_ms if now_ms is None else min(latest_ms, now_ms + self._max_ahead_of_clock_ms)
+        if now_ms is not None and (by_clock_ms := now_ms + self._max_ahead_of_clock_ms) < latest_ms:
+            latest_ms = by_clock_ms
         checked: T = self._check(message, latest_ms)
         return checked
 
