@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.inbox import LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES, Inbox
+from stream_app.inbox import LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES, Gate, Inbox
 from stream_app.ports import Cursor
+from stream_app.present import Present
+from stream_app.standing import Standing
 from stream_app.transaction import IntakeRules
 from stream_app.waiting import MOST_BATCH_BYTES, Fetched, Waiting
+from tests.unit.test_scorer import FakeClock
 
 TOPICS = ("transactions", "labels")
 MB = 2**20
@@ -35,7 +38,8 @@ def fetched(first: int, count: int, size: int) -> Fetched:
 @pytest.mark.parametrize("partitions", [1, 4, 24, 300])
 def test_a_partition_takes_no_more_than_its_share_of_the_workers_memory(partitions: int) -> None:
     """A fetch beyond it at the most; small records are bounded by their number, as ever."""
-    inbox = Inbox(Cursor(""), TOPICS, IntakeRules(), lambda *_: True, partitions)
+    gate = Gate(IntakeRules(), Present(FakeClock()), Standing())
+    inbox = Inbox(Cursor(""), TOPICS, gate, lambda *_: True, partitions)
     taken = 0
     while inbox.has_room("transactions", 1000):
         inbox.put("transactions", fetched(taken, 1, MB))
