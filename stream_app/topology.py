@@ -41,20 +41,22 @@ class TopicConfig:
 
 
 def too_little(settings: Settings, found: Mapping[str, TopicConfig]) -> str | None:
-    """Which inputs keep less than lost state is rebuilt from, which outputs lose records, and how to mend it; None where all is well.
+    """Which topics keep less than lost state is rebuilt from, which outputs lose records, and how to mend it; None where all is well.
+
+    State is rebuilt from the inputs, without what the dead letters say was refused.
 
     Args:
-        settings: names of the inputs; the brokers, for the command.
+        settings: names of the topics; the brokers, for the command.
         found: of each topic.
     """
-    inputs = (settings.transactions_topic, settings.labels_topic)
-    why = {t: _why_too_little(config) if t in inputs else _why_lost(config) for t, config in found.items()}
+    rebuilt_from = {settings.transactions_topic, settings.labels_topic, settings.transactions_dlq_topic, settings.labels_dlq_topic}
+    why = {t: _why_too_little(config) if t in rebuilt_from else _why_lost(config) for t, config in found.items()}
     said = [f"topic {topic!r} {text}" for topic, text in why.items() if text]
     if not said:
         return None
     first = next(topic for topic, text in why.items() if text)
-    wanted = f",retention.ms={KEEP_DAYS * _DAY_MS},retention.bytes=-1" if first in inputs else ""
-    consequence = "State that is lost could not be rebuilt whole" if first in inputs else "What readers have not read yet is gone"
+    wanted = f",retention.ms={KEEP_DAYS * _DAY_MS},retention.bytes=-1" if first in rebuilt_from else ""
+    consequence = "State that is lost could not be rebuilt whole" if first in rebuilt_from else "What readers have not read yet is gone"
     return f"{'; '.join(said)}. {consequence}. Mend each: {_alter(settings, first)} cleanup.policy=delete{wanted}"
 
 

@@ -46,7 +46,16 @@ def test_topics_that_keep_less_are_named_with_the_command(kept: TopicConfig, why
     assert f"retention.ms={KEEP_DAYS * DAY_MS}" in said
 
 
-@pytest.mark.parametrize("topic", ["fraud-alerts", "transactions-dlq", "fraud-labels-dlq"])
+@pytest.mark.parametrize("topic", ["transactions-dlq", "fraud-labels-dlq"])
+def test_dead_letters_are_kept_as_long_as_what_they_were_made_of(topic: str) -> None:
+    """A rebuild knows from them alone what was refused."""
+    short = too_little(load_settings(), {"transactions": LONG, topic: TopicConfig(7 * DAY_MS, -1, "delete")}) or ""
+    assert f"topic '{topic}' keeps 7.0 days" in short
+    assert f"retention.ms={KEEP_DAYS * DAY_MS}" in short
+    assert "is compacted" in (too_little(load_settings(), {topic: replace(LONG, cleanup="compact")}) or "")
+
+
+@pytest.mark.parametrize("topic", ["fraud-alerts", "scores"])
 @pytest.mark.parametrize("cleanup", ["compact", "compact,delete"])
 def test_a_compacted_output_loses_records_and_is_named_with_the_command(topic: str, cleanup: str) -> None:
     """Of a card's alerts the last alone would be left; how long they are kept is their readers' matter."""
