@@ -35,6 +35,8 @@ SHOWS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
     "apart": ((_between_writes,), ("wrong_state",)),
     "no_tail": ((FAULTS["after_publish"],), ("doubled",)),
     "any_mark": ((FAULTS["damage_read_by_another"],) * 3, ("unbidden",)),
+    "unbounded": ((FAULTS["hostile_keys"],), ("unbidden",)),
+    "any_time": ((FAULTS["hostile_times"],), ("lost", "unexpected")),
     "take": ((FAULTS["killed_in_outage"],), ("lost", "wrong_state")),
 }
 """For each control: the faults that show what it lacks, and what must be found, one of these at least."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -9,22 +10,32 @@ from typing import Any
 import faust
 from faust.transport.drivers.aiokafka import Consumer, Transport
 
-from stream_app import holdings, worker
-from stream_app.adapters import redis_store
+from stream_app import bootstrap, holdings, partition, worker
+from stream_app.adapters import faust_batches, kafka_consumer, redis_store
 from stream_app.adapters.redis_line import RedisLine
 from stream_app.adapters.redis_store import _RedisPartition
 from stream_app.errors import StateError
-from stream_app.standing import Standing
+from stream_app.ports import Outgoing
+from stream_app.standing import SOURCE_OFFSET, Standing
 from stream_app.takeover import Takeover
+from stream_app.transaction import IntakeRules
 from stream_app.waiting import Fetched
 from tests.faults.points import Points, replace
 
-CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark")
+CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "any_time")
 
 
 def install(control: str, points: Points) -> None:
     """Take a part of the protocol out of the classes of this process."""
-    {"unguarded": _unguarded, "apart": _apart, "no_tail": _no_tail, "take": _take, "any_mark": _any_mark}[control](points)
+    {
+        "unguarded": _unguarded,
+        "apart": _apart,
+        "no_tail": _no_tail,
+        "take": _take,
+        "any_mark": _any_mark,
+        "unbounded": _unbounded,
+        "any_time": _any_time,
+    }[control](points)
 
 
 def _unguarded(_: Points) -> None:
@@ -126,3 +137,25 @@ def _any_mark(_: Points) -> None:
     vars(redis_store)["is_of_before"] = heeded
     vars(holdings)["ANEW_WHILE_REBUILT"] = 0
     replace(RedisLine, "round_trip", line)
+
+
+def _unbounded(_: Points) -> None:
+    """Batches are unfolded whole, as aiokafka does, and a dead letter has the whole key; it has no shorter form."""
+
+    def whole(record: Any, error: Any, source: tuple[str, int], topic: str, **_: Any) -> Outgoing:
+        place = (("source.topic", source[0]), ("source.partition", str(source[1])), (SOURCE_OFFSET, str(record.offset)))
+        headers = tuple((name, value.encode()) for name, value in (("error.code", str(error.code)), *place))
+        return Outgoing(topic, record.key, record.value, headers)
+
+    vars(faust_batches)["read_within_bounds"] = lambda: None
+    vars(kafka_consumer)["read_within_bounds"] = lambda: None
+    vars(partition)["dead_letter"] = whole
+
+
+def _any_time(_: Points) -> None:
+    """The worker's clock has no say in what time a record may have."""
+
+    def rules(original: Callable[..., IntakeRules]) -> Callable[..., IntakeRules]:
+        return lambda settings: dataclasses.replace(original(settings), max_ahead_of_clock_s=10**9)
+
+    vars(bootstrap)["intake_rules"] = rules(bootstrap.intake_rules)

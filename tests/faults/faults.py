@@ -11,6 +11,7 @@ import msgspec
 import xxhash
 
 from tests.faults.fleet import Worker
+from tests.faults.hostile import hostile_bytes, hostile_keys, hostile_times
 from tests.faults.points import POINTS, Arm
 from tests.faults.scene import PARTITIONS, Scene, Stuck
 
@@ -242,6 +243,9 @@ def _damage(entity: str, harm: Callable[[bytes], bytes]) -> Fault:
 
 FAULTS: dict[str, Fault] = {
     "within_publish": _at("within_publish"),
+    "hostile_keys": hostile_keys,
+    "hostile_times": hostile_times,
+    "hostile_bytes": hostile_bytes,
     "redis_emptied": redis_emptied,
     "after_publish": _at("after_publish"),
     "stale_owner": stale_owner,

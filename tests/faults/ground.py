@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.group import LeaveGroupRequest
 from redis.asyncio import Redis
 
@@ -80,6 +81,16 @@ class Ground:
     async def create_topics(self, settings: Settings, partitions: int) -> None:
         """The topics of a group."""
         await create_topics({"bootstrap_servers": self.addresses.kafka}, settings, partitions)
+
+    async def take_any_time(self, topics: Sequence[str]) -> None:
+        """Have topics take records of any time, as brokers before Kafka 4 do."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses.kafka)
+        await admin.start()
+        try:
+            config = {"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"}
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config) for topic in topics])
+        finally:
+            await admin.close()
 
     async def cursors(self, group: str, partitions: int) -> list[Mapping[str, Any]]:
         """The cursor of each partition; empty where there is none that can be read."""

@@ -21,8 +21,8 @@ class Record:
     """
 
     kind: Kind
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
     message: Mapping[str, Any] | None
 
 

@@ -13,6 +13,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from tests.faults.ledger import Kind, Ledger, Record
 from tests.faults.traffic import Traffic
 
+MOST_BYTES = 2**30
 CHUNK, PAUSE_S = 100, 0.25
 """Payments in a chunk, and the time between two chunks: about 400 payments/s."""
 
@@ -45,7 +46,7 @@ class Sender:
         async with self._turn:
             left: dict[tuple[Kind, int], list[Record]] = {}
             for record in records:
-                left.setdefault((record.kind, self.partition_of(record.key.decode())), []).append(record)
+                left.setdefault((record.kind, self.partition_of((record.key or b"").decode())), []).append(record)
             while left:
                 with suppress(KafkaError, OSError):
                     await self._publish(left)
@@ -54,6 +55,28 @@ class Sender:
                     return
                 await self.close()
                 left = await self._resume(left)
+
+    async def send_batch(self, place: tuple[Kind, int], records: Sequence[Record], codec: str, at_ms: int | None = None) -> None:
+        """Send records of one log as one batch, however large, with this Kafka timestamp; as `send`, while Kafka is there."""
+        async with self._turn:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._kafka,
+                compression_type=None if codec == "none" else codec,
+                max_request_size=MOST_BYTES,
+                max_batch_size=MOST_BYTES,
+                linger_ms=60_000,
+            )
+            await producer.start()
+            try:
+                topic, partition = self._topics[place[0]], place[1]
+                sent = [await producer.send(topic, r.value, key=r.key, partition=partition, timestamp_ms=at_ms) for r in records]
+                await producer.flush()
+                first = (await sent[0]).offset
+            finally:
+                await producer.stop()
+            if first != self._ledger.end(*place):
+                raise AssertionError(f"the ledger and the log differ: {first}, expected {self._ledger.end(*place)}")
+            self._ledger.logs[place] += records
 
     async def _publish(self, left: dict[tuple[Kind, int], list[Record]]) -> None:
         if self._producer is None:

@@ -32,8 +32,8 @@ class Arrived:
     """A record as Kafka would give it."""
 
     offset: int
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
     timestamp: int
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.faults.ledger import Record
+from tests.faults.ledger import Kind, Record
 
 SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
 DAYS_BACK = 25
@@ -53,6 +53,19 @@ class Traffic:
     def touch(self, card: str, terminal: str) -> Record:
         """A payment of this card at this terminal."""
         return _record(self._payment(card, terminal))
+
+    def dated(self, card: str, at_ms: int, kind: Kind) -> Record:
+        """A payment of this card, or a label, of a time that cannot be."""
+        self._number += 1
+        message = {
+            "transaction_id": f"dated-{self._number}",
+            "event_time": at_ms,
+            "card_id": card,
+            "terminal_id": self._random.choice(self.terminals),
+            "amount": 10.0,
+        }
+        message |= {"currency": "EUR"} if kind == "transactions" else {"is_fraud": True, "labelled_at": at_ms}
+        return Record(kind, card.encode(), json.dumps(message).encode(), None)
 
     def _payment(self, card: str, terminal: str) -> dict[str, Any]:
         self._number += 1
