@@ -64,14 +64,15 @@ class Sender:
                 compression_type=None if codec == "none" else codec,
                 max_request_size=MOST_BYTES,
                 max_batch_size=MOST_BYTES,
-                linger_ms=60_000,
             )
             await producer.start()
             try:
                 topic, partition = self._topics[place[0]], place[1]
-                sent = [await producer.send(topic, r.value, key=r.key, partition=partition, timestamp_ms=at_ms) for r in records]
-                await producer.flush()
-                first = (await sent[0]).offset
+                batch = producer.create_batch()
+                for r in records:
+                    if batch.append(key=r.key, value=r.value, timestamp=at_ms) is None:
+                        raise AssertionError("the lot is larger than a batch can be: the suite is wrong")
+                first = (await (await producer.send_batch(batch, topic, partition=partition))).offset
             finally:
                 await producer.stop()
             if first != self._ledger.end(*place):

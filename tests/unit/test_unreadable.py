@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from faust.types import TP
 
 from stream_app.adapters.faust_batches import BatchConsumer
-from stream_app.adapters.record_batches import RecordBatches
+from stream_app.adapters.record_batches import BoundedFetch, RecordBatches, read_within_bounds
 from stream_app.errors import UnpackError
 from tests.unit.test_kafka_errors import batch, of_codec
 
@@ -43,15 +43,16 @@ class Positions:
         return self.of[at]
 
 
-def fetched(positions: Positions, at: TP, records: bytearray) -> FetchResult:
+def fetched(positions: Positions, at: TP, records: bytearray) -> BoundedFetch:
     """An answer of the broker that aiokafka holds ready."""
     start = positions.of[at].position
     unpacked = PartitionRecords(at, RecordBatches(bytes(records)), [], start, None, None, check_crcs=True, isolation_level=0)
-    return FetchResult(at, assignment=positions, partition_records=unpacked, backoff=0)
+    return BoundedFetch(at, assignment=positions, partition_records=unpacked, backoff=0)
 
 
 def test_after_records_that_cannot_be_unpacked_nothing_more_is_delivered() -> None:
     """Partition 0's records 0 to 2 came together with those that cannot be read, and are gone; 3 to 5 without them would never be missed."""
+    read_within_bounds()
     positions = Positions()
     told: list[UnpackError] = []
     given: list[Any] = []
