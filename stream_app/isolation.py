@@ -61,7 +61,7 @@ class Isolation:
         if self._in_a_row > MOST_IN_A_ROW:
             raise Stop(
                 f"Partition {self._number}: {MOST_IN_A_ROW} records in a row failed ({_told(error)}); the fault is not theirs. They are in the "
-                "dead letters with the code scoring_failed; report this with the log above."
+                "dead letters. Mend what is said there; where nothing is, report this with the log above."
             ) from error
         kind, offset = ("transaction", one.payments.offset) if len(one.payments) else ("label", one.labels.offset)
         logger.error("Partition {}: the {} at offset {} goes to the dead letters: {}", self._number, kind, offset, _told(error))

@@ -96,7 +96,7 @@ class Partition:
         self._sweeper = Sweeper(self._state.sweep, workplace.observer, workplace.present.clock_ms)
         self._isolation = Isolation(number, self._take_through, self._state.forget)
         self._in_hand: Batch | None = None
-        self._unsure = False
+        self._unsure: Position = (0, 0)
         self._wake = asyncio.Event()
 
     @property
@@ -174,11 +174,11 @@ class Partition:
         packed = self._state.pack(work, self._reached(batch.offsets))
         notes, judged = self._judge(intake, work, decided)
         packed_at = clock()
-        await self._publish(decided.messages + self._dead_letters(intake))
+        await self._publish(decided.messages + self._dead_letters(intake), self._reached(batch.offsets))
         published, published_s = clock(), time.time()
         cursor = self._after(batch.offsets)
         await patiently(lambda: self._state.write(packed, cursor, notes), self.name, shared.away)
-        self.cursor, self._unsure = cursor, False
+        self.cursor = cursor
         stages = {"read": read - began, "publish": published - packed_at, "write": clock() - published}
         self._observe(intake, decided, stages | decided.seconds, published_s)
         shared.observer.judged(judged)
@@ -197,31 +197,39 @@ class Partition:
         day = datetime.fromtimestamp(full_from_ms / 1000, UTC).date()
         return replace(work, degraded=f"state was lost and the topics keep less than the windows need: they are full from {day}")
 
-    async def _publish(self, messages: Sequence[Outgoing]) -> None:
-        """Publish all; where a publication of this batch ended unknown, only what is found to be missing is published again."""
+    async def _publish(self, messages: Sequence[Outgoing], reached: Position) -> None:
+        """Publish all that a batch makes, which ends here.
+
+        Where a publication ended unknown, or in part, only what is found to be missing is published again: until the cursor has passed all
+        of its batch, which may be taken once more record by record.
+        """
         headers = (position_header(self.cursor, self._shared.topics.read),)
         left = list(messages)
 
         async def step() -> None:
             nonlocal left
-            if self._unsure:
+            if self._is_unsure(self.cursor):
                 left = await self._shared.takeover.missing(self.number, self.cursor, left)
-            self._unsure = True
+            self._unsure = max(self._unsure[0], reached[0]), max(self._unsure[1], reached[1])
             self._outputs |= await self._shared.publisher.publish(self.number, left, headers)
 
         if left:
             await patiently(step, self.name, self._shared.away)
 
     def _after(self, offsets: tuple[int | None, int | None]) -> Cursor:
-        """The cursor after a batch. Positions of outputs stay while something stands there that was not reached yet."""
+        """The cursor after a batch. Positions of outputs stay while something stands there, or may, that was not reached yet."""
         transactions, labels = self._reached(offsets)
         cursor = msgspec.structs.replace(self.cursor, transactions=transactions, labels=labels)
         if self._standing is not None and self._standing.passed_by(cursor):
             self._standing = None
-        if self._standing is None and self._outputs:
+        if self._standing is None and self._outputs and not self._is_unsure(cursor):
             cursor = msgspec.structs.replace(cursor, outputs=cursor.outputs | self._outputs)
             self._outputs = {}
         return cursor
+
+    def _is_unsure(self, cursor: Cursor) -> bool:
+        """Whether outputs may be there of records that this cursor has not passed."""
+        return cursor.transactions < self._unsure[0] or cursor.labels < self._unsure[1]
 
     def _reached(self, offsets: tuple[int | None, int | None]) -> Position:
         """The position after a batch."""

@@ -6,9 +6,10 @@ aiokafka unfolds a batch as a whole, though 200 kB of gzip can be 400 MB of zero
 2. a record larger than a piece goes by as it unfolds; the first bytes of its key and value are kept, as `CutBytes`;
 3. of a record's headers the first are kept: `MOST_HEADERS` and `MOST_HEADER_BYTES` at the most;
 4. what brokers took and nobody can unpack is a record too: its value is `UnreadBytes`, so that it gets a dead letter and stops nobody;
-5. a poll returns `MOST_BYTES_AT_ONCE` of a partition, and ends after `MOST_SECONDS_AT_ONCE`; in both with the record that goes beyond.
+5. where a record stands its batch says, not the record: no later one is passed over for what it claims;
+6. a poll returns `MOST_BYTES_AT_ONCE` of a partition, and ends after `MOST_SECONDS_AT_ONCE`; in both with the record that goes beyond.
 
-Only a codec that does not exist, or bytes that changed on the way (their checksum says so), are an error. Batches of before Kafka 0.11 (magic 0
+Only a codec that does not exist or is not installed, or bytes that changed on the way (their checksum says so), are an error. Batches of before Kafka 0.11 (magic 0
 and 1), which no broker takes any more, are aiokafka's. The format: Kafka's `DefaultRecordBatch` and `DefaultRecord`.
 """
 
@@ -41,7 +42,7 @@ _MOST_KEY_BYTES = 65_536
 _LENGTH = struct.Struct(">qi")
 _MAGIC_AT = 16
 _HEADER = struct.Struct(">qiibIhiqqqhii")
-_ATTRIBUTES, _FIRST_TIMESTAMP, _MAX_TIMESTAMP, _COUNT = 5, 7, 8, 12
+_ATTRIBUTES, _LAST_DELTA, _FIRST_TIMESTAMP, _MAX_TIMESTAMP, _COUNT = 5, 6, 7, 8, 12
 _CODEC, _LOG_APPEND_TIME = 0x07, 0x08
 
 type Header = tuple[str, bytes | None]
@@ -135,29 +136,42 @@ class RecordBatch:
         return next(self._whole)
 
     def __iter__(self) -> Iterator[ReadRecord]:
-        """The records, in order."""
-        left, record = self._count, None
+        """The records, each at its place."""
+        left, expected = self._count, self._fields[0]
         try:
-            for piece, count, stream in self._pieces():
-                before = left
-                try:
-                    for record in self._compiled(piece, count):
-                        left -= 1
-                        yield record
-                except (CorruptRecordException, UnicodeDecodeError):
-                    for record in islice(self._plainly(piece, count), before - left, None):
-                        left -= 1
-                        yield record
-                if not count:
-                    record = self._of_stream(stream)
-                    left -= 1
-                    yield record
+            for record in self._records():
+                placed = record if record.offset == expected else self._placed(record, expected)
+                left, expected = left - 1, placed.offset + 1
+                yield placed
             why = "it holds fewer records than it says"
         except UnfoldingError as error:
             why = str(error)
-        expected = self._fields[0] if record is None else record.offset + 1
         for offset in range(expected, expected + left):
             yield PlainRecord(offset, self._fields[_MAX_TIMESTAMP], self._timestamp_type, None, UnreadBytes.of(why), [])
+
+    def _placed(self, record: ReadRecord, expected: int) -> ReadRecord:
+        """A record whose own offset is not the next. Brokers check the batch's offsets, and not those of records that are not compressed.
+
+        Where none of the batch is missing its place is certain; a compacted batch has gaps, and goes forward.
+        """
+        if self._count == self._fields[_LAST_DELTA] + 1:
+            return PlainRecord(expected, record.timestamp, record.timestamp_type, record.key, record.value, record.headers)
+        if not expected < record.offset < self._whole.next_offset:
+            raise UnfoldingError(f"a record of it claims offset {record.offset}")
+        return record
+
+    def _records(self) -> Iterator[ReadRecord]:
+        """The records as they are."""
+        for piece, count, stream in self._pieces():
+            done = 0
+            try:
+                for record in self._compiled(piece, count):
+                    done += 1
+                    yield record
+            except (CorruptRecordException, UnicodeDecodeError):
+                yield from islice(self._plainly(piece, count), done, None)
+            if not count:
+                yield self._of_stream(stream)
 
     @property
     def _timestamp_type(self) -> int:

@@ -22,6 +22,7 @@ class RecordStream:
         self._at = 0
         self._gone = 0
         self._ended = False
+        self._failure: UnfoldingError | None = None
 
     @property
     def position(self) -> int:
@@ -60,7 +61,7 @@ class RecordStream:
         self._here(_LONGEST_VARINT)
         number, after = _varint(self._buffer, self._at)
         if after == self._at:
-            raise UnfoldingError("a number in it is cut")
+            raise self._failure or UnfoldingError("a number in it is cut")
         self._at = after
         return number
 
@@ -82,13 +83,13 @@ class RecordStream:
         while size:
             here = min(size, self._here(1))
             if not here:
-                raise UnfoldingError("a record in it is cut")
+                raise self._failure or UnfoldingError("a record in it is cut")
             self._at += here
             size -= here
 
     def _take(self, size: int) -> bytes:
         if self._here(size) < size:
-            raise UnfoldingError("a record in it is cut")
+            raise self._failure or UnfoldingError("a record in it is cut")
         self._at += size
         return self._buffer[self._at - size : self._at]
 
@@ -101,7 +102,10 @@ class RecordStream:
         self._gone += self._at
         self._at = 0
         while here < wanted:
-            piece = self._unfold(PIECE_BYTES)
+            try:
+                piece = self._unfold(PIECE_BYTES)
+            except UnfoldingError as error:  # what came before it is read; a tail behind the last record is nobody's matter
+                self._failure, piece = error, b""
             if not piece:
                 self._ended = True
                 break

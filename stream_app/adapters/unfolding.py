@@ -19,8 +19,9 @@ MOST_AT_ONCE_BYTES = 16 * 2**20
 """What a frame with a larger window may unfold to."""
 _SNAPPY_AT_MOST = 24
 """Snappy says in three bytes what becomes 64 at the most: a block that claims more is none."""
+_FED_BYTES = 4_096
 _MOST_IN_VAIN = 3
-"""Without a byte, a member's head may have been read, or the end of a block; whether LZ4's needs more it does not always say right."""
+"""Nothing more to feed, and not a byte: LZ4's may still have some, and does not always say so."""
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
 
@@ -77,25 +78,27 @@ def _lz4(folded: memoryview) -> Read:
 
 
 def _members(folded: memoryview, member: Callable[[], Any]) -> Read:
-    """Gzip members, or LZ4 frames, one behind the other; `member` makes what unfolds one."""
-    present, waiting, ended = member(), folded.tobytes(), False
+    """Gzip members, or LZ4 frames, one behind the other; `member` makes what unfolds one. They are fed little by little, whatever they are."""
+    present, waiting, at, ended = member(), b"", 0, False
 
     def read(most: int) -> bytes:
-        nonlocal present, waiting, ended
+        nonlocal present, waiting, at, ended
         in_vain = 0
         while in_vain < _MOST_IN_VAIN and not ended:
+            if not waiting:
+                waiting = folded[at : at + _FED_BYTES].tobytes()
+                at += len(waiting)
+                in_vain += not waiting
             try:
                 piece: bytes = present.decompress(waiting, most)
             except (zlib.error, RuntimeError, EOFError) as error:
                 raise UnfoldingError(str(error)) from None
             waiting = getattr(present, "unconsumed_tail", b"")  # LZ4's keeps it
-            if present.eof and present.unused_data:
-                present, waiting = member(), present.unused_data
-            elif present.eof:
-                ended = True
+            if present.eof:
+                present, waiting = member(), present.unused_data or b""
+                ended = not waiting and at >= len(folded)
             if piece:
                 return piece
-            in_vain += 1
         if not ended:
             raise UnfoldingError("it is cut")
         return b""
@@ -126,9 +129,9 @@ def _snappy_blocks(folded: memoryview) -> Iterator[bytes]:
 
 
 def _snappy_block(cramjam: Any, block: bytes) -> bytes:
-    if cramjam.snappy.decompress_raw_len(block) > _SNAPPY_AT_MOST * len(block):
-        raise UnfoldingError("a block of it claims more than it can hold")
     try:
+        if cramjam.snappy.decompress_raw_len(block) > _SNAPPY_AT_MOST * len(block):
+            raise UnfoldingError("a block of it claims more than it can hold")
         return bytes(cramjam.snappy.decompress_raw(block))
     except cramjam.DecompressionError as error:
         raise UnfoldingError(str(error)) from None
@@ -141,9 +144,10 @@ def _joined(blocks: Iterator[bytes]) -> Read:
     def read(most: int) -> bytes:
         nonlocal kept, at
         while at >= len(kept):
-            at, kept = 0, next(blocks, b"")
-            if not kept:
+            block = next(blocks, None)
+            if block is None:
                 return b""
+            at, kept = 0, block
         piece = kept[at : at + most]
         at += len(piece)
         return piece

@@ -100,7 +100,7 @@ class Bank:
         return Workplace(
             scorer=lambda: scorer,
             end_offset=lambda topic, _: ends[topic],
-            publisher=Publishing(self.topics, Fuse()),
+            publisher=Publishing(self.topics, Fuse(), frozenset()),
             takeover=takeover,
             observer=self.seen,
             topics=TOPICS,

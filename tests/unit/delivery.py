@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from stream_app.adapters.memory_store import MemoryStore
-from stream_app.errors import NotOwner
+from stream_app.errors import NotOwner, RecordError
 from stream_app.features.compute import Vectors
 from stream_app.money import Money
 from stream_app.observation import Backlog, Decisions
@@ -102,17 +102,24 @@ class Counted:
 
 
 class Publishing:
-    """Publishes message by message; the process can be killed before each."""
+    """Publishes message by message; the process can be killed before each. Topics take none of certain offsets' decisions."""
 
-    def __init__(self, topics: MemoryTopics, fuse: Fuse) -> None:
-        self._topics, self._fuse = topics, fuse
+    def __init__(self, topics: MemoryTopics, fuse: Fuse, too_large: frozenset[int]) -> None:
+        self._topics, self._fuse, self._too_large = topics, fuse, too_large
 
     async def publish(self, partition: int, messages: Sequence[Outgoing], headers: Sequence[tuple[str, bytes]] = ()) -> dict[str, int]:
         """See `ports.Publisher`."""
         ends: dict[str, int] = {}
+        refused = False
         for message in messages:
+            told = dict(message.headers)
+            if "error.code" not in told and int(told["source.offset"]) in self._too_large:
+                refused = True
+                continue
             self._fuse.burn()
             ends |= await self._topics.publish(partition, [message], headers)
+        if refused:
+            raise RecordError("decision_too_large", "Topic 'alerts' does not take it.")
         return ends
 
     async def settle(self) -> None:
@@ -162,6 +169,7 @@ class World:
     threshold: float | None = None
     scores: str = "scores"
     poison: frozenset[int] = frozenset()
+    too_large: frozenset[int] = frozenset()
     clock: FakeClock = field(default_factory=FakeClock)
 
     def send(self, payments: Sequence[dict[str, Any] | bytes], labels: Sequence[dict[str, Any]] = ()) -> None:
@@ -208,7 +216,7 @@ class World:
         return Workplace(
             scorer=lambda: scorer,
             end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
-            publisher=Publishing(self.topics, fuse),
+            publisher=Publishing(self.topics, fuse, self.too_large),
             takeover=takeover,
             observer=self.seen,
             topics=TOPICS,

@@ -10,6 +10,8 @@ from tests.unit.delivery import World, payment
 from tests.unit.test_delivery import LABELS, PAYMENTS
 
 POISON = 666
+REFUSED = frozenset({3, 6})
+"""Offsets; each is the first of its batch."""
 
 
 def poisoned() -> World:
@@ -47,6 +49,39 @@ def test_a_worker_killed_while_it_looks_for_the_culprit_doubles_nothing(effects:
     assert world.run() == "done"
     assert world.codes() == whole.codes()
     assert len(world.refused()) == len(whole.refused())
+    assert sorted(m.offset for m in world.published("scores")) == [m.offset for m in whole.published("scores")]
+    assert world.state() == whole.state()
+
+
+def too_large() -> World:
+    """Two payments whose decisions no topic takes."""
+    world = World(too_large=REFUSED)
+    world.send(PAYMENTS, LABELS)
+    return world
+
+
+def test_a_decision_that_no_topic_takes_is_a_dead_letter_and_its_neighbours_are_published_once() -> None:
+    """They were out when it was refused: taken record by record, each is looked for first. The refused ones are not counted."""
+    world = too_large()
+    assert world.run() == "done"
+    assert {code for offset, code in world.codes().items() if offset in REFUSED} == {"decision_too_large"}
+    without = World()
+    without.send([b"left out" if i in REFUSED else p for i, p in enumerate(PAYMENTS)], LABELS)
+    without.run()
+    assert world.published("scores") == without.published("scores")
+    assert world.published("alerts") == without.published("alerts")
+    assert world.state() == without.state()
+
+
+@pytest.mark.parametrize("effects", range(0, 60, 3))
+def test_a_worker_killed_while_decisions_are_refused_doubles_nothing(effects: int) -> None:
+    """Where outputs are read from stays until the cursor has passed the whole batch."""
+    whole = too_large()
+    whole.run()
+    world = too_large()
+    world.run(kill_after=effects)
+    assert world.run() == "done"
+    assert world.codes() == whole.codes()
     assert sorted(m.offset for m in world.published("scores")) == [m.offset for m in whole.published("scores")]
     assert world.state() == whole.state()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import struct
 import sys
 import tracemalloc
 from typing import Any
@@ -15,6 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch
+from cramjam import snappy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +32,7 @@ from stream_app.adapters.record_batches import (
 )
 from stream_app.adapters.record_stream import PIECE_BYTES
 from stream_app.cut_bytes import CutBytes, UnreadBytes, size_of
-from tests.raw_batches import FOLDED, Row, batch, batch_of, folded_as, record
+from tests.raw_batches import FOLDED, Row, _gzip, batch, batch_of, folded_as, record
 
 _MB = 2**20
 
@@ -254,3 +256,58 @@ def test_what_is_replaced_of_aiokafka_is_what_it_asks_for_by_these_names() -> No
     assert asked == {"validate_crc", "producer_id", "base_offset", "is_control_batch", "is_transactional", "next_offset"}
     for name in asked:
         assert hasattr(RecordBatch(memoryview(batch_of("none", [(0, b"a", b"1", [])]))), name)
+
+
+def claimed(*offsets: int) -> bytes:
+    """Records that claim these offsets, from the batch's own on."""
+    return b"".join(record(offset, (0, b"k", str(n).encode(), [])) for n, offset in enumerate(offsets))
+
+
+@given(offsets=st.lists(st.integers(-5, 2**31 - 1), min_size=1, max_size=20), folding=st.sampled_from(["none", "lz4"]))
+def test_a_record_stands_where_its_batch_puts_it_whatever_it_claims(offsets: list[int], folding: str) -> None:
+    """Brokers do not look at the offsets of records that are not compressed: one that claims a later place would hide all that follow."""
+    found = read(batch(folding, claimed(*offsets), len(offsets)))
+    assert [(r.offset, r.value) for r in found] == [(100 + n, str(n).encode()) for n in range(len(offsets))]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "kept"), [((0, 3, 7), [100, 103, 107]), ((0, 7, 3), [100, 107]), ((0, 9, 5), [100]), ((2, 2, 5), [102]), ((-1, 3, 5), [])]
+)
+def test_a_compacted_batch_has_gaps_and_goes_forward(offsets: tuple[int, ...], kept: list[int]) -> None:
+    """Of eight records three are left; those that claim a place behind, or beyond the batch, cannot be placed."""
+    content = batch("none", claimed(*offsets), 3)
+    content = content[:23] + struct.pack(">i", 7) + content[27:]
+    found = list(RecordBatches(content).next_batch())
+    assert [r.offset for r in found if not isinstance(r.value, UnreadBytes)] == kept
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("codec", [1, 3])
+def test_what_stands_behind_the_last_record_is_nobodys_matter(codec: int) -> None:
+    """Zeros behind a gzip member, as some tools pad: Java passes over them too."""
+    folding = {1: "gzip", 3: "lz4"}[codec]
+    content = b"".join(record(n, (0, b"k", b"v", [])) for n in range(4))
+    found = read(folded_as(codec, FOLDED[folding][1](content) + bytes(8), 4))
+    assert [(r.offset, r.value) for r in found] == [(100 + n, b"v") for n in range(4)]
+
+
+def test_a_million_members_of_a_byte_are_read_in_their_number_not_its_square() -> None:
+    """200 kB of records, each byte a gzip member of its own: 4 MB folded. Seconds; it was a minute and more for twice as many."""
+    content = b"".join(record(n, (0, b"k", bytes(100), [])) for n in range(1_800))
+    found = read(folded_as(1, b"".join(_gzip(content[n : n + 1]) for n in range(len(content))), 1_800))
+    assert len(found) == 1_800
+    assert found[-1].value == bytes(100)
+
+
+def test_an_empty_block_of_snappy_is_no_end() -> None:
+    """Java's writer makes none, and its reader goes on."""
+    content = b"".join(record(n, (0, b"k", b"v" * 300, [])) for n in range(10))
+    blocks = [bytes(snappy.compress_raw(part)) for part in (content[:1000], b"", content[1000:])]
+    folded = b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1) + b"".join(struct.pack(">i", len(b)) + b for b in blocks)
+    assert [r.value for r in read(folded_as(2, folded, 10))] == [b"v" * 300] * 10
+
+
+@pytest.mark.parametrize("folded", [b"", b"\xff" * 12, b"\x82SNAPPY\0" + bytes(8) + b"\0\0\0\x05\xff\xff\xff\xff\xff"])
+def test_snappy_that_is_none_is_a_dead_letter(folded: bytes) -> None:
+    """Also where its length cannot be read."""
+    assert all(isinstance(r.value, UnreadBytes) for r in read(folded_as(2, folded, 2)))
