@@ -22,10 +22,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
-from aiokafka.helpers import create_ssl_context
 
+from stream_app.adapters.kafka_consumer import new_consumer
 from stream_app.adapters.kafka_errors import answering
+from stream_app.adapters.kafka_options import client_options
 from stream_app.alert import Alert
 from stream_app.errors import FraudstreamError
 from stream_app.settings import load_settings
@@ -83,20 +83,8 @@ async def main() -> None:
         FraudstreamError: a setting is wrong, Kafka is away, or records cannot be unpacked: one line with the remedy.
     """
     settings = load_settings()
-    files = {"cafile": settings.kafka_ssl_cafile, "certfile": settings.kafka_ssl_certfile, "keyfile": settings.kafka_ssl_keyfile}
-    ssl_context = create_ssl_context(**{k: v for k, v in files.items() if v}) if settings.kafka_security_protocol.endswith("SSL") else None
-    consumer = AIOKafkaConsumer(
-        settings.alerts_topic,
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        group_id=os.environ.get("ALERTS_GROUP", "fraud-alerts-example"),
-        security_protocol=settings.kafka_security_protocol,
-        sasl_mechanism=settings.kafka_sasl_mechanism,
-        sasl_plain_username=settings.kafka_sasl_username or None,
-        sasl_plain_password=settings.kafka_sasl_password.get_secret_value() or None,
-        ssl_context=ssl_context,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
+    group = os.environ.get("ALERTS_GROUP", "fraud-alerts-example")
+    consumer = new_consumer(client_options(settings), settings.alerts_topic, group_id=group, auto_offset_reset="earliest")
     seen = SeenAlerts(capacity=int(os.environ.get("ALERTS_REMEMBERED", "100000")))
     with answering():
         async with consumer:

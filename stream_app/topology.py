@@ -9,11 +9,11 @@ from stream_app.settings import Settings
 
 KEEP_DAYS = 39
 """What the inputs must keep: the longest reach of any feature, 38 days, and a day for what is being rebuilt."""
-MAX_MESSAGE_BYTES = 1_048_588
+MAX_BATCH_BYTES = 1_048_588
 """What a topic's batch may have: Kafka's own default. Producers' batches are made for it, and dead letters fit."""
-MOST_AHEAD_MS = 3_600_000
+PRODUCER_AHEAD_MS = 3_600_000
 """Of a producer's clock before the broker's: Kafka 4's own default. Older brokers take any time."""
-_MOST_BATCH_BYTES = 8 * 2**20
+_LARGE_BATCH_BYTES = 8 * 2**20
 _DAY_MS = 86_400_000
 
 
@@ -34,10 +34,10 @@ class TopicConfig:
     retention_ms: int
     retention_bytes: int
     cleanup: str
-    max_message_bytes: int = 1_048_588
+    max_message_bytes: int = MAX_BATCH_BYTES
     compression: str = "producer"
     timestamp_type: str = "CreateTime"
-    ahead_ms: int = MOST_AHEAD_MS
+    ahead_ms: int = PRODUCER_AHEAD_MS
 
 
 def too_little(settings: Settings, found: Mapping[str, TopicConfig]) -> str | None:
@@ -90,13 +90,13 @@ def unbounded(settings: Settings, found: Mapping[str, TopicConfig]) -> str | Non
 
 def _loose(config: TopicConfig) -> Iterator[tuple[str, str]]:
     if config.timestamp_type == "CreateTime" and config.ahead_ms > _DAY_MS:
-        yield "takes records dated in the future, whatever the producer's clock says", f"message.timestamp.after.max.ms={MOST_AHEAD_MS}"
+        yield "takes records dated in the future, whatever the producer's clock says", f"message.timestamp.after.max.ms={PRODUCER_AHEAD_MS}"
     if config.compression != "producer":
         told = f"has its batches packed anew by the brokers (compression.type {config.compression}), which unpack each whole for it"
         yield f"{told}: a small one that unfolds to gigabytes fills their memory", "compression.type=producer"
-    if config.max_message_bytes > _MOST_BATCH_BYTES:
+    if config.max_message_bytes > _LARGE_BATCH_BYTES:
         told = f"takes batches of {config.max_message_bytes} bytes (max.message.bytes); a payment has 65,536 at the most"
-        yield told, f"max.message.bytes={MAX_MESSAGE_BYTES}"
+        yield told, f"max.message.bytes={MAX_BATCH_BYTES}"
 
 
 def _alter(settings: Settings, topic: str) -> str:

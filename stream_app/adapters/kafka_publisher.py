@@ -29,9 +29,10 @@ from aiokafka.errors import (
 
 from stream_app.errors import FraudstreamError, RecordError, Refused, Stop, TopologyError, Unavailable
 from stream_app.ports import Outgoing
+from stream_app.topology import MAX_BATCH_BYTES
 from stream_app.transaction import DeadLetterCode
 
-MAX_MESSAGE_BYTES = 4_194_304
+_MOST_BYTES = 4_194_304
 """Larger than any message that is published: what a topic takes, its brokers say."""
 STOP_S = 5.0
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -70,7 +71,7 @@ class KafkaPublisher:
         self._renewing = asyncio.Lock()
 
     def _new_producer(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(**self._options, acks="all", enable_idempotence=True, max_request_size=MAX_MESSAGE_BYTES, linger_ms=0)
+        return AIOKafkaProducer(**self._options, acks="all", enable_idempotence=True, max_request_size=_MOST_BYTES, linger_ms=0)
 
     async def start(self) -> None:
         """Connect.
@@ -96,7 +97,7 @@ class KafkaPublisher:
             ends, too_large = await self._send(partition, [message], headers)
             if not too_large:
                 return ends
-            self._limits[message.topic] = min(_size(message, headers), self._limits.get(message.topic, MAX_MESSAGE_BYTES))
+            self._limits[message.topic] = min(_size(message, headers), self._limits.get(message.topic, _MOST_BYTES))
 
     def _within_limit(self, message: Outgoing, headers: Headers) -> Outgoing:
         """The longest form of a message that its topic may take.
@@ -104,7 +105,7 @@ class KafkaPublisher:
         Raises:
             RecordError, TopologyError: if there is none.
         """
-        limit = self._limits.get(message.topic, MAX_MESSAGE_BYTES)
+        limit = self._limits.get(message.topic, _MOST_BYTES)
         while (size := _size(message, headers)) >= limit:
             shorter = message.shorter() if message.shorter else None
             if shorter is None:
@@ -236,7 +237,7 @@ def _size(message: Outgoing, headers: Headers) -> int:
 
 
 def _takes_no_more(message: Outgoing, size: int) -> FraudstreamError:
-    remedy = f"Let it take more: kafka-configs.sh --alter --topic {message.topic} --add-config max.message.bytes=1048588"
+    remedy = f"Let it take more: kafka-configs.sh --alter --topic {message.topic} --add-config max.message.bytes={MAX_BATCH_BYTES}"
     told = f"Topic {message.topic!r} does not take a message of {size} bytes"
     if any(name == "error.code" for name, _ in message.headers):
         return TopologyError(f"{told}, the shortest that a dead letter can be. {remedy}")

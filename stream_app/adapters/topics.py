@@ -15,7 +15,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from stream_app.adapters.kafka_errors import answering
 from stream_app.errors import Unavailable
 from stream_app.settings import Settings
-from stream_app.topology import MAX_MESSAGE_BYTES, MOST_AHEAD_MS, TopicConfig
+from stream_app.topology import MAX_BATCH_BYTES, PRODUCER_AHEAD_MS, TopicConfig
 
 _AHEAD = "message.timestamp.after.max.ms"
 RETENTION_MS = 40 * 86_400_000
@@ -107,9 +107,9 @@ async def _until_known(client_options: dict[str, Any], topics: Sequence[str]) ->
 
 def _config(name: str, settings: Settings) -> dict[str, str]:
     """Batches stay as their producers packed them: a broker that packs them anew unpacks each whole, whatever it unfolds to."""
-    config = {"cleanup.policy": "delete", "retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    config = {"cleanup.policy": "delete", "retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_BATCH_BYTES)}
     if name in (settings.transactions_topic, settings.labels_topic):
-        config |= {"compression.type": "producer", _AHEAD: str(MOST_AHEAD_MS)}
+        config |= {"compression.type": "producer", _AHEAD: str(PRODUCER_AHEAD_MS)}
     return config
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.kafka import NOW_MS, TRANSACTION, make_topic, raw, read
 from tests.e2e.workers import Worker, worker
 from tests.foreign import Client, Raw
-from tests.raw_batches import batch_of, send_batch
+from tests.raw_batches import Row, batch, batch_of, record, send_batch
 from tests.waiting import until
 
 MB = 2**20
@@ -57,6 +57,13 @@ def with_header_of_no_text() -> bytes:
     return batch_of("gzip", [(0, b"C1", value, [(b"\xff\xfe", b"x")])], at_ms=NOW_MS)
 
 
+def with_claimed_offsets() -> bytes:
+    """Three payments, the second of which claims an offset beyond all."""
+    rows: list[Row] = [(0, b"C1", raw(TRANSACTION, transaction_id=f"P-claim-{n}"), []) for n in range(3)]
+    content = b"".join(record(offset, row) for offset, row in zip((0, 1_000_000_000, 2), rows, strict=True))
+    return batch("none", content, 3, at_ms=NOW_MS)
+
+
 def peak_mb(running: Worker) -> float:
     """The most memory that the worker ever had."""
     status = Path(f"/proc/{running.process.pid}/status").read_text(encoding="utf-8")
@@ -89,6 +96,8 @@ def test_hostile_records_stop_nobody(foreign: Client, own_topics: dict[str, str]
             payments += [first, last]
             hostile += those
         payments.append(asyncio.run(send_batch(kafka, env["TRANSACTIONS_TOPIC"], with_header_of_no_text())))
+        first = asyncio.run(send_batch(kafka, env["TRANSACTIONS_TOPIC"], with_claimed_offsets()))
+        payments += [first, first + 1, first + 2, *foreign.send(kafka, env["TRANSACTIONS_TOPIC"], [payment(1_000)])]
         until(lambda: running.metric("fraudstream_transactions_scored_total") == len(payments), "every payment to be scored")
         until(lambda: running.metric("fraudstream_dead_letters_total") == len(hostile), "every hostile record to be refused")
         grown_mb = peak_mb(running) - before_mb

@@ -14,7 +14,7 @@ from stream_app.adapters.memory_store import MemoryStore
 from stream_app.errors import Unavailable
 from stream_app.runtime import Runtime
 from stream_app.settings import load_settings
-from stream_app.topology import KEEP_DAYS, MAX_MESSAGE_BYTES, TopicConfig, too_little, unbounded
+from stream_app.topology import KEEP_DAYS, MAX_BATCH_BYTES, TopicConfig, too_little, unbounded
 from tests.topics import MemoryTopics
 
 DAY_MS = 86_400_000
@@ -71,7 +71,7 @@ def test_a_compacted_output_loses_records_and_is_named_with_the_command(topic: s
         ({"ahead_ms": 2**63 - 1}, "dated in the future", "message.timestamp.after.max.ms=3600000"),
         ({"compression": "zstd"}, "fills their memory", "compression.type=producer"),
         ({"compression": "uncompressed"}, "fills their memory", "compression.type=producer"),
-        ({"max_message_bytes": 10**8}, "100000000 bytes", f"max.message.bytes={MAX_MESSAGE_BYTES}"),
+        ({"max_message_bytes": 10**8}, "100000000 bytes", f"max.message.bytes={MAX_BATCH_BYTES}"),
     ],
 )
 def test_an_input_that_takes_what_its_brokers_could_bound_is_named_with_the_command(change: dict[str, Any], why: str, remedy: str) -> None:
