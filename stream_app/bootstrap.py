@@ -168,7 +168,9 @@ def build_worker(
         return {t: found.get(t, 0) for t in settings.topics()}
 
     async def retention() -> str | None:
-        return too_little(settings, await topic_configs(options, settings.topics()))
+        configs = await topic_configs(options, settings.topics())
+        publisher.know({topic: config.max_message_bytes for topic, config in configs.items()})
+        return too_little(settings, configs)
 
     store = RedisStore(settings.redis_url, settings.consumer_group)
     watches = _watches(settings, publisher, store)

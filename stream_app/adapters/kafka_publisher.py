@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -60,7 +60,7 @@ class KafkaPublisher:
     1. all messages are sent together, and all answers awaited;
     2. those that were too large, alone or in the batch that they shared, are sent one by one, shorter by shorter;
     3. a refused batch leaves a gap in the numbers by which brokers know an idempotent producer: a new one takes its place first;
-    4. what a topic has once refused is its limit from then on: the next message of that size is not tried.
+    4. what a topic has once refused, or says that it takes no more than, is its limit until the worker ends: no such message is tried.
     """
 
     def __init__(self, client_options: dict[str, Any]) -> None:
@@ -72,6 +72,10 @@ class KafkaPublisher:
 
     def _new_producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(**self._options, acks="all", enable_idempotence=True, max_request_size=_MOST_BYTES, linger_ms=0)
+
+    def know(self, limits: Mapping[str, int]) -> None:
+        """What topics take, `max.message.bytes`: a decision that is larger is refused before anything of its batch is published."""
+        self._limits |= {topic: most + 1 for topic, most in limits.items()}
 
     async def start(self) -> None:
         """Connect.
@@ -237,7 +241,8 @@ def _size(message: Outgoing, headers: Headers) -> int:
 
 
 def _takes_no_more(message: Outgoing, size: int) -> FraudstreamError:
-    remedy = f"Let it take more: kafka-configs.sh --alter --topic {message.topic} --add-config max.message.bytes={MAX_BATCH_BYTES}"
+    command = f"kafka-configs.sh --alter --topic {message.topic} --add-config max.message.bytes={MAX_BATCH_BYTES}"
+    remedy = f"Let it take more: {command}, then restart the workers."
     told = f"Topic {message.topic!r} does not take a message of {size} bytes"
     if any(name == "error.code" for name, _ in message.headers):
         return TopologyError(f"{told}, the shortest that a dead letter can be. {remedy}")

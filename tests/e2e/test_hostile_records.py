@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from stream_app.settings import PREFIX
 from tests.e2e.kafka import NOW_MS, TRANSACTION, make_topic, raw, read
 from tests.e2e.workers import Worker, worker
 from tests.foreign import Client, Raw
 from tests.raw_batches import Row, batch, batch_of, record, send_batch
-from tests.waiting import until
+from tests.waiting import DEADLINE_S, until
 
 MB = 2**20
 MOST_GROWTH_MB = 160
@@ -108,3 +112,30 @@ def test_hostile_records_stop_nobody(foreign: Client, own_topics: dict[str, str]
     letters = asyncio.run(read(kafka, env["TRANSACTIONS_DLQ_TOPIC"], len(hostile)))
     assert sorted(int(dict(r.headers)["source.offset"]) for r in letters) == sorted(hostile)
     assert "did not answer" not in running.log.read_text()
+
+
+def test_a_payment_whose_alert_no_topic_takes_is_refused_before_anything_of_its_batch_is_published(
+    foreign: Client, env: dict[str, str], port: int, tmp_path: Path, unique: str
+) -> None:
+    """Its neighbours are decided once, without it: what was published for them is what `verify` computes again."""
+    kafka = env["KAFKA_BOOTSTRAP_SERVERS"]
+    env = {**env, "ALERTS_TOPIC": f"small-{unique}", "THRESHOLD": "0"}
+    asyncio.run(make_topic(kafka, env["ALERTS_TOPIC"], 2, {"max.message.bytes": "6000"}))
+    large = raw(TRANSACTION, transaction_id="large", attributes={f"attribute-{n}": n for n in range(400)})
+    with worker(env, port, tmp_path) as running:
+        until(running.ready, "the worker to be ready")
+        records = [payment(1), payment(2), Raw(large, b"C1"), payment(3), payment(4)]
+        offsets = foreign.send(kafka, env["TRANSACTIONS_TOPIC"], records)
+        (letter,) = asyncio.run(read(kafka, env["TRANSACTIONS_DLQ_TOPIC"], 1))
+        until(lambda: running.metric("fraudstream_transactions_scored_total") == 4, "the others to be scored")
+        assert running.stop() == 0, running.log.read_text()
+    headers = dict(letter.headers)
+    assert (headers["error.code"], headers["source.offset"]) == (b"decision_too_large", str(offsets[2]).encode())
+    decided = sorted({*offsets} - {offsets[2]})
+    for topic in ("SCORES_TOPIC", "ALERTS_TOPIC"):
+        found = asyncio.run(read(kafka, env[topic], len(decided)))
+        assert [json.loads(r.value)["source"]["offset"] for r in found] == decided
+    settings = {**os.environ, **{PREFIX + name: value for name, value in env.items()}}
+    command = [sys.executable, "-m", "stream_app.cli", "verify"]
+    verified = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
