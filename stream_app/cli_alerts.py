@@ -20,6 +20,7 @@ from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import partition_counts
 from stream_app.alert import Alert
 from stream_app.errors import TopologyError
+from stream_app.headers import header, number
 from stream_app.scorer import SOURCE_TIMESTAMP
 from stream_app.settings import Settings, load_settings
 
@@ -140,8 +141,8 @@ def _decoded(record: Any) -> Alert | None:
 
 
 def _seconds(record: Any, now: float) -> float:
-    sent = dict(record.headers).get(SOURCE_TIMESTAMP, b"")
-    return now - int(sent) / 1000 if sent.isdigit() else 0.0
+    sent_ms = number(header(record.headers, SOURCE_TIMESTAMP))
+    return 0.0 if sent_ms is None else now - sent_ms / 1000
 
 
 async def _behind(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:

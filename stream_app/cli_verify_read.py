@@ -15,9 +15,10 @@ from stream_app.errors import DataError, SettingsError, TopologyError
 from stream_app.features.aggregations import HORIZON_S
 from stream_app.intake import Decoded, decode_all
 from stream_app.money import Money
+from stream_app.outputs import Outputs
 from stream_app.ports import Place, Published
 from stream_app.settings import Settings
-from stream_app.standing import Refusals, of_these_topics, refusals
+from stream_app.standing import Refusals, of_these_topics
 from stream_app.takeover import MOST_AHEAD_MS, began_ms
 from stream_app.topology import unequal
 from stream_app.transaction import Decoder, Label, Transaction
@@ -127,7 +128,7 @@ class _Reading[T: (Transaction, Label)]:
 async def _histories(log: KafkaLog, settings: Settings, money: Money, starts: Mapping[Place, int]) -> list[History]:
     rules = intake_rules(settings)
     numbers = sorted({number for _, number in starts})
-    refused = await refusals(log, topics_of(settings).dead_letters(numbers), await _ids(log, settings))
+    refused = await Outputs(log).refusals(topics_of(settings).dead_letters(numbers), await _ids(log, settings))
     payments = [_Reading(Decoder(Transaction, rules), refused[settings.transactions_topic, n]) for n in numbers]
     labels = [_Reading(Decoder(Label, rules), refused[settings.labels_topic, n]) for n in numbers]
     async for (topic, number), records in log.walk(starts):

@@ -80,9 +80,9 @@ class Holdings:
         return sum(max(0, end - done) for end, done in ends if end is not None)
 
     def progress(self) -> int:
-        """A number that changes with each batch."""
+        """A number that changes with each batch, each partition that is taken over, each piece of the outputs that is read for it."""
         cursors = [held.partition.cursor for held in self._held.values()]
-        return sum(cursor.transactions + cursor.labels for cursor in cursors)
+        return sum(cursor.transactions + cursor.labels for cursor in cursors) + len(cursors) + self._shared.takeover.progress
 
     async def undecided(self) -> int:
         """Transactions of the held partitions that wait, as Kafka itself says; marks of transactions count as none.

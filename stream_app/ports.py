@@ -10,6 +10,7 @@ import msgspec
 
 from stream_app.alert import ModelReference
 from stream_app.features.compute import Floats, Rows, Vectors
+from stream_app.headers import Headers
 from stream_app.model_metadata import ModelMetadata
 from stream_app.outcomes import NO_NOTES, NoteKey, Notes
 
@@ -38,7 +39,7 @@ class Published(Record, Protocol):
     """A record of an output topic."""
 
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
+    def headers(self) -> Headers:
         """As published."""
 
 
@@ -268,12 +269,10 @@ class Log(Protocol):
         """Offset of the first record kept, and the next offset to be written."""
         ...
 
-    async def read(self, starts: Mapping[Place, int]) -> Mapping[Place, Sequence[Published]]:
-        """The records from these offsets, none of which lies below the first kept, to the end as it is now."""
-        ...
-
     def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
-        """The same piece by piece: a log need not fit into memory."""
+        """The records from these offsets, none of which lies below the first kept, to the end as it is now: piece by piece, for a log need
+        not fit into memory. It may take as long as records come.
+        """
         ...
 
     async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:

@@ -12,9 +12,10 @@ The state that a decision reads is a function of positions: the payments and lab
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stream_app.headers import Headers, header, number
 from stream_app.ports import Position
 from stream_app.standing import SOURCE_CURSOR
 
@@ -46,12 +47,21 @@ def seen_header(positions: Sequence[Position]) -> tuple[str, bytes]:
     return SOURCE_SEEN, ",".join(f"{transactions}:{labels}" for transactions, labels in positions).encode()
 
 
-def read_provenance(headers: Mapping[str, bytes]) -> Provenance | None:
-    """What these headers of a score say; None where they do not say it all: a score of a version before, or of an unknown order."""
-    try:
-        start = [int(part.rpartition(b":")[2]) for part in headers[SOURCE_CURSOR].split(b",")]
-        seen = [part.split(b":") for part in headers[SOURCE_SEEN].split(b",")]
-        positions = tuple((int(transactions), int(labels)) for transactions, labels in seen)
-        return Provenance((start[0], start[1]), int(headers[SOURCE_LABELS]), positions, SOURCE_STANDS in headers)
-    except (KeyError, ValueError, IndexError):
+def read_provenance(headers: Headers) -> Provenance | None:
+    """What these headers of a score say; None where they do not say it all: a score of a version before, of an unknown order, or of others."""
+    start = _position([part.rpartition(b":")[2] for part in header(headers, SOURCE_CURSOR).split(b",")])
+    labels = number(header(headers, SOURCE_LABELS))
+    seen = [_position(part.split(b":")) for part in header(headers, SOURCE_SEEN).split(b",")]
+    positions = tuple(position for position in seen if position is not None)
+    if start is None or labels is None or len(positions) < len(seen):
         return None
+    return Provenance(start, labels, positions, any(name == SOURCE_STANDS for name, _ in headers))
+
+
+def _position(texts: Sequence[bytes]) -> Position | None:
+    """Next offsets of transactions and of labels; None where it is not these two."""
+    match [number(text) for text in texts]:
+        case [int(transactions), int(labels)]:
+            return transactions, labels
+        case _:
+            return None

@@ -20,9 +20,10 @@ from stream_app.features.compute import Computed, compute
 from stream_app.features.plan import catalogue_plan
 from stream_app.intake import Decoded, Intake, merge
 from stream_app.money import Money
+from stream_app.outputs import Outputs
 from stream_app.ports import Clock, Cursor, FeatureStore, Log, Packed, PartitionState, Place, Record, WorkingSet
 from stream_app.scorer import keep_case
-from stream_app.standing import Refusals, Standing, Verdict, of_these_topics, refusals
+from stream_app.standing import Refusals, Standing, Verdict
 from stream_app.takeover import UNFINISHED, Takeover, Topics, checked
 from stream_app.timeline import History, Moment, Timeline
 from stream_app.transaction import IntakeRules, Label, Transaction
@@ -121,7 +122,7 @@ class Repartition:
             cursors[number] = await takeover.horizon(number, bounds, ids, kept)
             outputs[number] = cursors[number].outputs | kept.outputs
             ends |= {(t, number): bounds[t, number][1] for t in topics.read}
-        refused = await refusals(ground.log, topics.dead_letters(cursors), [ids.get(t, "") for t in topics.read])
+        refused = await Outputs(ground.log).refusals(topics.dead_letters(cursors), [ids.get(t, "") for t in topics.read])
         return Before(cursors, outputs, ends, frozenset(counts), ids, refused)
 
     async def sample(self, before: Before) -> list[tuple[bytes, int]]:
@@ -129,8 +130,8 @@ class Repartition:
         topic = self._ground.topics.transactions
         places = [(topic, number) for number in before.cursors]
         bounds = await self._ground.log.bounds(places)
-        newest = await self._ground.log.read({p: max(bounds[p][0], bounds[p][1] - SAMPLE) for p in places})
-        found = [(r.timestamp, r.key, place[1]) for place, records in newest.items() for r in records if r.key]
+        newest = self._ground.log.walk({p: max(bounds[p][0], bounds[p][1] - SAMPLE) for p in places})
+        found = [(r.timestamp, r.key, place[1]) async for place, records in newest for r in records if r.key]
         return list({key: place for _, key, place in sorted(found)}.items())
 
     async def run(self, before: Before, home: Callable[[str], int], progress: Progress) -> Repartitioned:
@@ -197,13 +198,12 @@ class Repartition:
         """The alerts of the last day and later, by partition and offset of their payment: from them the present cases are known again."""
         ground = self._ground
         ids = [before.ids.get(t, "") for t in ground.topics.read]
-        alerts = await ground.log.read({(ground.topics.alerts, n): c.outputs[ground.topics.alerts] for n, c in before.cursors.items()})
-        found: dict[tuple[int, int], Verdict] = {}
-        for (_, number), records in alerts.items():
-            standing = Standing()
-            standing.add_alerts(of_these_topics(records, ids))
-            found |= {(number, offset): verdict for offset, verdict in standing.verdicts.items()}
-        return found
+        starts = {(ground.topics.alerts, n): cursor.outputs[ground.topics.alerts] for n, cursor in before.cursors.items()}
+        standing = {n: Standing(cursor.decided) for n, cursor in before.cursors.items()}
+        async for (_, number), offset, verdict in Outputs(ground.log).made(starts, ids, (ground.topics.alerts,)):
+            if verdict is not None:
+                standing[number].add_alert(offset, verdict)
+        return {(number, offset): verdict for number, of in standing.items() for offset, verdict in of.verdicts.items()}
 
     async def _steps(self, spans: Spans, before: Before, now_ms: int | None) -> AsyncIterator[list[Moment]]:
         if not spans:

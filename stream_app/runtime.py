@@ -91,7 +91,7 @@ class Runtime:
         return self._holdings.behind()
 
     def progress(self) -> int:
-        """A number that changes with each batch."""
+        """A number that changes with each batch, and within a takeover."""
         return self._holdings.progress()
 
     async def undecided(self) -> int:

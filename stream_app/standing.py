@@ -5,15 +5,16 @@ Each output carries where it comes from in its headers, so that a new owner of a
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
-from stream_app.alert import Action, ModelReference, Reason
-from stream_app.ports import Cursor, Log, Place, Published, Record
+from stream_app.alert import Action, ClockMs, ModelReference, Probability, Reason
+from stream_app.headers import Headers, header, number
+from stream_app.ports import Cursor, Published, Record
+from stream_app.transaction import Identifier
 
 SOURCE_OFFSET = "source.offset"
 """Header of every output: the offset of the transaction or label that it was made from."""
@@ -24,18 +25,26 @@ SOURCE_CURSOR = "source.cursor"
 class Verdict(msgspec.Struct, frozen=True):
     """A decision as it was published, in an alert or a score."""
 
-    score: float
+    score: Probability
     raw_score: float
-    threshold: float
+    threshold: Probability
     action: Action | None
-    case_id: str | None
+    case_id: Identifier | None
     model: ModelReference
     reasons: tuple[Reason, ...]
     degraded: str | None
-    scored_at: int
+    scored_at: ClockMs
 
 
 _VERDICT = msgspec.json.Decoder(Verdict)
+
+
+def read_verdict(value: bytes | None) -> Verdict | None:
+    """The decision in an alert or score; None where there is none."""
+    try:
+        return _VERDICT.decode(value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 class Refusals:
@@ -79,19 +88,18 @@ class Standing:
     refused: tuple[Refusals, Refusals] = (Refusals(), Refusals())
     _last: tuple[int, int] = (-1, -1)
 
-    def add_alerts(self, records: Iterable[Published]) -> None:
-        """Learn from alerts, which hold the decision."""
-        for record, offset in _sources(records):
-            self.alerted.add(offset)
-            self.verdicts.setdefault(offset, _VERDICT.decode(record.value or b""))
-            self._reach(offset, -1)
+    def add_alert(self, offset: int, verdict: Verdict) -> None:
+        """Learn from an alert, which holds the decision."""
+        self.alerted.add(offset)
+        self.verdicts.setdefault(offset, self._kept(offset, verdict))
+        self._reach(offset, -1)
 
-    def add_scores(self, records: Iterable[Published]) -> None:
-        """Learn from scores, which hold the decision too."""
-        for record, offset in _sources(records):
-            self.scored.add(offset)
-            self.verdicts.setdefault(offset, _VERDICT.decode(record.value or b""))
-            self._reach(offset, -1)
+    def add_score(self, offset: int, verdict: Verdict) -> None:
+        """Learn from a score, which holds the decision too: of several the first one stands, whatever alerts say."""
+        if offset not in self.scored:
+            self.verdicts[offset] = self._kept(offset, verdict)
+        self.scored.add(offset)
+        self._reach(offset, -1)
 
     def add_refused(self, transactions: Refusals, labels: Refusals) -> None:
         """Learn from the dead letters."""
@@ -102,6 +110,10 @@ class Standing:
         """Whether everything here lies below this cursor, so that it may be forgotten."""
         transactions, labels = (max(self._last[n] + 1, self.decided[n]) for n in (0, 1))
         return cursor.transactions >= transactions and cursor.labels >= labels
+
+    def _kept(self, offset: int, verdict: Verdict) -> Verdict:
+        """Where nothing is published any more, only the case is asked for: the reasons are most of a verdict's bytes."""
+        return msgspec.structs.replace(verdict, reasons=()) if offset < self.decided[0] else verdict
 
     def _reach(self, transactions: int, labels: int) -> None:
         self._last = (max(self._last[0], transactions), max(self._last[1], labels))
@@ -118,10 +130,9 @@ def position_header(cursor: Cursor, topics: tuple[str, str]) -> tuple[str, bytes
     return SOURCE_CURSOR, ",".join(f"{cursor.topic_ids.get(t, '')}:{o}" for t, o in zip(topics, offsets, strict=True)).encode()
 
 
-def source_offset(record: Published) -> int | None:
+def source_offset(headers: Headers) -> int | None:
     """The offset that an output was made from; None of a foreign record."""
-    text = dict(record.headers).get(SOURCE_OFFSET, b"")
-    return int(text) if text.isdigit() else None
+    return number(header(headers, SOURCE_OFFSET))
 
 
 def surely_decided(records: Iterable[Published], ids: Sequence[str]) -> tuple[int, int]:
@@ -133,44 +144,17 @@ def surely_decided(records: Iterable[Published], ids: Sequence[str]) -> tuple[in
     """
     newest = [0, 0]
     for record in records:
-        for n, offset in enumerate(_positions(record, ids)):
+        for n, offset in enumerate(_positions(record.headers, ids)):
             newest[n] = max(newest[n], offset)
     return newest[0], newest[1]
 
 
 def of_these_topics(records: Iterable[Published], ids: Sequence[str]) -> list[Published]:
     """The outputs that were made from these very topics, not from others that once had their names."""
-    return [r for r in records if len(_positions(r, ids)) == len(ids)]
+    return [r for r in records if _positions(r.headers, ids)]
 
 
-def refusals_in(dead_letters: Iterable[Published]) -> Refusals:
-    """What these dead letters say was refused."""
-    return Refusals(offset for _, offset in _sources(dead_letters))
-
-
-async def refusals(log: Log, dead_letters: Mapping[Place, Place], ids: Sequence[str]) -> Mapping[Place, Refusals]:
-    """What was refused of each place, by all dead letters that are kept.
-
-    Args:
-        log: where they are.
-        dead_letters: of each place that is read, where its dead letters go.
-        ids: Kafka's ids of transactions and labels.
-    """
-    found = {letters: array("q") for letters in dead_letters.values()}
-    async for letters, records in log.walk({p: begin for p, (begin, _) in (await log.bounds(found)).items()}):
-        found[letters].extend(offset for _, offset in _sources(of_these_topics(records, ids)))
-    return {place: Refusals(found[letters]) for place, letters in dead_letters.items()}
-
-
-def _positions(record: Published, ids: Sequence[str]) -> list[int]:
-    parts = [p.rpartition(":") for p in dict(record.headers).get(SOURCE_CURSOR, b"").decode(errors="replace").split(",")]
-    if [topic for topic, *_ in parts] != list(ids) or not all(o.isdigit() for *_, o in parts):
-        return []
-    return [int(o) for *_, o in parts]
-
-
-def _sources(records: Iterable[Published]) -> Iterable[tuple[Published, int]]:
-    for record in records:
-        offset = source_offset(record)
-        if offset is not None:
-            yield record, offset
+def _positions(headers: Headers, ids: Sequence[str]) -> list[int]:
+    parts = [part.rpartition(b":") for part in header(headers, SOURCE_CURSOR).split(b",")]
+    offsets = [offset for *_, text in parts if (offset := number(text)) is not None]
+    return offsets if [id_ for id_, *_ in parts] == [id_.encode() for id_ in ids] and len(offsets) == len(ids) else []

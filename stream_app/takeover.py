@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,15 +12,14 @@ from loguru import logger
 from stream_app.errors import TopologyError
 from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.majority import MOST, median
-from stream_app.ports import Clock, Cursor, FeatureStore, Log, Outgoing, PartitionState, Place, Published
-from stream_app.standing import SOURCE_OFFSET, Standing, of_these_topics, refusals, refusals_in, source_offset, surely_decided
+from stream_app.outputs import Outputs, starts_of
+from stream_app.ports import Clock, Cursor, FeatureStore, Log, Outgoing, PartitionState, Place
+from stream_app.standing import Refusals, Standing, source_offset
 
 MOST_AHEAD_MS = 120_000
 """A transaction's event time lies at most so far ahead of its Kafka timestamp, with room for clocks that differ."""
 UNFINISHED = -1
 """In place of a cursor's number of partitions: no worker may use this state."""
-LOOK_BACK = 5_000
-"""So many of the last messages of each output are looked at where no cursor says more."""
 LOOK_BACK_ALERTS = 200_000
 """Bound of the alerts of a day, from which the present cases of cards are known again."""
 FIRST = 5
@@ -43,9 +43,14 @@ class Topics:
         return self.transactions, self.labels
 
     @property
+    def decisions(self) -> tuple[str, ...]:
+        """Those that decisions are written to."""
+        return tuple(t for t in (self.scores, self.alerts) if t)
+
+    @property
     def written(self) -> tuple[str, ...]:
         """Those that are written."""
-        return tuple(t for t in (self.scores, self.alerts, self.transactions_dlq, self.labels_dlq) if t)
+        return *self.decisions, self.transactions_dlq, self.labels_dlq
 
     def dead_letters(self, numbers: Iterable[int]) -> dict[Place, Place]:
         """Of each partition that is read, where its dead letters go."""
@@ -68,8 +73,14 @@ class Takeover:
     def __init__(self, store: FeatureStore, log: Log, topics: Topics, clock: Clock) -> None:
         self._store = store
         self._log = log
+        self._outputs = Outputs(log)
         self._topics = topics
         self._clock = clock
+
+    @property
+    def progress(self) -> int:
+        """A number that changes with each piece of the outputs that is read: a takeover may take long, and is alive."""
+        return self._outputs.pieces
 
     async def of(self, number: int, partitions: int, *, lost: bool = False, remembered: Cursor | None = None) -> Taken:
         """Become the owner of a partition.
@@ -113,23 +124,24 @@ class Takeover:
 
     async def _standing(self, number: int, cursor: Cursor, bounds: Mapping[Place, tuple[int, int]]) -> Standing:
         """What the outputs hold for offsets at or above the cursor."""
-        topics = self._topics
-        tails = await self._log.read(_starts([(t, number) for t in topics.written], cursor.outputs, bounds))
+        topics, standing = self._topics, Standing(cursor.decided)
         ids = [cursor.topic_ids.get(t, "") for t in topics.read]
-        ours = {topic: of_these_topics(records, ids) for (topic, _), records in tails.items()}
-
-        def above(topic: str, least: int) -> list[Published]:
-            return [r for r in ours.get(topic, ()) if (source_offset(r) or 0) >= least]
-
-        standing = Standing(cursor.decided)
-        standing.add_scores(above(topics.scores, cursor.transactions))
-        standing.add_alerts(above(topics.alerts, cursor.transactions))
+        letters = {topics.transactions_dlq: array("q"), topics.labels_dlq: array("q")}
+        starts = starts_of([(t, number) for t in topics.written], cursor.outputs, bounds)
+        async for (topic, _), offset, verdict in self._outputs.made(starts, ids, topics.decisions):
+            if offset < (cursor.labels if topic == topics.labels_dlq else cursor.transactions):
+                continue
+            if verdict is None:
+                letters[topic].append(offset)
+            elif topic == topics.alerts:
+                standing.add_alert(offset, verdict)
+            else:
+                standing.add_score(offset, verdict)
         if cursor.rebuilding:  # what is counted again was refused long ago
-            refused = await refusals(self._log, topics.dead_letters([number]), ids)
+            refused = await self._outputs.refusals(topics.dead_letters([number]), ids)
             standing.add_refused(*(refused[topic, number] for topic in topics.read))
         else:
-            letters = zip((topics.transactions_dlq, topics.labels_dlq), cursor.position, strict=True)
-            standing.add_refused(*(refusals_in(above(topic, least)) for topic, least in letters))
+            standing.add_refused(Refusals(letters[topics.transactions_dlq]), Refusals(letters[topics.labels_dlq]))
         return standing
 
     async def horizon(self, number: int, bounds: Mapping[Place, tuple[int, int]], ids: Mapping[str, str], kept: Cursor) -> Cursor:
@@ -143,9 +155,8 @@ class Takeover:
         """
         topics, log = self._topics, self._log
         transactions, labels = (topics.transactions, number), (topics.labels, number)
-        starts = _starts([(t, number) for t in topics.written], {}, bounds)
-        tails = [r for records in (await log.read(starts)).values() for r in records]
-        published = surely_decided(tails, [ids.get(t, "") for t in topics.read])
+        starts = starts_of([(t, number) for t in topics.written], {}, bounds)
+        published = await self._outputs.surely_decided(starts, [ids.get(t, "") for t in topics.read])
         committed = await log.committed([transactions, labels])
         decided = (
             min(bounds[transactions][1], max(kept.transactions, kept.decided[0], committed[transactions], published[0])),
@@ -225,26 +236,17 @@ class Takeover:
         """Those of the messages of a batch that are not in their topics: asked after a publication of unknown end."""
         places = [(t, number) for t in {m.topic for m in messages}]
         bounds = await self._log.bounds(places)
-        tails = await self._log.read(_starts(places, cursor.outputs, bounds))
-        ids = [cursor.topic_ids.get(t, "") for t in self._topics.read]
-        there = {(topic, source_offset(r)) for (topic, _), records in tails.items() for r in of_these_topics(records, ids)}
-        return [m for m in messages if (m.topic, int(dict(m.headers)[SOURCE_OFFSET])) not in there]
+        starts, ids = starts_of(places, cursor.outputs, bounds), [cursor.topic_ids.get(t, "") for t in self._topics.read]
+        wanted = {(m.topic, source_offset(m.headers)) for m in messages}
+        made = self._outputs.made(starts, ids, self._topics.decisions)
+        there = {named async for place, offset, _ in made if (named := (place[0], offset)) in wanted}
+        return [m for m in messages if (m.topic, source_offset(m.headers)) not in there]
 
 
 async def began_ms(log: Log, place: Place, first: int) -> int | None:
     """When the records from the first that is kept on came, as most of a few of them say; None where there is none."""
     times_ms = await log.timestamps(place, first, first + FIRST)
     return median(times_ms) if times_ms else None
-
-
-def _starts(places: Sequence[Place], outputs: Mapping[str, int], bounds: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:
-    """Where to read each output from; an offset beyond the end is of a topic that was made anew since."""
-    starts = {}
-    for place in places:
-        begin, end = bounds[place]
-        known = outputs.get(place[0], end + 1)
-        starts[place] = max(begin, known if known <= end else end - LOOK_BACK)
-    return starts
 
 
 def checked(

@@ -49,7 +49,7 @@ class Watchdog:
         """Watch a worker.
 
         Args:
-            progress: a number that changes with each batch.
+            progress: a number that changes with each batch, and with each step of a takeover.
             behind: records that wait in Kafka for this worker, asked of Kafka itself; asked when nothing was done for a while.
             waits: whether the worker waits for something and says so.
             end: ends the process.

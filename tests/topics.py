@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stream_app.ports import Outgoing, Place
+from stream_app.headers import Headers
+from stream_app.ports import Log, Outgoing, Place, Published
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Kept:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 @dataclass
@@ -30,7 +31,7 @@ class MemoryTopics:
     ids: dict[str, str] = field(default_factory=dict)
     now_ms: int = 0
 
-    def append(self, place: Place, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> int:
+    def append(self, place: Place, key: bytes | None, value: bytes | None, headers: Headers = ()) -> int:
         """Write a record at the present time; the next offset."""
         log = self.logs[place]
         log.append(Kept(len(log), self.now_ms, key, value, tuple(headers)))
@@ -46,10 +47,6 @@ class MemoryTopics:
     async def bounds(self, places: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
         """See `ports.Log`."""
         return {p: (self.first.get(p, 0), len(self.logs[p])) for p in places}
-
-    async def read(self, starts: Mapping[Place, int]) -> Mapping[Place, Sequence[Kept]]:
-        """See `ports.Log`."""
-        return {p: self.logs[p][start:] for p, start in starts.items()}
 
     async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Kept]]]:
         """See `ports.Log`: two records at a time."""
@@ -77,3 +74,11 @@ class MemoryTopics:
     async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
         """See `ports.Log`."""
         return {t: self.ids.get(t, f"id-of-{t}") for t in topics}
+
+
+async def records_of(log: Log, starts: Mapping[Place, int]) -> dict[Place, list[Published]]:
+    """All that `walk` gives, at once."""
+    found: dict[Place, list[Published]] = {place: [] for place in starts}
+    async for place, records in log.walk(starts):
+        found[place] += records
+    return found

@@ -34,14 +34,6 @@ class KafkaLog:
         async with self._consumer() as consumer:
             return await _bounds(consumer, places)
 
-    async def read(self, starts: Mapping[Place, int]) -> Mapping[Place, Sequence[Published]]:
-        """See `ports.Log`."""
-        found: dict[Place, list[Published]] = {p: [] for p in starts}
-        async with _answering(_ANSWER_S):
-            async for place, records in self.walk(starts):
-                found[place] += records
-        return found
-
     async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
         """See `ports.Log`."""
         ends = {p: end for p, (_, end) in (await self.bounds(starts)).items()}
@@ -119,7 +111,8 @@ class KafkaLog:
         consumer = new_consumer(self._options, auto_offset_reset="none", fetch_max_wait_ms=50)
         async with _answering(within_s):
             try:
-                await consumer.start()
+                async with asyncio.timeout(_ANSWER_S):
+                    await consumer.start()
                 await asyncio.sleep(0)  # a consumer that is stopped before its tasks took a first step raises CancelledError
                 if starts:
                     consumer.assign([TopicPartition(*p) for p in starts])

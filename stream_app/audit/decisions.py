@@ -10,6 +10,7 @@ import numpy as np
 
 from stream_app.alert import ModelReference, Source
 from stream_app.audit.history import Count, History
+from stream_app.event_time import EventTimeMs
 from stream_app.features.compute import Vectors
 from stream_app.features.plan import Ints
 from stream_app.ports import Position, Published
@@ -21,7 +22,7 @@ class _Score(msgspec.Struct, frozen=True):
 
     card_id: str
     transaction_id: str
-    event_time: int
+    event_time: EventTimeMs
     score: float
     raw_score: float
     model: ModelReference
@@ -89,7 +90,7 @@ class DecisionReader:
             score.score,
             score.raw_score,
             score.degraded,
-            read_provenance(dict(record.headers)),
+            read_provenance(record.headers),
         )
 
 

@@ -18,7 +18,7 @@ from stream_app.errors import Unavailable
 from stream_app.ports import Log, Outgoing, Publisher
 from tests.e2e.kafka import make_topic
 from tests.servers import Servers
-from tests.topics import MemoryTopics
+from tests.topics import MemoryTopics, records_of
 from tests.waiting import DEADLINE_S
 
 FIVE = [f"v{i}".encode() for i in range(5)]
@@ -139,12 +139,12 @@ def test_bounds_and_what_is_read_follow_retention(subject: Memory | Kafka, uniqu
     async def test(subject: Memory | Kafka) -> None:
         await subject.write(topic, FIVE, [100, 200, 300, 400, 500])
         assert await subject.log.bounds([(topic, 0), (topic, 1)]) == {(topic, 0): (0, 0), (topic, 1): (0, 5)}
-        found = await subject.log.read({(topic, 0): 0, (topic, 1): 2})
+        found = await records_of(subject.log, {(topic, 0): 0, (topic, 1): 2})
         assert [(r.offset, r.timestamp, r.key, r.value) for r in found[topic, 1]] == [
             (2, 300, b"k", b"v2"), (3, 400, b"k", b"v3"), (4, 500, b"k", b"v4"),
         ]  # fmt: skip
         assert list(found[topic, 0]) == []
-        assert list((await subject.log.read({(topic, 1): 5}))[topic, 1]) == []
+        assert list((await records_of(subject.log, {(topic, 1): 5}))[topic, 1]) == []
         await subject.cut(topic, 3)
         assert (await subject.log.bounds([(topic, 1)]))[topic, 1] == (3, 5)
         assert await subject.log.timestamp((topic, 1), 2) == 400
@@ -218,7 +218,7 @@ def test_what_is_published_stands_with_its_headers_and_the_next_offsets_are_told
         assert await subject.publisher.publish(1, messages[3:]) == {topic: 5}
         assert await subject.publisher.publish(1, []) == {}
         await subject.publisher.settle()
-        found = (await subject.log.read({(topic, 1): 0}))[topic, 1]
+        found = (await records_of(subject.log, {(topic, 1): 0}))[topic, 1]
         assert [r.value for r in found] == FIVE
         assert list(found[0].headers) == [("own", b"v0"), ("batch", b"1")]
         assert list(found[4].headers) == [("own", b"v4")]
@@ -240,8 +240,8 @@ def test_marks_of_transactions_are_no_records(stack: Servers, unique: str) -> No
         async with asyncio.timeout(DEADLINE_S):
             while (await kafka.log.bounds([place]))[place] != (0, 2):  # noqa: ASYNC110 - the mark is written after the producer has its answer
                 await asyncio.sleep(0)
-        assert [r.offset for r in (await kafka.log.read({place: 0}))[place]] == [0]
-        assert list((await kafka.log.read({place: 1}))[place]) == []
+        assert [r.offset for r in (await records_of(kafka.log, {place: 0}))[place]] == [0]
+        assert list((await records_of(kafka.log, {place: 1}))[place]) == []
         assert await kafka.log.timestamp(place, 1) is None
         assert len(await kafka.log.timestamps(place, 0, 2)) == 1
         await kafka.stop()

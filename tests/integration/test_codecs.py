@@ -20,6 +20,7 @@ from tests.e2e.kafka import make_topic, publish
 from tests.foreign import CODECS, Client, Raw
 from tests.servers import Servers
 from tests.stored import batches
+from tests.topics import records_of
 
 RECORDS = [
     Raw(b"payment %d of card C1 " % i * 20, b"C1", headers=[("source", b"till")], timestamp_ms=1_700_000_000_000 + i) for i in range(30)
@@ -29,7 +30,7 @@ VALUES = [r.value for r in RECORDS]
 
 async def by_log(settings: Settings, topic: str) -> list[Any]:
     """As a takeover and `verify` read."""
-    return list((await KafkaLog({"bootstrap_servers": settings.kafka_bootstrap_servers}, "g").read({(topic, 0): 0}))[topic, 0])
+    return list((await records_of(KafkaLog({"bootstrap_servers": settings.kafka_bootstrap_servers}, "g"), {(topic, 0): 0}))[topic, 0])
 
 
 async def by_history(settings: Settings, topic: str) -> list[Any]:

@@ -33,6 +33,7 @@ from stream_app.transaction import IntakeRules
 from stream_app.waiting import Fetched
 from tests.faults.oracle import LAYOUTS, Tally, _facts
 from tests.servers import Servers
+from tests.topics import records_of
 from tests.unit.delivery import Counted
 from tests.unit.test_scorer import FakeClock, FakeModel, payment
 from tests.waiting import DEADLINE_S
@@ -106,7 +107,7 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
     all_taken = [await takeover.of(number, 4) for number in range(4)]
     for number, taken in enumerate(all_taken):
         partition, place = Partition(number, taken, workplace), (topics.transactions, number)
-        if records := (await log.read({place: taken.cursor.transactions}))[place]:
+        if records := (await records_of(log, {place: taken.cursor.transactions}))[place]:
             partition.put(topics.transactions, Fetched(records, lambda: None))
         task = asyncio.create_task(partition.run())
         async with asyncio.timeout(DEADLINE_S):
@@ -115,7 +116,7 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await publisher.stop()
-    scores = await log.read({(topics.scores, n): 0 for n in range(4)})
+    scores = await records_of(log, {(topics.scores, n): 0 for n in range(4)})
     return Counter(msgspec.json.decode(r.value or b"")["transaction_id"] for records in scores.values() for r in records)
 
 

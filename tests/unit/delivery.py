@@ -14,6 +14,7 @@ import msgspec
 from stream_app.adapters.memory_store import MemoryStore
 from stream_app.errors import NotOwner, RecordError
 from stream_app.features.compute import Vectors
+from stream_app.headers import header
 from stream_app.money import Money
 from stream_app.observation import Backlog, Decisions
 from stream_app.outcomes import Judged
@@ -251,12 +252,12 @@ class World:
 
     def refused(self) -> list[bytes]:
         """Source offsets of the dead letters of transactions."""
-        return [dict(r.headers)["source.offset"] for r in self.topics.logs["dlq", 0]]
+        return [header(r.headers, "source.offset") for r in self.topics.logs["dlq", 0]]
 
     def codes(self) -> dict[int, str]:
         """Codes of the dead letters of transactions, by source offset."""
-        headers = [dict(r.headers) for r in self.topics.logs["dlq", 0]]
-        return {int(h["source.offset"]): h["error.code"].decode() for h in headers}
+        headers = [r.headers for r in self.topics.logs["dlq", 0]]
+        return {int(header(h, "source.offset")): header(h, "error.code").decode() for h in headers}
 
     def state(self) -> dict[str, bytes]:
         """The partition's values."""

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = (
-    ("addresses", "cut_bytes", "errors", "event_time", "iso", "majority"),
+    ("addresses", "cut_bytes", "errors", "event_time", "headers", "iso", "majority"),
     ("transaction", "settings", "logs"),
     ("alert", "money", "outage", "placement", "progress", "topology", "watchdog"),
     ("features",),
@@ -24,7 +24,7 @@ LAYERS = (
     ("ports", "shapley"),
     ("registered", "history", "present"),
     ("standing", "patience", "rebuild", "serving", "sweeper"),
-    ("provenance",),
+    ("outputs", "provenance"),
     ("waiting", "intake", "decision", "dead_letter"),
     ("reasons",),
     ("explanation",),
@@ -47,6 +47,7 @@ NO_IO = {
     "dead_letter",
     "errors",
     "event_time",
+    "headers",
     "iso",
     "majority",
     "transaction",

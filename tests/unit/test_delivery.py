@@ -71,20 +71,17 @@ def test_a_worker_killed_at_any_effect_leaves_nothing_lost_and_nothing_doubled(e
     assert_as_undisturbed(world)
 
 
-FAULTS = st.lists(
-    st.one_of(
-        st.tuples(st.just("kill"), st.integers(0, 25)),
-        st.tuples(st.just("flush"), st.just(0)),
-        st.tuples(st.just("back"), st.integers(1, 4)),
-        st.tuples(st.just("commit"), st.just(0)),
-        st.tuples(st.just("send"), st.integers(1, 6)),
-    ),
-    max_size=12,
+FAULT = st.one_of(
+    st.tuples(st.just("kill"), st.integers(0, 25)),
+    st.tuples(st.just("flush"), st.just(0)),
+    st.tuples(st.just("back"), st.integers(1, 4)),
+    st.tuples(st.just("commit"), st.just(0)),
+    st.tuples(st.just("send"), st.integers(1, 6)),
 )
 
 
 @examples(300)
-@given(FAULTS)
+@given(st.lists(FAULT, max_size=12))
 def test_any_run_of_kills_losses_and_rollbacks_ends_as_if_nothing_had_happened(faults: list[tuple[str, int]]) -> None:
     """Payments arrive bit by bit between faults; Kafka's committed offset lags as it likes."""
     world, sent = World(), 0

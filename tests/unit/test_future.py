@@ -88,7 +88,7 @@ def refused_by_the_clock() -> World:
 
 def test_what_the_clock_refused_stays_refused_when_its_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three hours later the state is lost: the rebuilt one is as it was, and nothing is published for them, however old their letters are."""
-    monkeypatch.setattr("stream_app.takeover.LOOK_BACK", 0)
+    monkeypatch.setattr("stream_app.outputs.LOOK_BACK", 0)
     world = refused_by_the_clock()
     assert world.run() == "done"
     assert world.codes() == {4: "future", 5: "future"}

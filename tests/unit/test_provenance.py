@@ -10,7 +10,7 @@ HOUR = 3_600_000
 
 def found(world: World) -> list[Provenance | None]:
     """What the scores say, in the order of the log."""
-    return [read_provenance(dict(r.headers)) for r in world.topics.logs["scores", 0]]
+    return [read_provenance(r.headers) for r in world.topics.logs["scores", 0]]
 
 
 def label(of: str, labelled_ms: int) -> dict[str, object]:
@@ -47,7 +47,7 @@ def test_a_score_whose_alert_stands_says_that_its_vector_is_of_later() -> None:
 def test_headers_that_say_less_say_nothing() -> None:
     """A score of an earlier version, or of another program."""
     whole = {"source.cursor": b"a:1,b:2", "source.labels": b"2", "source.seen": b"1:2,3:4"}
-    assert read_provenance(whole) == Provenance((1, 2), 2, ((1, 2), (3, 4)))
-    assert all(read_provenance({k: v for k, v in whole.items() if k != name}) is None for name in whole)
-    assert read_provenance({**whole, "source.seen": b"1"}) is None
-    assert read_provenance({**whole, "source.cursor": b"a:1"}) is None
+    assert read_provenance(tuple(whole.items())) == Provenance((1, 2), 2, ((1, 2), (3, 4)))
+    assert all(read_provenance([(k, v) for k, v in whole.items() if k != name]) is None for name in whole)
+    for said in (("source.seen", b"1"), ("source.seen", b"1:2,-3:4"), ("source.cursor", b"a:1"), ("source.labels", None)):
+        assert read_provenance([*whole.items(), said]) is None
