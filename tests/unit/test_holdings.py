@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -16,9 +16,10 @@ from stream_app.errors import DamagedAgain, StateError
 from stream_app.holdings import Holdings
 from stream_app.ports import Cursor, Place
 from stream_app.standing import Standing
-from stream_app.takeover import Taken
+from stream_app.takeover import Taken, Takeover
 from stream_app.waiting import Fetched
-from tests.unit.delivery import Fuse, World
+from tests.topics import Kept, MemoryTopics
+from tests.unit.delivery import TOPICS, Fuse, World
 from tests.unit.test_scorer import FakeRecord, payment
 from tests.waiting import DEADLINE_S
 
@@ -224,6 +225,34 @@ def test_an_assignment_that_comes_while_another_is_taken_over_takes_its_place() 
 
     older, newer, held = asyncio.run(bounded())
     assert (older, {number for _, number in newer}, held, sought) == ({}, {1}, 1, [{1}])
+
+
+def test_a_takeover_that_reads_its_outputs_for_long_makes_progress() -> None:
+    """The watchdog sees it with each piece, while the partitions that were taken before wait for the seek."""
+    seen = list[int]()
+
+    class Watched(MemoryTopics):
+        async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Kept]]]:
+            async for piece in super().walk(starts):
+                seen.append(holdings.progress())
+                yield piece
+
+    world = World(topics=Watched())
+    for number in (0, 1):
+        for _ in range(6):
+            world.topics.append(("dlq", number), b"k", b"of another program")
+    world.store.fuse = Fuse()
+    takeover = Takeover(world.store, world.topics, TOPICS, world.clock)
+    holdings = Holdings(world.store, world._workplace(takeover, Fuse()), _nothing, lambda *_: None)
+
+    async def taken() -> None:
+        await holdings.take((0, 1), 2, _nothing)
+        seen.append(holdings.progress())
+        await holdings.let_go()
+
+    asyncio.run(taken())
+    assert len(seen) > 12
+    assert all(before < after for before, after in pairwise(seen))
 
 
 def test_a_partition_is_given_records_only_after_the_seek() -> None:
