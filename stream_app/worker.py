@@ -60,7 +60,10 @@ class FraudWorker(faust.App):  # type: ignore[misc]
             return await self.parts.runtime.assign(assigned, seek)
         except FraudstreamError as error:
             self._end(error)
-            return {}  # nothing is held, so nothing is read until the worker has ended
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else hears of it
+            logger.opt(exception=error).error("Taking partitions over failed")
+            self._end(Stop(f"Taking partitions over failed: {type(error).__name__}: {error}. Report this with the log above."))
+        return {}  # nothing is held, so nothing is read until the worker has ended
 
     def unreadable(self, error: UnpackError) -> None:
         """See `faust_batches.PartitionFlow`."""

@@ -25,6 +25,8 @@ from stream_app.adapters.kafka_errors import unpack_error
 from stream_app.adapters.record_batches import read_within_bounds, size_in_memory
 from stream_app.errors import UnpackError
 
+_SEEK_WITHIN_S = 60.0
+"""Less than Faust waits for its partitions' positions (`broker_request_timeout`, 90 s); after that it ends what resumes them, and says nothing."""
 _POLL_S = 1.0
 _POLL_WHILE_FULL_S = 0.02
 _FETCH_WAIT_MS = 10
@@ -95,6 +97,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._fetching = asyncio.Lock()
         self._unreadable = False
+        self._late: asyncio.Future[Any] | None = None
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _QuickFetches(self, loop=self.loop, beacon=self.beacon)
@@ -177,9 +180,24 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         return highest + 1
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek every assigned partition to its cursor."""
+        """Seek every assigned partition to its cursor.
+
+        A takeover may read for as long as records come. One that takes longer than Faust waits goes on by itself, until the next assignment,
+        and seeks when it is done: nobody takes records before.
+        """
+        if self._late is not None:
+            self._late.cancel()
+            await asyncio.wait([self._late])
         assigned = {(tp.topic, tp.partition) for tp in self.assignment()}
-        positions = await self.flow.assign(assigned, self.seek_to)
+        self._late = takeover = asyncio.ensure_future(self.flow.assign(assigned, self.seek_to))
+        try:
+            async with asyncio.timeout(_SEEK_WITHIN_S):
+                positions = await asyncio.shield(takeover)
+        except TimeoutError:
+            return {}
+        except asyncio.CancelledError:
+            takeover.cancel()
+            raise
         return {TP(*place): offset for place, offset in positions.items()}
 
 
