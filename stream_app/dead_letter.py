@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+from stream_app.card_numbers import redact
 from stream_app.cut_bytes import UnreadBytes, size_of
 from stream_app.errors import RecordError
 from stream_app.ports import Outgoing, Record
 from stream_app.standing import SOURCE_OFFSET
-from stream_app.transaction import redact, shown
+from stream_app.transaction import shown
 
 MOST_LETTER_BYTES = 1_000_000
 """Key, value and headers together: less than a topic takes where nobody says otherwise (1,048,588 bytes)."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from stream_app.card_numbers import is_card_number, without_card_numbers
 from stream_app.cut_bytes import UnreadBytes, size_of
 from stream_app.errors import RecordError
 from stream_app.event_time import EventTimeMs, in_words
@@ -99,78 +100,13 @@ class DeadLetterCode(StrEnum):
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CARD_NUMBER_FIELD = re.compile(rb'("card_id"\s*:\s*)("?)([0-9]{13,19})(?![0-9])((?:\.[0-9]+)?)')
-_CARD_NUMBER = re.compile(r"(?<![0-9])[0-9]{13,19}(?![0-9])")
-_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXTS = ("merchant_id", "device_id", "ip")
-_REDACTED = "REDACTED"
 _CARD_NUMBER_TOLD = (
     "card_id is a card number (13 to 19 digits that pass Luhn). Send a token in its place; issuers whose tokens look like that set "
     "FRAUDSTREAM_REFUSE_CARD_NUMBERS=false."
 )
 _WRONG_KEY_TOLD = "The record's key is not its card_id. Key the topic by card_id in UTF-8, so that a card keeps its order."
 _LONGEST_MESSAGE = 300  # of an error, characters: it travels in a header
-
-
-def is_card_number(text: str | bytes) -> bool:
-    """Whether `text` is 13 to 19 ASCII digits that pass Luhn's check (ISO/IEC 7812-1)."""
-    if not 13 <= len(text) <= 19 or not text.isascii() or not text.isdigit():  # noqa: PLR2004 - ISO/IEC 7812
-        return False
-    digits = [int(d) for d in (text if isinstance(text, str) else text.decode())][::-1]
-    return sum(digits[::2]) % 10 == -sum(sum(divmod(2 * d, 10)) for d in digits[1::2]) % 10
-
-
-def redact(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes | None]:
-    """Key and value of a refused record with a card number in place of the token taken out.
-
-    1. A key that is a card number, bare or as a JSON string.
-    2. Every field `card_id` of the value, string or number, also where the JSON is cut or wrong elsewhere.
-    3. A `card_id` whose name or digits are spelt with escapes; the object is then written anew, its other fields as they were.
-    4. That very number wherever else it stands: in a field `pan`, within an id, in a text. A bare number there becomes 0.
-
-    Nothing else is touched: other digits stay.
-    """
-    numbers: set[bytes] = set()
-    if key is not None and is_card_number(bare := key.strip(b' "')):
-        numbers.add(bare)
-        key = _REDACTED.encode()
-    if value is not None:
-        numbers.update(m[3] for m in _CARD_NUMBER_FIELD.finditer(value) if is_card_number(m[3]))
-        value = _CARD_NUMBER_FIELD.sub(_redacted_field, value)
-        if b"\\u" in value:
-            value = _redact_escaped(value, numbers)
-    for number in numbers:
-        key, value = key and _without(number, key), value and _without(number, value)
-    return key, value
-
-
-def _redacted_field(match: re.Match[bytes]) -> bytes:
-    name, quote, digits, fraction = match.groups()
-    if not is_card_number(digits):
-        return match[0]
-    return name + quote + _REDACTED.encode() + fraction if quote else name + f'"{_REDACTED}"'.encode()
-
-
-def _redact_escaped(value: bytes, numbers: set[bytes]) -> bytes:
-    """Take out a card number spelt with escapes, and add it to `numbers`; write other fields plainly that hold one of them in escapes."""
-    try:
-        fields = _FIELDS.decode(value)
-        card_id = msgspec.json.decode(fields.get("card_id", b"null"))
-        plain = {name: msgspec.json.encode(msgspec.json.decode(raw)) for name, raw in fields.items() if b"\\u" in bytes(raw)}
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return value
-    changed: dict[str, bytes] = {}
-    if isinstance(card_id, str) and is_card_number(card_id):
-        numbers.add(card_id.encode())
-        changed["card_id"] = f'"{_REDACTED}"'.encode()
-    changed |= {name: text for name, text in plain.items() if name != "card_id" and any(number in text for number in numbers)}
-    return msgspec.json.encode({**fields, **{name: msgspec.Raw(text) for name, text in changed.items()}}) if changed else value
-
-
-def _without(number: bytes, text: bytes) -> bytes:
-    """`text` without a number; valid JSON stays valid: a quote or a word beside it tells that it is no bare number."""
-    place = rb'(?<![0-9])(?:(?<=[A-Za-z_"/#])|(?=[0-9]+"))' + number + rb"(?![0-9])"
-    return re.sub(rb"(?<![0-9])" + number + rb"(?![0-9])", b"0", re.sub(place, _REDACTED.encode(), text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +185,7 @@ def _refused_text(error: Exception) -> RecordError:
 
 def shown(text: str) -> str:
     """`text`, which may quote the producer's value, fit for a header and a log: no card number, no control character, not long."""
-    text = _CARD_NUMBER.sub(lambda m: _REDACTED if is_card_number(m[0]) else m[0], text)
+    text = without_card_numbers(text)
     if len(text) > _LONGEST_MESSAGE:
         half = _LONGEST_MESSAGE // 2
         text = f"{text[:half]} … {text[-half:]}"

@@ -30,12 +30,13 @@ from stream_app.api.messages import (
 )
 from stream_app.api.probes import Probes
 from stream_app.api.problems import MEDIA_TYPE, Refusal, of_error, pointer_to, unexpected
+from stream_app.card_numbers import is_card_number
 from stream_app.desk import Desk, LabelDesk, RowError
 from stream_app.errors import FraudstreamError, Unavailable
 from stream_app.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
 from stream_app.features.aggregations import Entity
 from stream_app.ports import Clock
-from stream_app.transaction import Decoder, IntakeRules, Label, Transaction, is_card_number, shown
+from stream_app.transaction import Decoder, IntakeRules, Label, Transaction, shown
 
 IN_THE_LOOP = 32
 """Rows that are scored between two other requests; more go to a thread."""

@@ -1,6 +1,6 @@
 """Imports point inwards, adapters are picked in one place, and importing anything connects to nothing.
 
-addresses, errors, iso ← transaction ← alert, money, features ← ports ← intake, decision ← scorer ← partition ← runtime ← bootstrap ← worker
+addresses, card_numbers, errors, iso ← transaction ← alert, money, features ← ports ← intake, decision ← scorer ← partition ← runtime ← bootstrap ← worker
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = (
-    ("addresses", "cut_bytes", "errors", "event_time", "headers", "iso", "majority"),
+    ("addresses", "card_numbers", "cut_bytes", "errors", "event_time", "headers", "iso", "majority"),
     ("transaction", "settings", "logs"),
     ("alert", "money", "outage", "placement", "progress", "topology", "watchdog"),
     ("features",),
@@ -43,6 +43,7 @@ COMMANDS = {"cli", "doctor", "produce"}  # and cli_*: entry points, each importe
 PICKS_ADAPTERS = {"bootstrap", "worker", "api", "doctor", "cli", "adapters"}  # and cli_*
 NO_IO = {
     "addresses",
+    "card_numbers",
     "cut_bytes",
     "dead_letter",
     "errors",

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream_app.transaction import is_card_number, redact
+from stream_app.card_numbers import is_card_number, redact, without_card_numbers
 from tests.examples import examples
 
 CARD_NUMBER = "4111111111111111"  # of the schemes' test numbers
+OTHER = "4222222222222"
+MEGABYTE_S = 20
+"""For a megabyte: it takes a fraction of a second. What goes over the whole of it once more for each number takes half an hour."""
 
 
 def _luhn(digits: str) -> bool:
@@ -138,3 +144,123 @@ def test_redaction_keeps_the_other_fields() -> None:
 def test_nothing_in_nothing_out() -> None:
     """A tombstone without key has nothing to redact."""
     assert redact(None, None) == (None, None)
+
+
+def test_what_cannot_be_decoded_hides_no_other_fields_number() -> None:
+    """A field that no decoder takes, but that is JSON and is ignored, stands beside a number in escapes."""
+    value = f'{{"card_id":"\\u0034{CARD_NUMBER[1:]}","x":[1e999,"\\u00e9"]}}'
+    assert redact(None, value.encode())[1] == b'{"card_id":"REDACTED","x":[1e999,"\\u00e9"]}'
+
+
+_FIELD = re.compile(rb'("card_id"\s*:\s*)("?)([0-9]{13,19})(?![0-9])((?:\.[0-9]+)?)')
+
+
+def _without(number: bytes, text: bytes) -> bytes:
+    alone = rb"(?<![0-9])" + number + rb"(?![0-9])"
+    return re.sub(alone, b"0", re.sub(rb'(?:(?<=[A-Za-z_"/#])|(?=[0-9]+"))' + alone, b"REDACTED", text))
+
+
+def _without_field(found: re.Match[bytes]) -> bytes:
+    if not is_card_number(found[3]):
+        return found[0]
+    return found[1] + (b'"REDACTED' + found[4] if found[2] else b'"REDACTED"')
+
+
+def _without_escaped(value: bytes, numbers: set[bytes]) -> bytes:
+    try:
+        fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+        plain = {name: msgspec.json.encode(msgspec.json.decode(raw)) for name, raw in fields.items() if b"\\u" in bytes(raw)}
+        card_id = msgspec.json.decode(fields.get("card_id", b"null"))
+    except msgspec.MsgspecError:
+        return value
+    changed = {}
+    if isinstance(card_id, str) and is_card_number(card_id):
+        numbers.add(card_id.encode())
+        changed["card_id"] = b'"REDACTED"'
+    changed |= {name: text for name, text in plain.items() if name != "card_id" and any(_without(n, text) != text for n in numbers)}
+    return msgspec.json.encode(fields | {name: msgspec.Raw(text) for name, text in changed.items()}) if changed else value
+
+
+def _one_by_one(key: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """As `redact`: each number is taken out of all of it, and all of it read again for the next."""
+    numbers = {bare} if is_card_number(bare := key.strip(b' "')) else set()
+    key = b"REDACTED" if numbers else key
+    numbers |= {found[3] for found in _FIELD.finditer(value) if is_card_number(found[3])}
+    value = _FIELD.sub(_without_field, value)
+    if b"\\u" in value:
+        value = _without_escaped(value, numbers)
+    for number in numbers:
+        key, value = _without(number, key), _without(number, value)
+    return key, value
+
+
+_numbers = st.sampled_from([CARD_NUMBER, OTHER, "5555555555554444", CARD_NUMBER[:-1] + "2", CARD_NUMBER + "0", OTHER + CARD_NUMBER, "4", ""])
+_spelt = st.builds(lambda n, escaped: f"\\u{ord(n[0]):04x}{n[1:]}" if n and escaped else n, _numbers, st.booleans())
+_around = st.sampled_from(["", "", "a", "_", "/", "#", " ", ", ", "-", ".0", "\\u00e9", "é", "\\n", "Z", "["])
+_text = st.lists(_spelt | _around, max_size=5).map(lambda parts: f'"{"".join(parts)}"')
+_bare = st.builds(lambda n, fraction: f"{n or 0}{fraction}", _numbers, st.sampled_from(["", "", ".0", "e1"]))
+_whole = _spelt.map(lambda n: f'"{n}"')
+_name = st.sampled_from(['"card_id"', '"card_id"', '"card\\u005fid"', '"pan"', '"a"', '"b"']) | _text
+
+
+def _list_or_object(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    field = st.tuples(_name, st.sampled_from([":", " : ", ":\n"]), inner).map("".join)
+    return st.lists(inner, max_size=3).map(lambda of: f"[{', '.join(of)}]") | st.lists(field, max_size=4).map(lambda of: f"{{{','.join(of)}}}")
+
+
+_json = st.recursive(_text | _bare | _whole, _list_or_object, max_leaves=8)
+_broken = st.lists(_name | _text | _bare | st.sampled_from([":", ",", "{", "}", "[", '"', "\\", " "]), max_size=12).map("".join)
+
+
+@examples(1_000)
+@given(key=_text | _spelt | _whole, value=_json | _broken)
+@example(key="c", value=f'{{"card_id":{OTHER},"card_id":"{CARD_NUMBER}","a":"{OTHER}{CARD_NUMBER}","b":[{OTHER},{CARD_NUMBER},"x{OTHER}"]}}')
+@example(key=OTHER, value=f'{{"card_id":"\\u0034{CARD_NUMBER[1:]}","a":"\\u0034{CARD_NUMBER[1:]} {OTHER}\\u00e9","b":{OTHER}}}')
+@example(key="c", value=f'{CARD_NUMBER}"{CARD_NUMBER}"card_id":{CARD_NUMBER}')
+@example(key="c", value=f'{{"card_id":{OTHER},"a":" /{OTHER} #{OTHER} _{OTHER} Z{OTHER} z{OTHER} -{OTHER} "}}')
+def test_all_numbers_at_once_are_taken_out_as_one_by_one(key: str, value: str) -> None:
+    """Several, repeated, in fields, texts, names and escapes, in JSON and in what is none."""
+    assert redact(key.encode(), value.encode()) == _one_by_one(key.encode(), value.encode())
+
+
+def _megabyte(part: str, between: str = "", before: str = "", after: str = "") -> bytes:
+    """A megabyte of a part that is repeated; `#` in it stands for a number: another one each time."""
+    count = 1_000_000 // (len(part) + len(between) + 12 * part.count("#"))
+    parts = (part.replace("#", _nth(n)) for n in range(count)) if "#" in part else [part] * count
+    return (before + between.join(parts) + after).encode()
+
+
+def _nth(n: int) -> str:
+    return next(number for last in range(10) if is_card_number(number := f"4{n:011}{last}"))
+
+
+ESCAPED = '{"card_id":"\\u0034111111111111111",'
+
+
+@pytest.mark.parametrize(
+    ("part", "between", "before", "after"),
+    [
+        ('"card_id":#', ",", "{", "}"),
+        ('"card_id":"#","pan":"x#"', ",", ESCAPED, "}"),
+        ('{"card_id":#}', ",", ESCAPED + '"x\\u0041":[', "]}"),
+        ('"#":"\\u0041","inner":{"card_id":#}', ",", ESCAPED, "}"),
+        ('"#":"\\u0041#"', ",", ESCAPED, "}"),
+        ("#,", "", '{"card_id":4111111111111111,"x":[', ""),
+        ("\\u0041", "", ESCAPED + '"', '":"\\u0041"}'),
+        ("#", "", '{"card_id":', "}"),
+        ("#", "", '{"card_id":4111111111111111.', "}"),
+        (" ", "", '{"card_id"', ":4111111111111111}"),
+        (" \t\r\n", "", '{"card_id":', ""),
+        ('"card_id"     :     ', "", "", ""),
+        ("[", "", ESCAPED + '"x":', ""),
+        ("\\u", "", "", ""),
+    ],
+)
+def test_a_megabyte_of_anything_is_read_in_proportion_to_its_length(part: str, between: str, before: str, after: str) -> None:
+    """A worker's loop waits for it, and one record must not end it."""
+    value = _megabyte(part, between, before, after)
+    began_s = time.process_time()
+    redact(b'"' * 60_000, value)
+    redact(value, value)
+    without_card_numbers(value.decode())
+    assert time.process_time() - began_s < MEGABYTE_S

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.card_numbers import redact
 from stream_app.cut_bytes import CutBytes, UnreadBytes
 from stream_app.errors import RecordError
 from stream_app.event_time import NOT_MILLISECONDS
-from stream_app.transaction import MAX_MESSAGE_BYTES, DeadLetterCode, Decoder, IntakeRules, Label, Transaction, redact
+from stream_app.transaction import MAX_MESSAGE_BYTES, DeadLetterCode, Decoder, IntakeRules, Label, Transaction
 from tests.examples import examples
 
 NOW_MS = 1_795_471_200_000
