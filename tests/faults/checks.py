@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream_app.dead_letter import MOST_VALUE_BYTES
 from stream_app.errors import StateError
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints
@@ -154,10 +155,10 @@ def _check_dead_letters(scene: Scene, found: Copies, findings: Findings) -> None
 
 def _is_of(letter: Any, record: Record) -> bool:
     """Whether a dead letter has the record's bytes, or the first of them and says how many there were."""
-    cut, value = dict(letter.headers).get("source.bytes"), record.value or b""
-    if cut is None:
-        return bool(letter.value == record.value)
-    return int(cut) == len(value) and value.startswith(letter.value)
+    told, value = dict(letter.headers).get("source.bytes"), record.value
+    if value is None or len(value) <= MOST_VALUE_BYTES:
+        return told is None and bool(letter.value == value)
+    return int(told or -1) == len(value) and bool(letter.value == value[:MOST_VALUE_BYTES])
 
 
 def _check_doubles(scene: Scene, found: Copies, findings: Findings) -> None:

@@ -11,11 +11,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_app.cut_bytes import CutBytes, UnreadBytes
-from stream_app.dead_letter import MOST_KEY_BYTES, MOST_LETTER_BYTES, dead_letter
+from stream_app.dead_letter import MOST_KEY_BYTES, MOST_LETTER_BYTES, MOST_VALUE_BYTES, dead_letter
 from stream_app.errors import RecordError
 from stream_app.ports import Outgoing
+from stream_app.transaction import MAX_MESSAGE_BYTES
 
 CARD_NUMBER = b"4111111111111111"
+NAMES = ["error.code", "error.message", "source.topic", "source.partition", "source.offset"]
+"""Headers of a letter that lacks nothing."""
 ADDED = 400
 """Bytes of the headers that the publisher adds."""
 
@@ -49,7 +52,7 @@ def size(letter: Outgoing) -> int:
     return len(letter.key or b"") + len(letter.value or b"") + sum(len(name) + len(value) for name, value in letter.headers)
 
 
-_sizes = st.none() | st.sampled_from([0, 1, 30, 1_000, 20_000, 400_000, 999_000, 1_100_000, 3_000_000])
+_sizes = st.none() | st.sampled_from([0, 1, 30, 1_000, 20_000, MOST_VALUE_BYTES, MOST_VALUE_BYTES + 1, 3_000_000])
 
 
 @given(key=_sizes, value=_sizes, message=st.text(min_size=1, max_size=2_000))
@@ -77,10 +80,30 @@ def test_key_value_and_headers_are_bounded_together_and_each_form_is_shorter_dow
 
 
 def test_the_bytes_travel_as_they_came() -> None:
-    """Up to the limit nothing is cut, and nothing says so."""
-    letter = letter_of(Refused(b"x" * 900_000, b"card-1"))
-    assert (letter.key, letter.value) == (b"card-1", b"x" * 900_000)
-    assert [name for name, _ in letter.headers] == ["error.code", "error.message", "source.topic", "source.partition", "source.offset"]
+    """Up to what a key and a payment may have nothing is cut, and nothing says so."""
+    for key in (b"card-1", b"k" * MOST_KEY_BYTES):
+        letter = letter_of(Refused(b"x" * MAX_MESSAGE_BYTES, key))
+        assert (letter.key, letter.value) == (key, b"x" * MAX_MESSAGE_BYTES)
+        assert [name for name, _ in letter.headers] == NAMES
+
+
+@pytest.mark.parametrize("number", [f'"{CARD_NUMBER.decode()}"', CARD_NUMBER.decode(), f'"\\u0034{CARD_NUMBER.decode()[1:]}"'])
+@pytest.mark.parametrize("key", [CARD_NUMBER, b"card" + CARD_NUMBER])
+def test_a_card_number_that_is_taken_out_is_no_cut(number: str, key: bytes) -> None:
+    """The letter is shorter than its record, and lacks nothing: no header says that it does."""
+    letter = letter_of(Refused(f'{{"card_id":{number},"pan":{CARD_NUMBER.decode()}}}'.encode(), key))
+    assert letter.value == b'{"card_id":"REDACTED","pan":0}'
+    assert letter.key in {b"REDACTED", b"cardREDACTED"}
+    assert [name for name, _ in letter.headers] == NAMES
+
+
+def test_what_is_cut_and_redacted_says_how_many_bytes_came() -> None:
+    """Not how many were left of them."""
+    value = b'{"card_id":"' + CARD_NUMBER + b'","pad":"' + b"x" * 200_000 + b'"}'
+    letter = letter_of(Refused(value, CARD_NUMBER + b" " * 5_000 + b"x"))
+    assert (letter.value or b"").startswith(b'{"card_id":"REDACTED","pad":"xxx')
+    assert len(letter.value or b"") == MOST_VALUE_BYTES
+    assert [dict(letter.headers)[name] for name in ("source.key.bytes", "source.bytes")] == [b"5017", str(len(value)).encode()]
 
 
 def test_what_is_cut_keeps_its_first_bytes_and_says_how_many_there_were() -> None:
@@ -88,7 +111,7 @@ def test_what_is_cut_keeps_its_first_bytes_and_says_how_many_there_were() -> Non
     letter = letter_of(Refused(CutBytes.of(b"v" * 2**20, 300_000_000), CutBytes.of(b"k" * 65_536, 5_000_000)))
     headers = dict(letter.headers)
     assert letter.key == b"k" * MOST_KEY_BYTES
-    assert set(letter.value or b"") == {ord("v")}
+    assert letter.value == b"v" * MOST_VALUE_BYTES
     assert (headers["source.key.bytes"], headers["source.bytes"]) == (b"5000000", b"300000000")
 
 
@@ -115,7 +138,7 @@ def test_what_an_error_says_is_fit_for_a_header(text: str) -> None:
     assert len(told) < 1_000
 
 
-@given(before=st.integers(980_000, 1_000_000))
+@given(before=st.integers(MOST_VALUE_BYTES - 40, MOST_VALUE_BYTES))
 def test_no_form_holds_a_card_number_that_the_cut_goes_through(before: int) -> None:
     """It is taken out of the whole first."""
     value = b'{"pad":"' + b"x" * before + b'","card_id":"' + CARD_NUMBER + b'"}'
