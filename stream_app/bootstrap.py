@@ -28,8 +28,8 @@ from stream_app.judge import Challenger
 from stream_app.money import Money, read_rates
 from stream_app.outage import PATIENCE_S, Watch
 from stream_app.partition import Workplace
-from stream_app.ports import Model
-from stream_app.present import Present
+from stream_app.ports import Clock, Model
+from stream_app.present import Present, Witness
 from stream_app.progress import Progress
 from stream_app.registered import CHALLENGER, CHAMPION, FetchedModel, ModelObserver
 from stream_app.rehearsal import rehearse
@@ -161,7 +161,7 @@ def build_worker(
     topics = topics_of(settings)
     serving = serving_scorers(settings, metrics.models, money, Output(settings.alerts_topic, settings.scores_topic))
     rules, clock = intake_rules(settings), SystemClock()
-    present = Present(clock)
+    present = present_of(clock, rules)
 
     async def counts() -> dict[str, int]:
         found = await partition_counts(options, settings.topics())
@@ -173,7 +173,7 @@ def build_worker(
         return too_little(settings, configs)
 
     store = RedisStore(settings.redis_url, settings.consumer_group)
-    watches = _watches(settings, publisher, store)
+    watches, witness = _watches(settings, publisher, store), Witness(present, store.now_ms)
 
     log = KafkaLog(options, settings.consumer_group)
     takeover = Takeover(store, log, topics, clock)
@@ -186,7 +186,7 @@ def build_worker(
         lambda scorer: Workplace(
             scorer, end_offset, publisher, takeover, metrics, topics, rules, present, money, settings.batch_max_records, away
         ),
-        Surroundings(serving, counts, retention, seek, on_fatal, metrics.partitions_owned, partial(unequal, settings)),
+        Surroundings(serving, counts, retention, seek, on_fatal, metrics.partitions_owned, witness.look, partial(unequal, settings)),
     )
 
     def not_ready() -> str | None:
@@ -197,7 +197,7 @@ def build_worker(
     progress = Progress(metrics.totals, runtime.behind, away)
     watchdog = Watchdog(runtime.progress, runtime.undecided, lambda: not_ready() is not None)
     backlog = BacklogWatch(runtime.held, log, topics, metrics)
-    background = (*(watch.run for watch in watches), progress.run, watchdog.run, backlog.run)
+    background = (*(watch.run for watch in watches), witness.run, progress.run, watchdog.run, backlog.run)
     return WorkerParts(runtime, publisher, StatusServer(metrics.render, not_ready), background)
 
 
@@ -211,6 +211,11 @@ def _show_health(metrics: Metrics, watches: tuple[Watch, ...], not_ready: Callab
 def intake_rules(settings: Settings) -> IntakeRules:
     """What a record must keep beyond its schema."""
     return IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s, settings.max_ahead_of_clock_s)
+
+
+def present_of(clock: Clock, rules: IntakeRules) -> Present:
+    """The present by a clock that may be half as far behind as it would have to be to refuse a payment on time: clocks of producers differ too."""
+    return Present(clock, rules.max_ahead_of_clock_s / 2)
 
 
 def topics_of(settings: Settings) -> Topics:

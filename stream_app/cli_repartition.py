@@ -17,7 +17,7 @@ from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.partitioners import PARTITIONERS
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.topics import partition_counts
-from stream_app.bootstrap import SystemClock, intake_rules, topics_of
+from stream_app.bootstrap import SystemClock, intake_rules, present_of, topics_of
 from stream_app.errors import SettingsError, TopologyError
 from stream_app.holdings import one_count
 from stream_app.money import Money, read_rates
@@ -57,9 +57,10 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
 
     Raises:
         TopologyError: if it cannot be done, and why.
+        ClockBehind: if this machine's clock would leave out what workers with another will decide.
         Unavailable: if Kafka or Redis does not answer.
     """
-    options = client_options(settings)
+    options, rules, clock = client_options(settings), intake_rules(settings), SystemClock()
     await _refuse_members(settings, new)
     counts = await partition_counts(options, settings.topics())
     stores = RedisStore(settings.redis_url, settings.consumer_group), RedisStore(new.redis_url, new.consumer_group)
@@ -68,12 +69,13 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
         KafkaLog(options, settings.consumer_group),
         partial(KafkaHistory.open, options),
         topics_of(settings),
-        intake_rules(settings),
+        rules,
         Money(settings.base_currency, read_rates(settings.rates_file)),
         one_count({t: counts.get(t, 0) for t in settings.topics()}, partial(unequal, settings)),
-        SystemClock(),
+        clock,
     )
     try:
+        present_of(clock, rules).heard(await stores[0].now_ms())
         return await _made(ground, partitioner)
     finally:
         for store in stores:

@@ -188,8 +188,12 @@ class LabelDesk:
         self._publisher = publisher
         self._topic = topic
 
-    async def take(self, label: Label) -> Accepted:
+    async def take(self, label: Label, now_ms: int) -> Accepted:
         """Publish a label; return when all in-sync replicas have it.
+
+        Args:
+            label: as it was given.
+            now_ms: what time it is here. Where the label says that it is later, its record does too: workers refuse what is dated beyond it.
 
         Raises:
             NotFound: if no partition holds the card.
@@ -199,7 +203,7 @@ class LabelDesk:
         partition = seen.holders[0]
         if partition is None:
             raise NotFound(f"card_id {label.card_id!r} is not known: no payment of it was counted in the last weeks.")
-        message = Outgoing(self._topic, label.card_id.encode(), msgspec.json.encode(label))
+        message = Outgoing(self._topic, label.card_id.encode(), msgspec.json.encode(label), at_ms=max(now_ms, label.labelled_at))
         publisher = await self._publisher()
         ends = await publisher.publish(partition, [message])
         return Accepted(transaction_id=label.transaction_id, topic=self._topic, partition=partition, offset=ends[self._topic] - 1)

@@ -12,6 +12,7 @@
         ├── ModelError         70        a model is missing, damaged, or asks for features we lack
         │   └── NoModel                  nothing is registered under the name or the alias
         ├── StateError         74        state in Redis cannot be read; where it is damaged, its partition is rebuilt
+        ├── ClockBehind        72        this machine's clock would refuse payments that are on time
         ├── DamagedAgain       73        state is damaged again and again while it is rebuilt
         ├── TopologyError      76        topics do not fit together (partition counts, ids)
         ├── Refused            77        a server answered, and does not do what it is asked: a right, a policy
@@ -106,6 +107,12 @@ class StateError(Stop):
     def __init__(self, text: str, partition: int | None = None) -> None:
         super().__init__(text)
         self.partition = partition
+
+
+class ClockBehind(Stop):
+    """This machine's clock is so far behind that payments on time would be refused as dated ahead, and their dead letters would stand."""
+
+    exit_code: ClassVar[int] = 72
 
 
 class DamagedAgain(Stop):

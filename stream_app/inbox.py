@@ -158,7 +158,7 @@ class Inbox:
         """Whether a label is from a time that the payments have not reached."""
         try:
             return self._decode_labels.decode(record.value, record.key, record.timestamp, now_ms).labelled_at > self._reached_ms
-        except RecordError:
+        except Exception:  # noqa: BLE001 - it is taken, and `decode_all` sets it aside with the reason
             return False
 
     def _all_fetched(self, topic: str) -> bool:

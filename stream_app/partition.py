@@ -93,7 +93,7 @@ class Partition:
         self._shared = workplace
         gate = Gate(workplace.rules, workplace.present, taken.standing)
         self._inbox = Inbox(cursor, workplace.topics.read, gate, self._ends_at, partitions)
-        self._sweeper = Sweeper(self._state.sweep, workplace.observer, workplace.present.clock_ms)
+        self._sweeper = Sweeper(self._state.sweep, workplace.observer, workplace.present.now_ms)
         self._isolation = Isolation(number, self._take_through, self._state.forget)
         self._in_hand: Batch | None = None
         self._unsure: Position = (0, 0)
@@ -190,9 +190,9 @@ class Partition:
         return judge(intake.labels.messages, work.notes, decided.alerts, (self.cursor.noted_from_ms or 0, self._shared.money.unit))
 
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
-        """The working set, degraded as long as topics that do not keep the horizon leave windows unfilled."""
-        full_from_ms, newest_ms = self.cursor.full_from_ms, max(intake.payments.timestamps_ms, default=0)
-        if work.degraded or newest_ms >= full_from_ms:
+        """The working set, degraded as long as topics that do not keep the horizon leave windows unfilled, for one of the payments at least."""
+        full_from_ms, oldest_ms = self.cursor.full_from_ms, min(intake.payments.timestamps_ms, default=0)
+        if work.degraded or oldest_ms >= full_from_ms:
             return work
         day = datetime.fromtimestamp(full_from_ms / 1000, UTC).date()
         return replace(work, degraded=f"state was lost and the topics keep less than the windows need: they are full from {day}")

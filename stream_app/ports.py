@@ -232,6 +232,7 @@ class Outgoing:
 
     Attributes:
         shorter: makes what is published in its place where its topic does not take so many bytes; None: nothing.
+        at_ms: its Kafka timestamp; None: when it is published.
     """
 
     topic: str
@@ -239,6 +240,7 @@ class Outgoing:
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
     shorter: Callable[[], Outgoing] | None = None
+    at_ms: int | None = None
 
 
 class Publisher(Protocol):

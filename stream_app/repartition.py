@@ -7,7 +7,7 @@ one than those before, so all of them are read together here, and each payment i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
@@ -18,15 +18,15 @@ from stream_app.alert import alert_id_of
 from stream_app.errors import TopologyError
 from stream_app.features.compute import Computed, compute
 from stream_app.features.plan import catalogue_plan
-from stream_app.intake import Decoded, Intake, merge
+from stream_app.intake import Intake, merge
 from stream_app.money import Money
 from stream_app.outputs import Outputs
-from stream_app.ports import Clock, Cursor, FeatureStore, Log, Packed, PartitionState, Place, Record, WorkingSet
+from stream_app.ports import Clock, Cursor, FeatureStore, Log, Packed, PartitionState, Place, WorkingSet
 from stream_app.scorer import keep_case
 from stream_app.standing import Refusals, Standing, Verdict
 from stream_app.takeover import UNFINISHED, Takeover, Topics, checked
-from stream_app.timeline import History, Moment, Timeline
-from stream_app.transaction import IntakeRules, Label, Transaction
+from stream_app.timeline import History, Moment, Timeline, decoded
+from stream_app.transaction import IntakeRules
 
 SAMPLE = 200
 """So many of the newest records of each partition show by which rule they were put there."""
@@ -256,9 +256,7 @@ class Repartition:
             await self._states[number].write([], cursor)
 
     def _intake(self, moments: Sequence[Moment]) -> Intake:
-        payments: Decoded[Transaction] = _decoded(m for m in moments if m.is_payment)
-        labels: Decoded[Label] = _decoded(m for m in moments if not m.is_payment)
-        return merge(payments, labels, self._ground.money)
+        return merge(*decoded(moments), self._ground.money)
 
     def _compute(self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], Verdict]) -> None:
         computed = compute(catalogue_plan(), intake.events, work.rows, self._ground.money.unit)
@@ -270,19 +268,6 @@ def _by_home(moments: Sequence[Moment], home: Callable[[str], int]) -> Mapping[i
     for moment in moments:
         found[home(moment.message.card_id)].append(moment)
     return found
-
-
-def _decoded[T: (Transaction, Label)](moments: Iterable[Moment]) -> Decoded[T]:
-    messages: list[T] = []
-    records: list[Record] = []
-    offsets: list[int] = []
-    timestamps: list[int] = []
-    for moment in moments:
-        messages.append(moment.message)
-        records.append(moment.record)
-        offsets.append(moment.offset)
-        timestamps.append(moment.timestamp_ms)
-    return Decoded(messages, records, offsets, timestamps, [])
 
 
 def _of_cards_alone(intake: Intake) -> Intake:

@@ -29,6 +29,7 @@ class Surroundings:
         seek: makes the consumer read partitions from other offsets.
         on_fatal: called once with the error that ends the worker.
         partitions_changed: called with the number of partitions held.
+        hear_witness: has this machine's clock compared with that of a server.
         unequal: what to say of topics that differ in their number of partitions.
     """
 
@@ -38,6 +39,7 @@ class Surroundings:
     seek: Seek
     on_fatal: Callable[[BaseException], None]
     partitions_changed: Callable[[int], None]
+    hear_witness: Callable[[], Awaitable[None]]
     unequal: Callable[[Mapping[str, int]], str]
 
 
@@ -56,14 +58,16 @@ class Runtime:
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Check store and topics, then follow the model in the background.
+        """Check store, clock and topics, then follow the model in the background.
 
         Raises:
             TopologyError: if topics are missing or differ in their number of partitions.
             SettingsError: if the store may drop what it was given.
+            ClockBehind: if this machine's clock would refuse payments that are on time.
             Unavailable: if Kafka or Redis does not answer.
         """
         await patiently(self._store.check, "Start", self._workplace.away)
+        await patiently(self._outside.hear_witness, "Start", self._workplace.away)
         await patiently(self._count_partitions, "Start", self._workplace.away)
         await self._warn_of_retention()
         self._following = asyncio.create_task(self._serving.run(), name="Following the model")

@@ -102,5 +102,15 @@ class Timeline:
         return waiting[:end]
 
 
+def decoded(moments: Sequence[Moment]) -> tuple[Decoded[Transaction], Decoded[Label]]:
+    """The payments and the labels of a step, as they were read."""
+    return _decoded([m for m in moments if m.is_payment]), _decoded([m for m in moments if not m.is_payment])
+
+
+def _decoded(moments: Sequence[Moment]) -> Decoded[Any]:
+    times_ms = [m.timestamp_ms for m in moments]
+    return Decoded([m.message for m in moments], [m.record for m in moments], [m.offset for m in moments], times_ms, [])
+
+
 def _order(moment: Moment) -> tuple[int, bool, Place, int]:
     return moment.newest_ms, moment.is_payment, moment.place, moment.offset

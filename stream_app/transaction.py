@@ -16,7 +16,7 @@ from msgspec import Meta
 from stream_app.card_numbers import is_card_number, without_card_numbers
 from stream_app.cut_bytes import UnreadBytes, size_of
 from stream_app.errors import RecordError
-from stream_app.event_time import EventTimeMs, in_words
+from stream_app.event_time import MAX_EVENT_TIME_MS, EventTimeMs, in_words
 from stream_app.iso import COUNTRIES, CURRENCIES
 
 if TYPE_CHECKING:
@@ -128,13 +128,13 @@ class Decoder[T: (Transaction, Label)]:
         self._max_ahead_ms = rules.max_ahead_s * 1000
         self._max_ahead_of_clock_ms = rules.max_ahead_of_clock_s * 1000
 
-    def decode(self, value: bytes | None, key: bytes | None, timestamp_ms: int, now_ms: int | None) -> T:
+    def decode(self, value: bytes | None, key: bytes | None, timestamp_ms: int | None, now_ms: int | None) -> T:
         """Decode one record.
 
         Args:
             value: the record's value.
             key: the record's key; it must be `card_id` in UTF-8, else the card's order is not kept.
-            timestamp_ms: the record's Kafka timestamp.
+            timestamp_ms: the record's Kafka timestamp; None of a request, which has none.
             now_ms: what time it is; None of a record that was decided before: no clock of today has a say in it.
 
         Raises:
@@ -154,7 +154,7 @@ class Decoder[T: (Transaction, Label)]:
             raise RecordError(DeadLetterCode.CARD_NUMBER, _CARD_NUMBER_TOLD)
         if key != card_id.encode():
             raise RecordError(DeadLetterCode.WRONG_KEY, _WRONG_KEY_TOLD)
-        latest_ms = timestamp_ms + self._max_ahead_ms
+        latest_ms = MAX_EVENT_TIME_MS if timestamp_ms is None else timestamp_ms + self._max_ahead_ms
         if now_ms is not None and (by_clock_ms := now_ms + self._max_ahead_of_clock_ms) < latest_ms:
             latest_ms = by_clock_ms
         checked: T = self._check(message, latest_ms)
@@ -218,7 +218,7 @@ def _tidied[T: (Transaction, Label)](message: T, fields: tuple[str, ...]) -> T:
 
 
 def _ahead(name: str, ms: int) -> RecordError:
-    allowed = "the record's timestamp and the worker's clock allow"
+    allowed = "the record's timestamp and the clock here allow"
     return RecordError(DeadLetterCode.FUTURE, f"{name} is {ms} ms later than {allowed}. Check the producer's clock.")
 
 

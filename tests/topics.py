@@ -31,15 +31,15 @@ class MemoryTopics:
     ids: dict[str, str] = field(default_factory=dict)
     now_ms: int = 0
 
-    def append(self, place: Place, key: bytes | None, value: bytes | None, headers: Headers = ()) -> int:
-        """Write a record at the present time; the next offset."""
+    def append(self, place: Place, key: bytes | None, value: bytes | None, headers: Headers = (), at_ms: int | None = None) -> int:
+        """Write a record, at the present time where no other is given; the next offset."""
         log = self.logs[place]
-        log.append(Kept(len(log), self.now_ms, key, value, tuple(headers)))
+        log.append(Kept(len(log), self.now_ms if at_ms is None else at_ms, key, value, tuple(headers)))
         return len(log)
 
     async def publish(self, partition: int, messages: Sequence[Outgoing], headers: Sequence[tuple[str, bytes]] = ()) -> dict[str, int]:
         """See `ports.Publisher`."""
-        return {m.topic: self.append((m.topic, partition), m.key, m.value, (*m.headers, *headers)) for m in messages}
+        return {m.topic: self.append((m.topic, partition), m.key, m.value, (*m.headers, *headers), m.at_ms) for m in messages}
 
     async def settle(self) -> None:
         """Nothing is ever under way."""

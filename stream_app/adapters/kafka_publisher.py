@@ -224,7 +224,8 @@ async def _answers(
     failed: Exception | None = None
     for m in messages:
         try:
-            sent.append(await producer.send(m.topic, m.value, key=m.key, partition=partition, headers=[*m.headers, *headers]))
+            everything = [*m.headers, *headers]
+            sent.append(await producer.send(m.topic, m.value, m.key, partition, timestamp_ms=m.at_ms, headers=everything))
         except (KafkaError, OSError) as error:
             failed = error  # those behind it are not sent
             break

@@ -19,6 +19,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from stream_app.adapters.redis_line import FAILURES, Command, RedisLine, exchange, unavailable
 from stream_app.errors import SettingsError, Unavailable
+from stream_app.majority import median
 
 type Line = RedisLine | ClusterLine
 
@@ -129,6 +130,21 @@ class RedisServers:
             if not cluster:
                 return {"": await self._one.info(section)}
             return {node.name: await cluster.info(section, target_nodes=node) for node in cluster.get_nodes()}
+
+    async def now_ms(self) -> int:
+        """What time it is by the servers' clocks, Unix ms, as most of them say.
+
+        Raises:
+            SettingsError: if one does not tell.
+            Unavailable: if one does not answer.
+        """
+        try:
+            return median([int(server["server_time_usec"]) // 1000 for server in (await self.info("server")).values()])
+        except KeyError:
+            told = (
+                "Redis at FRAUDSTREAM_REDIS_URL does not tell its time (`redis-cli info server`: server_time_usec). Take a later version."
+            )
+            raise SettingsError(told) from None
 
     async def close(self) -> None:
         """Let go of all connections but the lines."""

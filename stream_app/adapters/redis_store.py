@@ -94,6 +94,10 @@ class RedisStore:
                     "lost. Set it: `redis-cli config set maxmemory-policy noeviction`, and in its configuration file."
                 )
 
+    async def now_ms(self) -> int:
+        """What time it is by Redis' clock, see `RedisServers.now_ms`."""
+        return await self._servers.now_ms()
+
     async def info(self, section: str) -> dict[str, dict[str, Any]]:
         """A section of INFO of each server by its address, for `doctor`; "" for one Redis."""
         return await self._servers.info(section)

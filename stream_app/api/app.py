@@ -53,7 +53,7 @@ class ApiParts:
         desk, labels: the use cases.
         keys: who may ask.
         rules: for transactions and labels, as in the worker.
-        clock: transactions may not be ahead of it.
+        clock: transactions and labels may be an hour ahead of it, as of a worker's; that it is minutes wrong refuses nobody.
         most_rows: of a batch.
         probes: the routes that need none of these.
     """
@@ -151,8 +151,7 @@ class _Transactions:
         parts.keys.check(request.headers.get("authorization", ""), Scope.SCORE)
         content = await body_of(request)
         given = self._transaction.of(content)
-        now_ms = parts.clock.now_ms()
-        tx = self._checked.decode(content, given.card_id.encode(), now_ms, now_ms)
+        tx = self._checked.decode(content, given.card_id.encode(), None, parts.clock.now_ms())
         return json_of(await parts.desk.decide(tx))
 
     async def label(self, request: Request) -> Response:
@@ -162,9 +161,9 @@ class _Transactions:
         content = await body_of(request)
         given = self._label.of(content)
         now_ms = parts.clock.now_ms()
-        label = self._checked_label.decode(content, given.card_id.encode(), now_ms, now_ms)
+        label = self._checked_label.decode(content, given.card_id.encode(), None, now_ms)
         try:
-            accepted = await parts.labels.take(label)
+            accepted = await parts.labels.take(label, now_ms)
         except Unavailable as error:
             logger.warning("The label of {!r} was not published: {}", label.transaction_id, error)
             raise

@@ -15,6 +15,7 @@ from redis import Redis
 
 from stream_app.adapters.kafka_options import client_options
 from stream_app.adapters.topics import create_topics
+from stream_app.errors import ClockBehind
 from stream_app.settings import load_settings
 from tests.e2e.test_worker import publish, raw, read
 from tests.e2e.workers import Worker, worker
@@ -123,6 +124,35 @@ def test_what_the_clock_refused_stays_refused_by_a_worker_that_would_take_it(env
     assert [s["features"]["card_count_1d"] for s in scores] == [i + 1.0 for i in range(15)]
     (letter,) = asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["TRANSACTIONS_DLQ_TOPIC"], 1))
     assert dict(letter.headers)["error.code"] == b"future"
+
+
+SET_BACK = """
+import pathlib, sys, time
+from stream_app.bootstrap import SystemClock
+back = pathlib.Path("set-back")
+SystemClock.now_ms = lambda _: round(time.time() * 1000) - (7_200_000 if back.exists() else 0)
+from stream_app.worker import run
+sys.exit(run())
+"""
+
+
+def test_a_clock_that_is_set_back_by_hours_ends_the_worker_and_refuses_no_payment(env: dict[str, str], port: int, tmp_path: Path) -> None:
+    """Exit code 72. What is sent then is decided by the next worker, whose clock is right."""
+    with worker(env, port, tmp_path, ("-c", SET_BACK)) as running:
+        until(running.ready, "the worker to be ready")
+        send(env, 0, 5)
+        decided(running, 5)
+        (tmp_path / "set-back").touch()
+        send(env, 5, 5)
+        assert running.process.wait(DEADLINE_S) == ClockBehind.exit_code
+        assert "This machine's clock is 7,200 s behind that of Redis" in running.log.read_text()
+    with worker(env, port, tmp_path) as again:
+        until(again.ready, "the next worker to be ready")
+        decided(again, 5)
+        assert again.metric("fraudstream_dead_letters_total") == 0
+        assert again.stop() == 0
+    scores = [json.loads(r.value) for r in asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["SCORES_TOPIC"], 10))]
+    assert [s["features"]["card_count_1d"] for s in scores] == [i + 1.0 for i in range(10)]
 
 
 def test_a_topic_that_was_made_anew_ends_the_worker_with_its_remedy(env: dict[str, str], port: int, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.errors import SettingsError
+from stream_app.errors import ClockBehind, SettingsError, TopologyError
 from tests.e2e.workers import worker
 from tests.servers import Servers
 from tests.waiting import DEADLINE_S
@@ -32,3 +32,29 @@ def test_a_rates_file_that_is_not_there_ends_the_worker_with_one_line(stack: Ser
     with worker(env, port, tmp_path) as running:
         assert running.process.wait(DEADLINE_S) == SettingsError.exit_code
         assert "FRAUDSTREAM_RATES_FILE 'nope.json' cannot be read" in running.log.read_text()
+
+
+SLOW = """
+import sys, time
+from stream_app.bootstrap import SystemClock
+SystemClock.now_ms = lambda _: round((time.time() - {behind_s}) * 1000)
+from stream_app.worker import run
+sys.exit(run())
+"""
+
+
+def test_a_machine_whose_clock_is_hours_behind_ends_the_worker_before_it_takes_a_payment(
+    stack: Servers, unique: str, tmp_path: Path, port: int
+) -> None:
+    """Redis' clock contradicts it: exit 72, how far it is behind, and the remedy. No topic was looked at: there is none."""
+    env = {"KAFKA_BOOTSTRAP_SERVERS": stack.kafka, "REDIS_URL": stack.redis, "TRANSACTIONS_TOPIC": unique}
+    with worker(env, port, tmp_path, ("-c", SLOW.format(behind_s=7200))) as running:
+        assert running.process.wait(DEADLINE_S) == ClockBehind.exit_code
+        assert "This machine's clock is 7,200 s behind that of Redis" in running.log.read_text()
+
+
+def test_a_machine_whose_clock_is_minutes_behind_starts(stack: Servers, unique: str, tmp_path: Path, port: int) -> None:
+    """What it then lacks is the topics."""
+    env = {"KAFKA_BOOTSTRAP_SERVERS": stack.kafka, "REDIS_URL": stack.redis, "TRANSACTIONS_TOPIC": unique}
+    with worker(env, port, tmp_path, ("-c", SLOW.format(behind_s=1200))) as running:
+        assert running.process.wait(DEADLINE_S) == TopologyError.exit_code

@@ -219,6 +219,31 @@ def test_a_slot_that_moves_between_read_and_write_leaves_the_guard_standing(*, o
         asyncio.run(body(cluster))
 
 
+def test_the_time_is_what_most_servers_say(cluster: Cluster, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three, one whose clock is a day ahead has no say; one that does not tell is told of."""
+
+    async def asked() -> int:
+        store = RedisStore(cluster.url, unique)
+        try:
+            told = await store.info("server")
+            next(iter(told.values()))["server_time_usec"] += 86_400_000_000
+
+            async def info(_: str) -> Any:
+                return told
+
+            assert abs(await store.now_ms() - time.time() * 1000) < 60_000
+            monkeypatch.setattr(store._servers, "info", info)
+            now_ms = await store.now_ms()
+            del next(iter(told.values()))["server_time_usec"]
+            with pytest.raises(SettingsError, match="does not tell its time"):
+                await store.now_ms()
+        finally:
+            await store.close()
+        return now_ms
+
+    assert abs(asyncio.run(asked()) - time.time() * 1000) < 60_000
+
+
 def test_a_server_that_evicts_is_named_wherever_it_is(cluster: Cluster, unique: str) -> None:
     """At the worker's start and by `doctor`: one of three primaries may drop keys."""
     settings = load_settings(redis_url=cluster.url, consumer_group=unique)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +19,9 @@ from stream_app.adapters.kafka_publisher import KafkaPublisher
 from stream_app.adapters.partitioners import by_murmur2
 from stream_app.adapters.redis_store import RedisStore
 from stream_app.adapters.topics import create_topics, partition_counts
-from stream_app.bootstrap import topics_of
+from stream_app.bootstrap import SystemClock, topics_of
 from stream_app.cli_repartition import repartition
-from stream_app.errors import TopologyError
+from stream_app.errors import ClockBehind, TopologyError
 from stream_app.features.plan import CARD_HEADER, HEADER, LAST, NEWEST, Ints, Layout
 from stream_app.money import Money
 from stream_app.partition import Partition, Workplace
@@ -134,7 +135,9 @@ def sums(row: Ints, header: int) -> Ints:
     return np.concatenate([row[[NEWEST, LAST]], row[header:]])
 
 
-def test_after_the_change_everything_is_decided_once_and_counted_as_if_there_had_been_none(stack: Servers, unique: str) -> None:
+def test_after_the_change_everything_is_decided_once_and_counted_as_if_there_had_been_none(
+    stack: Servers, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of 400 payments 250 were decided when partitions were added, 50 had been published and not decided, 100 came later."""
 
     async def change() -> tuple[Counter[str], WorkingSet, dict[str, WorkingSet]]:
@@ -155,6 +158,10 @@ def test_after_the_change_everything_is_decided_once_and_counted_as_if_there_had
                 await repartition(old, new)
         with pytest.raises(TopologyError, match="--partitioner murmur2"):
             await repartition(old, new, "crc32")
+        with monkeypatch.context() as slow:
+            slow.setattr(SystemClock, "now_ms", lambda _: round(time.time() * 1000) - 2 * HOUR)
+            with pytest.raises(ClockBehind, match="7,200 s behind that of Redis"):
+                await repartition(old, new)
         done = await repartition(old, new)
         assert done.counted == DECIDED
         assert 0 < done.strays < BEFORE - DECIDED

@@ -172,6 +172,7 @@ class World:
     poison: frozenset[int] = frozenset()
     too_large: frozenset[int] = frozenset()
     clock: FakeClock = field(default_factory=FakeClock)
+    at_once: int = BATCH
 
     def send(self, payments: Sequence[dict[str, Any] | bytes], labels: Sequence[dict[str, Any]] = ()) -> None:
         """Publish payments, or bytes that are none, and labels."""
@@ -224,7 +225,7 @@ class World:
             rules=IntakeRules(),
             present=Present(self.clock),
             money=Money("EUR"),
-            most_records=BATCH,
+            most_records=self.at_once,
         )
 
     def commit(self) -> None:

@@ -29,9 +29,9 @@ from stream_app.history import Seen
 from stream_app.money import Money
 from stream_app.ports import Ids, Scores, WorkingSet
 from stream_app.scorer import Scorer
-from stream_app.transaction import IntakeRules
+from stream_app.transaction import Decoder, IntakeRules, Label
 from tests.topics import MemoryTopics
-from tests.unit.test_scorer import NOW, START, FakeClock, FakeModel, payment
+from tests.unit.test_scorer import HOUR, NOW, START, FakeClock, FakeModel, payment
 
 HEADER = "Authorization"
 
@@ -274,6 +274,29 @@ def test_a_label_goes_to_the_partition_that_holds_the_card() -> None:
     assert (answer.status_code, answer.json()["partition"], answer.json()["offset"]) == (202, 3, 0)
     (record,) = api.topics.logs["labels", 3]
     assert (record.key, msgspec.json.decode(record.value or b"")) == (b"c1", label)
+
+
+@pytest.mark.parametrize(("ahead_ms", "status"), [(120_000, 200), (HOUR, 200), (HOUR + 1, 422)])
+def test_an_api_whose_clock_is_minutes_slow_refuses_nobody(ahead_ms: int, status: int) -> None:
+    """A request has no time but its own: it may be an hour beyond the clock, as for a worker."""
+    tx = payment("a", 300) | {"event_time": NOW + ahead_ms}
+    assert Api().ask("POST", "/v1/score", json=tx).status_code == status
+    label = {**LABEL_EXAMPLE, "card_id": "c1", "event_time": START, "labelled_at": NOW + ahead_ms}
+    api = Api()
+    assert api.ask("POST", "/v1/labels", json=label).status_code == {200: 202}.get(status, status)
+    for record in api.topics.logs["labels", 3]:
+        assert (
+            Decoder(Label, IntakeRules(max_ahead_s=0)).decode(record.value, record.key, record.timestamp, NOW).labelled_at == NOW + ahead_ms
+        )
+
+
+def test_a_label_of_long_ago_is_kept_as_long_as_any_other() -> None:
+    """Its record is of the time when it was given: Kafka removes records by that."""
+    api = Api()
+    assert (
+        api.ask("POST", "/v1/labels", json={**LABEL_EXAMPLE, "card_id": "c1", "event_time": START, "labelled_at": START}).status_code == 202
+    )
+    assert [record.timestamp for record in api.topics.logs["labels", 3]] == [NOW]
 
 
 def test_the_log_says_which_server_a_label_could_not_reach() -> None:

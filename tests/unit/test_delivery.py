@@ -168,6 +168,22 @@ def test_where_topics_keep_less_than_the_windows_need_decisions_are_degraded_unt
     assert world.seen.counts["degraded"] == 2
 
 
+def test_no_payment_takes_the_mark_off_those_beside_it() -> None:
+    """Of a batch one has a Kafka timestamp from when the windows are full, by a producer whose clock is ahead."""
+    world = World(at_once=10)
+    world.send(PAYMENTS[:8])
+    world.run()
+    world.commit()
+    world.lose_all()
+    world.topics.first["transactions", 0] = 3
+    world.send(PAYMENTS[8:10])
+    world.topics.now_ms += 39 * 24 * HOUR
+    world.send(PAYMENTS[10:11])
+    world.topics.now_ms -= 39 * 24 * HOUR
+    assert world.run() == "done"
+    assert world.seen.counts["degraded"] == 3
+
+
 def _made_anew(world: World) -> None:
     world.topics.ids["transactions"] = "another"
 

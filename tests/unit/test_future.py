@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.majority import LEAST
@@ -16,6 +16,7 @@ from tests.unit.delivery import World, payment
 from tests.unit.test_isolation import poisoned
 from tests.unit.test_scorer import DAY, HOUR, NOW, START, FakeClock
 
+MINUTE = HOUR // 60
 AT = NOW - START
 """The present, as `payment` counts."""
 
@@ -63,15 +64,43 @@ def test_one_payment_dated_129_days_ahead_removes_no_card(clock_ahead: int) -> N
 
 
 @pytest.mark.usefixtures("swept_often")
-def test_most_payments_ahead_remove_nothing_beyond_the_clock() -> None:
-    """Producers whose clocks are all ahead are believed, but no card goes by their time."""
+def test_where_most_payments_are_ahead_they_are_refused_and_remove_nothing() -> None:
+    """The present is the clock's, whoever sends most."""
     world = World()
     world.send([payment("T0", 20.0, AT - DAY, card_id="old")])
     ahead(world, 200 * DAY, *[far(200 * DAY, f"F{n}") for n in range(3 * LEAST)])
     assert world.run() == "done"
-    assert "future" in world.codes().values()
-    assert world.seen.counts["scored"] > 1
+    assert world.codes() == dict.fromkeys(range(1, 3 * LEAST + 1), "future")
+    assert world.seen.counts["scored"] == 1
     assert "c:old" in world.state()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    good=st.integers(0, 40),
+    bursts=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 2 * LEAST)), min_size=1, max_size=2),
+    by_ms=st.integers(HOUR + MINUTE, 400 * DAY),
+    clock_ms=st.integers(-MINUTE, MINUTE),
+    at_once=st.sampled_from([1, 3, 51, 1000]),
+)
+def test_whatever_one_producer_sends_at_once_from_a_wrong_clock_is_refused(
+    good: int, bursts: list[tuple[int, int]], by_ms: int, clock_ms: int, at_once: int
+) -> None:
+    """Before, amid and after others, in batches of its own or with them, also to a fresh worker. None of the others is refused for it."""
+    world = World(clock=FakeClock(NOW + clock_ms), at_once=at_once)
+    wild = set[int]()
+    sent = 0
+    for place, count in sorted(bursts):
+        world.send(many(40)[sent : min(place, good)])
+        sent = max(sent, min(place, good))
+        first = len(world.topics.logs["transactions", 0])
+        ahead(world, by_ms, *[far(by_ms, f"F{first + n}") for n in range(count)])
+        wild |= set(range(first, first + count))
+    world.send(many(40)[sent:good])
+    assert world.run() == "done"
+    assert world.codes() == dict.fromkeys(wild, "future")
+    assert not {"c:c-ahead", "t:t-ahead"} & set(world.state())
+    assert world.seen.counts.get("scored", 0) == good
 
 
 def refused_by_the_clock() -> World:

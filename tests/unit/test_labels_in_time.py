@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_app import transaction
 from stream_app.features.aggregations import DAY_S, DELAY_S
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
+from stream_app.transaction import Label
 from tests.topics import MemoryTopics
 from tests.unit import delivery
 from tests.unit.delivery import Fussy, World, payment
@@ -102,6 +104,27 @@ def test_a_label_that_arrives_before_its_transaction_counts_from_it_on() -> None
 HOURS = st.integers(0, 100 * 24)
 LABELS = st.lists(st.tuples(st.integers(0, 11), st.integers(24, 90 * 24), st.booleans()), max_size=12)
 """Which payment, how many hours after it, and what: some repeated, some corrected, in any order."""
+
+
+def test_a_label_that_brings_a_fault_of_the_decoder_to_light_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it waits for the payments of its time, too: it goes to the dead letters, its neighbours count."""
+    check = vars(transaction)["_check_label"]
+
+    def fault(label: Label, latest_ms: int) -> Label:
+        if label.transaction_id == "T0":
+            raise ZeroDivisionError("ours")
+        checked: Label = check(label, latest_ms)
+        return checked
+
+    monkeypatch.setattr(transaction, "_check_label", fault)
+    world = World(at_once=1)
+    world.send(PAYMENTS, [label("T0", 7.4), label("T1", 7.6, at_day=7.5)])
+    assert world.run() == "done"
+    assert len(world.published("scores")) == 2
+    (letter,) = world.topics.logs["labels-dlq", 0]
+    headers = dict(letter.headers)
+    assert (headers["source.offset"], headers["error.code"]) == (b"0", b"scoring_failed")
+    assert b"ZeroDivisionError: ours" in headers["error.message"]
 
 
 def by_brute_force(paid_at: list[int], given_: list[tuple[int, int, bool]]) -> list[float]:

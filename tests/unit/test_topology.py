@@ -108,7 +108,7 @@ def started(answer: str | Unavailable | None) -> list[str]:
         outside: Any = SimpleNamespace(
             serving=SimpleNamespace(present=None, run=no_model), partition_counts=counts, too_little=too_little, on_fatal=None, seek=None
         )
-        outside.partitions_changed, outside.unequal = (lambda _: None), str
+        outside.partitions_changed, outside.unequal, outside.hear_witness = (lambda _: None), str, publisher.settle
         runtime = Runtime(MemoryStore(), lambda _: place, outside)
         await runtime.start()
         await runtime.stop()
