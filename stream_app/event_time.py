@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 from msgspec import Meta
@@ -12,6 +13,11 @@ NOT_MILLISECONDS = "a time before 2000 is a mistake: it must be milliseconds sin
 _OF_MSGSPEC = f"Expected `int` >= {EARLIEST_EVENT_TIME_MS}"
 
 EventTimeMs = Annotated[int, Meta(ge=EARLIEST_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
+
+
+def day_of(at_ms: int) -> date:
+    """The day of a time, whatever it is: the first or the last that there is, where it lies beyond."""
+    return datetime.fromtimestamp(min(max(0, at_ms), MAX_EVENT_TIME_MS) / 1000, UTC).date()
 
 
 def in_words(text: str) -> str:

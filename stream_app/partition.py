@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import msgspec
 
 from stream_app.dead_letter import dead_letter
+from stream_app.event_time import day_of
 from stream_app.inbox import Batch, Gate, Inbox
 from stream_app.intake import Decoded, Intake, merge
 from stream_app.isolation import Isolation
@@ -192,10 +192,11 @@ class Partition:
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
         """The working set, degraded as long as topics that do not keep the horizon leave windows unfilled, for one of the payments at least."""
         full_from_ms, oldest_ms = self.cursor.full_from_ms, min(intake.payments.timestamps_ms, default=0)
-        if work.degraded or oldest_ms >= full_from_ms:
+        if work.degraded or not intake.payments.messages or oldest_ms >= full_from_ms:
             return work
-        day = datetime.fromtimestamp(full_from_ms / 1000, UTC).date()
-        return replace(work, degraded=f"state was lost and the topics keep less than the windows need: they are full from {day}")
+        return replace(
+            work, degraded=f"state was lost and the topics keep less than the windows need: they are full from {day_of(full_from_ms)}"
+        )
 
     async def _publish(self, messages: Sequence[Outgoing], reached: Position) -> None:
         """Publish all that a batch makes, which ends here.

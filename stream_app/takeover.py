@@ -10,6 +10,7 @@ import msgspec
 from loguru import logger
 
 from stream_app.errors import TopologyError
+from stream_app.event_time import EARLIEST_EVENT_TIME_MS
 from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.majority import MOST, median
 from stream_app.outputs import Outputs, starts_of
@@ -199,8 +200,8 @@ class Takeover:
         """Event time from which all windows are full; 0 where the log was not cut within the horizon."""
         if not first or start > first:
             return 0
-        oldest_ms = await began_ms(self._log, transactions, first)
-        return (oldest_ms or 0) + HORIZON_S * 1000 + MOST_AHEAD_MS
+        oldest_ms = await began_ms(self._log, transactions, first, self._clock.now_ms())
+        return (oldest_ms or self._clock.now_ms()) + HORIZON_S * 1000 + MOST_AHEAD_MS
 
     async def _moved_until(self, partitions: int) -> int:
         """Event time from which every window lies in one partition again, where some were added within the horizon; else 0.
@@ -208,8 +209,8 @@ class Takeover:
         A partition is rebuilt from itself alone, and a card that moved has its earlier payments in another.
         """
         topic = self._topics.transactions
-        bounds = await self._log.bounds([(topic, number) for number in range(partitions)])
-        first_ms = {p: at for p, (begin, _) in bounds.items() if (at := await began_ms(self._log, p, begin)) is not None}
+        bounds, now_ms = await self._log.bounds([(topic, number) for number in range(partitions)]), self._clock.now_ms()
+        first_ms = {p: at for p, (begin, _) in bounds.items() if (at := await began_ms(self._log, p, begin, now_ms)) is not None}
         youngest_ms = max((at for p, at in first_ms.items() if not bounds[p][0]), default=0)
         if not youngest_ms or youngest_ms - min(first_ms.values()) <= DAY_S * 1000:
             return 0
@@ -243,9 +244,9 @@ class Takeover:
         return [m for m in messages if (m.topic, source_offset(m.headers)) not in there]
 
 
-async def began_ms(log: Log, place: Place, first: int) -> int | None:
-    """When the records from the first that is kept on came, as most of a few of them say; None where there is none."""
-    times_ms = await log.timestamps(place, first, first + FIRST)
+async def began_ms(log: Log, place: Place, first: int, now_ms: int) -> int | None:
+    """When the records from the first that is kept on came, as most of a few say whose time can be; None where there is none."""
+    times_ms = [at for at in await log.timestamps(place, first, first + FIRST) if EARLIEST_EVENT_TIME_MS <= at <= now_ms + DAY_S * 1000]
     return median(times_ms) if times_ms else None
 
 

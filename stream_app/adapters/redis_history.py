@@ -8,7 +8,6 @@ No partitioner is needed: a card is looked for under every partition, and there 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from stream_app.adapters.redis_servers import RedisServers
 from stream_app.adapters.write_through import add_parts
 from stream_app.errors import StateError
+from stream_app.event_time import day_of
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import NEWEST, EntityPlan, catalogue_plan
@@ -119,8 +119,7 @@ class RedisHistory:
         full_from_ms = max((c.full_from_ms for p, c in enumerate(cursors) if c and (not held or p in held)), default=0)
         if at_ms is None or at_ms >= full_from_ms:
             return None
-        day = datetime.fromtimestamp(full_from_ms / 1000, UTC).date()
-        return f"state was lost and the topics keep less than the windows need: they are full from {day}"
+        return f"state was lost and the topics keep less than the windows need: they are full from {day_of(full_from_ms)}"
 
 
 def _cursor(value: bytes | None) -> Cursor | None:
