@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from loguru import logger
 
@@ -100,6 +100,7 @@ def test_no_records_move_the_present(batches: list[tuple[list[int], int]]) -> No
     pause_ms=st.integers(0, MINUTE),
     size=st.integers(1, 300),
 )
+@example(burst=200, ahead=2 * HOUR, quiet=2, pause_ms=MINUTE, size=100)
 def test_a_burst_is_not_told_as_what_most_records_say(burst: int, ahead: int, quiet: int, pause_ms: int, size: int) -> None:
     """Within a minute, after any number of batches, in batches of any size, and where a minute ends amid it."""
     clock = Watch()
