@@ -17,16 +17,13 @@ from aiokafka import AIOKafkaConsumer
 from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.streams import Stream
-from faust.tables.recovery import Recovery
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
-from stream_app.adapters import faust_batches
 from stream_app.adapters.faust_batches import Batch, BatchConsumer, BatchSchema, BatchTransport, use_batches
 from stream_app.adapters.faust_options import faust_options
 from stream_app.settings import Settings
-from tests.waiting import DEADLINE_S
 
 TRANSACTIONS, OTHER = TP("transactions", 0), TP("transactions", 1)
 
@@ -134,54 +131,6 @@ def test_a_seek_on_assignment_takes_what_seek_to_committed_returns() -> None:
     assert "_committed_offsets = await self.seek_to_committed()" in seek
     assert "read_offset.update(" in seek
     assert "self._committed_offset.update(committed_offsets)" in seek
-
-
-class SlowFlow:
-    """Takes over when it is let, and seeks."""
-
-    def __init__(self) -> None:
-        self.let = asyncio.Event()
-        self.sought: list[tuple[str, int]] = []
-        self.given_up = 0
-
-    async def assign(self, assigned: set[tuple[str, int]], seek: Any) -> dict[tuple[str, int], int]:
-        """See `faust_batches.PartitionFlow`."""
-        try:
-            await self.let.wait()
-        except asyncio.CancelledError:
-            self.given_up += 1
-            raise
-        await seek(dict.fromkeys(assigned, 7))
-        return dict.fromkeys(assigned, 7)
-
-
-def test_a_takeover_that_takes_longer_than_faust_waits_goes_on_and_seeks_when_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faust would take the worker for stopped after its request timeout; the next assignment takes the place of one that is under way."""
-    waits = source(Recovery._resume_streams)
-    assert "consumer.perform_seek(), timeout=self.app.conf.broker_request_timeout" in waits
-    assert faust.App("pins").conf.broker_request_timeout > faust_batches._SEEK_WITHIN_S
-    monkeypatch.setattr(faust_batches, "_SEEK_WITHIN_S", 0.01)
-
-    async def body() -> None:
-        consumer, flow = bare_consumer(), SlowFlow()
-        consumer.flow, consumer._late, consumer.assignment = flow, None, lambda: {TRANSACTIONS}
-        sought = asyncio.Event()
-
-        async def seek_to(positions: Any) -> None:
-            flow.sought += positions
-            sought.set()
-
-        consumer.seek_to = seek_to
-        assert await consumer.seek_to_committed() == {}
-        assert await consumer.seek_to_committed() == {}
-        assert (flow.given_up, flow.sought) == (1, [])
-        flow.let.set()
-        await asyncio.wait_for(sought.wait(), DEADLINE_S)
-        assert flow.sought == [TRANSACTIONS]
-        monkeypatch.setattr(faust_batches, "_SEEK_WITHIN_S", DEADLINE_S)
-        assert await consumer.seek_to_committed() == {TRANSACTIONS: 7}
-
-    asyncio.run(body())
 
 
 def test_a_commit_asks_new_offset_for_each_partition() -> None:
