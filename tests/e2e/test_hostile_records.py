@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from stream_app.settings import PREFIX
+from tests.card_numbers import nth_card_number
 from tests.e2e.kafka import NOW_MS, TRANSACTION, make_topic, raw, read
 from tests.e2e.workers import Worker, worker
 from tests.foreign import Client, Raw
@@ -51,6 +52,7 @@ HOSTILE: dict[str, tuple[str, list[Raw]]] = {
     "neither key nor value": ("none", [Raw(None, None)]),
     "no key": ("none", [Raw(payment(0).value, None), Raw(b"", None)]),
     "an empty key": ("none", [Raw(payment(0).value, b"")]),
+    "a megabyte of card numbers": ("gzip", [Raw("".join(f'"card_id":{nth_card_number(n)},' for n in range(40_000)).encode(), b"C1")]),
     "key and value at the topic's limit": ("none", [Raw(b"v" * 500_000, b"k" * 500_000)]),
 }
 

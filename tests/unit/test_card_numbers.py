@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_app.card_numbers import is_card_number, redact, without_card_numbers
+from tests.card_numbers import nth_card_number
 from tests.examples import examples
 
 CARD_NUMBER = "4111111111111111"  # of the schemes' test numbers
@@ -226,13 +227,9 @@ def test_all_numbers_at_once_are_taken_out_as_one_by_one(key: str, value: str) -
 
 def _megabyte(part: str, between: str = "", before: str = "", after: str = "") -> bytes:
     """A megabyte of a part that is repeated; `#` in it stands for a number: another one each time."""
-    count = 1_000_000 // (len(part) + len(between) + 12 * part.count("#"))
-    parts = (part.replace("#", _nth(n)) for n in range(count)) if "#" in part else [part] * count
+    count = 1_000_000 // (len(part) + len(between) + 13 * part.count("#"))
+    parts = (part.replace("#", nth_card_number(n)) for n in range(count)) if "#" in part else [part] * count
     return (before + between.join(parts) + after).encode()
-
-
-def _nth(n: int) -> str:
-    return next(number for last in range(10) if is_card_number(number := f"4{n:011}{last}"))
 
 
 ESCAPED = '{"card_id":"\\u0034111111111111111",'

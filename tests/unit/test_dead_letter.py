@@ -76,6 +76,7 @@ def test_key_value_and_headers_are_bounded_together_and_each_form_is_shorter_dow
         was, told = record.key, headers.get("source.key.bytes")
         assert (told is None) == (form.key == was)
         assert told is None or int(told) == (-1 if was is None else len(was))
+        assert len(form.value or b"") <= MOST_VALUE_BYTES
         assert ("source.bytes" in headers) == (len(form.value or b"") < len(record.value or b""))
 
 
@@ -112,6 +113,14 @@ def test_what_is_cut_keeps_its_first_bytes_and_says_how_many_there_were() -> Non
     headers = dict(letter.headers)
     assert letter.key == b"k" * MOST_KEY_BYTES
     assert letter.value == b"v" * MOST_VALUE_BYTES
+    assert (headers["source.key.bytes"], headers["source.bytes"]) == (b"5000000", b"300000000")
+
+
+def test_what_the_reader_cut_says_so_though_no_more_is_cut() -> None:
+    """As where all that it kept of a key was a card number and spaces."""
+    letter = letter_of(Refused(CutBytes.of(b"v" * 100, 300_000_000), CutBytes.of(CARD_NUMBER + b" " * 100, 5_000_000)))
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value) == (b"REDACTED", b"v" * 100)
     assert (headers["source.key.bytes"], headers["source.bytes"]) == (b"5000000", b"300000000")
 
 
