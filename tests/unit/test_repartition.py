@@ -143,6 +143,7 @@ def test_state_that_is_lost_after_the_change_is_degraded_until_no_window_reaches
     """A partition is rebuilt from itself alone: it lacks what its cards paid in others. The command makes it whole again at any time."""
     bank = grown()
     bank.topics.now_ms += 2 * 24 * HOUR
+    bank.clock.now = bank.topics.now_ms
     bank.send("transactions", payments([(n % 6, 0, 0) for n in range(6)], 12))
     bank.repartition("old", "new")
     bank.work("new")
