@@ -55,7 +55,7 @@ class Reader(faust.App):  # type: ignore[misc]
     async def _read(self, stream: Any) -> None:
         count = 0
         async for event in stream.noack().events():
-            _, records, _ = event.message.value
+            records = event.message.value.records
             decode_all(records, self._decoder, None)
             event.ack()
             if not self._began:
