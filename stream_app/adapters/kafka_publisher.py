@@ -46,6 +46,7 @@ _REFUSED = (
     SecurityDisabled,
     UnsupportedForMessageFormatError,
 )
+_FOR_HEADERS_BYTES = 65_536
 _OVERHEAD_BYTES = 128
 """Of a batch with one record, about."""
 
@@ -90,7 +91,8 @@ class KafkaPublisher:
 
     async def publish(self, partition: int, messages: Sequence[Outgoing], headers: Headers = ()) -> dict[str, int]:
         """See `ports.Publisher`."""
-        ends, too_large = await self._send(partition, [self._within_limit(m, headers) for m in messages], headers)
+        sent = [m if self._fits_surely(m) else self._within_limit(m, headers) for m in messages]
+        ends, too_large = await self._send(partition, sent, headers)
         for message in too_large:
             ends |= await self._send_alone(partition, message, headers)
         return ends
@@ -102,6 +104,11 @@ class KafkaPublisher:
             if not too_large:
                 return ends
             self._limits[message.topic] = min(_size(message, headers), self._limits.get(message.topic, _MOST_BYTES))
+
+    def _fits_surely(self, message: Outgoing) -> bool:
+        """Whether a message is so much smaller than what its topic takes that its headers need not be counted: as nearly all are."""
+        limit = self._limits.get(message.topic, _MOST_BYTES)
+        return 2 * len(message.value or b"") < limit > _FOR_HEADERS_BYTES
 
     def _within_limit(self, message: Outgoing, headers: Headers) -> Outgoing:
         """The longest form of a message that its topic may take.

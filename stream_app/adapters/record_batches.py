@@ -7,7 +7,7 @@ aiokafka unfolds a batch as a whole, though 200 kB of gzip can be 400 MB of zero
 3. of a record's headers the first are kept: `MOST_HEADERS` and `MOST_HEADER_BYTES` at the most;
 4. what brokers took and nobody can unpack is a record too: its value is `UnreadBytes`, so that it gets a dead letter and stops nobody;
 5. where a record stands its batch says, not the record: no later one is passed over for what it claims;
-6. a poll returns `MOST_BYTES_AT_ONCE` of a partition, and ends after `MOST_SECONDS_AT_ONCE`; in both with the record that goes beyond.
+6. a poll returns `MOST_BYTES_AT_ONCE` of a partition, and ends after `MOST_SECONDS_AT_ONCE`, or a few records later.
 
 Only a codec that does not exist or is not installed, or bytes that changed on the way (their checksum says so), are an error. Batches of before Kafka 0.11 (magic 0
 and 1), which no broker takes any more, are aiokafka's. The format: Kafka's `DefaultRecordBatch` and `DefaultRecord`.
@@ -34,6 +34,7 @@ from stream_app.cut_bytes import UnreadBytes
 
 MOST_BYTES_AT_ONCE = 2**20
 MOST_SECONDS_AT_ONCE = 0.05
+_TIMED_EACH = 8
 MOST_HEADERS = 64
 MOST_HEADER_BYTES = 262_144
 """More than a score says of what it had seen in ten thousand partitions."""
@@ -260,7 +261,8 @@ class BoundedFetch(aiokafka.consumer.fetcher.FetchResult):  # type: ignore[misc]
                 record = replace(record, headers=_bounded(record.headers))  # noqa: PLW2901 - the same, and smaller
                 size += _size_of_headers(record)
             records.append(record)
-            if len(records) >= most or size >= MOST_BYTES_AT_ONCE or time.monotonic() >= until:
+            count = len(records)
+            if count >= most or size >= MOST_BYTES_AT_ONCE or (not count % _TIMED_EACH and time.monotonic() >= until):
                 self._update_position()
                 return records
         self._update_position()
