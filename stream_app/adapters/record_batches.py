@@ -1,6 +1,6 @@
 """Records as brokers keep them, read within bounds whatever their producers packed.
 
-aiokafka unfolds a batch as a whole, though 200 kB of gzip can be 400 MB of zeros, and gives up on a header whose name is not UTF-8. Here
+aiokafka unfolds a batch as a whole, though 400 kB of gzip can be 400 MB of zeros, and gives up on a header whose name is not UTF-8. Here
 
 1. a batch is unfolded in pieces, as its records are asked for; whole records of a piece are read by aiokafka's compiled reader;
 2. a record larger than a piece goes by as it unfolds; the first bytes of its key and value are kept, as `CutBytes`;

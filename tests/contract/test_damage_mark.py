@@ -127,6 +127,6 @@ def test_no_caller_brings_a_token_of_before_back(subject: Subject) -> None:
         await state.begin(cursor)
         await state.write([], moved(cursor, 1))
         await subject.mark(1, cursor.owner)
-        await state.read(NOTHING)
+        assert (await state.read(NOTHING)).ids == NOTHING
 
     run(subject, test)

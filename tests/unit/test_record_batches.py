@@ -102,7 +102,7 @@ def test_whatever_the_codec_and_however_small_the_pieces_records_are_those_that_
 
 
 @pytest.mark.parametrize("folding", ["gzip", "lz4", "zstd"])
-def test_a_batch_of_200_kb_that_unfolds_to_400_mb_takes_some_megabytes_and_its_neighbours_are_read(folding: str) -> None:
+def test_a_small_batch_that_unfolds_to_400_mb_takes_some_megabytes_and_its_neighbours_are_read(folding: str) -> None:
     """200 values of 2 MB between two payments."""
     zeros = bytes(2 * _MB)
     rows: list[Row] = [(0, b"a", b"first", []), *[(0, b"k", zeros, [])] * 200, (0, b"b", b"last", [])]
@@ -292,7 +292,7 @@ def test_what_stands_behind_the_last_record_is_nobodys_matter(codec: int) -> Non
 
 
 def test_a_million_members_of_a_byte_are_read_in_their_number_not_its_square() -> None:
-    """200 kB of records, each byte a gzip member of its own: 4 MB folded. Seconds; it was a minute and more for twice as many."""
+    """200 kB of records, each byte a gzip member of its own: 4 MB folded. A second; twice as many had not ended after 40."""
     content = b"".join(record(n, (0, b"k", bytes(100), [])) for n in range(1_800))
     found = read(folded_as(1, b"".join(_gzip(content[n : n + 1]) for n in range(len(content))), 1_800))
     assert len(found) == 1_800
