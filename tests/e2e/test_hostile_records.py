@@ -24,7 +24,7 @@ from tests.waiting import DEADLINE_S, until
 
 MB = 2**20
 MOST_GROWTH_MB = 160
-"""Of a worker's memory: far less than the 400 MB that the batches of zeros unfold to, four times over."""
+"""Of a worker's memory: far less than the 400 MB that the batches of zeros unfold to, three times over."""
 
 DEAD_LETTERS = [
     {"max.message.bytes": "1048588"},
