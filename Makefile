@@ -31,7 +31,7 @@ repro: install ## Prepare, train, evaluate: what is behind params.yaml, data or 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
 register-model: install ## Register in MLflow what `make repro` made
-	@$(BIN)/python -m training.stages register
+	@$(BIN)/python -m training.pipeline.stages register
 
 promote-model: install ## Let the workers follow the challenger, if its gates pass; VERSION=N another
 	@$(BIN)/fraudstream promote $(VERSION)

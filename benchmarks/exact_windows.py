@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream_app.features.definitions import HANDBOOK
-from training.backfill import backfill
-from training.bench import Bench
-from training.dataset import read_transactions
-from training.evaluate import card_ranks
-from training.figures import figures_of
-from training.measure import Truth
-from training.protocol import PROTOCOLS, parts_of
+from training.book.protocol import PROTOCOLS, parts_of
+from training.data.backfill import backfill
+from training.data.dataset import read_transactions
+from training.fitting.bench import Bench
+from training.fitting.evaluate import card_ranks
+from training.fitting.figures import figures_of
+from training.fitting.measure import Truth
 
 if TYPE_CHECKING:
     import pandas as pd

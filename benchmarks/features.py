@@ -23,9 +23,9 @@ import pandas as pd
 from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.packing import Packer, largest_packed
 from stream_app.features.plan import Plan, catalogue_plan
-from training import backfill as training
-from training.dataset import read_transactions
-from training.simulate import Simulation, simulate
+from training.data import backfill as training
+from training.data.dataset import read_transactions
+from training.data.simulate import Simulation, simulate
 
 BATCH = 1_000
 

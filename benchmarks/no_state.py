@@ -15,12 +15,12 @@ from typing import Any
 
 import faust
 
-from stream_app.adapters.faust_batches import BatchSchema, use_batches
-from stream_app.adapters.faust_options import PlainWorker, faust_options
-from stream_app.holdings import Seek
-from stream_app.intake import decode_all
+from stream_app.adapters.faust.batches import BatchSchema, use_batches
+from stream_app.adapters.faust.options import PlainWorker, faust_options
+from stream_app.delivery.holdings import Seek
+from stream_app.messages.transaction import Decoder, IntakeRules, Transaction
+from stream_app.scoring.intake import decode_all
 from stream_app.settings import Settings, load_settings
-from stream_app.transaction import Decoder, IntakeRules, Transaction
 
 
 class Reader(faust.App):  # type: ignore[misc]

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ground import fraudstream, of_its_own, scored
-from stream_app.cli_alerts import read_alerts
+from stream_app.commands.alerts import read_alerts
 from stream_app.settings import PREFIX, load_settings
 from tests.e2e.workers import servers_alone, worker
 from tests.waiting import until

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stream_app.adapters.kafka_consumer import new_consumer
-from stream_app.adapters.kafka_errors import answering
-from stream_app.adapters.kafka_options import client_options
-from stream_app.alert import Alert
+from stream_app.adapters.kafka.consumer import new_consumer
+from stream_app.adapters.kafka.errors import answering
+from stream_app.adapters.kafka.options import client_options
 from stream_app.errors import FraudstreamError
+from stream_app.messages.alert import Alert
 from stream_app.settings import load_settings
 
 if TYPE_CHECKING:

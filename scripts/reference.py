@@ -10,15 +10,15 @@ from typing import Any
 
 import typer.main
 
-from stream_app.adapters.metric_catalogue import metrics_table
+from stream_app.adapters.metrics.catalogue import metrics_table
 from stream_app.api.app import ApiParts, create_app
 from stream_app.api.keys import Keys, Scope, new_key
 from stream_app.api.probes import Probes
 from stream_app.cli import COMMANDS, cli
 from stream_app.features.aggregations import DAY_S, HOUR_S
 from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES
+from stream_app.messages.transaction import IntakeRules
 from stream_app.settings import Settings, settings_table
-from stream_app.transaction import IntakeRules
 
 ROOT = Path(__file__).resolve().parent.parent
 MADE = "<!-- made by scripts/reference.py: a change here is lost -->"

@@ -3,7 +3,7 @@
 - `reference/…`: made from the code by `scripts/reference.py`;
 - `project/…`: CONTRIBUTING, CHANGELOG and SECURITY of the project's root, which stand there for those who read the repository;
 - `notebooks/…`: each notebook, run from its first cell to its last by `scripts/notebook.py`; one that fails fails the build;
-- a link to a file outside `docs/` becomes plain text: the site does not hold that file. `tests/unit/test_documents.py` looks whether it exists.
+- a link to a file outside `docs/` becomes plain text: the site does not hold that file. `tests/unit/project/test_documents.py` looks whether it exists.
 """
 
 from __future__ import annotations

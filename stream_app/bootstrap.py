@@ -8,39 +8,39 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from stream_app.adapters.api_metrics import ApiMetrics
-from stream_app.adapters.http_status import StatusServer
-from stream_app.adapters.kafka_log import KafkaLog
-from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.kafka_publisher import KafkaPublisher, LazyPublisher
-from stream_app.adapters.metrics import Metrics
-from stream_app.adapters.onnx_model import OnnxModel
-from stream_app.adapters.redis_history import RedisHistory
-from stream_app.adapters.redis_store import RedisStore
-from stream_app.adapters.registry import ModelRegistry
-from stream_app.adapters.topics import partition_counts, topic_configs
-from stream_app.addresses import without_password
-from stream_app.backlog import BacklogWatch
-from stream_app.desk import ANSWERS, Desk, LabelDesk
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.publisher import KafkaPublisher, LazyPublisher
+from stream_app.adapters.kafka.topics import partition_counts, topic_configs
+from stream_app.adapters.kafka.topology import too_little, unequal
+from stream_app.adapters.metrics.api_metrics import ApiMetrics
+from stream_app.adapters.metrics.http_status import StatusServer
+from stream_app.adapters.metrics.worker_metrics import Metrics
+from stream_app.adapters.models.onnx_model import OnnxModel
+from stream_app.adapters.models.registry import ModelRegistry
+from stream_app.adapters.redis.history import RedisHistory
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery.backlog import BacklogWatch
+from stream_app.delivery.holdings import Seek
+from stream_app.delivery.partition import Workplace
+from stream_app.delivery.present import Present, Witness
+from stream_app.delivery.runtime import Runtime, Surroundings
+from stream_app.delivery.takeover import Takeover, Topics
 from stream_app.errors import ModelError
-from stream_app.holdings import Seek
-from stream_app.judge import Challenger
-from stream_app.money import Money, read_rates
-from stream_app.outage import PATIENCE_S, Watch
-from stream_app.partition import Workplace
-from stream_app.ports import Clock, Model
-from stream_app.present import Present, Witness
-from stream_app.progress import Progress
-from stream_app.registered import CHALLENGER, CHAMPION, FetchedModel, ModelObserver
-from stream_app.rehearsal import rehearse
-from stream_app.runtime import Runtime, Surroundings
-from stream_app.scorer import Output, Scorer
-from stream_app.serving import FollowedAlias, ModelSource, Serving
+from stream_app.messages.addresses import without_password
+from stream_app.messages.money import Money, read_rates
+from stream_app.messages.transaction import IntakeRules
+from stream_app.operating.outage import PATIENCE_S, Watch
+from stream_app.operating.progress import Progress
+from stream_app.operating.watchdog import Watchdog
+from stream_app.scoring.desk import ANSWERS, Desk, LabelDesk
+from stream_app.scoring.judge import Challenger
+from stream_app.scoring.ports import Clock, Model
+from stream_app.scoring.registered import CHALLENGER, CHAMPION, FetchedModel, ModelObserver
+from stream_app.scoring.rehearsal import rehearse
+from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.serving import FollowedAlias, ModelSource, Serving
 from stream_app.settings import Settings
-from stream_app.takeover import Takeover, Topics
-from stream_app.topology import too_little, unequal
-from stream_app.transaction import IntakeRules
-from stream_app.watchdog import Watchdog
 
 _ASK_REDIS = "Check FRAUDSTREAM_REDIS_URL and the server."
 

@@ -22,29 +22,29 @@ class _Command(NamedTuple):
 
 COMMANDS = {
     "local": _Command("stream_app.local.commands", "app", "Kafka, Redis and MLflow on this machine: up, down, status, reset; watch."),
-    "topics": _Command("stream_app.cli_operate", "topics_command", "Create the topics that are missing."),
-    "simulate": _Command("training.commands", "simulate_command", "Make a file of card payments with known frauds."),
-    "produce": _Command("stream_app.cli_produce", "produce_command", "Publish a file of transactions, and its labels at their delay."),
+    "topics": _Command("stream_app.commands.operate", "topics_command", "Create the topics that are missing."),
+    "simulate": _Command("training.data.simulate_command", "simulate_command", "Make a file of card payments with known frauds."),
+    "produce": _Command("stream_app.commands.produce", "produce_command", "Publish a file of transactions, and its labels at their delay."),
     "train": _Command("training.train", "train_command", "Train a model and register it; the same as `python -m training.train`."),
-    "promote": _Command("training.promote", "promote_command", "Make a version the one that workers follow, if its gates pass."),
-    "rollback": _Command("training.promote", "rollback_command", "Go back to the version that was served before."),
+    "promote": _Command("training.registry.promote", "promote_command", "Make a version the one that workers follow, if its gates pass."),
+    "rollback": _Command("training.registry.promote", "rollback_command", "Go back to the version that was served before."),
     "evaluate": _Command(
-        "training.evaluate_command", "evaluate_command", "Run the tables of the Fraud Detection Handbook; the published beside."
+        "training.book.evaluate_command", "evaluate_command", "Run the tables of the Fraud Detection Handbook; the published beside."
     ),
-    "worker": _Command("stream_app.cli_operate", "worker_command", "Score transactions until told to stop."),
-    "api": _Command("stream_app.cli_api", "api_command", "Answer requests over HTTP: scores, cards, terminals, labels."),
-    "api-key": _Command("stream_app.cli_api", "key_command", "Make a key for the API; shown once, kept hashed."),
-    "compare": _Command("stream_app.cli_compare", "compare_command", "Champion against challenger: agreement, money, quality."),
-    "alerts": _Command("stream_app.cli_alerts", "alerts_command", "Show alerts as they come."),
+    "worker": _Command("stream_app.commands.operate", "worker_command", "Score transactions until told to stop."),
+    "api": _Command("stream_app.commands.api", "api_command", "Answer requests over HTTP: scores, cards, terminals, labels."),
+    "api-key": _Command("stream_app.commands.api", "key_command", "Make a key for the API; shown once, kept hashed."),
+    "compare": _Command("stream_app.commands.compare", "compare_command", "Champion against challenger: agreement, money, quality."),
+    "alerts": _Command("stream_app.commands.alerts", "alerts_command", "Show alerts as they come."),
     "explain": _Command(
-        "stream_app.cli_explain", "explain_command", "Why a transaction got its score, alerted or not, feature by feature."
+        "stream_app.commands.explain", "explain_command", "Why a transaction got its score, alerted or not, feature by feature."
     ),
-    "verify": _Command("stream_app.cli_verify", "verify_command", "Compute served features and scores again, offline, and compare."),
-    "doctor": _Command("stream_app.cli_operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
+    "verify": _Command("stream_app.commands.verify", "verify_command", "Compute served features and scores again, offline, and compare."),
+    "doctor": _Command("stream_app.commands.operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
     "repartition": _Command(
-        "stream_app.cli_repartition", "repartition_command", "Take every card's state along after partitions were added."
+        "stream_app.commands.repartition", "repartition_command", "Take every card's state along after partitions were added."
     ),
-    "demo": _Command("stream_app.cli_demo", "demo_command", "The whole path once: servers, data, model, worker, alerts, figures."),
+    "demo": _Command("stream_app.commands.demo", "demo_command", "The whole path once: servers, data, model, worker, alerts, figures."),
 }
 
 

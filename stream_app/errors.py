@@ -37,7 +37,7 @@ class RecordError(FraudstreamError):
     """A record that can never become a decision: it goes to the dead-letter topic.
 
     Attributes:
-        code: one of the fixed codes in `stream_app.transaction.DeadLetterCode`.
+        code: one of the fixed codes in `stream_app.messages.transaction.DeadLetterCode`.
         message: one sentence for the producer's team.
     """
 

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from stream_app.addresses import without_password
 from stream_app.errors import SettingsError
-from stream_app.iso import CURRENCIES
+from stream_app.messages.addresses import without_password
+from stream_app.messages.iso import CURRENCIES
 
 PREFIX = "FRAUDSTREAM_"
 LOCAL_ENV = Path(".fraudstream") / "local.env"

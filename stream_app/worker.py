@@ -16,16 +16,16 @@ import faust
 from faust.types import TP
 from loguru import logger
 
-from stream_app.adapters.faust_batches import BatchSchema, use_batches
-from stream_app.adapters.faust_options import PlainWorker, faust_options
+from stream_app.adapters.faust.batches import BatchSchema, use_batches
+from stream_app.adapters.faust.options import PlainWorker, faust_options
 from stream_app.bootstrap import WorkerParts, build_worker
+from stream_app.delivery.holdings import Seek
+from stream_app.delivery.waiting import Fetched
 from stream_app.errors import FraudstreamError, Stop, UnpackError
 from stream_app.features.warm import warm
-from stream_app.holdings import Seek
-from stream_app.logs import set_up_logs
+from stream_app.operating.logs import set_up_logs
+from stream_app.operating.watchdog import end_within
 from stream_app.settings import Settings, load_settings
-from stream_app.waiting import Fetched
-from stream_app.watchdog import end_within
 
 STOP_WITHIN_S = 15.0
 """Less than supervisors wait before they kill: 30 s in Kubernetes."""

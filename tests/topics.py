@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stream_app.headers import Headers
-from stream_app.ports import Log, Outgoing, Place, Published
+from stream_app.delivery.ports import Log
+from stream_app.messages.headers import Headers
+from stream_app.messages.records import Outgoing, Place, Published
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,19 @@ from rich.table import Table
 
 from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.features.profiles import DEFAULT_PROFILE
-from stream_app.money import Money, read_rates
+from stream_app.messages.money import Money, read_rates
 from stream_app.settings import alias_of, load_settings
-from training.catalogue import check_reachable
-from training.register import Registration
-from training.rows import quality_rows, team_rows
+from training.fitting.registration import Registration
+from training.fitting.rows import quality_rows, team_rows
+from training.registry.catalogue import check_reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from stream_app.settings import Settings
-    from training.history import History
-    from training.measure import Fitted
-    from training.pipeline import Trained
+    from training.fitting.history import History
+    from training.fitting.measure import Fitted
+    from training.pipeline.run import Trained
 
 Budget = Annotated[
     float | None, typer.Option(min=0, help="Alerts that the team can work through; sets the threshold. Default: 1 % of the payments.")
@@ -92,12 +92,12 @@ def train_command(  # noqa: PLR0913 - the command's options
     with _told(console):
         settings = load_settings(**({"model_name": model_name} if model_name else {}))
         where = _prepared(console, settings, alias, register=register)
-        from training import pipeline  # noqa: PLC0415 - seconds of imports, see `_prepared`
-        from training.files import attributes_in  # noqa: PLC0415
-        from training.fit import Recipe  # noqa: PLC0415
-        from training.measure import Wish  # noqa: PLC0415
-        from training.options import Options  # noqa: PLC0415
-        from training.split import Split  # noqa: PLC0415
+        from training.data.files import attributes_in  # noqa: PLC0415
+        from training.data.split import Split  # noqa: PLC0415
+        from training.fitting.fit import Recipe  # noqa: PLC0415
+        from training.fitting.measure import Wish  # noqa: PLC0415
+        from training.fitting.options import Options  # noqa: PLC0415
+        from training.pipeline import run as pipeline  # noqa: PLC0415 - seconds of imports, see `_prepared`
 
         options = Options(
             data=data,
@@ -174,7 +174,7 @@ def _prepared(console: Console, settings: Settings, word: str, *, register: bool
     if where:
         check_reachable(where.tracking_uri)
     with _stage(console, "Load the libraries"):
-        import_module("training.pipeline")
+        import_module("training.pipeline.run")
     return where
 
 

@@ -1,4 +1,4 @@
-"""The routes: HTTP in, `stream_app.desk` asked, JSON out."""
+"""The routes: HTTP in, `stream_app.scoring.desk` asked, JSON out."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from stream_app.api.messages import (
 )
 from stream_app.api.probes import Probes
 from stream_app.api.problems import MEDIA_TYPE, Refusal, of_error, pointer_to, unexpected
-from stream_app.card_numbers import is_card_number
-from stream_app.desk import Desk, LabelDesk, RowError
 from stream_app.errors import FraudstreamError, Unavailable
-from stream_app.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
 from stream_app.features.aggregations import Entity
-from stream_app.ports import Clock
-from stream_app.transaction import Decoder, IntakeRules, Label, Transaction, shown
+from stream_app.messages.card_numbers import is_card_number
+from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction, shown
+from stream_app.scoring.desk import Desk, LabelDesk, RowError
+from stream_app.scoring.ports import Clock
 
 IN_THE_LOOP = 32
 """Rows that are scored between two other requests; more go to a thread."""

@@ -13,8 +13,8 @@ from stream_app.api.keys import Scope
 from stream_app.api.messages import Batch, Health, LabelRequest, ModelAnswer, OnePrediction, OneVector, TransactionRequest
 from stream_app.api.probes import PROBES
 from stream_app.api.problems import MEDIA_TYPE, Problem
-from stream_app.desk import Accepted, Decision, Prediction, Standing
-from stream_app.iso import CURRENCIES
+from stream_app.messages.iso import CURRENCIES
+from stream_app.scoring.desk import Accepted, Decision, Prediction, Standing
 
 _ABOUT = """Scores card payments with the model and the history that the workers use.
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from stream_app.alert import Action, ModelReference
 from stream_app.api.problems import of_json
-from stream_app.transaction import Label, Transaction
+from stream_app.messages.alert import Action, ModelReference
+from stream_app.messages.transaction import Label, Transaction
 
 
 class TransactionRequest(Transaction, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):

@@ -8,10 +8,10 @@ from http import HTTPStatus
 
 import msgspec
 
-from stream_app.desk import RowError
 from stream_app.errors import AlreadyCounted, FraudstreamError, NotFound, RecordError, Unavailable
-from stream_app.event_time import in_words
-from stream_app.transaction import Label, Transaction, shown
+from stream_app.messages.event_time import in_words
+from stream_app.messages.transaction import Label, Transaction, shown
+from stream_app.scoring.desk import RowError
 
 MEDIA_TYPE = "application/problem+json"
 _AT = re.compile(r" - at `\$\.?(.*)`$")

@@ -19,7 +19,7 @@ from stream_app.api.probes import Probes
 from stream_app.bootstrap import ApiBackground, SystemClock, build_api, intake_rules
 from stream_app.errors import SettingsError
 from stream_app.features.warm import warm
-from stream_app.logs import set_up_logs
+from stream_app.operating.logs import set_up_logs
 from stream_app.settings import Settings, load_settings
 
 STOP_WITHIN_S = 10

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from stream_app.alert import ModelReference, Source
 from stream_app.audit.history import Count, History
-from stream_app.event_time import EventTimeMs
 from stream_app.features.compute import Vectors
 from stream_app.features.plan import Ints
-from stream_app.ports import Position, Published
-from stream_app.provenance import Provenance, read_provenance
+from stream_app.messages.alert import ModelReference, Source
+from stream_app.messages.event_time import EventTimeMs
+from stream_app.messages.records import Published
+from stream_app.scoring.positions import Position
+from stream_app.scoring.provenance import Provenance, read_provenance
 
 
 class _Score(msgspec.Struct, frozen=True):

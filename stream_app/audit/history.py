@@ -11,10 +11,11 @@ import numpy as np
 
 from stream_app.features.compute import Events, Floats
 from stream_app.features.plan import Ints
-from stream_app.intake import Decoded, merge
-from stream_app.money import Money
-from stream_app.ports import Ids, Position
-from stream_app.transaction import Label, Transaction
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import Label, Transaction
+from stream_app.scoring.intake import Decoded, merge
+from stream_app.scoring.ports import Ids
+from stream_app.scoring.positions import Position
 
 type Count = tuple[int, int]
 """How many payments and how many labels of a history are counted: a position in terms of what the history holds."""

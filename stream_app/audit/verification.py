@@ -15,7 +15,7 @@ from stream_app.audit.recorded import recomputed
 from stream_app.features.compute import Vectors
 from stream_app.features.definitions import Feature
 from stream_app.features.plan import Ints, Plan, compile_plan
-from stream_app.ports import Model
+from stream_app.scoring.ports import Model
 
 CHUNK = 1000
 """Scores must be the same in batches of this size as one by one."""

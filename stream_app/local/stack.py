@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from stream_app.addresses import without_password
 from stream_app.errors import Stop, Unavailable
 from stream_app.local import processes, record
 from stream_app.local.servers import HOST, SERVERS, Server, last_lines
+from stream_app.messages.addresses import without_password
 from stream_app.settings import PREFIX, in_environment, load_settings
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from stream_app.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
-from stream_app.iso import COUNTRIES, CURRENCIES
+from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
+from stream_app.messages.iso import COUNTRIES, CURRENCIES
 from tests.contract.schemas import SCHEMAS
 from tests.examples import examples
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from stream_app.alert import Alert, Beside, ModelReference, Reason, Score, Source
 from stream_app.errors import RecordError
-from stream_app.event_time import MAX_EVENT_TIME_MS
-from stream_app.transaction import DeadLetterCode, Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.alert import Alert, Beside, ModelReference, Reason, Score, Source
+from stream_app.messages.event_time import MAX_EVENT_TIME_MS
+from stream_app.messages.transaction import DeadLetterCode, Decoder, IntakeRules, Label, Transaction
 from tests.conftest import ROOT
 
 SCHEMAS = {p.name.removesuffix(".v1.json"): json.loads(p.read_text()) for p in (ROOT / "schemas").glob("*.v1.json")}

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stream_app.adapters import redis_store
-from stream_app.adapters.redis_store import RedisStore
+from stream_app.adapters.redis import store as redis_store
+from stream_app.adapters.redis.store import RedisStore
 from stream_app.errors import StateError
-from stream_app.ports import Ids
+from stream_app.scoring.ports import Ids
 from tests.contract.stores import joined, moved, taken, wrote
 from tests.examples import examples
 from tests.redis_cluster import Client, client_of

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from stream_app.adapters.redis_store import RedisStore
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery.ports import FeatureStore, PartitionState
 from stream_app.errors import StateError
-from stream_app.ports import Cursor, FeatureStore, Ids, PartitionState
+from stream_app.scoring.ports import Ids
+from stream_app.scoring.positions import Cursor
 from tests.contract.stores import START, Subject, in_redis, moved, pay, run, taken, wrote
 
 NOTHING: Ids = ([], [], [])

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_app.adapters import write_through
-from stream_app.adapters.memory_store import MemoryStore
-from stream_app.adapters.redis_store import RedisStore
+from stream_app.adapters.redis import write_through
+from stream_app.adapters.redis.memory_store import MemoryStore
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery.ports import FeatureStore, PartitionState
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.plan import NEWEST, catalogue_plan
-from stream_app.ports import Cursor, FeatureStore, Ids, PartitionState, WorkingSet
+from stream_app.scoring.ports import Ids, WorkingSet
+from stream_app.scoring.positions import Cursor
 from tests.contract.stores import HOUR, START, Subject, cards, joined, moved, next_id, number_from, own, pay, run, same, taken, total, wrote
 from tests.examples import examples
 

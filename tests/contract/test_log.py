@@ -12,10 +12,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_app.adapters.kafka_log import KafkaLog
-from stream_app.adapters.kafka_publisher import KafkaPublisher
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.publisher import KafkaPublisher
+from stream_app.delivery.ports import Log
 from stream_app.errors import Unavailable
-from stream_app.ports import Log, Outgoing, Publisher
+from stream_app.messages.records import Outgoing
+from stream_app.scoring.ports import Publisher
 from tests.e2e.kafka import make_topic
 from tests.servers import Servers
 from tests.topics import MemoryTopics, records_of

@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from stream_app.adapters.redis_line import RedisLine
-from stream_app.adapters.redis_servers import Line, RedisServers
-from stream_app.adapters.redis_store import RedisStore
+from stream_app.adapters.redis.line import RedisLine
+from stream_app.adapters.redis.servers import Line, RedisServers
+from stream_app.adapters.redis.store import RedisStore
 from stream_app.api.limits import MOST_AT_ONCE
 from stream_app.errors import Unavailable
 from stream_app.features.plan import NEWEST

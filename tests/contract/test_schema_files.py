@@ -10,9 +10,9 @@ import pycountry
 import pytest
 from jsonschema import Draft202012Validator
 
-from stream_app.event_time import MAX_EVENT_TIME_MS
-from stream_app.iso import COUNTRIES, CURRENCIES
-from stream_app.transaction import DeadLetterCode
+from stream_app.messages.event_time import MAX_EVENT_TIME_MS
+from stream_app.messages.iso import COUNTRIES, CURRENCIES
+from stream_app.messages.transaction import DeadLetterCode
 from tests.contract.schemas import DECODERS, NESTED, PUBLISHED, READ, SCHEMAS
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from stream_app.adapters.redis_store import RedisStore
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery.ports import FeatureStore, PartitionState
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.aggregations import HORIZON_S
 from stream_app.features.plan import NEWEST
-from stream_app.ports import Cursor, FeatureStore, PartitionState
+from stream_app.scoring.positions import Cursor
 from tests.contract.stores import (
     HOUR,
     START,

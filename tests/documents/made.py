@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.adapters.metric_catalogue import CATALOGUE as METRICS
+from stream_app.adapters.metrics.catalogue import CATALOGUE as METRICS
 from stream_app.cli import COMMANDS
 from stream_app.features.definitions import CATALOGUE as FEATURES
 from tests.conftest import ROOT

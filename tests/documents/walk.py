@@ -1,6 +1,6 @@
 """`make docs` walks every page: its commands in order, as they stand there, in a folder like a clone's, on real servers.
 
-Not collected by `make test`, which has no time for it; `tests/unit/test_documents.py` sees to it that each command is walked or says why not.
+Not collected by `make test`, which has no time for it; `tests/unit/project/test_documents.py` sees to it that each command is walked or says why not.
 """
 
 from __future__ import annotations

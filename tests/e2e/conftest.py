@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.topics import create_topics
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.topics import create_topics
 from stream_app.local.record import locked
 from stream_app.local.stack import free_ports
 from stream_app.settings import load_settings
 from tests.servers import Servers
-from training.dataset import read_transactions
-from training.simulate import Simulation, simulate, write
+from training.data.dataset import read_transactions
+from training.data.simulate import Simulation, simulate, write
 from training.train import main
 
 

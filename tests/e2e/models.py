@@ -11,8 +11,8 @@ import httpx
 import msgspec
 import onnx
 
-from stream_app.adapters.registry import ModelRegistry
-from stream_app.model_metadata import METADATA_KEY, ModelMetadata, read_metadata
+from stream_app.adapters.models.registry import ModelRegistry
+from stream_app.features.model_metadata import METADATA_KEY, ModelMetadata, read_metadata
 
 
 @dataclass(frozen=True)

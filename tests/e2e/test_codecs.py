@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.adapters.kafka_errors import INSTALL
+from stream_app.adapters.kafka.errors import INSTALL
 from stream_app.settings import PREFIX
 from tests.conftest import ROOT
 from tests.e2e.kafka import LABEL, NOW_MS, TRANSACTION, make_topic, raw, read

@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_app.adapters.memory_store import MemoryStore
-from stream_app.adapters.onnx_model import OnnxModel
-from stream_app.adapters.registry import ModelRegistry
-from stream_app.alert import Score
-from stream_app.intake import decode_all, merge
-from stream_app.money import Money
-from stream_app.scorer import Output, Scorer
+from stream_app.adapters.models.onnx_model import OnnxModel
+from stream_app.adapters.models.registry import ModelRegistry
+from stream_app.adapters.redis.memory_store import MemoryStore
+from stream_app.messages.alert import Score
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.intake import decode_all, merge
+from stream_app.scoring.scorer import Output, Scorer
 from stream_app.settings import load_settings
-from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
 from tests.e2e.kafka import publish
 from tests.e2e.test_operate import command
-from tests.unit.test_scorer import FakeClock, FakeRecord, payment
+from tests.unit.scoring.test_scorer import FakeClock, FakeRecord, payment
 
 
 def decisions(env: dict[str, str], cache: Path) -> list[bytes]:

@@ -11,17 +11,17 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from redis import Redis
 
-from stream_app.adapters.kafka_log import KafkaLog
-from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.redis_store import RedisStore
-from stream_app.alert import Alert, Score, alert_id_of
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.redis.store import RedisStore
 from stream_app.features.compute import compute
 from stream_app.features.plan import catalogue_plan
-from stream_app.intake import Decoded, merge
-from stream_app.money import Money
-from stream_app.scorer import keep_case
+from stream_app.messages.alert import Alert, Score, alert_id_of
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import Transaction
+from stream_app.scoring.intake import Decoded, merge
+from stream_app.scoring.scorer import keep_case
 from stream_app.settings import Settings, load_settings
-from stream_app.transaction import Transaction
 from tests.e2e.kafka import LABEL, NOW_MS, TRANSACTION, publish, raw, read
 from tests.e2e.test_one_id import outcomes
 from tests.e2e.test_operate import command

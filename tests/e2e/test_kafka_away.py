@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.topics import create_topics
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.topics import create_topics
 from stream_app.local.stack import LocalStack
 from stream_app.settings import load_settings
 from tests.e2e.kafka import TRANSACTION, publish, raw

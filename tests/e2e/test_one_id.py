@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stream_app.alert import Alert, alert_id_of
+from stream_app.messages.alert import Alert, alert_id_of
 from tests.conftest import ROOT
 from tests.e2e.kafka import LABEL, NOW_MS, TRANSACTION, publish, raw, read
 from tests.e2e.test_operate import command

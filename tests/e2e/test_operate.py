@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from stream_app.doctor import Finding, examine
+from stream_app.commands.doctor import Finding, examine
 from stream_app.local.stack import LocalStack
 from stream_app.settings import load_settings
 from tests.conftest import ROOT

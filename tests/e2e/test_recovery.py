@@ -13,8 +13,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from redis import Redis
 
-from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.topics import create_topics
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.topics import create_topics
 from stream_app.errors import ClockBehind
 from stream_app.settings import load_settings
 from tests.e2e.test_worker import publish, raw, read

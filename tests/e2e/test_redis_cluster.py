@@ -13,8 +13,8 @@ from pathlib import Path
 from pandas import read_parquet
 from redis.crc import key_slot
 
-from stream_app.adapters.kafka_log import KafkaLog
-from stream_app.adapters.kafka_options import client_options
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.options import client_options
 from stream_app.settings import PREFIX, load_settings
 from tests.e2e.workers import worker
 from tests.redis_cluster import SLOTS, redis_cluster

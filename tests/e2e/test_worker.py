@@ -11,8 +11,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from jsonschema import Draft202012Validator
 
-from stream_app.dead_letter import MOST_VALUE_BYTES
-from stream_app.event_time import NOT_MILLISECONDS
+from stream_app.delivery.dead_letter import MOST_VALUE_BYTES
+from stream_app.messages.event_time import NOT_MILLISECONDS
 from tests.conftest import ROOT
 from tests.e2e.workers import worker
 from tests.waiting import DEADLINE_S, until

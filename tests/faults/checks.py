@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_app.dead_letter import MOST_VALUE_BYTES
+from stream_app.delivery.dead_letter import MOST_VALUE_BYTES
 from stream_app.errors import StateError
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints

@@ -10,16 +10,19 @@ from typing import Any
 import faust
 from faust.transport.drivers.aiokafka import Consumer, Transport
 
-from stream_app import bootstrap, holdings, partition, worker
-from stream_app.adapters import faust_batches, kafka_consumer, redis_store
-from stream_app.adapters.redis_line import RedisLine
-from stream_app.adapters.redis_store import _RedisPartition
+from stream_app import bootstrap, worker
+from stream_app.adapters.faust import batches as faust_batches
+from stream_app.adapters.kafka import consumer as kafka_consumer
+from stream_app.adapters.redis import store as redis_store
+from stream_app.adapters.redis.line import RedisLine
+from stream_app.adapters.redis.store import _RedisPartition
+from stream_app.delivery import holdings, partition
+from stream_app.delivery.takeover import Takeover
+from stream_app.delivery.waiting import Fetched
 from stream_app.errors import StateError
-from stream_app.ports import Outgoing
-from stream_app.standing import SOURCE_OFFSET, Standing
-from stream_app.takeover import Takeover
-from stream_app.transaction import IntakeRules
-from stream_app.waiting import Fetched
+from stream_app.messages.records import Outgoing
+from stream_app.messages.transaction import IntakeRules
+from stream_app.scoring.standing import SOURCE_OFFSET, Standing
 from tests.faults.points import Points, replace
 
 CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "any_time")

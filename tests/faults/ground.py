@@ -15,7 +15,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.group import LeaveGroupRequest
 from redis.asyncio import Redis
 
-from stream_app.adapters.topics import create_topics
+from stream_app.adapters.kafka.topics import create_topics
 from stream_app.local.stack import Addresses, LocalStack
 from stream_app.settings import Settings
 

@@ -15,10 +15,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from stream_app.adapters.registry import ModelRegistry, _Copy
+from stream_app.adapters.models.registry import ModelRegistry, _Copy
 from stream_app.features.aggregations import DAY_S
 from stream_app.features.definitions import Feature
-from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, RAW_NAME, Bands, ModelMetadata, ParityVectors
+from stream_app.features.model_metadata import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, RAW_NAME, Bands, ModelMetadata, ParityVectors
 
 NAME, ALIAS, VERSION = "faults", "champion", "1"
 NO_REGISTRY = "http://127.0.0.1:1"

@@ -20,12 +20,12 @@ from typing import Any
 
 from hiredis import pack_command
 
-from stream_app.adapters.kafka_publisher import KafkaPublisher
-from stream_app.adapters.redis_line import RedisLine
-from stream_app.adapters.redis_store import _RedisPartition
-from stream_app.partition import Partition
-from stream_app.ports import Outgoing
-from stream_app.waiting import Fetched
+from stream_app.adapters.kafka.publisher import KafkaPublisher
+from stream_app.adapters.redis.line import RedisLine
+from stream_app.adapters.redis.store import _RedisPartition
+from stream_app.delivery.partition import Partition
+from stream_app.delivery.waiting import Fetched
+from stream_app.messages.records import Outgoing
 
 POINTS = (
     "after_read", "before_publish", "within_publish", "after_publish", "before_write", "within_write_open", "within_write_sent",

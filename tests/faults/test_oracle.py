@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from stream_app.adapters.memory_store import MemoryStore
-from stream_app.adapters.onnx_model import OnnxModel
-from stream_app.adapters.registry import ModelRegistry
-from stream_app.alert import Score
+from stream_app.adapters.models.onnx_model import OnnxModel
+from stream_app.adapters.models.registry import ModelRegistry
+from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.bootstrap import SystemClock
-from stream_app.intake import decode_all, merge
-from stream_app.money import Money
-from stream_app.scorer import Output, Scorer
-from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.alert import Score
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.intake import decode_all, merge
+from stream_app.scoring.scorer import Output, Scorer
 from tests.faults import model
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import Oracle

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_app import worker
-from stream_app.adapters.faust_options import faust_options
+from stream_app.adapters.faust.options import faust_options
 from stream_app.features.warm import warm
 from tests.faults import controls, points
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from stream_app.adapters.codecs import readable
-from stream_app.adapters.kafka_errors import INSTALL
-from stream_app.adapters.kafka_history import KafkaHistory
-from stream_app.adapters.kafka_log import KafkaLog
-from stream_app.cli_alerts import read_topic
+from stream_app.adapters.kafka.codecs import readable
+from stream_app.adapters.kafka.errors import INSTALL
+from stream_app.adapters.kafka.history import KafkaHistory
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.commands.alerts import read_topic
 from stream_app.errors import UnpackError
 from stream_app.settings import Settings, load_settings
 from tests.e2e.kafka import make_topic, publish

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from stream_app import holdings
-from stream_app.adapters.redis_store import RedisStore
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery import holdings
 from stream_app.errors import DamagedAgain
 from tests.contract.stores import taken
 from tests.integration.test_holdings import PARTITIONS, Fleet

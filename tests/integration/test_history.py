@@ -13,19 +13,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_app.adapters.redis_history import RedisHistory
-from stream_app.adapters.redis_store import RedisStore
-from stream_app.alert import Score
-from stream_app.desk import ANSWERS, Desk
+from stream_app.adapters.redis.history import RedisHistory
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery.ports import PartitionState
 from stream_app.errors import AlreadyCounted, NotFound
-from stream_app.intake import Decoded, merge
-from stream_app.money import Money
-from stream_app.ports import Cursor, PartitionState
-from stream_app.scorer import Scorer
-from stream_app.transaction import Transaction
+from stream_app.messages.alert import Score
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import Transaction
+from stream_app.scoring.desk import ANSWERS, Desk
+from stream_app.scoring.intake import Decoded, merge
+from stream_app.scoring.positions import Cursor
+from stream_app.scoring.scorer import Scorer
 from tests.examples import examples
 from tests.redis_cluster import Client, client_of, values_of
-from tests.unit.test_scorer import START, FakeClock, FakeModel
+from tests.unit.scoring.test_scorer import START, FakeClock, FakeModel
 
 PARTITIONS = 3
 HOUR = 3_600_000

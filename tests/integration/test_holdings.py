@@ -12,21 +12,21 @@ import msgspec
 import pytest
 from redis import Redis
 
-from stream_app import holdings
-from stream_app.adapters.redis_store import RedisStore
-from stream_app.holdings import Holdings
-from stream_app.money import Money
-from stream_app.partition import Workplace
-from stream_app.ports import Place
-from stream_app.present import Present
-from stream_app.scorer import Output, Scorer
-from stream_app.takeover import Takeover
-from stream_app.transaction import IntakeRules
-from stream_app.waiting import Fetched
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery import holdings
+from stream_app.delivery.holdings import Holdings
+from stream_app.delivery.partition import Workplace
+from stream_app.delivery.present import Present
+from stream_app.delivery.takeover import Takeover
+from stream_app.delivery.waiting import Fetched
+from stream_app.messages.money import Money
+from stream_app.messages.records import Place
+from stream_app.messages.transaction import IntakeRules
+from stream_app.scoring.scorer import Output, Scorer
 from tests.servers import Servers
 from tests.topics import MemoryTopics
-from tests.unit.delivery import TOPICS, Counted
-from tests.unit.test_scorer import NOW, FakeClock, FakeModel, payment
+from tests.unit.delivery.world import TOPICS, Counted
+from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel, payment
 from tests.waiting import DEADLINE_S
 
 PARTITIONS = 3

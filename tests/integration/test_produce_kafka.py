@@ -12,11 +12,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
-from stream_app.cli_produce import replay_of
+from stream_app.commands.produce import replay_of
+from stream_app.commands.replay import Pace, Tally, Topics, produce_to_kafka
 from stream_app.errors import TopologyError, Unavailable
-from stream_app.produce import Pace, Tally, Topics, produce_to_kafka
 from tests.e2e.kafka import make_topic
-from training.simulate import Simulation, simulate
+from training.data.simulate import Simulation, simulate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from stream_app.adapters.kafka_log import KafkaLog
-from stream_app.adapters.kafka_publisher import KafkaPublisher
-from stream_app.dead_letter import dead_letter
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.publisher import KafkaPublisher
+from stream_app.delivery.dead_letter import dead_letter
 from stream_app.errors import RecordError, TopologyError
-from stream_app.ports import Outgoing, Published
+from stream_app.messages.records import Outgoing, Published
 from tests.e2e.kafka import make_topic
 from tests.servers import Servers
 from tests.topics import records_of

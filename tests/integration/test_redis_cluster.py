@@ -14,11 +14,13 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import MovedError
 
-from stream_app.adapters.redis_store import RedisStore
-from stream_app.doctor import examine
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.commands.doctor import examine
+from stream_app.delivery.ports import PartitionState
 from stream_app.errors import NotOwner, SettingsError, Unavailable
 from stream_app.features.plan import NEWEST
-from stream_app.ports import Cursor, Ids, PartitionState
+from stream_app.scoring.ports import Ids
+from stream_app.scoring.positions import Cursor
 from stream_app.settings import load_settings
 from tests.contract.stores import START, cards, joined, moved, pay, taken, wrote
 from tests.redis_cluster import SLOTS, Cluster, redis_cluster

@@ -14,29 +14,30 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from stream_app.adapters.kafka_log import KafkaLog
-from stream_app.adapters.kafka_publisher import KafkaPublisher
-from stream_app.adapters.partitioners import by_murmur2
-from stream_app.adapters.redis_store import RedisStore
-from stream_app.adapters.topics import create_topics, partition_counts
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.partitioners import by_murmur2
+from stream_app.adapters.kafka.publisher import KafkaPublisher
+from stream_app.adapters.kafka.topics import create_topics, partition_counts
+from stream_app.adapters.redis.store import RedisStore
 from stream_app.bootstrap import SystemClock, topics_of
-from stream_app.cli_repartition import repartition
+from stream_app.commands.repartition import repartition
+from stream_app.delivery.partition import Partition, Workplace
+from stream_app.delivery.present import Present
+from stream_app.delivery.takeover import Takeover
+from stream_app.delivery.waiting import Fetched
 from stream_app.errors import ClockBehind, TopologyError
 from stream_app.features.plan import CARD_HEADER, HEADER, LAST, NEWEST, Ints, Layout
-from stream_app.money import Money
-from stream_app.partition import Partition, Workplace
-from stream_app.ports import Cursor, WorkingSet
-from stream_app.present import Present
-from stream_app.scorer import Output, Scorer
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import IntakeRules
+from stream_app.scoring.ports import WorkingSet
+from stream_app.scoring.positions import Cursor
+from stream_app.scoring.scorer import Output, Scorer
 from stream_app.settings import Settings, load_settings
-from stream_app.takeover import Takeover
-from stream_app.transaction import IntakeRules
-from stream_app.waiting import Fetched
 from tests.faults.oracle import LAYOUTS, Tally, _facts
 from tests.servers import Servers
 from tests.topics import records_of
-from tests.unit.delivery import Counted
-from tests.unit.test_scorer import FakeClock, FakeModel, payment
+from tests.unit.delivery.world import Counted
+from tests.unit.scoring.test_scorer import FakeClock, FakeModel, payment
 from tests.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.servers

@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stream_app.adapters.kafka_log import KafkaLog
-from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.memory_store import MemoryStore
-from stream_app.adapters.topics import create_topics
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.topics import create_topics
+from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.bootstrap import topics_of
-from stream_app.ports import Cursor, Place, Published
+from stream_app.delivery.takeover import Taken, Takeover
+from stream_app.messages.records import Place, Published
+from stream_app.scoring.positions import Cursor
+from stream_app.scoring.standing import position_header
 from stream_app.settings import Settings, load_settings
-from stream_app.standing import position_header
-from stream_app.takeover import Taken, Takeover
 from tests.servers import Servers
-from tests.unit.test_scorer import FakeClock
+from tests.unit.scoring.test_scorer import FakeClock
 
 pytestmark = pytest.mark.servers
 LETTERS, LETTER_BYTES = 300, 900_000

@@ -11,20 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stream_app.adapters.onnx_model import OnnxModel
-from stream_app.alert import ModelReference
-from stream_app.decision import policy_of
+from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.errors import ModelError
-from stream_app.model_metadata import read_metadata
-from training.catalogue import Catalogue
-from training.export import onnx_session
-from training.fit import Recipe
-from training.held_out import unpacked
-from training.options import Options
-from training.pipeline import train
-from training.promote import promote_command, rollback_command
-from training.simulate import Simulation, simulate, write
-from training.split import Split
+from stream_app.features.model_metadata import read_metadata
+from stream_app.messages.alert import ModelReference
+from stream_app.scoring.decision import policy_of
+from training.data.simulate import Simulation, simulate, write
+from training.data.split import Split
+from training.fitting.export import onnx_session
+from training.fitting.fit import Recipe
+from training.fitting.options import Options
+from training.pipeline.run import train
+from training.registry.catalogue import Catalogue
+from training.registry.held_out import unpacked
+from training.registry.promote import promote_command, rollback_command
 from training.train import main
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stream_app.adapters.kafka_log import KafkaLog
-from stream_app.adapters.kafka_options import client_options
-from stream_app.adapters.topics import create_topics
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.topics import create_topics
 from stream_app.audit.verification import Report, Verification
-from stream_app.cli_verify_read import Evidence, gathered
+from stream_app.commands.verify_read import Evidence, gathered
 from stream_app.errors import DataError, SettingsError, TopologyError
 from stream_app.features.definitions import VELOCITY
+from stream_app.scoring.standing import position_header
 from stream_app.settings import Settings, load_settings
-from stream_app.standing import position_header
 from tests.parity.test_recorded_order import DAY, START, label, payment
 from tests.parity.town import MONEY, EveryFeature, Town
 from tests.topics import MemoryTopics

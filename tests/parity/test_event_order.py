@@ -17,7 +17,7 @@ from stream_app.features.plan import compile_plan
 from tests.examples import examples
 from tests.parity.test_recorded_order import DAY, HOUR, PAYMENTS, label, lived
 from tests.parity.town import MONEY
-from training.backfill import backfill
+from training.data.backfill import backfill
 
 
 def frame_of(payments: list[dict[str, Any]], labelled: dict[int, int]) -> pd.DataFrame:

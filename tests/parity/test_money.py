@@ -11,17 +11,17 @@ import numpy as np
 from stream_app.features.compute import Rows, compute
 from stream_app.features.definitions import CATALOGUE
 from stream_app.features.plan import compile_plan
-from stream_app.intake import Decoded, decode_all, merge
-from stream_app.money import Money, Rates
-from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
-from training.backfill import backfill
-from training.dataset import read_transactions
+from stream_app.messages.money import Money, Rates
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.intake import Decoded, decode_all, merge
+from training.data.backfill import backfill
+from training.data.dataset import read_transactions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from stream_app.features.compute import Vectors
-    from training.backfill import Backfill
+    from training.data.backfill import Backfill
 
 START_MS = 1_522_540_800_000
 MONEY = Money("EUR", Rates("2018-04", "EUR", {"USD": 0.8123, "GBP": 1.1401}))

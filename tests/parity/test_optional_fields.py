@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from stream_app.features.compute import LARGEST_ATTRIBUTE, Rows, compute
 from stream_app.features.definitions import VELOCITY, Feature
 from stream_app.features.plan import compile_plan
-from stream_app.intake import Decoded, decode_all, merge
-from stream_app.money import Money
-from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.intake import Decoded, decode_all, merge
 from tests.examples import examples
 from tests.parity.test_money import Record
-from training.backfill import backfill
-from training.dataset import read_transactions
+from training.data.backfill import backfill
+from training.data.dataset import read_transactions
 
 if TYPE_CHECKING:
     from pathlib import Path

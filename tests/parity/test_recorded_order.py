@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_app.adapters.memory_store import MemoryStore
-from stream_app.adapters.redis_store import RedisStore
+from stream_app.adapters.redis.memory_store import MemoryStore
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery.ports import FeatureStore
 from stream_app.features.aggregations import HOPS_S, HOUR_S
-from stream_app.ports import FeatureStore
 from tests.examples import examples
 from tests.parity.town import NOW, Town
 

@@ -9,21 +9,23 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from stream_app.adapters.memory_store import MemoryStore
-from stream_app.alert import ModelReference
+from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.audit.decisions import Decision, DecisionReader
 from stream_app.audit.history import History
 from stream_app.audit.verification import Report, Verification
+from stream_app.delivery.ports import FeatureStore, Packed
+from stream_app.delivery.takeover import Taken, Takeover, Topics
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import VELOCITY
-from stream_app.intake import Intake, decode_all, merge
-from stream_app.model_metadata import Bands, ModelMetadata, ParityVectors
-from stream_app.money import Money
-from stream_app.ports import FeatureStore, Packed, Position, Scores, WorkingSet
-from stream_app.scorer import Output, Scorer
-from stream_app.standing import position_header
-from stream_app.takeover import Taken, Takeover, Topics
-from stream_app.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.features.model_metadata import Bands, ModelMetadata, ParityVectors
+from stream_app.messages.alert import ModelReference
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.intake import Intake, decode_all, merge
+from stream_app.scoring.ports import Scores, WorkingSet
+from stream_app.scoring.positions import Position
+from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.standing import position_header
 from tests.topics import MemoryTopics
 
 TOPICS = Topics("transactions", "labels", "alerts", "scores", "dlq", "labels-dlq")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.addresses import without_password, without_passwords
 from stream_app.errors import SettingsError
+from stream_app.messages.addresses import without_password, without_passwords
 from stream_app.settings import PREFIX, Settings, in_environment, load_settings
 
 WRONG = [

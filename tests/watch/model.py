@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from stream_app.adapters.registry import ModelRegistry, _Copy
-from stream_app.model_metadata import INPUT_NAME, METADATA_KEY, RAW_NAME, Baseline, ModelMetadata
+from stream_app.adapters.models.registry import ModelRegistry, _Copy
+from stream_app.features.model_metadata import INPUT_NAME, METADATA_KEY, RAW_NAME, Baseline, ModelMetadata
 from tests.faults import model as rule
 from tests.watch.traffic import payments
-from training.baseline import baseline_of
+from training.fitting.baseline import baseline_of
 
 BREAKS_AT = 1_000_000.0
 """From this amount on the model's look-up goes astray, as one would whose table lacks a value."""

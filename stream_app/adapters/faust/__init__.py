@@ -1,0 +1,1 @@
+"""Faust's worker around the partitions."""

@@ -1,0 +1,215 @@
+"""The one place that knows Faust's insides: its transport delivers lists of records, and acknowledges them by our rules.
+
+Faust 0.15.3 hands an agent one record at a time (about 100 µs each) and acknowledges an event when the loop body is left, also by
+an exception. Here the consumer yields one message per partition and poll whose value is the list of records, and:
+
+- a batch is acknowledged only by `Message.ack` after its effects stand; the offset to commit is the highest acknowledged + 1
+  (batches of a partition are acknowledged in order), and nothing is guessed for gaps between offsets;
+- on assignment the position comes from the cursor that stands beside the state, not from Kafka's committed offset.
+
+`tests/unit/adapters/test_faust_pins.py` pins each private name used here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import faust
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP, ConsumerMessage
+
+from stream_app.adapters.kafka.consumer import MOST_FETCHED_BYTES
+from stream_app.adapters.kafka.errors import unpack_error
+from stream_app.adapters.kafka.record_batches import read_within_bounds, size_in_memory
+from stream_app.errors import UnpackError
+
+_SEEK_WITHIN_S = 60.0
+"""Less than Faust waits for its partitions' positions (`broker_request_timeout`, 90 s); after that it ends what resumes them, and says nothing."""
+_POLL_S = 1.0
+_POLL_WHILE_FULL_S = 0.02
+_FETCH_WAIT_MS = 10
+"""aiokafka keeps one fetch a broker in flight, for the partitions whose records were all taken; one that is taken up a moment later is
+asked for only after that fetch. Faust lets the broker hold it for 1.5 s where idle partitions alone are in it: measured 60 % idleness."""
+
+
+class PartitionFlow(Protocol):
+    """What the consumer asks of the worker."""
+
+    def taker(self, topic: str, partition: int) -> Any:
+        """Who takes more records of this partition now, or None."""
+        ...
+
+    def assign(
+        self, assigned: set[tuple[str, int]], seek: Callable[[Mapping[tuple[str, int], int]], Awaitable[None]]
+    ) -> Awaitable[Mapping[tuple[str, int], int]]:
+        """Take the assigned partitions over and seek each to its cursor; where that is."""
+        ...
+
+    def unreadable(self, error: UnpackError) -> None:
+        """End the worker: records came that cannot be unpacked. No more are delivered."""
+        ...
+
+
+class Batch(NamedTuple):
+    """Records of one partition, the next offset to be fetched after them, how many bytes they are, and who asked for them.
+
+    What was fetched for a taker before a seek is never given to the next. The next offset can lie further on than the last record's:
+    marks of transactions take offsets too.
+    """
+
+    taker: Any
+    records: list[Any]
+    position: int
+    size: int
+
+
+class BatchSchema(faust.Schema):  # type: ignore[misc]
+    """Passes the list of records through: decoding is the batch loop's, which can dead-letter."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
+        """See `faust.Schema.compile`."""
+        create_event = app.create_event
+
+        async def decode(message: Any, **_: Any) -> Any:
+            return create_event(message.key, message.value, message.headers, message)
+
+        return decode
+
+
+class _QuickFetches(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Faust's consumer thread; the broker answers a fetch after `_FETCH_WAIT_MS` where there is nothing."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - Faust passes a constant; pinned by a test
+        consumer._fetch_max_bytes = MOST_FETCHED_BYTES  # noqa: SLF001 - Faust passes none; pinned too
+        return consumer
+
+
+class BatchConsumer(Consumer):  # type: ignore[misc]
+    """A Faust consumer of record batches."""
+
+    flow: PartitionFlow
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._fetching = asyncio.Lock()
+        self._unreadable = False
+        self._late: asyncio.Future[Any] | None = None
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return _QuickFetches(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ARG002, ASYNC109 - Faust's signature
+        """One message per partition that has records and room; see `faust.transport.consumer.Consumer.getmany`."""
+        full = any(self.flow.taker(tp.topic, tp.partition) is None for tp in self._get_active_partitions())
+        batches, _ = await self._wait_next_records(_POLL_WHILE_FULL_S if full else _POLL_S)
+        generation = self.app.consumer_generation_id
+        if not batches or self.should_stop:
+            return
+        for tp, batch in batches.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            self._read_offset.pop(tp, None)  # Faust drops what lies below it; after a seek back that would be everything
+            yield tp, self._batch_message(tp, batch)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        """Ask only for partitions that have room; the others' records wait in the fetcher, and the broker behind it."""
+        async with self._fetching:
+            takers = {tp: self.flow.taker(tp.topic, tp.partition) for tp in active_partitions or ()}
+            wanted = {tp for tp, taker in takers.items() if taker is not None}
+            if wanted and not self._unreadable:
+                try:
+                    records = await super()._getmany(wanted, timeout)
+                except Exception as error:
+                    if (unpacking := unpack_error(error)) is None:
+                        raise
+                    # aiokafka drops what it took of other partitions before, and counts it as taken: the next answer would lack it
+                    self._unreadable = True
+                    self.flow.unreadable(unpacking)
+                    return {}
+                positions = self._positions(wanted)
+                for tp in wanted - records.keys():
+                    takers[tp].reached(tp.topic, positions[tp])
+                return {tp: Batch(takers[tp], found, positions[tp], size_in_memory(found)) for tp, found in records.items()}
+        await self.sleep(timeout)
+        return {}
+
+    def _positions(self, places: set[TP]) -> dict[TP, int]:
+        """Next offset to be fetched; 0 where the assignment changed meanwhile."""
+        subscription: Any = self._thread._ensure_consumer()._subscription.subscription  # noqa: SLF001 - told to coroutines only; pinned
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return dict.fromkeys(places, 0)
+        there = assignment.tps
+        return {tp: (assignment.state_value(tp)._position or 0) if tp in there else 0 for tp in places}  # noqa: SLF001
+
+    async def seek_to(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Read partitions from other offsets, while the others go on.
+
+        Never within a fetch: it would take records from behind the seek for one who asked before it, and nobody would get them.
+        """
+        async with self._fetching:
+            await self._thread.seek_wait({TP(*place): offset for place, offset in positions.items()})
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing. Faust would log an error for each partition from which it took no record for a while: here one that is idle, or waits
+        for room or for a model. What waits, and a Kafka that is away, are told by `progress` and `outage`.
+        """
+
+    def _batch_message(self, tp: TP, batch: Batch) -> ConsumerMessage:
+        last = batch.records[-1]
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, batch, None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """A batch spans offsets; those between two batches' last offsets are no gap."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Highest acknowledged + 1: batches of a partition are acknowledged in order."""
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        highest: int = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return highest + 1
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek every assigned partition to its cursor.
+
+        A takeover may read for as long as records come. One that takes longer than Faust waits goes on by itself, until the next assignment,
+        and seeks when it is done: nobody takes records before.
+        """
+        if self._late is not None:
+            self._late.cancel()
+            await asyncio.wait([self._late])
+        assigned = {(tp.topic, tp.partition) for tp in self.assignment()}
+        self._late = takeover = asyncio.ensure_future(self.flow.assign(assigned, self.seek_to))
+        try:
+            async with asyncio.timeout(_SEEK_WITHIN_S):
+                positions = await asyncio.shield(takeover)
+        except TimeoutError:
+            return {}
+        except asyncio.CancelledError:
+            takeover.cancel()
+            raise
+        return {TP(*place): offset for place, offset in positions.items()}
+
+
+class BatchTransport(Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with `BatchConsumer`."""
+
+    Consumer = BatchConsumer
+
+
+def use_batches(app: faust.App, flow: PartitionFlow) -> None:
+    """Make `app` deliver record batches; `flow` decides what it takes and from where."""
+    read_within_bounds()
+    consumer = type("BoundBatchConsumer", (BatchConsumer,), {"flow": flow})
+    transport = type("BoundBatchTransport", (BatchTransport,), {"Consumer": consumer})
+    app.transport = transport(app.conf.broker_consumer, app, loop=app.loop)

@@ -1,0 +1,147 @@
+"""Reading Kafka's logs outside the consumer group: where they begin and end, what the outputs hold, what the group committed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion
+
+from stream_app.adapters.kafka.consumer import new_consumer
+from stream_app.adapters.kafka.errors import answering
+from stream_app.adapters.kafka.topic_ids import TopicIdsRequest
+from stream_app.messages.records import Place, Published
+
+_ANSWER_S = 30.0
+_NO_OFFSET = -1
+
+
+class KafkaLog:
+    """See `ports.Log`. Each call connects anew: takeovers are rare, and nothing is left open between them."""
+
+    def __init__(self, client_options: dict[str, Any], group: str) -> None:
+        self._options = client_options
+        self._group = group
+
+    async def bounds(self, places: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
+        """See `ports.Log`."""
+        async with self._consumer() as consumer:
+            return await _bounds(consumer, places)
+
+    async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
+        """See `ports.Log`."""
+        ends = {p: end for p, (_, end) in (await self.bounds(starts)).items()}
+        open_ = {p: start for p, start in starts.items() if start < ends[p]}
+        if not open_:
+            return
+        async with self._consumer(open_, within_s=None) as consumer:
+            heard = time.monotonic()
+            while open_:
+                batches = await consumer.getmany(*[TopicPartition(*p) for p in open_], timeout_ms=200)
+                for at, records in batches.items():
+                    yield (at.topic, at.partition), [r for r in records if r.offset < ends[at.topic, at.partition]]
+                for place in [p for p in open_ if await consumer.position(TopicPartition(*p)) >= ends[p]]:
+                    del open_[place]
+                heard = time.monotonic() if batches else heard
+                if time.monotonic() > heard + _ANSWER_S:
+                    raise TimeoutError
+
+    async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
+        """See `ports.Log`."""
+        async with self._consumer() as consumer:
+            ends = await _bounds(consumer, times_ms)
+            found = await consumer.offsets_for_times({TopicPartition(*p): max(0, at) for p, at in times_ms.items()})
+            return {p: ends[p][1] if (at := found[TopicPartition(*p)]) is None else at.offset for p in times_ms}
+
+    async def timestamp(self, place: Place, offset: int) -> int | None:
+        """See `ports.Log`."""
+        at = TopicPartition(*place)
+        begin, end = (await self.bounds([place]))[place]
+        async with self._consumer({place: max(begin, offset)}) as consumer:
+            while await consumer.position(at) < end:  # an offset may hold the mark of a transaction, which is no record
+                found = await consumer.getmany(at, timeout_ms=200, max_records=1)
+                if found:
+                    return int(found[at][0].timestamp)
+        return None
+
+    async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
+        """See `ports.Log`."""
+        at, found = TopicPartition(*place), list[int]()
+        begin, last = (await self.bounds([place]))[place]
+        start, end = max(begin, start), min(last, end)
+        if start >= end:
+            return found
+        async with self._consumer({place: start}) as consumer:
+            while await consumer.position(at) < end:
+                records = (await consumer.getmany(at, timeout_ms=200, max_records=end - start)).get(at, ())
+                found += [int(r.timestamp) for r in records if r.offset < end]
+        return found
+
+    async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """See `ports.Log`."""
+        async with self._admin() as admin:
+            try:
+                found = await admin.list_consumer_group_offsets(self._group, partitions=[TopicPartition(*p) for p in places])
+            except GroupCoordinatorNotAvailableError:  # no group has committed anything in this cluster yet
+                found = {}
+        offsets = {(at.topic, at.partition): kept.offset for at, kept in found.items()}
+        return {p: max(0, offsets.get(p, _NO_OFFSET)) for p in places}
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """See `ports.Log`."""
+        async with self._admin() as admin:
+            try:
+                # aiokafka's own metadata request knows no topic ids; its client sends any request of this form
+                answer = await admin._send_request(TopicIdsRequest(topics))  # noqa: SLF001
+            except (IncompatibleBrokerVersion, NotImplementedError):
+                return {}
+        return {t["name"]: uuid.UUID(bytes=t["topic_id"]).hex for t in answer.to_object()["topics"] if not t["error_code"]}
+
+    @asynccontextmanager
+    async def _consumer(
+        self, starts: Mapping[Place, int] | None = None, within_s: float | None = _ANSWER_S
+    ) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer; with `starts` it reads from there. It is assigned once: aiokafka 0.14 may never fetch for a second assignment."""
+        consumer = new_consumer(self._options, auto_offset_reset="none", fetch_max_wait_ms=50)
+        async with _answering(within_s):
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    await consumer.start()
+                await asyncio.sleep(0)  # a consumer that is stopped before its tasks took a first step raises CancelledError
+                if starts:
+                    consumer.assign([TopicPartition(*p) for p in starts])
+                    for place, start in starts.items():
+                        consumer.seek(TopicPartition(*place), start)
+                yield consumer
+            finally:
+                await consumer.stop()
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(**self._options)
+        async with _answering(_ANSWER_S):
+            try:
+                await admin.start()
+                yield admin
+            finally:
+                await admin.close()
+
+
+@asynccontextmanager
+async def _answering(within_s: float | None) -> AsyncIterator[None]:
+    with answering():
+        async with asyncio.timeout(within_s):
+            yield
+
+
+async def _bounds(consumer: AIOKafkaConsumer, places: Collection[Place]) -> dict[Place, tuple[int, int]]:
+    at = [TopicPartition(*p) for p in places]
+    consumer.assign(at)  # so it learns of all topics at once: asked of offsets alone, it takes 0.1 s for each topic it does not know
+    begins, ends = await consumer.beginning_offsets(at), await consumer.end_offsets(at)
+    return {(t.topic, t.partition): (begins[t], ends[t]) for t in at}

@@ -1,0 +1,130 @@
+"""Topics: made where they are missing, checked to fit together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from stream_app.adapters.kafka.errors import answering
+from stream_app.adapters.kafka.topology import MAX_BATCH_BYTES, PRODUCER_AHEAD_MS, TopicConfig
+from stream_app.errors import Unavailable
+from stream_app.settings import Settings
+
+_AHEAD = "message.timestamp.after.max.ms"
+RETENTION_MS = 40 * 86_400_000
+"""Longer than the horizon of 38 days, from which lost state is rebuilt."""
+BROKERS_DEFAULT = -1
+KNOWN_WITHIN_S = 30.0
+
+
+async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, int]:
+    """Partitions of each topic that exists.
+
+    Raises:
+        Unavailable: if Kafka does not answer.
+    """
+    async with _admin(client_options) as admin:
+        found = await admin.describe_topics(list(topics))
+    return {t["topic"]: len(t["partitions"]) for t in found if t["error_code"] == 0}
+
+
+async def topic_configs(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, TopicConfig]:
+    """What the brokers do with each topic's records.
+
+    Raises:
+        Unavailable: if Kafka does not answer, or refuses.
+    """
+    async with _admin(client_options) as admin:
+        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics])
+    found = {}
+    for code, _message, _kind, topic, entries in (resource for answer in answers for resource in answer.resources):
+        if code:
+            raise Unavailable(f"Kafka does not tell the configuration of topic {topic!r}: {for_code(code).__name__}.")
+        values = {name: value for name, value, *_ in entries}
+        found[topic] = TopicConfig(
+            int(values["retention.ms"]),
+            int(values["retention.bytes"]),
+            values["cleanup.policy"],
+            int(values["max.message.bytes"]),
+            values["compression.type"],
+            values["message.timestamp.type"],
+            int(values.get(_AHEAD) or values["message.timestamp.difference.max.ms"]),  # before Kafka 3.6
+        )
+    return found
+
+
+async def create_topics(
+    client_options: dict[str, Any], settings: Settings, partitions: int, replication: int = BROKERS_DEFAULT
+) -> tuple[list[str], dict[str, int]]:
+    """Create the topics that are missing, all with the same number of partitions; when this returns, the next command finds them.
+
+    Args:
+        client_options: how to reach Kafka.
+        settings: names of the topics.
+        partitions: of each, where none exists that says otherwise: the transactions first, then the labels.
+        replication: copies of each partition; by default as many as the brokers' `default.replication.factor` says.
+
+    Returns:
+        the topics created, and how many partitions each topic has.
+
+    Raises:
+        Unavailable: if Kafka does not answer or refuses.
+    """
+    names = settings.topics()
+    there = await partition_counts(client_options, names)
+    missing = [n for n in names if n not in there]
+    partitions = next((there[n] for n in names if n in there), partitions)
+    answer = None
+    async with _admin(client_options) as admin:
+        with suppress(TopicAlreadyExistsError):
+            answer = (
+                await admin.create_topics([_new(n, _config(n, settings), partitions, replication) for n in missing]) if missing else None
+            )
+    for name, code, *_ in answer.topic_errors if answer else ():
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            raise Unavailable(f"Kafka did not create topic {name!r}: {for_code(code).__name__}.")
+    await _until_known(client_options, missing)
+    return missing, {n: there.get(n, partitions) for n in names}
+
+
+async def _until_known(client_options: dict[str, Any], topics: Sequence[str]) -> None:
+    """Kafka answers once a topic is decided on; brokers tell of it a moment later, which Kafka tells nobody."""
+    deadline_s = time.monotonic() + KNOWN_WITHIN_S
+    while topics and (unknown := set(topics) - set(await partition_counts(client_options, topics))):
+        if time.monotonic() > deadline_s:
+            raise Unavailable(
+                f"Kafka created {', '.join(sorted(unknown))}, and does not show it after {KNOWN_WITHIN_S:.0f} s. Look at its brokers."
+            )
+        await asyncio.sleep(0.1)
+
+
+def _config(name: str, settings: Settings) -> dict[str, str]:
+    """Batches stay as their producers packed them: a broker that packs them anew unpacks each whole, whatever it unfolds to."""
+    config = {"cleanup.policy": "delete", "retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_BATCH_BYTES)}
+    if name in (settings.transactions_topic, settings.labels_topic):
+        config |= {"compression.type": "producer", _AHEAD: str(PRODUCER_AHEAD_MS)}
+    return config
+
+
+def _new(name: str, config: dict[str, str], partitions: int, replication: int) -> NewTopic:
+    topic = NewTopic(name, partitions, 1, topic_configs=config)
+    topic.replication_factor = replication  # its constructor refuses the brokers' default, the brokers do not
+    return topic
+
+
+@asynccontextmanager
+async def _admin(client_options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**client_options)
+    with answering():
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()

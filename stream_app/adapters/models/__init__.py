@@ -1,0 +1,1 @@
+"""Models: ONNX Runtime and MLflow's registry."""

@@ -1,0 +1,1 @@
+"""State in Redis, and in memory under the same contract."""

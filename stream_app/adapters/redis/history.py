@@ -1,0 +1,130 @@
+"""History out of Redis, see `history.History`: one MGET, so that all of it is of one moment (on a cluster: all of a partition).
+
+Nothing is written, watched or locked.
+
+No partitioner is needed: a card is looked for under every partition, and there are as many as the workers' cursors say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from stream_app.adapters.redis.servers import RedisServers
+from stream_app.adapters.redis.write_through import add_parts
+from stream_app.errors import StateError
+from stream_app.features.compute import Rows
+from stream_app.features.packing import Packer
+from stream_app.features.plan import NEWEST, EntityPlan, catalogue_plan
+from stream_app.messages.event_time import day_of
+from stream_app.scoring.history import Seen
+from stream_app.scoring.ports import Ids, WorkingSet
+from stream_app.scoring.positions import Cursor
+
+type Values = Sequence[bytes | None]
+_ANSWER_WITHIN_S = 5.0
+_CONNECT_WITHIN_S = 2.0
+_NO_STATE = "no worker has written state yet"
+
+
+class RedisHistory:
+    """See `history.History`; `group` is the workers' consumer group."""
+
+    def __init__(self, url: str, group: str) -> None:
+        self._servers = RedisServers(url, _ANSWER_WITHIN_S, _CONNECT_WITHIN_S)
+        self._group = group
+        self._partitions = 0
+        self._plans = catalogue_plan().entities
+        self._packers = tuple(Packer(plan.layout) for plan in self._plans)
+
+    async def read(self, ids: Ids, at_ms: int | None = None) -> Seen:
+        """See `history.History`."""
+        while True:
+            count = max(1, self._partitions)
+            spaces = [f"{{{self._group}:{p}}}" for p in range(count)]
+            keys = [f"{space}cursor" for space in spaces]
+            for plan, wanted in zip(self._plans, ids, strict=True):
+                keys += [f"{space}{plan.entity[0]}:{name}" for space in spaces for name in wanted]
+            values = await self._servers.mget(keys)
+            cursors = [_cursor(v) for v in values[:count]]
+            self._partitions = max((c.partitions for c in cursors if c), default=0)
+            if self._partitions in {0, count}:
+                return self._seen(ids, cursors, values[count:], at_ms)
+
+    async def ping(self) -> None:
+        """Answer, or raise Unavailable."""
+        await self._servers.ping()
+
+    async def close(self) -> None:
+        """See `history.History`."""
+        await self._servers.close()
+
+    def _seen(self, ids: Ids, cursors: list[Cursor | None], values: Values, at_ms: int | None) -> Seen:
+        rest, damaged = iter(values), set[int]()
+        by_entity = [[list(islice(rest, len(wanted))) for _ in cursors] for wanted in ids]
+        holders, cards, cases = self._cards(ids[0], by_entity[0], damaged)
+        rows = [Rows.alone(cards)]
+        for plan, packer, wanted, parts in zip(self._plans[1:], self._packers[1:], ids[1:], by_entity[1:], strict=True):
+            rows.append(self._shared((plan, packer), wanted, parts, (next(filter(None, holders), 0), damaged)))
+        known = tuple(
+            tuple(sum(part[n] is not None for part in parts) for n in range(len(w))) for w, parts in zip(ids, by_entity, strict=True)
+        )
+        degraded = self._doubts(cursors, damaged, holders, at_ms)
+        return Seen(WorkingSet(ids, tuple(rows), cases, degraded), tuple(holders), known)
+
+    def _cards(self, ids: list[str], parts: list[list[bytes | None]], damaged: set[int]) -> tuple[list[int | None], Any, list[str]]:
+        """Holder, row and case of each card; of one that several partitions know, those of the newest."""
+        width, packer = self._plans[0].layout.width, self._packers[0]
+        rows = np.zeros((len(ids), width), dtype=np.int64)
+        holders: list[int | None] = [None] * len(ids)
+        cases = [""] * len(ids)
+        one, first = np.zeros((1, width), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        for partition, values in enumerate(parts):
+            for n, value in enumerate(values):
+                if value is None:
+                    continue
+                try:
+                    (case,) = packer.unpack([value], [ids[n]], one, first)
+                except StateError:
+                    damaged.add(partition)
+                    continue
+                if holders[n] is None or one[0, NEWEST] > rows[n, NEWEST]:
+                    holders[n], rows[n], cases[n] = partition, one[0], case
+        return holders, rows, cases
+
+    def _shared(self, entity: tuple[EntityPlan, Packer], ids: list[str], parts: list[list[bytes | None]], of: tuple[int, set[int]]) -> Rows:
+        """The sum over all parts, beside the part of the partition that a payment would be counted in."""
+        (plan, packer), (own_partition, damaged) = entity, of
+        total, own = (np.zeros((len(ids), plan.layout.width), dtype=np.int64) for _ in range(2))
+        for partition, values in enumerate(parts):
+            try:
+                add_parts(total, plan.layout, packer, ids, values, partition)
+                if partition == own_partition:
+                    add_parts(own, plan.layout, packer, ids, values, partition)
+            except StateError:
+                damaged.add(partition)
+        at = np.arange(len(ids))
+        return Rows(own, total, at, at)
+
+    def _doubts(self, cursors: list[Cursor | None], damaged: set[int], holders: list[int | None], at_ms: int | None) -> str | None:
+        if not self._partitions:
+            return _NO_STATE
+        doubtful = sorted(damaged | {p for p, cursor in enumerate(cursors) if cursor is None or cursor.rebuilding})
+        if doubtful:
+            return f"the state of partition {', '.join(map(str, doubtful))} is being rebuilt"
+        held = [p for p in holders if p is not None]
+        full_from_ms = max((c.full_from_ms for p, c in enumerate(cursors) if c and (not held or p in held)), default=0)
+        if at_ms is None or at_ms >= full_from_ms:
+            return None
+        return f"state was lost and the topics keep less than the windows need: they are full from {day_of(full_from_ms)}"
+
+
+def _cursor(value: bytes | None) -> Cursor | None:
+    try:
+        return msgspec.json.decode(value, type=Cursor) if value is not None else None
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,158 @@
+"""A feature store in memory, under the same contract as the one in Redis. For tests and for trying things out: it forgets.
+
+It remembers nothing beside its dict of packed values and reads all of them anew for each batch: slow and plain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from stream_app.adapters.redis.damage_mark import fresh_token, is_of_before
+from stream_app.adapters.redis.idle import idle_keys
+from stream_app.adapters.redis.write_through import add_parts
+from stream_app.delivery.ports import Packed, PartitionState
+from stream_app.errors import NotOwner, StateError
+from stream_app.features.compute import Rows
+from stream_app.features.packing import Packer
+from stream_app.features.plan import EntityPlan, catalogue_plan
+from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
+from stream_app.scoring.ports import Ids, WorkingSet
+from stream_app.scoring.positions import Cursor, Position
+
+
+@dataclass
+class _Kept:
+    """What a partition has: its cursor, its values, and a reader's mark, see `damage_mark`."""
+
+    cursor: Cursor | None = None
+    values: dict[str, bytes] = field(default_factory=dict)
+    mark: bytes | None = None
+    notes: dict[NoteKey, bytes] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """Values and cursors in dicts, packed as in Redis."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, _Kept] = {}
+        self._partitions = 0
+
+    def hold(self, owned: Collection[int], partitions: int) -> None:
+        """See `ports.FeatureStore`."""
+        self._partitions = partitions
+        for partition in owned:
+            self.kept.setdefault(partition, _Kept())
+
+    async def take_over(self, partition: int) -> tuple[PartitionState, Cursor]:
+        """See `ports.FeatureStore`."""
+        kept = self.kept.setdefault(partition, _Kept())
+        found = kept.cursor or Cursor("", begun=False)
+        kept.cursor, kept.mark = msgspec.structs.replace(found, owner=fresh_token()), None
+        others = {p: self.kept.setdefault(p, _Kept()) for p in range(self._partitions) if p != partition}
+        return _MemoryPartition(partition, kept, others, kept.cursor), kept.cursor
+
+    async def ping(self) -> None:
+        """Always there."""
+
+    async def check(self) -> None:
+        """It drops nothing."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class _MemoryPartition:
+    def __init__(self, partition: int, kept: _Kept, others: dict[int, _Kept], cursor: Cursor) -> None:
+        self._partition = partition
+        self._kept = kept
+        self._others = others
+        self._cursor = cursor
+        self._mark_of_before = False
+
+    async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
+        self._check()
+        self._mark_of_before = is_of_before(self._kept.mark, self._cursor.owner, self._partition)
+        doubtful: set[int] = set()
+        rows, cases = [], [""]
+        for entity, wanted in zip(catalogue_plan().entities, ids, strict=True):
+            own = np.empty((len(wanted), entity.layout.width), dtype=np.int64)
+            found = Packer(entity.layout)
+            try:
+                read = found.unpack(_values(self._kept, entity, wanted), wanted, own, np.arange(len(wanted)))
+            except StateError as error:
+                raise StateError(str(error), self._partition) from None
+            if entity.entity == "card":
+                cases = read
+                rows.append(Rows.alone(own))
+            else:
+                rows.append(self._shared(entity, wanted, own, doubtful))
+        doubtful |= {p for p, other in self._others.items() if other.cursor is None or other.cursor.rebuilding}
+        why = f"the state of partition {', '.join(map(str, sorted(doubtful)))} is being rebuilt" if doubtful else None
+        cursors = {p: other.cursor for p, other in self._others.items()} | {self._partition: self._cursor}
+        positions = tuple(cursor.position if cursor else (0, 0) for _, cursor in sorted(cursors.items()))
+        notes = {key: self._kept.notes[key] for key in noted if key in self._kept.notes}
+        return WorkingSet(ids, tuple(rows), cases, why, positions, notes)
+
+    def _shared(
+        self, entity: EntityPlan, wanted: list[str], own: np.ndarray[tuple[int, int], np.dtype[np.int64]], doubtful: set[int]
+    ) -> Rows:
+        total, here = own.copy(), np.arange(len(wanted))
+        for partition, other in self._others.items():
+            try:
+                add_parts(total, entity.layout, Packer(entity.layout), wanted, _values(other, entity, wanted), partition)
+            except StateError:
+                other.mark = other.cursor.owner.encode() if other.cursor else other.mark
+                doubtful.add(partition)
+        return Rows(own, total, here, here) if self._others else Rows.alone(own)
+
+    def pack(self, work: WorkingSet, reached: Position) -> Packed:  # noqa: ARG002 - nothing is remembered: the cursor says it
+        packed: list[tuple[str, bytes]] = []
+        for entity, wanted, rows in zip(catalogue_plan().entities, work.ids, work.rows, strict=True):
+            values = Packer(entity.layout).pack(rows.own, rows.own_at, work.case_ids if entity.entity == "card" else None)
+            packed += zip([_key(entity, name) for name in wanted], values, strict=True)
+        return packed
+
+    async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
+        self._check()
+        self._kept.values.update(packed)
+        self._kept.notes.update(notes)
+        self._now_at(cursor, self._cursor.owner)
+
+    async def begin(self, cursor: Cursor) -> None:
+        self._check()
+        self._kept.values.clear()
+        self._kept.notes.clear()
+        self._mark_of_before = True
+        self._now_at(cursor, fresh_token())
+
+    def _now_at(self, cursor: Cursor, owner: str) -> None:
+        self._kept.cursor = self._cursor = msgspec.structs.replace(cursor, owner=owner)
+        if self._mark_of_before:
+            self._kept.mark, self._mark_of_before = None, False
+
+    async def sweep(self, before_ms: int) -> int:
+        self._check()
+        values = self._kept.values
+        idle = idle_keys([*values], [*values.values()], before_ms, self._partition)
+        for name in idle:
+            del values[name]
+        return len(idle)
+
+    def forget(self) -> None:
+        pass
+
+    def _check(self) -> None:
+        if self._kept.cursor != self._cursor:
+            raise NotOwner(f"Partition {self._partition}: another worker took over.")
+
+
+def _key(entity: EntityPlan, name: str) -> str:
+    return f"{entity.entity[0]}:{name}"
+
+
+def _values(kept: _Kept, entity: EntityPlan, wanted: Sequence[str]) -> list[bytes | None]:
+    return [kept.values.get(_key(entity, name)) for name in wanted]

@@ -1,0 +1,275 @@
+"""What a worker remembers of the partitions that it holds, so that it need not read again what it wrote itself.
+
+- *Cards* of a partition: rows, as the kernel changes them, and their cases.
+- *Shared entities* (terminals …): for each, one row that is the sum over the parts of all partitions held here, and each of these
+  parts in its packed form. So a payment in one partition counts at once for the next payment at the terminal in another.
+  Parts of partitions that other workers hold are read each time.
+
+Nobody else writes any of it while the cursors are as remembered. It runs ahead of the store by the batches in flight: where one
+fails, its partition is forgotten, and with it every sum, because they contain what was not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from stream_app.adapters.redis.row_memory import RowMemory
+from stream_app.delivery.ports import Packed
+from stream_app.errors import StateError
+from stream_app.features import kernel
+from stream_app.features.compute import Rows
+from stream_app.features.packing import Packer
+from stream_app.features.plan import Ints, Layout, catalogue_plan
+from stream_app.scoring.ports import Ids, WorkingSet
+from stream_app.scoring.positions import Cursor, Position
+
+type Values = Sequence[bytes | None]
+
+CARD_MEMORY_BYTES = 48 * 2**20
+"""Of all cards of a worker."""
+SHARED_MEMORY_BYTES = 72 * 2**20
+"""Of the sums of one shared entity of a worker."""
+
+
+class WorkerMemory:
+    """What the partitions of one worker share; `rebuilding` are those whose state is not whole."""
+
+    def __init__(self) -> None:
+        plan = catalogue_plan()
+        self.layouts = tuple(entity.layout for entity in plan.entities)
+        self.prefixes = tuple(f"{entity.entity[0]}:" for entity in plan.entities)
+        self.packers = tuple(Packer(layout) for layout in self.layouts)
+        self.shared: list[SharedMemory] = []
+        self.generation = 0
+        self.rebuilding: set[int] = set()
+        self._tick = 0
+        self._in_flight: dict[int, int] = {}
+        self._written: dict[int, Position] = {}
+        self._counted: dict[int, Position] = {}
+        self._unsettled: set[int] = set()
+        self.hold(())
+
+    def hold(self, owned: Collection[int]) -> None:
+        """Forget everything; remember these partitions from now on."""
+        self.owned = tuple(sorted(owned))
+        self.generation += 1
+        self.rebuilding.clear()
+        for known in (self._in_flight, self._written, self._counted, self._unsettled):
+            known.clear()
+        pairs = zip(self.layouts[1:], self.packers[1:], strict=True)
+        self.shared = [SharedMemory(layout, packer, self.owned) for layout, packer in pairs]
+
+    def stands(self, partition: int, cursor: Cursor) -> None:
+        """The store has a partition's state as of this cursor."""
+        (self.rebuilding.add if cursor.rebuilding else self.rebuilding.discard)(partition)
+        self._written[partition] = cursor.position
+
+    def counts(self, partition: int, reached: Position) -> None:
+        """The sums include a partition's batch, which ends here and is not written yet."""
+        self._counted[partition] = reached
+
+    @property
+    def positions(self) -> dict[int, Position] | None:
+        """What the parts held here contain; None where a batch in flight was forgotten: it is in what is read again, or it is not."""
+        return None if self._unsettled else self._written | self._counted
+
+    def start(self, partition: int) -> tuple[int, int]:
+        """A batch of this partition begins: its tick, and the oldest tick in flight."""
+        self._tick += 1
+        self._in_flight[partition] = self._tick
+        return self._tick, min(self._in_flight.values())
+
+    @property
+    def newest(self) -> int:
+        """The newest tick given out. What is used now stays until every batch that has begun by now has ended.
+
+        One of them may have asked for the same rows, and what it is told is older than what happens to them meanwhile.
+        """
+        return self._tick
+
+    def end(self, partition: int) -> None:
+        """The batch in flight is written."""
+        self._in_flight.pop(partition, None)
+        self._counted.pop(partition, None)
+        self._unsettled.discard(partition)
+
+    def forget(self, partition: int) -> None:
+        """Drop every sum: they may contain what this partition did not write."""
+        self.end(partition)
+        self._unsettled |= self._counted.keys()
+        self._counted.clear()
+        self.generation += 1
+        for shared in self.shared:
+            shared.clear()
+
+
+class SharedMemory:
+    """One shared entity: sums over the parts held here, and these parts packed. An id is in all of them or in none."""
+
+    def __init__(self, layout: Layout, packer: Packer, owned: Collection[int]) -> None:
+        self._layout, self._packer = layout, packer
+        self._capacity = max(1, SHARED_MEMORY_BYTES // (8 * layout.width))
+        self.sums = RowMemory(layout.width, self._capacity)
+        self.parts: dict[int, dict[str, bytes | None]] = {p: {} for p in owned}
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.sums = RowMemory(self._layout.width, self._capacity)
+        for part in self.parts.values():
+            part.clear()
+
+    def learn(self, ids: list[str], values: dict[int, Values], when: tuple[int, int]) -> None:
+        """Remember the parts as read, a list for each partition held here; ids that came meanwhile stay as they are.
+
+        Raises:
+            StateError: if a value cannot be read; its `partition` says whose.
+        """
+        new = set(self.sums.missing(ids, when[0]))
+        if not new:
+            return
+        chosen = [n for n, name in enumerate(ids) if name in new]
+        names = [ids[n] for n in chosen]
+        total = np.zeros((len(names), self._layout.width), dtype=np.int64)
+        for partition in self.parts:
+            add_parts(total, self._layout, self._packer, names, [values[partition][n] for n in chosen], partition)
+        slots, gone = self.sums.add(names, *when)
+        self.sums.rows[slots] = total
+        for partition, parts in self.parts.items():
+            parts.update(zip(names, (values[partition][n] for n in chosen), strict=True))
+            for name in gone:
+                del parts[name]
+
+    def rows(self, partition: int, ids: list[str], others: dict[int, Values], tick: int) -> tuple[Rows, dict[int, str]]:
+        """Rows of `ids`, all learnt, and why parts could not be read, by partition.
+
+        Args:
+            partition: whose part is to be written.
+            ids: distinct.
+            others: values of the parts that other workers hold, by partition.
+            tick: of the batch.
+        """
+        at, here = self.sums.find(ids, tick), np.arange(len(ids))
+        own = np.empty((len(ids), self._layout.width), dtype=np.int64)
+        self._packer.unpack([*map(self.parts[partition].__getitem__, ids)], ids, own, here)
+        if not others:
+            return Rows(own, self.sums.rows, here, at), {}
+        total, damaged = self.sums.rows[at], dict[int, str]()
+        for other, values in others.items():
+            try:
+                add_parts(total, self._layout, self._packer, ids, values, other)
+            except StateError as error:
+                damaged[other] = str(error)
+        return Rows(own, total, here, here, (self.sums.rows, at)), damaged
+
+
+class PartitionMemory:
+    """What is remembered of one partition."""
+
+    def __init__(self, worker: WorkerMemory, partition: int) -> None:
+        self._worker = worker
+        self._partition = partition
+        self._packer = worker.packers[0]
+        self._width = worker.layouts[0].width
+        self._capacity = max(1, CARD_MEMORY_BYTES // (8 * self._width * max(1, len(worker.owned))))
+        self._when = (0, 0)
+        self._generation = worker.generation
+        self._clear()
+
+    def _clear(self) -> None:
+        self._cards = RowMemory(self._width, self._capacity)
+        self._cases: dict[str, str] = {}
+
+    def missing(self, ids: Ids) -> Ids:
+        """What must be read of this partition, and of the others held here, before `assemble`; the rest stays until `written`."""
+        self._when, self._generation = self._worker.start(self._partition), self._worker.generation
+        rows = (self._cards, *(memory.sums for memory in self._worker.shared))
+        return tuple(memory.missing(wanted, self._when[0]) for memory, wanted in zip(rows, ids, strict=True))
+
+    @property
+    def still_there(self) -> bool:
+        """Whether nothing was forgotten since `missing`."""
+        return self._generation == self._worker.generation
+
+    def assemble(
+        self, ids: Ids, read: tuple[Ids, Values, Sequence[dict[int, Values]]], others: Sequence[dict[int, Values]]
+    ) -> tuple[WorkingSet, dict[int, str]]:
+        """The working set, and why parts of other workers' partitions could not be read, by partition.
+
+        Args:
+            ids: distinct, of each entity.
+            read: what was missing, the values of the cards, and for each shared entity those of every partition held here.
+            others: for each shared entity, the values of all `ids` in each partition that other workers hold.
+
+        Raises:
+            StateError: if a value of a partition held here cannot be read; its `partition` says whose.
+        """
+        missing, cards, shared = read
+        when = self._worker.newest, self._when[1]
+        self._learn_cards(missing[0], cards, when)
+        at = self._cards.find(ids[0], when[0])
+        rows, damaged = [Rows(self._cards.rows, self._cards.rows, at, at)], dict[int, str]()
+        for memory, wanted, lacked, values, foreign in zip(self._worker.shared, ids[1:], missing[1:], shared, others, strict=True):
+            memory.learn(lacked, values, when)
+            of_entity, unread = memory.rows(self._partition, wanted, foreign, when[0])
+            rows.append(of_entity)
+            damaged |= unread
+        cases = self._cases
+        return WorkingSet(ids, tuple(rows), [cases.get(c, "") for c in ids[0]]), damaged
+
+    def _learn_cards(self, ids: list[str], values: Values, when: tuple[int, int]) -> None:
+        if not ids:
+            return
+        slots, gone = self._cards.add(ids, *when)
+        for name in gone:
+            self._cases.pop(name, None)
+        try:
+            cases = self._packer.unpack(values, ids, self._cards.rows, slots)
+        except StateError as error:
+            self._clear()
+            raise StateError(str(error), self._partition) from None
+        self._cases.update((name, case) for name, case in zip(ids, cases, strict=True) if case)
+
+    def pack(self, work: WorkingSet, reached: Position) -> Packed:
+        """See `ports.PartitionState.pack`."""
+        self._cases.update((name, case) for name, case in zip(work.ids[0], work.case_ids, strict=True) if case)
+        packed: list[tuple[str, bytes]] = []
+        for entity, (ids, rows) in enumerate(zip(work.ids, work.rows, strict=True)):
+            values = self._worker.packers[entity].pack(rows.own, rows.own_at, None if entity else work.case_ids)
+            prefix = self._worker.prefixes[entity]
+            packed += zip([prefix + name for name in ids], values, strict=True)
+            if entity and self.still_there:
+                self._worker.shared[entity - 1].parts[self._partition].update(zip(ids, values, strict=True))
+        self._worker.counts(self._partition, reached)
+        return packed
+
+    def written(self, cursor: Cursor) -> None:
+        """The batch in flight is in the store. Sums made anew since it was packed lack it: they are dropped."""
+        self._worker.stands(self._partition, cursor)
+        if self.still_there:
+            self._worker.end(self._partition)
+        else:
+            self._worker.forget(self._partition)
+
+    def forget(self) -> None:
+        """See `ports.PartitionState.forget`."""
+        self._clear()
+        self._worker.forget(self._partition)
+
+
+def add_parts(total: Ints, layout: Layout, packer: Packer, ids: list[str], values: Values, partition: int) -> None:
+    """Add the packed parts of `partition` to the rows of `total`.
+
+    Raises:
+        StateError: if a value cannot be read; then nothing was added.
+    """
+    there = [n for n, v in enumerate(values) if v is not None]
+    if not there:
+        return
+    rows = np.empty((len(there), layout.width), dtype=np.int64)
+    try:
+        packer.unpack([values[n] for n in there], [ids[n] for n in there], rows, np.arange(len(there)))
+    except StateError as error:
+        raise StateError(str(error), partition) from None
+    kernel.absorb_all(layout.table, total, np.array(there, dtype=np.int64), rows)

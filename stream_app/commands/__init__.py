@@ -1,0 +1,1 @@
+"""The commands of `fraudstream`, one module each."""

@@ -1,0 +1,211 @@
+"""The demo's payments on their way: published, decided, alerted, and what is to be said of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from stream_app.commands.alerts import describe, read_alerts
+from stream_app.commands.demo_worker import POLL_S, Counts, DemoWorker
+from stream_app.errors import Stop, Unavailable
+from stream_app.settings import Settings
+
+SHOWN = 12
+REST_S = 2.0
+"""How long nothing may move for the labels to be through too; how many of them are due is not known here."""
+STANDSTILL_S = 60.0
+ALERTS_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Payments in the order in which they are published: (card, transaction) of each, and which of them are frauds."""
+
+    names: list[tuple[str, str]]
+    frauds: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of the file is published.
+
+    Attributes:
+        file: the transactions.
+        first_ms: where the history begins.
+        live_ms: where the live part begins.
+        history: how many transactions the history has.
+        live: those of the live part.
+    """
+
+    file: Path
+    first_ms: int
+    live_ms: int
+    history: int
+    live: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of one part.
+
+    Attributes:
+        sent: transactions published.
+        counts: what the worker did with them.
+        seconds: of the history, from the first to the last decision; of the live part, from its start to its last decision.
+        alerts: seconds from each transaction until its alert was read, by (card, transaction).
+    """
+
+    sent: int
+    counts: Counts
+    seconds: float
+    alerts: dict[tuple[str, str], float]
+
+
+async def play_history(console: Console, worker: DemoWorker, plan: Plan) -> Played:
+    """Publish the history at once and wait until all of it is decided, its labels counted.
+
+    Raises:
+        Stop: most of it was refused, the worker ended, or the file could not be published.
+        Unavailable: the worker stands still.
+    """
+    if not plan.history:
+        raise Stop(f"{plan.file} has no transactions before its last days. Give a longer history.")
+    before = worker.counts()
+    async with _producer(plan.file, "--start", str(plan.first_ms), "--end", str(plan.live_ms), shown=True) as check:
+        counts, seconds = await _settled(worker, check, before, plan.history, rest_s=REST_S)
+    _refuse_refusals(worker, counts)
+    console.print(f"{counts.scored:,} transactions of history scored")
+    return Played(plan.history, counts, seconds, {})
+
+
+async def play_live(console: Console, settings: Settings, worker: DemoWorker, plan: Plan, pace: tuple[float, int]) -> Played:
+    """Publish the live part at `pace` (transactions a second, at most so many); show the first alerts as they come.
+
+    Raises:
+        Stop, Unavailable: as for the history; or Kafka went away.
+    """
+    sent = min(pace[1], len(plan.live.names))
+    before, alerts, standing = worker.counts(), dict[tuple[str, str], float](), asyncio.Event()
+    reader = asyncio.create_task(_follow(console, settings, alerts, standing))
+    await asyncio.wait([reader, asyncio.create_task(standing.wait())], return_when=asyncio.FIRST_COMPLETED)
+    began = time.monotonic()
+    arguments = ("--start", str(plan.live_ms), "--rate", f"{pace[0]:g}", "--limit", str(sent))
+    async with _producer(plan.file, *arguments, shown=False) as check:
+        counts, _ = await _settled(worker, check, before, sent)
+    seconds = time.monotonic() - began
+    _refuse_refusals(worker, counts)
+    deadline = time.monotonic() + ALERTS_S
+    while len(alerts) < counts.alerts and not reader.done() and time.monotonic() < deadline:  # noqa: ASYNC110 - the reader is not ours to wake
+        await asyncio.sleep(POLL_S)
+    if reader.done():
+        await reader
+    reader.cancel()
+    return Played(sent, counts, seconds, alerts)
+
+
+@contextlib.asynccontextmanager
+async def _producer(file: Path, *arguments: str, shown: bool) -> AsyncIterator[Callable[[], None]]:
+    """`fraudstream produce` beside the caller, which it never outlives; yields a check that raises Stop once it has failed."""
+    command = ("-m", "stream_app.cli", "produce", str(file), *arguments)
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=None if shown else asyncio.subprocess.PIPE)
+    told = asyncio.create_task(process.communicate())
+
+    def check() -> None:
+        if told.done() and process.returncode:
+            why = "see above" if shown else (told.result()[1].decode().strip().splitlines() or ["it said nothing"])[-1]
+            raise Stop(f"`fraudstream produce {file}` ended with {process.returncode}: {why}")
+
+    try:
+        yield check
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await told
+
+
+async def _settled(
+    worker: DemoWorker, check: Callable[[], None], before: Counts, expected: int, *, rest_s: float = 0.0
+) -> tuple[Counts, float]:
+    """Wait until so many transactions are decided, and nothing moves for `rest_s`; the counts, and seconds from first to last decision."""
+    now = before
+    first = last = time.monotonic()
+    while now.since(before).decided < expected or time.monotonic() - last < rest_s:
+        await asyncio.sleep(POLL_S)
+        check()
+        found = worker.counts()
+        if found != now:
+            last = time.monotonic()
+            first = first if now != before else last
+            now = found
+        elif time.monotonic() - last > STANDSTILL_S:
+            done = now.since(before).decided
+            raise Unavailable(
+                f"The worker stands still: {done:,} of {expected:,} decided, nothing for {STANDSTILL_S:.0f} s; see {worker.log}."
+            )
+    return now.since(before), last - first
+
+
+def _refuse_refusals(worker: DemoWorker, counts: Counts) -> None:
+    """Figures over a file of which most was refused would say nothing."""
+    if counts.refused * 2 > counts.decided:
+        raise Stop(
+            f"The worker refused {counts.refused:,} of {counts.decided:,} records ({worker.refusals()}): see the README's table of bad input. "
+            "Mend the file, then repeat."
+        )
+
+
+async def _follow(console: Console, settings: Settings, alerts: dict[tuple[str, str], float], standing: asyncio.Event) -> None:
+    async for alert, seconds in read_alerts(settings, follow=True, standing=standing):
+        named = (alert.card_id, alert.transaction_id)
+        if named in alerts:
+            continue
+        alerts[named] = seconds
+        if len(alerts) <= SHOWN:
+            for line in describe(alert):
+                console.print(line, soft_wrap=True)
+        elif len(alerts) == SHOWN + 1:
+            console.print("[dim]…[/]")
+
+
+def summary(plan: Plan, history: Played, live: Played) -> Table:
+    """The figures; those that are nought and should be are left out."""
+    table = Table("what", "figure", title="Summary")
+    seconds = max(history.seconds, 0.1)
+    table.add_row(
+        "history: scored", f"{history.counts.scored:,} in {seconds:.1f} s: {history.counts.decided / seconds:,.0f} transactions/s"
+    )
+    _others(table, "history", history.counts)
+    table.add_row("live: scored", f"{live.counts.scored:,} of {live.sent:,} sent, in {live.seconds:.1f} s")
+    _others(table, "live", live.counts)
+    table.add_row("live: alerts", f"{len(live.alerts):,}")
+    frauds = {name for name, fraud in zip(plan.live.names[: live.sent], plan.live.frauds[: live.sent].tolist(), strict=True) if fraud}
+    if frauds:
+        found = frauds & live.alerts.keys()
+        table.add_row("frauds among the sent", f"{len(frauds):,}")
+        table.add_row("precision", f"{len(found) / max(len(live.alerts), 1):.1%} of the alerts are frauds")
+        table.add_row("recall", f"{len(found) / len(frauds):.1%} of the frauds are alerted")
+    if live.alerts:
+        p50, p99 = np.percentile([s * 1000 for s in live.alerts.values()], [50, 99])
+        table.add_row("transaction sent → alert read", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+    return table
+
+
+def _others(table: Table, part: str, counts: Counts) -> None:
+    rows = (
+        ("refused, in the dead letters", counts.refused),
+        ("repeated, not scored", counts.repeated),
+        ("refunds, not scored", counts.credits),
+    )
+    for what, count in rows:
+        if count:
+            table.add_row(f"{part}: {what}", f"{count:,}")

@@ -1,0 +1,145 @@
+"""What stands between this machine and a scoring worker: one finding for each part, with its remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import httpx
+
+from stream_app.adapters.kafka.codecs import readable
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.topics import partition_counts, topic_configs
+from stream_app.adapters.kafka.topology import KEEP_DAYS, too_little, unbounded, unequal
+from stream_app.adapters.models.onnx_model import OnnxModel
+from stream_app.adapters.models.registry import ModelRegistry
+from stream_app.adapters.redis.store import RedisStore
+from stream_app.errors import FraudstreamError, ModelError, Unavailable
+from stream_app.messages.addresses import without_password, without_passwords
+from stream_app.settings import Settings
+
+MOST_CLOCK_SKEW_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part's state; `text` names the remedy where it is not well. `well` is None where it was not checked."""
+
+    subject: str
+    well: bool | None
+    text: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Examine every part; one that fails does not hide the others, and one cause is told once."""
+    kafka = await _finding("Kafka", _kafka, settings)
+    topics = await _finding("topics", _topics, settings) if kafka.well else _not_checked("topics", kafka)
+    codecs = await _finding("codecs", readable, settings) if kafka.well else _not_checked("codecs", kafka)
+    redis, mlflow = await _finding("Redis", _redis, settings), await _finding("MLflow", _mlflow, settings)
+    of_mlflow = [await _finding(subject, check, settings, mlflow) for subject, check in (("model", _model), ("clock", _clock))]
+    return [kafka, topics, codecs, redis, mlflow, *of_mlflow]
+
+
+class _UnwellError(FraudstreamError):
+    """A part that answers and is not as it must be."""
+
+
+def _not_checked(subject: str, needed: Finding) -> Finding:
+    return Finding(subject, well=None, text=f"not checked: {needed.subject} does not answer")
+
+
+async def _finding(subject: str, check: Callable[[Settings], Awaitable[str]], settings: Settings, needed: Finding | None = None) -> Finding:
+    """The finding of one check; where it fails for want of `needed`, which has its own finding, that is not told again."""
+    try:
+        return Finding(subject, well=True, text=await check(settings))
+    except FraudstreamError as error:
+        if needed is not None and not needed.well and isinstance(error, Unavailable):
+            return _not_checked(subject, needed)
+        return Finding(subject, well=False, text=str(error))
+    except Exception as error:  # noqa: BLE001 - the other findings are still worth having
+        text = f"could not be examined: {type(error).__name__}: {without_passwords(str(error))}. Report this with the text."
+        return Finding(subject, well=False, text=text)
+
+
+async def _kafka(settings: Settings) -> str:
+    began = time.perf_counter()
+    await partition_counts(client_options(settings), [settings.transactions_topic])
+    return f"answers at {settings.kafka_bootstrap_servers} ({(time.perf_counter() - began) * 1000:.0f} ms)"
+
+
+async def _topics(settings: Settings) -> str:
+    names = settings.topics()
+    counts = await partition_counts(client_options(settings), names)
+    missing = [n for n in names if n not in counts]
+    if missing:
+        raise _UnwellError(f"missing: {', '.join(missing)}. Create them: fraudstream topics --partitions 4")
+    if len(set(counts.values())) > 1:
+        raise _UnwellError(unequal(settings, counts))
+    configs = await topic_configs(client_options(settings), names)
+    if little := too_little(settings, configs):
+        raise _UnwellError(little)
+    loose = unbounded(settings, {t: configs[t] for t in (settings.transactions_topic, settings.labels_topic)})
+    well = f"{len(names)} topics of {next(iter(counts.values()))} partitions; transactions and labels are kept for {KEEP_DAYS} days or more"
+    return f"{well}; but {loose}" if loose else well
+
+
+async def _redis(settings: Settings) -> str:
+    store = RedisStore(settings.redis_url, settings.consumer_group)
+    try:
+        memory, server = await store.info("memory"), await store.info("server")
+    finally:
+        await store.close()
+    for address, found in memory.items():
+        if found["maxmemory_policy"] != "noeviction":
+            named = f"{address} " if address else ""
+            raise _UnwellError(
+                f"{named}evicts state when memory is full (maxmemory-policy {found['maxmemory_policy']}). Set it: "
+                "redis-cli CONFIG SET maxmemory-policy noeviction"
+            )
+    versions = ", ".join(sorted({found["redis_version"] for found in server.values()}))
+    used_mb = sum(found["used_memory"] for found in memory.values()) / 2**20
+    many = "" if "" in memory else f" as a cluster of {len(memory)} servers"
+    return f"{versions} answers{many}, {used_mb:.1f} MB in use, noeviction"
+
+
+async def _mlflow(settings: Settings) -> str:
+    answers = f"{without_password(settings.mlflow_tracking_uri)} answers"
+    registry = ModelRegistry(settings.mlflow_tracking_uri, Path())
+    try:
+        version = await asyncio.to_thread(registry.version_of, settings.model_name, settings.model_alias)
+    except ModelError:
+        return answers  # what is wrong is the model's finding
+    return f"{answers}; {settings.model_name}@{settings.model_alias} is version {version.version}"
+
+
+async def _model(settings: Settings) -> str:
+    fetched = await asyncio.to_thread(
+        ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache).fetch, settings.model_name, settings.model_alias
+    )
+    metadata = OnnxModel(fetched.content, fetched.reference).metadata
+    if metadata.base_currency != settings.base_currency:
+        raise _UnwellError(
+            f"version {fetched.reference.version} was trained on amounts in {metadata.base_currency}, FRAUDSTREAM_BASE_CURRENCY is "
+            f"{settings.base_currency}. Set it to {metadata.base_currency}, or train with the other."
+        )
+    return f"version {fetched.reference.version} from {fetched.origin}: parity holds, {len(metadata.features)} features, hash {metadata.features_hash()}"
+
+
+async def _clock(settings: Settings) -> str:
+    """Against the Date header of MLflow: the only server here that tells its time."""
+    try:
+        answer = await asyncio.to_thread(httpx.get, f"{settings.mlflow_tracking_uri}/health", timeout=5)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise Unavailable("MLflow, which would tell its time, does not answer.") from None
+    try:
+        theirs = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        raise _UnwellError("cannot be compared: MLflow answers without its time. See `timedatectl`.") from None
+    skew = time.time() - theirs
+    if abs(skew) > MOST_CLOCK_SKEW_S:
+        raise _UnwellError(f"differs from MLflow's by {skew:.0f} s. Synchronise both machines (NTP): times from the future are refused.")
+    return f"within {MOST_CLOCK_SKEW_S:.0f} s of MLflow's"

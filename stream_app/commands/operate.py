@@ -1,0 +1,50 @@
+"""Commands for operators: `worker`, `topics`, `doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.topics import BROKERS_DEFAULT, create_topics
+from stream_app.adapters.kafka.topology import unequal
+from stream_app.errors import TopologyError
+from stream_app.settings import load_settings
+
+
+def worker_command() -> None:
+    """Score transactions until told to stop (SIGTERM, Ctrl-C)."""
+    from stream_app.worker import run  # noqa: PLC0415 - Faust, numba and onnxruntime load only where they are used
+
+    sys.exit(run())
+
+
+def topics_command(
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each, where no topic says otherwise yet.")] = 4,
+    replication: Annotated[int | None, typer.Option(min=1, help="Copies of each partition; default: what the brokers are set to.")] = None,
+) -> None:
+    """Create the topics that are missing: all with the same number of partitions, kept for 40 days."""
+    settings = load_settings()
+    created, counts = asyncio.run(create_topics(client_options(settings), settings, partitions, replication or BROKERS_DEFAULT))
+    if created:
+        print("Created " + ", ".join(created))
+    if len(set(counts.values())) > 1:
+        raise TopologyError(unequal(settings, counts))
+    if not created:
+        print(f"All topics exist, with {counts[settings.transactions_topic]} partitions each.")
+
+
+def doctor_command() -> None:
+    """Check Kafka, Redis, MLflow, topics, model, feature hash and clock: one line each, with the remedy."""
+    from stream_app.commands.doctor import examine  # noqa: PLC0415 - see worker_command
+
+    console = Console(highlight=False, soft_wrap=True)
+    findings = asyncio.run(examine(load_settings()))
+    for finding in findings:
+        mark = {True: "[green]ok  [/]", False: "[red]FAIL[/]", None: "[dim]-   [/]"}[finding.well]
+        console.print(f"{mark} {finding.subject:<9} {finding.text}", markup=True)
+    sys.exit(0 if all(f.well for f in findings) else 1)

@@ -1,0 +1,99 @@
+"""`fraudstream verify`: what a running system decided, computed again from its topics."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stream_app.adapters.models.onnx_model import OnnxModel
+from stream_app.adapters.models.registry import ModelRegistry
+from stream_app.audit.story import story
+from stream_app.audit.verification import ModelName, Report, Verification
+from stream_app.commands.coroutines import result_of
+from stream_app.commands.times import moment_ms
+from stream_app.commands.verify_read import Evidence, gathered
+from stream_app.errors import ModelError
+from stream_app.messages.money import Money, read_rates
+from stream_app.settings import Settings, load_settings
+
+
+def verify_command(
+    since: Annotated[
+        str | None, typer.Option(help="Decisions made from this time on: 2026-11-20T12:00:00 (UTC), or ms. Default: all.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Up to, not including, this time.")] = None,
+) -> None:
+    """Compute features and scores of served decisions again, offline, and compare them to the bit; the last line is JSON."""
+    settings = load_settings()
+    money = Money(settings.base_currency, read_rates(settings.rates_file))
+    evidence = result_of(gathered(settings, money, (moment_ms(since, "--since"), moment_ms(until, "--until"))))
+    models = _models(settings, {(d.model.name, d.model.version) for d in evidence.decisions})
+    features = {name: model.metadata.resolved() for name, model in models.items()}
+    report = Verification(evidence.histories, models, features, money.unit).run(evidence.decisions, evidence.full_from_ms)
+    _tell(report, evidence, Console(stderr=True, highlight=False, soft_wrap=True))
+    print(json.dumps(summary(report, evidence)))
+    sys.exit(0 if report.equal else 1)
+
+
+def _models(settings: Settings, names: Iterable[ModelName]) -> dict[ModelName, OnnxModel]:
+    """The models that decided."""
+    registry = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache)
+    models = {}
+    for name, version in sorted(names):
+        fetched = registry.download(registry.numbered(name, version))
+        model = OnnxModel(fetched.content, fetched.reference)
+        if model.metadata.base_currency != settings.base_currency:
+            raise ModelError(
+                f"Model {name} version {version} was trained on amounts in {model.metadata.base_currency}; FRAUDSTREAM_BASE_CURRENCY is "
+                f"{settings.base_currency}. Give the settings of the worker that decided."
+            )
+        models[name, version] = model
+    return models
+
+
+def summary(report: Report, evidence: Evidence) -> dict[str, Any]:
+    """The last line: what was compared, what differed, what could not be compared."""
+    compared = report.event_order
+    return {
+        "vectors": report.vectors,
+        "differences": report.differences,
+        "scores": report.scores,
+        "score_differences": report.score_differences,
+        "apart": dict(report.apart) | ({"no score of these topics": evidence.foreign} if evidence.foreign else {}),
+        "labels": report.labels,
+        "unserved": report.unserved,
+        "partitions": len(evidence.histories),
+        "event_order": {
+            "vectors": compared.vectors,
+            "differing": compared.differing,
+            "features": {name: {"vectors": count, "largest": largest} for name, (count, largest) in sorted(compared.largest.items())},
+            "unexplained": compared.unexplained,
+            "displaced_s": compared.displaced_ms / 1000,
+        },
+    }
+
+
+def _tell(report: Report, evidence: Evidence, console: Console) -> None:
+    compared = report.event_order
+    console.print(f"{report.vectors:,} vectors over the recorded order, {report.labels:,} labels among it: {report.differences:,} differ.")
+    console.print(f"{report.scores:,} scores, one by one and in batches: {report.score_differences:,} differ.")
+    for why, count in sorted(report.apart.items()):
+        console.print(f"Apart: {count:,} {why}.")
+    if report.unserved:
+        console.print(f"{report.unserved:,} payments between them have no score in the topic.")
+    differing = ", ".join(f"{kind} {count:,}" for kind, count in compared.differing.items())
+    console.print(f"In pure order of event time, vectors that differ in features of kind: {differing}.")
+    for name, (count, largest) in sorted(compared.largest.items()):
+        console.print(f"  {name}: {count:,} vectors, by {largest:g} at most")
+    if any(compared.differing.values()):
+        console.print(
+            f"  Events arrived up to {compared.displaced_ms / 1000:,.1f} s out of order; differences without such an event: {compared.unexplained:,}."
+        )
+    if report.first is not None:
+        for line in story(report.first, evidence.histories):
+            console.print(line, markup=False)

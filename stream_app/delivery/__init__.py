@@ -1,0 +1,1 @@
+"""Each record decided once, whatever is killed: partitions, takeovers, rebuilding."""

@@ -1,0 +1,100 @@
+"""Dead letters: what is left of a refused record, in a form that its topic takes, whatever the record was. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from stream_app.errors import RecordError
+from stream_app.messages.card_numbers import redact
+from stream_app.messages.cut_bytes import CutBytes, size_of
+from stream_app.messages.records import Outgoing, Record
+from stream_app.messages.transaction import MAX_MESSAGE_BYTES, shown
+from stream_app.scoring.standing import SOURCE_OFFSET
+
+MOST_KEY_BYTES = 1_024
+MOST_VALUE_BYTES = MAX_MESSAGE_BYTES
+"""What a payment may have. Of a larger one, which may be zeros that came folded to a thousandth, every byte more would be kept for weeks."""
+_SHORTER_BY = 8
+_SHORTEST_CUT_BYTES = 1_024
+_ROOM_FOR_HEADERS_BYTES = 8_192
+"""Those that are written here have 2,600 bytes at the most; the rest is for what the publisher adds to every message."""
+MOST_LETTER_BYTES = MOST_KEY_BYTES + MOST_VALUE_BYTES + _ROOM_FOR_HEADERS_BYTES
+"""Key, value and headers together: far less than a topic takes where nobody says otherwise (1,048,588 bytes)."""
+
+
+class Origin(NamedTuple):
+    """Where a refused record stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @property
+    def key(self) -> bytes:
+        """A key that no other letter has: a compacted topic takes it, and keeps the letter."""
+        return f"{self.topic}:{self.partition}:{self.offset}".encode()
+
+
+class _Content(NamedTuple):
+    """Key and value as they go into a letter.
+
+    Attributes:
+        key, value: card numbers are taken out, nothing is cut.
+        source: the record they are of, which says how many bytes they had.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    source: Record
+
+    def missing(self, key: bytes, value: bytes | None) -> Iterator[tuple[str, bytes]]:
+        """Headers that say how many bytes there were where bytes are missing; that a card number is taken out is no cut."""
+        of = self.source
+        if key != self.key or isinstance(of.key, CutBytes):
+            yield "source.key.bytes", b"-1" if of.key is None else str(size_of(of.key)).encode()
+        if len(value or b"") < len(self.value or b"") or isinstance(of.value, CutBytes):
+            yield "source.bytes", str(size_of(of.value)).encode()
+
+
+def dead_letter(record: Record, error: RecordError, source: tuple[str, int], topic: str, *, redacted: bool) -> Outgoing:
+    """The dead letter of a refused record: its bytes as they came, card numbers taken out, the reason in the headers.
+
+    1. A key has `MOST_KEY_BYTES` at the most, a value `MOST_VALUE_BYTES`, with the headers `MOST_LETTER_BYTES`. What is cut keeps its first
+       bytes; then, and then alone, `source.key.bytes` and `source.bytes` say how many there were.
+    2. A record without a key gets one of its own (`source.key.bytes` is -1).
+    3. Where the topic does not take it, it has shorter forms, the last of which is the headers alone.
+    4. What the error says of the record may quote it: it is made fit for a header, and for a log.
+
+    Args:
+        record: the refused record.
+        error: why.
+        source: topic and partition that it came from.
+        topic: the dead-letter topic.
+        redacted: whether card numbers are taken out of key and value.
+    """
+    origin = Origin(*source, record.offset)
+    key, value = redact(record.key, record.value) if redacted else (record.key, record.value)
+    headers = (
+        ("error.code", str(error.code).encode()),
+        ("error.message", shown(error.message).encode()),
+        ("source.topic", origin.topic.encode()),
+        ("source.partition", str(origin.partition).encode()),
+        (SOURCE_OFFSET, str(origin.offset).encode()),
+    )
+    return _letter(topic, _Content(key, value, record), (origin, headers), MOST_LETTER_BYTES)
+
+
+def _letter(topic: str, content: _Content, told: tuple[Origin, tuple[tuple[str, bytes], ...]], most: int) -> Outgoing:
+    """The letter within so many bytes, and a way to its shorter forms."""
+    origin, headers = told
+    key, value = content.key, content.value
+    if most:
+        key = origin.key if key is None else key[: min(MOST_KEY_BYTES, most // 2)]
+        value = value and value[: min(MOST_VALUE_BYTES, max(0, most - len(key) - min(_ROOM_FOR_HEADERS_BYTES, most // 2)))]
+    else:
+        key, value = origin.key, b""
+    headers = (*headers, *content.missing(key, value))
+    shorter = partial(_letter, topic, content, told, most // _SHORTER_BY if most // _SHORTER_BY >= _SHORTEST_CUT_BYTES else 0)
+    return Outgoing(topic, key, value, headers, shorter if most else None)

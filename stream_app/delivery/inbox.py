@@ -1,0 +1,174 @@
+"""Records of a partition that wait, and the micro-batches that are made of them: payments in the log's order, labels when their time has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from stream_app.delivery.present import Present
+from stream_app.delivery.waiting import Done, Fetched, Waiting
+from stream_app.errors import RecordError
+from stream_app.messages.records import Record
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.intake import Decoded, decode_all
+from stream_app.scoring.majority import sample
+from stream_app.scoring.positions import Cursor
+from stream_app.scoring.standing import Standing
+
+_QUEUED_BATCHES = 2
+MOST_QUEUED_BYTES = 64 * 2**20
+"""Of all partitions of a worker, as long as each has a fair share of `LEAST_QUEUED_BYTES`."""
+LEAST_QUEUED_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is taken through all steps together.
+
+    Attributes:
+        payments, labels: decoded; those that could not be read among the refused.
+        offsets: next offsets of both topics after it; None: as before.
+        done: acknowledgements of the fetches that are used up with it.
+    """
+
+    payments: Decoded[Transaction]
+    labels: Decoded[Label]
+    offsets: tuple[int | None, int | None]
+    done: list[Done] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do, not even to acknowledge."""
+        return not self.done and self.offsets == (None, None)
+
+    def __len__(self) -> int:
+        return len(self.payments) + len(self.labels)
+
+    def singles(self) -> Iterator[Batch]:
+        """One batch for each record, in processing order; they acknowledge nothing."""
+        alone: list[tuple[tuple[int, int], Batch]] = []
+        nothing: Decoded[Label] = Decoded.of_none()
+        for newest_ms, one in self.labels.singles(lambda label: label.labelled_at):
+            alone.append(((newest_ms, 0), Batch(Decoded.of_none(), one, (None, one.offset + 1))))
+        for newest_ms, payment in self.payments.singles(lambda payment: payment.event_time):
+            alone.append(((newest_ms, 1), Batch(payment, nothing, (payment.offset + 1, None))))
+        alone.sort(key=lambda a: a[0])
+        return (batch for _, batch in alone)
+
+    def refused(self, error: RecordError) -> Batch:
+        """The same with its records refused."""
+        return Batch(self.payments.all_refused(error), self.labels.all_refused(error), self.offsets, self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What decides whether a record is taken.
+
+    Attributes:
+        rules: of decoding.
+        present: what time it is; asked of records that were not decided before.
+        standing: whose dead letters stand is passed over.
+    """
+
+    rules: IntakeRules
+    present: Present
+    standing: Standing
+
+
+class Inbox:
+    """Payments and labels of one partition that were fetched and not taken yet."""
+
+    def __init__(
+        self, cursor: Cursor, topics: tuple[str, str], gate: Gate, all_fetched: Callable[[str, int], bool], partitions: int = 1
+    ) -> None:
+        """Wait for the records from a cursor on.
+
+        Args:
+            cursor: where the partition stands.
+            topics: names of transactions and labels.
+            gate: what is taken.
+            all_fetched: whether a topic ends at an offset, as far as known.
+            partitions: how many the worker holds, which share its memory.
+        """
+        self._payments_topic, self._labels_topic = topics
+        self._decode_payments = Decoder(Transaction, gate.rules)
+        self._decode_labels = Decoder(Label, gate.rules)
+        self._present = gate.present
+        self._refused_payments, self._refused_labels = gate.standing.refused
+        self._payments = Waiting(cursor.transactions)
+        self._labels = Waiting(cursor.labels)
+        self._ended = all_fetched
+        self._reached_ms = 0
+        self._most_bytes = max(LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES // (len(topics) * partitions))
+
+    @property
+    def some(self) -> bool:
+        """Whether records wait."""
+        return bool(self._payments.count or self._labels.count)
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """Kafka timestamp of the first payment that waits here; None where none does."""
+        return self._payments.oldest_ms
+
+    def has_room(self, topic: str, most: int) -> bool:
+        """Whether more records of a topic can be queued, where a batch takes `most`: in number and in bytes."""
+        waiting = self._of(topic)
+        return waiting.count < _QUEUED_BATCHES * most and waiting.size < self._most_bytes
+
+    def put(self, topic: str, fetched: Fetched) -> None:
+        """Queue records; those of a topic are taken in order."""
+        self._of(topic).put(fetched)
+
+    def reached(self, topic: str, position: int) -> None:
+        """Nothing was fetched, and this is the next offset: what lies between are no records, as marks of transactions."""
+        waiting = self._of(topic)
+        waiting.position = max(waiting.position, position)
+
+    def next(self, cursor: Cursor, most: int) -> Batch:
+        """The next micro-batch, `most` payments and `most` labels at most. Records below the cursor were decided: they are passed over."""
+        records: list[Record] = []
+        done: list[Done] = []
+        if self._labels.count or self._all_fetched(self._labels_topic):
+            records, done = self._payments.take(most, _until_decided(cursor.transactions, cursor.decided[0]))
+        fresh = [r for r in records if r.offset >= cursor.transactions]
+        now_ms = self._now_ms(fresh, again=cursor.transactions < cursor.decided[0])
+        payments = decode_all(self._refused_payments.without(fresh), self._decode_payments, now_ms)
+        self._reached_ms = max([self._reached_ms, *[m.event_time for m in payments.messages]])
+        due, more_done = self._due_labels(cursor, most)
+        labels = [r for r in due if r.offset >= cursor.labels]
+        now_ms = self._now_ms(labels, again=cursor.labels < cursor.decided[1])
+        decoded = decode_all(self._refused_labels.without(labels), self._decode_labels, now_ms)
+        offsets = (fresh[-1].offset + 1 if fresh else None, labels[-1].offset + 1 if labels else None)
+        return Batch(payments, decoded, offsets, done + more_done)
+
+    def _now_ms(self, records: Sequence[Record], *, again: bool) -> int | None:
+        """What time it is as these are decided; None where they were before, and are counted again."""
+        return None if again else self._present.at([r.timestamp for r in sample(records)])
+
+    def _due_labels(self, cursor: Cursor, most: int) -> tuple[list[Record], list[Done]]:
+        if not self._labels.count:
+            return [], []
+        decided = _until_decided(cursor.labels, cursor.decided[1])
+        if not self._payments.count and self._all_fetched(self._payments_topic):
+            return self._labels.take(most, decided)
+        now_ms = None if decided else self._present.at(())
+        return self._labels.take(most, lambda label: bool(decided and decided(label)) or self._ahead(label, now_ms))
+
+    def _ahead(self, record: Record, now_ms: int | None) -> bool:
+        """Whether a label is from a time that the payments have not reached."""
+        try:
+            return self._decode_labels.decode(record.value, record.key, record.timestamp, now_ms).labelled_at > self._reached_ms
+        except Exception:  # noqa: BLE001 - it is taken, and `decode_all` sets it aside with the reason
+            return False
+
+    def _all_fetched(self, topic: str) -> bool:
+        return self._ended(topic, self._of(topic).position)
+
+    def _of(self, topic: str) -> Waiting:
+        return self._payments if topic == self._payments_topic else self._labels
+
+
+def _until_decided(at: int, decided: int) -> Callable[[Record], bool] | None:
+    """Where the next batch ends at the latest: all its records of a topic were decided before, or none was."""
+    return (lambda record: record.offset >= decided) if at < decided else None

@@ -1,0 +1,106 @@
+"""What the output topics hold, read piece by piece: anybody's records may be there, of a megabyte each, and none of their values is kept."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from loguru import logger
+
+from stream_app.delivery.ports import Log
+from stream_app.messages.records import Place, Published
+from stream_app.scoring.positions import Position
+from stream_app.scoring.standing import Refusals, Verdict, of_these_topics, read_verdict, source_offset, surely_decided
+
+LOOK_BACK = 5_000
+"""So many of the last messages of each output are looked at where no cursor says more."""
+
+
+class Made(NamedTuple):
+    """An output that was made from these very topics.
+
+    Attributes:
+        place: where it stands.
+        offset: of the transaction or label that it was made from.
+        verdict: of an alert or score; None of a dead letter.
+    """
+
+    place: Place
+    offset: int
+    verdict: Verdict | None
+
+
+class Outputs:
+    """Reads outputs. Memory: one piece, and what is said of each method.
+
+    Attributes:
+        pieces: read so far: a takeover that reads for long makes progress.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.pieces = 0
+
+    async def surely_decided(self, starts: Mapping[Place, int], ids: Sequence[str]) -> Position:
+        """See `standing.surely_decided`, of the outputs from these offsets on. Nothing of them is kept."""
+        newest = (0, 0)
+        async for _, records in self._walk(starts):
+            transactions, labels = surely_decided(records, ids)
+            newest = max(newest[0], transactions), max(newest[1], labels)
+        return newest
+
+    async def made(self, starts: Mapping[Place, int], ids: Sequence[str], decisions: Collection[str]) -> AsyncIterator[Made]:
+        """The outputs from these offsets on, one by one. Foreign records are passed over, an alert or score without a verdict among them.
+
+        Args:
+            starts: where to begin.
+            ids: Kafka's ids of transactions and labels.
+            decisions: names of those topics that hold alerts or scores.
+        """
+        without: dict[Place, list[int]] = {}
+        async for place, records in self._walk(starts):
+            for record in of_these_topics(records, ids):
+                verdict = read_verdict(record.value) if place[0] in decisions else None
+                if verdict is None and place[0] in decisions:
+                    first = without.setdefault(place, [record.offset, 0])
+                    first[1] += 1
+                elif (offset := source_offset(record.headers)) is not None:
+                    yield Made(place, offset, verdict)
+        for (topic, number), (first_offset, count) in without.items():
+            logger.warning(
+                "Topic {!r}, partition {}: {} records have the headers of a decision and hold none, the first at offset {}. They are passed "
+                "over, and what they stand for is decided as if they were not there. Only workers may write this topic: see SECURITY.md.",
+                topic,
+                number,
+                count,
+                first_offset,
+            )
+
+    async def refusals(self, dead_letters: Mapping[Place, Place], ids: Sequence[str]) -> Mapping[Place, Refusals]:
+        """What was refused of each place, by all dead letters that are kept. Memory: eight bytes for each.
+
+        Args:
+            dead_letters: of each place that is read, where its dead letters go.
+            ids: Kafka's ids of transactions and labels.
+        """
+        found = {letters: array("q") for letters in dead_letters.values()}
+        starts = {p: begin for p, (begin, _) in (await self._log.bounds(found)).items()}
+        async for letters, offset, _ in self.made(starts, ids, ()):
+            found[letters].append(offset)
+        return {place: Refusals(found[letters]) for place, letters in dead_letters.items()}
+
+    async def _walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
+        async for place, records in self._log.walk(starts):
+            self.pieces += 1
+            yield place, records
+
+
+def starts_of(places: Sequence[Place], outputs: Mapping[str, int], bounds: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:
+    """Where to read each output from; an offset beyond the end is of a topic that was made anew since."""
+    starts = {}
+    for place in places:
+        begin, end = bounds[place]
+        known = outputs.get(place[0], end + 1)
+        starts[place] = max(begin, known if known <= end else end - LOOK_BACK)
+    return starts

@@ -1,0 +1,269 @@
+"""The work on one partition: its micro-batches, one after the other, by one task that is the partition's only writer. Knows no Faust."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from stream_app.delivery.dead_letter import dead_letter
+from stream_app.delivery.inbox import Batch, Gate, Inbox
+from stream_app.delivery.isolation import Isolation
+from stream_app.delivery.patience import patiently
+from stream_app.delivery.present import Present
+from stream_app.delivery.rebuild import RebuildProgress
+from stream_app.delivery.sweeper import Sweeper
+from stream_app.delivery.takeover import Taken, Takeover, Topics
+from stream_app.delivery.waiting import Fetched
+from stream_app.messages.event_time import day_of
+from stream_app.messages.money import Money
+from stream_app.messages.records import Outgoing
+from stream_app.messages.transaction import IntakeRules, Label, Transaction
+from stream_app.scoring.intake import Decoded, Intake, merge
+from stream_app.scoring.majority import sample
+from stream_app.scoring.observation import Observer
+from stream_app.scoring.outcomes import NO_NOTES, Judged, Notes, judge, keys_of
+from stream_app.scoring.ports import Publisher, WorkingSet
+from stream_app.scoring.positions import Cursor, Position
+from stream_app.scoring.scorer import Decided, Scorer
+from stream_app.scoring.standing import position_header
+
+_LOOK_AGAIN_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What every partition of a worker shares.
+
+    Attributes:
+        scorer: asked for each batch, so that a model can change between two.
+        end_offset: the log's end of a topic and partition as last heard, None before the first answer.
+        takeover: asked what is published where a publication ended unknown.
+        present: what time it is.
+        most_records: largest micro-batch.
+        away: which server does not answer, where somebody else tells of it, or None.
+    """
+
+    scorer: Callable[[], Scorer]
+    end_offset: Callable[[str, int], int | None]
+    publisher: Publisher
+    takeover: Takeover
+    observer: Observer
+    topics: Topics
+    rules: IntakeRules
+    present: Present
+    money: Money
+    most_records: int = 1000
+    away: Callable[[], str | None] = lambda: None
+
+
+class Partition:
+    """Takes payments and labels of one partition through all steps.
+
+    For each micro-batch:
+
+    1. *read* cursor, cards and terminals;
+    2. *compute* features, scores, decisions;
+    3. *publish* scores, alerts and dead letters, every one acknowledged;
+    4. *write* cards, terminals and cursor in one transaction that fails if the cursor changed;
+    5. *acknowledge* to Kafka. The committed offset is for monitoring: the cursor decides.
+
+    While payments lag, labels are merged with them by time, as in training: a label waits until the payments have reached its
+    `labelled_at`, and payments wait until the labels are fetched. Where nothing lags, a label counts from its arrival.
+
+    While state is rebuilt, records below `cursor.decided` are counted and nothing is published for them.
+    """
+
+    def __init__(self, number: int, taken: Taken, workplace: Workplace, partitions: int = 1) -> None:
+        """Begin where it was taken over.
+
+        Args:
+            number: its own.
+            taken: its state and cursor.
+            workplace: what it shares with the others.
+            partitions: how many the worker holds.
+        """
+        self.number = number
+        self.cursor = cursor = taken.cursor
+        self._state = taken.state
+        self._standing = taken.standing if not taken.standing.passed_by(cursor) else None
+        self._rebuild = RebuildProgress(number, cursor, workplace.observer) if cursor.rebuilding else None
+        self._outputs: dict[str, int] = {}
+        self._shared = workplace
+        gate = Gate(workplace.rules, workplace.present, taken.standing)
+        self._inbox = Inbox(cursor, workplace.topics.read, gate, self._ends_at, partitions)
+        self._sweeper = Sweeper(self._state.sweep, workplace.observer, workplace.present.now_ms)
+        self._isolation = Isolation(number, self._take_through, self._state.forget)
+        self._in_hand: Batch | None = None
+        self._unsure: Position = (0, 0)
+        self._wake = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """For logs."""
+        return f"Partition {self.number}"
+
+    def wants(self, topic: str) -> bool:
+        """Whether more records of this topic can be queued here."""
+        return self._inbox.has_room(topic, self._shared.most_records)
+
+    def put(self, topic: str, fetched: Fetched) -> None:
+        """Queue records; those of a topic are taken in order."""
+        self._inbox.put(topic, fetched)
+        self._wake.set()
+
+    def reached(self, topic: str, position: int) -> None:
+        """There is no record of this topic below this offset but those that were put here."""
+        self._inbox.reached(topic, position)
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """Kafka timestamp of the oldest transaction that was fetched and is not decided yet, Unix ms; None where none is."""
+        if self._in_hand is not None and (oldest := self._in_hand.payments.oldest_ms) is not None:
+            return oldest
+        return self._inbox.oldest_ms
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            FraudstreamError: when going on would be wrong.
+        """
+        while True:
+            began = time.perf_counter()
+            batch = self._inbox.next(self.cursor, self._shared.most_records)
+            if batch.empty:
+                await self._something_new()
+                continue
+            self._shared.observer.stage("decode", time.perf_counter() - began)
+            self._in_hand = batch
+            await self._isolation.take(batch)
+            self._in_hand = None
+            for acknowledge in batch.done:
+                acknowledge()
+            if not self.cursor.rebuilding:
+                await self._sweeper.after([payment.event_time for payment in sample(batch.payments.messages)])
+
+    async def _something_new(self) -> None:
+        """Wait for records; look again soon where labels or payments wait for one another."""
+        self._wake.clear()
+        try:
+            await asyncio.wait_for(self._wake.wait(), _LOOK_AGAIN_S if self._inbox.some else None)
+        except TimeoutError:
+            return
+
+    def _ends_at(self, topic: str, offset: int) -> bool:
+        end = self._shared.end_offset(topic, self.number)
+        return end is not None and offset >= end
+
+    async def _take_through(self, batch: Batch) -> None:
+        """All steps but the acknowledgement. Each is tried again by itself: features are computed once.
+
+        Raises:
+            Unavailable: if a server stayed away; what was published and not written is found by the next owner.
+            NotOwner, StateError: nothing was written.
+        """
+        shared, clock = self._shared, time.perf_counter
+        intake = merge(batch.payments, batch.labels, shared.money)
+        began = clock()
+        wanted = keys_of(intake.labels.messages)
+        work = await patiently(lambda: self._state.read(intake.ids, wanted), self.name, shared.away)
+        read = clock()
+        decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._standing)
+        packed = self._state.pack(work, self._reached(batch.offsets))
+        notes, judged = self._judge(intake, work, decided)
+        packed_at = clock()
+        await self._publish(decided.messages + self._dead_letters(intake), self._reached(batch.offsets))
+        published, published_s = clock(), time.time()
+        cursor = self._after(batch.offsets)
+        await patiently(lambda: self._state.write(packed, cursor, notes), self.name, shared.away)
+        self.cursor = cursor
+        stages = {"read": read - began, "publish": published - packed_at, "write": clock() - published}
+        self._observe(intake, decided, stages | decided.seconds, published_s)
+        shared.observer.judged(judged)
+
+    def _judge(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, Judged]:
+        """What the labels say of the decisions; nothing while state is rebuilt: they were judged before."""
+        if self._rebuild is not None:
+            return NO_NOTES, Judged()
+        return judge(intake.labels.messages, work.notes, decided.alerts, (self.cursor.noted_from_ms or 0, self._shared.money.unit))
+
+    def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
+        """The working set, degraded as long as topics that do not keep the horizon leave windows unfilled, for one of the payments at least."""
+        full_from_ms, oldest_ms = self.cursor.full_from_ms, min(intake.payments.timestamps_ms, default=0)
+        if work.degraded or not intake.payments.messages or oldest_ms >= full_from_ms:
+            return work
+        return replace(
+            work, degraded=f"state was lost and the topics keep less than the windows need: they are full from {day_of(full_from_ms)}"
+        )
+
+    async def _publish(self, messages: Sequence[Outgoing], reached: Position) -> None:
+        """Publish all that a batch makes, which ends here.
+
+        Where a publication ended unknown, or in part, only what is found to be missing is published again: until the cursor has passed all
+        of its batch, which may be taken once more record by record.
+        """
+        headers = (position_header(self.cursor, self._shared.topics.read),)
+        left = list(messages)
+
+        async def step() -> None:
+            nonlocal left
+            if self._is_unsure(self.cursor):
+                left = await self._shared.takeover.missing(self.number, self.cursor, left)
+            self._unsure = max(self._unsure[0], reached[0]), max(self._unsure[1], reached[1])
+            self._outputs |= await self._shared.publisher.publish(self.number, left, headers)
+
+        if left:
+            await patiently(step, self.name, self._shared.away)
+
+    def _after(self, offsets: tuple[int | None, int | None]) -> Cursor:
+        """The cursor after a batch. Positions of outputs stay while something stands there, or may, that was not reached yet."""
+        transactions, labels = self._reached(offsets)
+        cursor = msgspec.structs.replace(self.cursor, transactions=transactions, labels=labels)
+        if self._standing is not None and self._standing.passed_by(cursor):
+            self._standing = None
+        if self._standing is None and self._outputs and not self._is_unsure(cursor):
+            cursor = msgspec.structs.replace(cursor, outputs=cursor.outputs | self._outputs)
+            self._outputs = {}
+        return cursor
+
+    def _is_unsure(self, cursor: Cursor) -> bool:
+        """Whether outputs may be there of records that this cursor has not passed."""
+        return cursor.transactions < self._unsure[0] or cursor.labels < self._unsure[1]
+
+    def _reached(self, offsets: tuple[int | None, int | None]) -> Position:
+        """The position after a batch."""
+        payments, labels = offsets
+        return self.cursor.transactions if payments is None else payments, self.cursor.labels if labels is None else labels
+
+    def _dead_letters(self, intake: Intake) -> list[Outgoing]:
+        topics, (payments, labels) = self._shared.topics, self.cursor.decided
+        letters = self._refused(intake.payments, topics.transactions, topics.transactions_dlq, payments)
+        letters += self._refused(intake.labels, topics.labels, topics.labels_dlq, labels)
+        return letters
+
+    def _refused[T: (Transaction, Label)](self, decoded: Decoded[T], topic: str, dead_letters: str, decided: int) -> list[Outgoing]:
+        source, redacted = (topic, self.number), self._shared.rules.refuse_card_numbers
+        return [
+            dead_letter(record, error, source, dead_letters, redacted=redacted)
+            for record, error in decoded.refused
+            if record.offset >= decided
+        ]
+
+    def _observe(self, intake: Intake, decided: Decided, stages: dict[str, float], published_s: float) -> None:
+        observer = self._shared.observer
+        observer.batch(len(intake.payments) + len(intake.labels))
+        for name, seconds in stages.items():
+            observer.stage(name, seconds)
+        for what, count in decided.counts.items():
+            observer.counted(what, count)
+        if decided.decisions is not None:
+            observer.decided(decided.decisions, published_s, time.time())
+        for _, error in intake.payments.refused + intake.labels.refused:
+            observer.refused(error.code)
+        if self._rebuild is not None:
+            self._rebuild.reached(self.cursor)
+            self._rebuild = None if self._rebuild.done else self._rebuild

@@ -1,0 +1,127 @@
+"""What delivery needs from the outside: a store, and topics to read. Adapters implement these; tests have fakes under one contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Protocol
+
+from stream_app.messages.records import Place, Published
+from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
+from stream_app.scoring.ports import Ids, WorkingSet
+from stream_app.scoring.positions import Cursor, Position
+
+type Packed = Sequence[tuple[str, bytes]]
+"""Keys below the partition's prefix (`c:<card>`, `t:<terminal>`) and their packed values."""
+
+
+class PartitionState(Protocol):
+    """The state of one partition, in the hands of its one owner: `read`, `pack`, `write`, and again."""
+
+    async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
+        """The state of these cards, terminals …, and these notes.
+
+        Raises:
+            NotOwner: if the cursor is not as this owner left it.
+            StateError: if a value of this partition cannot be read, or another worker found so since it was taken over or begun.
+            Unavailable: if the store does not answer.
+        """
+        ...
+
+    def pack(self, work: WorkingSet, reached: Position) -> Packed:
+        """The changed working set as it will be written. What this worker remembers includes it, up to `reached`, from here on."""
+        ...
+
+    async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
+        """Write values, notes and cursor: all or nothing, and nothing if the cursor is not as this owner left it.
+
+        May be called again after Unavailable, with the same arguments: what was written then is not written twice.
+
+        Raises:
+            NotOwner: if the cursor is not as this owner left it; nothing was written.
+            Unavailable: if the store does not answer.
+        """
+        ...
+
+    async def begin(self, cursor: Cursor) -> None:
+        """Start anew: every value of the partition is removed, then the cursor is written, under a fresh owner.
+
+        Raises:
+            NotOwner, Unavailable: as `write`.
+        """
+        ...
+
+    async def sweep(self, before_ms: int) -> int:
+        """Remove what is idle since this event time among the next few values; how many. It goes round. Raises as `read` and `write`."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what is remembered of this partition: the next `read` takes it from the store."""
+        ...
+
+
+class FeatureStore(Protocol):
+    """Where the state of cards and terminals is kept."""
+
+    def hold(self, owned: Collection[int], partitions: int) -> None:
+        """Say which partitions, of how many, this worker holds from now on. What was remembered before is dropped."""
+        ...
+
+    async def take_over(self, partition: int) -> tuple[PartitionState, Cursor]:
+        """Become the owner of a partition; its cursor, not `begun` where there is none that can be read.
+
+        Raises:
+            StateError: if the cursor is of a version that this program cannot read.
+            Unavailable: if the store does not answer.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Answer, or raise Unavailable."""
+        ...
+
+    async def check(self) -> None:
+        """Refuse a store that may drop what it was given.
+
+        Raises:
+            SettingsError: naming what to change.
+            Unavailable: if the store does not answer.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+
+class Log(Protocol):
+    """Reads topics outside the consumer group. Every method raises Unavailable if Kafka does not answer."""
+
+    async def bounds(self, places: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
+        """Offset of the first record kept, and the next offset to be written."""
+        ...
+
+    def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
+        """The records from these offsets, none of which lies below the first kept, to the end as it is now: piece by piece, for a log need
+        not fit into memory. It may take as long as records come.
+        """
+        ...
+
+    async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
+        """Offset of the first record whose Kafka timestamp is at or after this time; the end where there is none."""
+        ...
+
+    async def timestamp(self, place: Place, offset: int) -> int | None:
+        """Kafka timestamp of the first record at or after an offset, Unix ms; None where there is none."""
+        ...
+
+    async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
+        """Kafka timestamps of the records that are kept from an offset to below another, Unix ms."""
+        ...
+
+    async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """The offset that the consumer group committed; 0 where it did not."""
+        ...
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Kafka's id of each topic; empty where the brokers know none (before Kafka 2.8)."""
+        ...

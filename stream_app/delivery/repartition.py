@@ -1,0 +1,290 @@
+"""The state of a consumer group made anew under another name: each card's where its payments come, now that there are other partitions.
+
+A worker that rebuilds a partition reads that partition alone. Where partitions were added, a card's next payments come through another
+one than those before, so all of them are read together here, and each payment is counted in the partition that its card belongs to now.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+
+from stream_app.delivery.outputs import Outputs
+from stream_app.delivery.ports import FeatureStore, Log, Packed, PartitionState
+from stream_app.delivery.takeover import UNFINISHED, Takeover, Topics, checked
+from stream_app.delivery.timeline import History, Moment, Timeline, decoded
+from stream_app.errors import TopologyError
+from stream_app.features.compute import Computed, compute
+from stream_app.features.plan import catalogue_plan
+from stream_app.messages.alert import alert_id_of
+from stream_app.messages.money import Money
+from stream_app.messages.records import Place
+from stream_app.messages.transaction import IntakeRules
+from stream_app.scoring.intake import Intake, merge
+from stream_app.scoring.ports import Clock, WorkingSet
+from stream_app.scoring.positions import Cursor
+from stream_app.scoring.scorer import keep_case
+from stream_app.scoring.standing import Refusals, Standing, Verdict
+
+SAMPLE = 200
+"""So many of the newest records of each partition show by which rule they were put there."""
+
+type Spans = Mapping[Place, tuple[int, int]]
+type Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a repartition works with.
+
+    Attributes:
+        old, new: the stores of the group before and after.
+        log: as the old group sees it.
+        history: opens spans for reading.
+        topics, rules, money, clock: as of the workers.
+        partitions: how many the topics have now.
+    """
+
+    old: FeatureStore
+    new: FeatureStore
+    log: Log
+    history: Callable[[Spans], AbstractAsyncContextManager[History]]
+    topics: Topics
+    rules: IntakeRules
+    money: Money
+    partitions: int
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the old group left.
+
+    Attributes:
+        cursors: of each partition: `transactions` and `labels` where the horizon begins, `decided` where the old group stood.
+        outputs: of each partition, from where its outputs are looked at for what stands.
+        ends: of each place that is read.
+        counts: how many partitions there were.
+        ids: of the topics that are read.
+        refused: of each place that is read, what dead letters stand.
+    """
+
+    cursors: Mapping[int, Cursor]
+    outputs: Mapping[int, dict[str, int]]
+    ends: Mapping[Place, int]
+    counts: frozenset[int]
+    ids: Mapping[str, str]
+    refused: Mapping[Place, Refusals]
+
+
+@dataclass(frozen=True, slots=True)
+class Repartitioned:
+    """What was done: records counted, and records left to the workers in partitions that are no longer their cards'."""
+
+    counted: int
+    strays: int
+
+
+class Repartition:
+    """Makes the state of the new group. It may be killed and run again: until its last step no worker takes what it made."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._states: dict[int, PartitionState] = {}
+        self._cursors: dict[int, Cursor] = {}
+        self._copied: set[tuple[str, int]] = set()
+
+    async def before(self) -> Before:
+        """Take the old group's partitions over, so that no worker of it can write any more, and learn what it decided.
+
+        Raises:
+            TopologyError: if its topics were made anew since, or it is unfinished itself.
+            Unavailable: if Kafka or Redis does not answer.
+        """
+        ground, topics = self._ground, self._ground.topics
+        ground.old.hold((), ground.partitions)
+        takeover = Takeover(ground.old, ground.log, topics, ground.clock)
+        ids = await ground.log.topic_ids(topics.read)
+        cursors: dict[int, Cursor] = {}
+        outputs: dict[int, dict[str, int]] = {}
+        ends: dict[Place, int] = {}
+        counts = {ground.partitions}
+        for number in range(ground.partitions):
+            _, kept = await ground.old.take_over(number)
+            bounds = await ground.log.bounds([(t, number) for t in (*topics.read, *topics.written)])
+            if kept.partitions == UNFINISHED:
+                raise TopologyError(f"The old group is unfinished itself (partition {number}). Name the group that it was made from.")
+            if kept.begun:
+                counts |= {kept.partitions} - {0}
+                checked(msgspec.structs.replace(kept, partitions=0), number, (topics.read, ids, 0), bounds)
+            cursors[number] = await takeover.horizon(number, bounds, ids, kept)
+            outputs[number] = cursors[number].outputs | kept.outputs
+            ends |= {(t, number): bounds[t, number][1] for t in topics.read}
+        refused = await Outputs(ground.log).refusals(topics.dead_letters(cursors), [ids.get(t, "") for t in topics.read])
+        return Before(cursors, outputs, ends, frozenset(counts), ids, refused)
+
+    async def sample(self, before: Before) -> list[tuple[bytes, int]]:
+        """The newest distinct keys, each with the partition of its newest payment."""
+        topic = self._ground.topics.transactions
+        places = [(topic, number) for number in before.cursors]
+        bounds = await self._ground.log.bounds(places)
+        newest = self._ground.log.walk({p: max(bounds[p][0], bounds[p][1] - SAMPLE) for p in places})
+        found = [(r.timestamp, r.key, place[1]) async for place, records in newest for r in records if r.key]
+        return list({key: place for _, key, place in sorted(found)}.items())
+
+    async def run(self, before: Before, home: Callable[[str], int], progress: Progress) -> Repartitioned:
+        """Make the new group's state.
+
+        1. *begin* each partition, marked unfinished;
+        2. *count* all that the old group decided, within the horizon, where each card is now;
+        3. *strays*: records that it did not decide and that stand where their card no longer belongs. The worker there decides them with
+           a copy of the card as it was before them; they are counted at once for the card's next payments elsewhere, and left to that
+           worker at their terminals: counted once in both;
+        4. *finish*: each partition goes on from what was decided.
+
+        Args:
+            before: what the old group left.
+            home: the partition of a card.
+            progress: told how many records of how many are read.
+
+        Raises:
+            TopologyError: if the new group has state already.
+            Unavailable: if Kafka or Redis does not answer.
+        """
+        await self._begin()
+        decided, left = self._spans(before)
+        all_, counted, strays = sum(end - start for start, end in (*decided.values(), *left.values())), 0, 0
+        verdicts = await self._verdicts(before)
+        async for step in self._steps(decided, before, None):
+            for number, moments in _by_home(step, home).items():
+                await self._count(number, moments, verdicts)
+            counted += len(step)
+            progress(counted, all_)
+        async for step in self._steps(left, before, self._ground.clock.now_ms()):
+            astray = [moment for moment in step if home(moment.message.card_id) != moment.place[1]]
+            for number, moments in _by_home(astray, home).items():
+                await self._count_strays(number, moments, verdicts)
+            strays += len(astray)
+        await self._finish(before)
+        progress(all_, all_)
+        return Repartitioned(counted, strays)
+
+    async def _begin(self) -> None:
+        ground = self._ground
+        ground.new.hold(range(ground.partitions), ground.partitions)
+        for number in range(ground.partitions):
+            self._states[number], self._cursors[number] = await ground.new.take_over(number)
+        there = {cursor.partitions for cursor in self._cursors.values() if cursor.begun}
+        if there and UNFINISHED not in there:
+            raise TopologyError("The new consumer group has state already: workers may have decided with it. Choose another name.")
+        for number, cursor in self._cursors.items():
+            self._cursors[number] = msgspec.structs.replace(cursor, transactions=0, partitions=UNFINISHED, begun=True)
+            await self._states[number].begin(self._cursors[number])
+
+    def _spans(self, before: Before) -> tuple[Spans, Spans]:
+        """What was decided, from the horizon on; and what was not."""
+        decided: dict[Place, tuple[int, int]] = {}
+        left: dict[Place, tuple[int, int]] = {}
+        for number, cursor in before.cursors.items():
+            for topic, start, end in zip(self._ground.topics.read, (cursor.transactions, cursor.labels), cursor.decided, strict=True):
+                place, last = (topic, number), before.ends[topic, number]
+                decided |= {place: (start, end)} if start < end else {}
+                left |= {place: (max(start, end), last)} if max(start, end) < last else {}
+        return decided, left
+
+    async def _verdicts(self, before: Before) -> dict[tuple[int, int], Verdict]:
+        """The alerts of the last day and later, by partition and offset of their payment: from them the present cases are known again."""
+        ground = self._ground
+        ids = [before.ids.get(t, "") for t in ground.topics.read]
+        starts = {(ground.topics.alerts, n): cursor.outputs[ground.topics.alerts] for n, cursor in before.cursors.items()}
+        standing = {n: Standing(cursor.decided) for n, cursor in before.cursors.items()}
+        async for (_, number), offset, verdict in Outputs(ground.log).made(starts, ids, (ground.topics.alerts,)):
+            if verdict is not None:
+                standing[number].add_alert(offset, verdict)
+        return {(number, offset): verdict for number, of in standing.items() for offset, verdict in of.verdicts.items()}
+
+    async def _steps(self, spans: Spans, before: Before, now_ms: int | None) -> AsyncIterator[list[Moment]]:
+        if not spans:
+            return
+        ground, refused = self._ground, {place: before.refused[place] for place in spans}
+        async with ground.history(spans) as history:
+            async for step in Timeline(history, refused, ground.topics.transactions, ground.rules, now_ms).steps():
+                yield step
+
+    async def _count(self, number: int, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], Verdict]) -> None:
+        intake = self._intake(moments)
+        work = await self._states[number].read(intake.ids)
+        self._compute(work, intake, moments, verdicts)
+        await self._write(number, self._packed(number, work))
+
+    async def _count_strays(self, number: int, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], Verdict]) -> None:
+        """Count records for their cards alone, after a copy of each card was left where they stand."""
+        intake = _of_cards_alone(self._intake(moments))
+        work = await self._states[number].read(intake.ids)
+        wanted = dict.fromkeys((m.message.card_id, m.place[1]) for m in moments)
+        as_it_was = dict(zip(intake.ids[0], self._packed(number, work), strict=True))
+        for card, place in wanted.keys() - self._copied:
+            await self._write(place, [as_it_was[card]])
+        self._copied |= wanted.keys()
+        self._compute(work, intake, moments, verdicts)
+        await self._write(number, self._packed(number, work))
+
+    def _packed(self, number: int, work: WorkingSet) -> Packed:
+        return self._states[number].pack(work, (self._cursors[number].transactions, 0))
+
+    async def _write(self, number: int, packed: Packed) -> None:
+        """Write under a cursor that changes with each write: so a lost answer can be told."""
+        cursor = self._cursors[number]
+        self._cursors[number] = msgspec.structs.replace(cursor, transactions=cursor.transactions + 1)
+        await self._states[number].write(packed, self._cursors[number])
+
+    async def _finish(self, before: Before) -> None:
+        full_from_ms = max(cursor.full_from_ms for cursor in before.cursors.values())
+        for number, old in before.cursors.items():
+            cursor = Cursor(
+                owner=self._cursors[number].owner,
+                transactions=max(old.transactions, old.decided[0]),
+                labels=max(old.labels, old.decided[1]),
+                outputs=before.outputs[number],
+                decided=old.decided,
+                full_from_ms=full_from_ms,
+                topic_ids=dict(before.ids),
+                partitions=self._ground.partitions,
+            )
+            await self._states[number].write([], cursor)
+
+    def _intake(self, moments: Sequence[Moment]) -> Intake:
+        return merge(*decoded(moments), self._ground.money)
+
+    def _compute(self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], Verdict]) -> None:
+        computed = compute(catalogue_plan(), intake.events, work.rows, self._ground.money.unit)
+        _recall_cases(work, intake, computed, [verdicts.get((m.place[1], m.offset)) for m in moments if m.is_payment])
+
+
+def _by_home(moments: Sequence[Moment], home: Callable[[str], int]) -> Mapping[int, list[Moment]]:
+    found: dict[int, list[Moment]] = defaultdict(list)
+    for moment in moments:
+        found[home(moment.message.card_id)].append(moment)
+    return found
+
+
+def _of_cards_alone(intake: Intake) -> Intake:
+    """The same where no payment or label counts for a shared entity."""
+    events, (cards, *shared) = intake.events, intake.ids
+    nowhere = tuple(np.full_like(places, -1) for places in events.entities[1:])
+    return replace(intake, events=replace(events, entities=(events.entities[0], *nowhere)), ids=(cards, *([] for _ in shared)))
+
+
+def _recall_cases(work: WorkingSet, intake: Intake, computed: Computed, verdicts: Sequence[Verdict | None]) -> None:
+    """Cases of cards as their alerts told them."""
+    for row, (tx, verdict) in enumerate(zip(intake.payments.messages, verdicts, strict=True)):
+        event = int(intake.places[row])
+        if verdict is not None and verdict.action is not None and computed.scored[event]:
+            keep_case(
+                work, int(intake.events.entities[0][event]), verdict.case_id or alert_id_of(tx.card_id, tx.transaction_id), tx.event_time
+            )

@@ -1,0 +1,283 @@
+"""Reasons in words: a fixed code and one sentence for each feature. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from stream_app.features.aggregations import DAY_S, HORIZON_S, HOUR_S, OPTIONAL
+from stream_app.features.definitions import Feature
+from stream_app.messages.alert import ScoredTransaction
+from stream_app.messages.transaction import Transaction
+
+_MONTH_S = 30 * DAY_S
+
+_OF_THE_PAYMENT = MappingProxyType({"amount": "AMOUNT", "weekend": "TIME_OF_WEEK", "night": "TIME_OF_DAY", "attributes": "ATTRIBUTE"})
+_OF_AN_ENTITY = MappingProxyType(
+    {
+        "count": "VELOCITY",
+        "prior_count": "VELOCITY",
+        "mean_amount": "SPEND",
+        "prior_mean_amount": "SPEND",
+        "amount_ratio": "AMOUNT_UNUSUAL",
+        "amount_zscore": "AMOUNT_UNUSUAL",
+        "seconds_since_last": "RHYTHM",
+        "risk": "RISK",
+        "online_share": "ONLINE",
+        "declines": "DECLINES",
+        "declines_in_a_row": "DECLINES",
+        "refunds": "REFUNDS",
+        "distance_km": "TRAVEL",
+        "speed_kmh": "TRAVEL",
+        "first_time": "FIRST_TIME",
+    }
+)
+
+
+def reason_code(feature: Feature) -> str:
+    """The fixed code of a reason: CARD_VELOCITY, TERMINAL_RISK, … ; what is unusual for the card is just AMOUNT_UNUSUAL."""
+    if feature.entity is None:
+        return _OF_THE_PAYMENT[feature.aggregation]
+    code = _OF_AN_ENTITY[feature.aggregation]
+    return code if (feature.entity, code) == ("card", "AMOUNT_UNUSUAL") else f"{feature.entity.upper()}_{code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What is known beside a value: of the card's 30 days before, without the present payment, and of that payment itself.
+
+    Attributes:
+        payments: how many in those days; None where nobody knows.
+        mean_amount: their mean; 0: none of them had an amount that is known.
+        priced: whether the present payment's own money could be turned into the base currency.
+        said: what the present payment says of itself, see `said_by`. What it does not say is told as such, whatever the value.
+    """
+
+    payments: float | None
+    mean_amount: float
+    priced: bool = True
+    said: frozenset[str] = frozenset()
+
+
+def said_by(payment: Transaction | ScoredTransaction) -> frozenset[str]:
+    """What a payment says that it might have left out: `place`, `country`, `device_id`, and `attributes.<name>` of each of its own numbers."""
+    optional = ("country", *(f"{entity}_id" for entity in OPTIONAL))
+    said = [name for name in optional if getattr(payment, name) is not None]
+    said += [_PLACE] if payment.latitude is not None and payment.longitude is not None else []
+    return frozenset([*said, *(f"attributes.{name}" for name in payment.attributes or ())])
+
+
+def lacks(feature: Feature, said: frozenset[str]) -> bool:
+    """Whether the payment does not say what the feature is made of: its value is a neutral one then, and means nothing."""
+    needed = _needed(feature)
+    return needed is not None and needed not in said
+
+
+def _needed(feature: Feature) -> str | None:
+    if feature.of.fields is None:
+        return feature.name
+    if feature.entity in OPTIONAL:
+        return f"{feature.entity}_id"
+    if feature.aggregation in {"distance_km", "speed_kmh"}:
+        return _PLACE
+    return feature.field if feature.field and feature.field != "terminal_id" else None
+
+
+def _unsaid(feature: Feature) -> str:
+    if feature.of.fields is None:
+        return f"The payment has no number {feature.field} of its own"
+    needed = _needed(feature)
+    return "The payment does not say where it was made" if needed == _PLACE else f"The payment names no {str(needed).removesuffix('_id')}"
+
+
+def usual_value(feature: Feature, usual: Usual) -> float | None:
+    """What the feature is for this card as a rule; None where the card's history does not say, or the feature is itself a comparison."""
+    if feature.entity not in {"card", None} or feature.delay_s or not usual.payments:
+        return None
+    if feature.aggregation == "count":
+        return usual.payments * feature.window_s / _MONTH_S
+    if feature.aggregation in {"amount", "mean_amount"}:
+        return usual.mean_amount if usual.mean_amount >= _ROUNDS_TO_A_CENT else None
+    if feature.aggregation == "seconds_since_last":
+        return _MONTH_S / usual.payments
+    return None
+
+
+def sentence(feature: Feature, value: float, usual: Usual, currency: str) -> str:
+    """One sentence for an analyst, with the card's own norm where there is one. It states nothing that is not known.
+
+    A value that also stands where there is no history is told as that: none known, or nothing to compare with.
+    """
+    if lacks(feature, usual.said):
+        return f"{_unsaid(feature)}."
+    if feature.of.of_money and not usual.priced:
+        return f"The amount is in another currency and there is no rate into {currency}: it is taken for unknown."
+    if feature.aggregation in {"amount_ratio", "amount_zscore"}:
+        return f"{_comparison(feature, value, usual, currency)}."
+    if feature.aggregation == "mean_amount" and value and not usual.priced:
+        return f"{_statement(feature, value, currency)}, where an amount without a rate counts as 0."
+    norm = usual_value(feature, usual)
+    told = None if norm is None else _norm(feature, norm)
+    return f"{_statement(feature, value, currency)}; this card's usual is {told}." if told else f"{_statement(feature, value, currency)}."
+
+
+def _comparison(feature: Feature, value: float, usual: Usual, currency: str) -> str:
+    """The amount against the entity's own mean; the mean itself where it is the card's and the window is that of the card's norm."""
+    window, of = _window(feature), _name(feature)
+    if feature.entity == "card" and usual.payments == 0:
+        return f"The card has no payments of the {window} before to compare the amount with"
+    mean = f"the {of}'s mean of the {window} before"
+    stands = feature.entity == "card" and feature.window_s == _MONTH_S and usual.mean_amount >= _ROUNDS_TO_A_CENT
+    if stands:
+        mean += f", {usual.mean_amount:.2f} {currency}"
+    if feature.aggregation == "amount_ratio":
+        return f"{_EVEN} {mean}, or there is none" if value == feature.of.neutral and not stands else _times(value, mean)
+    return f"{_EVEN} {mean}, or the payments of that time are too few or too alike to tell" if not value else _deviations(value, mean)
+
+
+def _norm(feature: Feature, usual: float) -> str | None:
+    match feature.aggregation:
+        case "amount" | "mean_amount":
+            return f"{usual:.2f}"
+        case "count":
+            return f"{usual:.1f}" if usual >= _ROUNDS_TO_A_TENTH else "less than 0.1"
+        case "seconds_since_last":
+            return _span(usual)
+    return None
+
+
+def _statement(feature: Feature, value: float, currency: str) -> str:
+    told = _TOLD.get(feature.aggregation)
+    return told(feature, value, currency) if told else f"The payment's own number {feature.field} is {value:g}"
+
+
+def _when(feature: Feature) -> str:
+    window = _window(feature)
+    return f"in the {window} that ended a week ago" if feature.delay_s else f"in the last {window}"
+
+
+def _where(feature: Feature) -> str:
+    return {"terminal": " at this terminal", "device": " on this device"}.get(feature.entity or "", "")
+
+
+def _name(feature: Feature) -> str:
+    return feature.entity or "payment"
+
+
+def _last(feature: Feature, value: float) -> str:
+    if not value:
+        return f"The {_name(feature)}'s last payment was less than a second before, or is dated later"
+    if value < HORIZON_S:
+        return f"The {_name(feature)}'s last payment was {_span(value)} before"
+    return f"No payment of this {_name(feature)} {_BEFORE}"
+
+
+def _mean(feature: Feature, value: float, currency: str) -> str:
+    if not value:
+        return f"No payment of the {_name(feature)} with a known amount above 0 {_when(feature)}"
+    return f"The {_name(feature)}'s mean amount over the last {_window(feature)} is {value:.2f} {currency}"
+
+
+def _risk(feature: Feature, value: float) -> str:
+    if not value:
+        return f"No fraud is known among this {_name(feature)}'s payments {_when(feature)}"
+    return f"{_share(value)} of this {_name(feature)}'s payments {_when(feature)} were fraud"
+
+
+def _online(feature: Feature, value: float) -> str:
+    if not value:
+        return f"No payment of this {_name(feature)} {_when(feature)} before is known to be online"
+    return f"{_share(value)} of this {_name(feature)}'s payments {_when(feature)} before are known to be online"
+
+
+def _distance(value: float) -> str:
+    if not value:
+        return "The payment is at the card's last known place, or none is known"
+    return f"The payment is {_whole(value)} km from the card's last known place"
+
+
+def _speed(value: float) -> str:
+    if not value:
+        return "The card has not moved from its last known place, or none is known"
+    return f"From its last known place the card would have moved at {_whole(value)} km/h"
+
+
+def _first(feature: Feature, value: float) -> str:
+    what = {"terminal_id": "at this terminal", "country": "in this country", "device_id": "on this device"}[feature.field]
+    if not value:
+        return f"The card has paid {what} before"
+    return f"The card pays {what} for the first time {_BEFORE}"
+
+
+_TOLD: Mapping[str, Callable[[Feature, float, str], str]] = MappingProxyType(
+    {
+        "amount": lambda _, value, currency: f"The amount is {value:.2f} {currency}",
+        "mean_amount": _mean,
+        "prior_mean_amount": _mean,
+        "count": lambda feature, value, _: f"{_payments(value)}{_where(feature)} {_when(feature)}",
+        "prior_count": lambda feature, value, _: f"{_payments(value)}{_where(feature)} {_when(feature)} before",
+        "risk": lambda feature, value, _: _risk(feature, value),
+        "seconds_since_last": lambda feature, value, _: _last(feature, value),
+        "weekend": lambda _, value, __: f"The payment was {'' if value else 'not '}made at the weekend",
+        "night": lambda _, value, __: f"The payment was {'' if value else 'not '}made at night (UTC)",
+        "online_share": lambda feature, value, _: _online(feature, value),
+        "declines": lambda feature, value, _: f"{_payments(value, 'declined ')}{_where(feature)} {_when(feature)} before",
+        "declines_in_a_row": lambda _, value, __: f"{_payments(value, 'declined ')} of the card just before, one after the other",
+        "refunds": lambda feature, value, _: f"{_counted(value, 'refund')}{_where(feature)} {_when(feature)} before",
+        "distance_km": lambda _, value, __: _distance(value),
+        "speed_kmh": lambda _, value, __: _speed(value),
+        "first_time": lambda feature, value, _: _first(feature, value),
+    }
+)
+"""What is said of a value, for each aggregation that is no comparison; the producer's own numbers are named."""
+
+
+def _window(feature: Feature) -> str:
+    return {HOUR_S: "hour", DAY_S: "day"}.get(feature.window_s, f"{feature.window_s // DAY_S} days")
+
+
+_ROUNDS_TO_A_TENTH, _ROUNDS_TO_A_CENT = 0.05, 0.005
+_ONE_PERCENT, _ALL_BUT_ONE_PERCENT = 0.01, 0.99
+_PLACE = "place"
+_EVEN = "The amount does not stand out from"
+_BEFORE = f"in the {HORIZON_S // DAY_S} days before"
+
+
+def _payments(value: float, kind: str = "") -> str:
+    return _counted(value, f"{kind}payment")
+
+
+def _counted(value: float, what: str) -> str:
+    return {0: f"No {what}", 1: f"1 {what}"}.get(round(value), f"{value:.0f} {what}s")
+
+
+def _share(value: float) -> str:
+    if value == 1:
+        return "All"
+    return "Less than 1%" if value < _ONE_PERCENT else "More than 99%" if value > _ALL_BUT_ONE_PERCENT else f"{value:.0%}"
+
+
+def _times(value: float, mean: str) -> str:
+    if value < _ROUNDS_TO_A_TENTH:
+        return f"The amount is less than a tenth of {mean}"
+    return f"{_EVEN} {mean}" if round(value, 1) == 1 else f"The amount is {value:.1f} times {mean}"
+
+
+def _deviations(value: float, mean: str) -> str:
+    number = round(abs(value), 1)
+    if not number:
+        return f"{_EVEN} {mean}"
+    return f"The amount is {number:g} standard deviation{'' if number == 1 else 's'} {'above' if value > 0 else 'below'} {mean}"
+
+
+def _whole(value: float) -> str:
+    return "less than 1" if value < 1 else f"{value:,.0f}"
+
+
+def _span(seconds: float) -> str:
+    for size, name in ((DAY_S, "day"), (HOUR_S, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size:
+            number = round(seconds / size, 1 if size > 1 else 0)
+            return f"{number:g} {name}{'' if number == 1 else 's'}"
+    return "less than a second"

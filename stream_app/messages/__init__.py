@@ -1,0 +1,1 @@
+"""What is said between us and others: payments, labels, alerts, records, and their parts."""

@@ -1,0 +1,242 @@
+"""Transactions and labels as they come from Kafka, and the decoders that refuse what cannot be one.
+
+The JSON Schemas in `schemas/` say the same for other languages; a contract test holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from stream_app.errors import RecordError
+from stream_app.messages.card_numbers import is_card_number, without_card_numbers
+from stream_app.messages.cut_bytes import UnreadBytes, size_of
+from stream_app.messages.event_time import MAX_EVENT_TIME_MS, EventTimeMs, in_words
+from stream_app.messages.iso import COUNTRIES, CURRENCIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_AMOUNT = 1e9
+MAX_MESSAGE_BYTES = 65_536
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
+Optional64 = Annotated[str, Meta(max_length=64)] | None
+Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
+CurrencyCode = Annotated[str, Meta(min_length=3, max_length=3)]
+CountryCode = Annotated[str, Meta(min_length=2, max_length=2)]
+Mcc = Annotated[str, Meta(pattern=r"^[0-9]{4}$", max_length=4)]  # the length too: `$` alone also matches before a last line feed
+Latitude = Annotated[float, Meta(ge=-90, le=90)]
+Longitude = Annotated[float, Meta(ge=-180, le=180)]
+TransactionType = Literal["purchase", "withdrawal", "refund", "reversal", "verification"]
+Channel = Literal["chip", "contactless", "magstripe", "online", "moto", "atm"]
+CREDITS = frozenset({"refund", "reversal"})  # they give money back: never scored, never in a spend window
+
+
+class Transaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A card transaction, `transaction.v1`. Amounts in major units; unknown fields of the message are ignored."""
+
+    transaction_id: Identifier
+    event_time: EventTimeMs
+    card_id: Identifier
+    terminal_id: Identifier
+    amount: Amount
+    currency: CurrencyCode
+    billing_amount: Amount | None = None
+    billing_currency: CurrencyCode | None = None
+    type: TransactionType = "purchase"
+    approved: bool | None = None
+    merchant_id: Optional64 = None
+    mcc: Mcc | None = None
+    country: CountryCode | None = None
+    channel: Channel | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    device_id: Optional64 = None
+    ip: Optional64 = None
+    attributes: dict[str, float] | None = None
+
+
+class Label(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What became known of a transaction, `label.v1`: a chargeback, or an analyst's verdict."""
+
+    transaction_id: Identifier
+    card_id: Identifier
+    terminal_id: Identifier
+    event_time: EventTimeMs
+    amount: Amount
+    is_fraud: bool
+    labelled_at: EventTimeMs
+    source: Optional64 = None
+
+
+class DeadLetterCode(StrEnum):
+    """Why a record is in a dead-letter topic: the header `error.code`."""
+
+    EMPTY = "empty"
+    TOMBSTONE = "tombstone"
+    TOO_LARGE = "too_large"
+    NOT_UNPACKED = "not_unpacked"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    TOO_DEEP = "too_deep"
+    WRONG_SHAPE = "wrong_shape"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    OUT_OF_RANGE = "out_of_range"
+    UNKNOWN_VALUE = "unknown_value"
+    CONTROL_CHARACTER = "control_character"
+    CARD_NUMBER = "card_number"
+    WRONG_KEY = "wrong_key"
+    FUTURE = "future"
+    LABEL_BEFORE_EVENT = "label_before_event"
+    DECISION_TOO_LARGE = "decision_too_large"
+    SCORING_FAILED = "scoring_failed"
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TEXTS = ("merchant_id", "device_id", "ip")
+_CARD_NUMBER_TOLD = (
+    "card_id is a card number (13 to 19 digits that pass Luhn). Send a token in its place; issuers whose tokens look like that set "
+    "FRAUDSTREAM_REFUSE_CARD_NUMBERS=false."
+)
+_WRONG_KEY_TOLD = "The record's key is not its card_id. Key the topic by card_id in UTF-8, so that a card keeps its order."
+_LONGEST_MESSAGE = 300  # of an error, characters: it travels in a header
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeRules:
+    """What a record must keep beyond its schema. A time may lie so far ahead of its Kafka timestamp, and of the clock."""
+
+    refuse_card_numbers: bool = True
+    max_ahead_s: int = 60
+    max_ahead_of_clock_s: int = 3600
+
+
+class Decoder[T: (Transaction, Label)]:
+    """Bytes of a Kafka record → `Transaction` or `Label`. Bound once at start; holds no state."""
+
+    def __init__(self, kind: type[T], rules: IntakeRules) -> None:
+        self._decode: Callable[[str], T] = msgspec.json.Decoder(kind).decode
+        self._check: Callable[[Any, int], Any] = _check_transaction if kind is Transaction else _check_label
+        self._refuse_card_numbers = rules.refuse_card_numbers
+        self._max_ahead_ms = rules.max_ahead_s * 1000
+        self._max_ahead_of_clock_ms = rules.max_ahead_of_clock_s * 1000
+
+    def decode(self, value: bytes | None, key: bytes | None, timestamp_ms: int | None, now_ms: int | None) -> T:
+        """Decode one record.
+
+        Args:
+            value: the record's value.
+            key: the record's key; it must be `card_id` in UTF-8, else the card's order is not kept.
+            timestamp_ms: the record's Kafka timestamp; None of a request, which has none.
+            now_ms: what time it is; None of a record that was decided before: no clock of today has a say in it.
+
+        Raises:
+            RecordError: with a code of `DeadLetterCode` and a sentence.
+        """
+        if not value or len(value) > MAX_MESSAGE_BYTES:
+            raise _refused_size(value)
+        try:
+            message = self._decode(str(value, "utf-8"))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _refused_text(error) from None
+        card_id = message.card_id
+        ids = message.transaction_id + card_id + message.terminal_id
+        if not ids.isprintable():
+            _check_control_characters(message, ("transaction_id", "card_id", "terminal_id"))
+        if self._refuse_card_numbers and is_card_number(card_id):
+            raise RecordError(DeadLetterCode.CARD_NUMBER, _CARD_NUMBER_TOLD)
+        if key != card_id.encode():
+            raise RecordError(DeadLetterCode.WRONG_KEY, _WRONG_KEY_TOLD)
+        latest_ms = MAX_EVENT_TIME_MS if timestamp_ms is None else timestamp_ms + self._max_ahead_ms
+        if now_ms is not None and (by_clock_ms := now_ms + self._max_ahead_of_clock_ms) < latest_ms:
+            latest_ms = by_clock_ms
+        checked: T = self._check(message, latest_ms)
+        return checked
+
+
+def _refused_size(value: bytes | None) -> RecordError:
+    if isinstance(value, UnreadBytes):
+        told = f"The record could not be unpacked from its batch ({value.why}). Look at the producer that packed it."
+        return RecordError(DeadLetterCode.NOT_UNPACKED, told)
+    if value is None:
+        return RecordError(DeadLetterCode.TOMBSTONE, "The record has no value (a tombstone). Transactions are never deleted: publish none.")
+    if not value:
+        return RecordError(DeadLetterCode.EMPTY, "The record's value is empty.")
+    return RecordError(DeadLetterCode.TOO_LARGE, f"The message has {size_of(value)} bytes; {MAX_MESSAGE_BYTES} are allowed.")
+
+
+def _refused_text(error: Exception) -> RecordError:
+    text = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return RecordError(DeadLetterCode.NOT_UTF8, f"The message is not UTF-8: byte {error.start} cannot be read.")
+    if isinstance(error, RecursionError):
+        return RecordError(DeadLetterCode.TOO_DEEP, "The JSON is nested too deeply. A transaction is one flat object.")
+    if not isinstance(error, msgspec.ValidationError):
+        return RecordError(DeadLetterCode.NOT_JSON, f"The message is not JSON: {text}.")
+    return RecordError(_validation_code(text), f"{shown(in_words(text))}.")
+
+
+def shown(text: str) -> str:
+    """`text`, which may quote the producer's value, fit for a header and a log: no card number, no control character, not long."""
+    text = without_card_numbers(text)
+    if len(text) > _LONGEST_MESSAGE:
+        half = _LONGEST_MESSAGE // 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _validation_code(text: str) -> DeadLetterCode:
+    """The code of a message of msgspec; the contract tests pin these texts."""
+    if text.startswith("Object missing required field"):
+        return DeadLetterCode.MISSING_FIELD
+    if text.startswith("Expected `object`"):
+        return DeadLetterCode.WRONG_SHAPE if "$" not in text else DeadLetterCode.WRONG_TYPE
+    if text.startswith("Invalid enum value"):
+        return DeadLetterCode.UNKNOWN_VALUE
+    return DeadLetterCode.WRONG_TYPE if ", got " in text else DeadLetterCode.OUT_OF_RANGE
+
+
+def _check_control_characters(message: Transaction | Label, fields: tuple[str, ...]) -> None:
+    for field in fields:
+        if _CONTROL.search(getattr(message, field) or ""):
+            raise RecordError(DeadLetterCode.CONTROL_CHARACTER, f"{field} contains a control character.")
+
+
+def _tidied[T: (Transaction, Label)](message: T, fields: tuple[str, ...]) -> T:
+    """The message with its optional texts checked, and None for those that are empty."""
+    texts = [text for field in fields if (text := getattr(message, field)) is not None]
+    if not "".join(texts).isprintable():
+        _check_control_characters(message, fields)
+    return message if all(texts) else msgspec.structs.replace(message, **{field: getattr(message, field) or None for field in fields})
+
+
+def _ahead(name: str, ms: int) -> RecordError:
+    allowed = "the record's timestamp and the clock here allow"
+    return RecordError(DeadLetterCode.FUTURE, f"{name} is {ms} ms later than {allowed}. Check the producer's clock.")
+
+
+def _check_transaction(tx: Transaction, latest_ms: int) -> Transaction:
+    if tx.event_time > latest_ms:
+        raise _ahead("event_time", tx.event_time - latest_ms)
+    if tx.currency not in CURRENCIES:
+        raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"currency {tx.currency!r} is not of ISO 4217.")
+    if tx.billing_currency is not None and tx.billing_currency not in CURRENCIES:
+        raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"billing_currency {tx.billing_currency!r} is not of ISO 4217.")
+    if tx.country is not None and tx.country not in COUNTRIES:
+        raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"country {tx.country!r} is not of ISO 3166-1 alpha-2.")
+    return tx if (tx.merchant_id, tx.device_id, tx.ip) == (None, None, None) else _tidied(tx, _TEXTS)
+
+
+def _check_label(label: Label, latest_ms: int) -> Label:
+    if label.labelled_at > latest_ms:  # the later of its two times, or it is refused for that
+        raise _ahead("labelled_at", label.labelled_at - latest_ms)
+    if label.labelled_at < label.event_time:
+        raise RecordError(DeadLetterCode.LABEL_BEFORE_EVENT, "labelled_at is before event_time: a label cannot precede its transaction.")
+    return label if label.source is None else _tidied(label, ("source",))

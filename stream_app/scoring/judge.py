@@ -1,0 +1,132 @@
+"""A model as it decides: its columns, its threshold, its reasons. A champion decides; a challenger judges the same payments beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from stream_app.explaining.reasons import Reasons
+from stream_app.explaining.sentences import Usual
+from stream_app.features.compute import Vectors
+from stream_app.features.plan import Ints
+from stream_app.messages.alert import Beside, Reason
+from stream_app.scoring.decision import Policy, policy_of
+from stream_app.scoring.ports import Model, Scores
+
+type Chosen = NDArray[np.bool_]
+
+_HASHES = 2**64
+_NO_SCORES = Scores(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """A model that judges beside the champion, and decides for a share of the cards, 0 to 1."""
+
+    model: Model
+    share: float = 0.0
+
+
+class Judge:
+    """A model bound to a table of features: it picks its own columns."""
+
+    def __init__(self, model: Model, columns: Sequence[str], threshold: float | None) -> None:
+        """Args: `columns` names those of the tables it will be given; `threshold` overrules the model's own."""
+        features = model.metadata.resolved()
+        self.model = model
+        self.policy: Policy = policy_of(model.metadata, threshold)
+        self.names = [f.name for f in features]
+        places = [columns.index(name) for name in self.names]
+        self._columns: slice | list[int] = slice(len(places)) if places == list(range(len(places))) else places
+        self._reasons = Reasons(features, model.contributions)
+
+    def vectors(self, table: Vectors) -> Vectors:
+        """The model's columns of a table, float32 [rows, features]."""
+        return np.ascontiguousarray(table[:, self._columns])
+
+    def scores(self, vectors: Vectors) -> Scores:
+        """What the model says of each row."""
+        return self.model.score(vectors) if len(vectors) else _NO_SCORES
+
+    def alerts(self, scores: Scores) -> Chosen:
+        """Which scores alert, bool [rows]."""
+        return np.asarray(scores.probability.astype(np.float64) >= self.policy.threshold)
+
+    def reasons(self, vectors: Vectors, usual: Sequence[Usual], currency: str) -> list[tuple[Reason, ...]]:
+        """See `Reasons.of`."""
+        return self._reasons.of(vectors, usual, currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the challenger says of the payments of a micro-batch.
+
+    Attributes:
+        judge: the challenger.
+        vectors: float32 [payments, its features].
+        scores: of each payment.
+        decides: bool [payments], where it decides in the champion's place.
+    """
+
+    judge: Judge
+    vectors: Vectors
+    scores: Scores
+    decides: Chosen
+
+    def over(self, champion: Scores) -> Scores:
+        """The scores that decide: the champion's, and its own where it decides."""
+        own = self.scores
+        return Scores(np.where(self.decides, own.probability, champion.probability), np.where(self.decides, own.raw, champion.raw))
+
+    def counts(self, champion: Chosen) -> dict[str, int]:
+        """How often it agreed, by what only one of the two would alert; `champion` are the champion's alerts."""
+        own = self.judge.alerts(self.scores)
+        return {
+            "challenger_scored": len(own),
+            "challenger_decided": int(self.decides.sum()),
+            "challenger_only": int((own & ~champion).sum()),
+            "champion_only": int((champion & ~own).sum()),
+        }
+
+
+class Rivalry:
+    """The challenger beside the champion: has its say on every payment, and decides for a fixed share of the cards."""
+
+    def __init__(self, challenger: Challenger, columns: Sequence[str], threshold: float | None) -> None:
+        """Args: as `Judge`."""
+        self._judge = Judge(challenger.model, columns, threshold)
+        self._share = challenger.share
+
+    def opinion(self, table: Vectors, cards: Sequence[str], of: Ints) -> Opinion:
+        """What the challenger says.
+
+        Args:
+            table: float32 [payments, columns].
+            cards: distinct ids.
+            of: int64 [payments], the place of each payment's card among `cards`.
+        """
+        vectors = self._judge.vectors(table)
+        decides = np.zeros(len(of), dtype=bool)
+        if self._share:
+            decides = np.array([is_challengers(card, self._share) for card in cards], dtype=bool)[of]
+        return Opinion(self._judge, vectors, self._judge.scores(vectors), decides)
+
+
+def is_challengers(card_id: str, share: float) -> bool:
+    """Whether a card is among the share that a challenger decides for: the same cards whatever the worker, the model and the time.
+
+    A larger share has all cards of a smaller one.
+    """
+    return xxhash.xxh3_64_intdigest(card_id.encode()) < share * _HASHES
+
+
+def beside(champion: tuple[Judge, float], challenger: tuple[Judge, float], *, challenger_decides: bool) -> Beside:
+    """The say of the one of the two that does not decide."""
+    judge, score = champion if challenger_decides else challenger
+    return Beside(
+        "champion" if challenger_decides else "challenger", judge.model.reference, score, judge.policy.threshold, judge.policy.action(score)
+    )

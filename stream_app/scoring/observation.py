@@ -1,0 +1,92 @@
+"""What operators see of the work: what a worker tells of each micro-batch, and to whom. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream_app.features.compute import Vectors
+from stream_app.features.model_metadata import ModelMetadata
+from stream_app.features.plan import Ints
+from stream_app.scoring.outcomes import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The decisions of a micro-batch, as arrays of one length.
+
+    Attributes:
+        metadata: of the model that decided.
+        vectors: float32 [decisions, features of the model].
+        scores: float32, probability of fraud.
+        times_ms: event time.
+        arrived_ms: Kafka timestamp.
+        minor: amount in minor units of the base currency, -1 where there is no rate.
+        alerted: int64 [alerts], which of the decisions are alerts.
+        of_challenger: float32, what the challenger says of each; None where there is none.
+    """
+
+    metadata: ModelMetadata
+    vectors: Vectors
+    scores: Vectors
+    times_ms: Ints
+    arrived_ms: Ints
+    minor: Ints
+    alerted: Ints
+    of_challenger: Vectors | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in one partition.
+
+    Attributes:
+        partition: its number.
+        transactions, labels: records of either topic that are not decided yet.
+        age_s: how long ago the oldest of these transactions came to Kafka, seconds; 0 where none waits.
+    """
+
+    partition: int
+    transactions: int
+    labels: int
+    age_s: float
+
+
+class Observer(Protocol):
+    """Told of the work. Calls are cheap: once a micro-batch, never once a record."""
+
+    def stage(self, name: str, seconds: float) -> None:
+        """One stage of one micro-batch took so long: decode, read, features, score, publish, write."""
+        ...
+
+    def batch(self, records: int) -> None:
+        """A micro-batch of so many records is done."""
+        ...
+
+    def counted(self, what: str, count: int) -> None:
+        """So many events of a kind: scored, alerts, labels, duplicates, late, unpriced, credits, degraded, rebuilt, swept."""
+        ...
+
+    def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:
+        """A micro-batch was decided: Unix time, s, at which its outputs were acknowledged and at which its state was written."""
+        ...
+
+    def judged(self, judged: Judged) -> None:
+        """So much did the labels of a micro-batch add and take back."""
+        ...
+
+    def refused(self, code: str) -> None:
+        """One record went to the dead letters."""
+        ...
+
+    def rebuild_begun(self) -> None:
+        """The state of a partition was lost, and is rebuilt from the topics."""
+        ...
+
+    def rebuilding(self, partition: int, records_left: int) -> None:
+        """The state of a partition is being rebuilt; so many records are still to be read again."""
+        ...
+
+    def waiting(self, backlog: Backlog) -> None:
+        """So much waits in a partition that this worker holds."""
+        ...

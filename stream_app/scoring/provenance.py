@@ -1,0 +1,67 @@
+"""What a decision had seen. Every score carries it in its headers, so that its vector can be computed again from the topics alone.
+
+The state that a decision reads is a function of positions: the payments and labels below them were counted, the others were not.
+
+- `source.cursor` (of every output): where its micro-batch began in its own partition; the card and the own part are those of there.
+- `source.labels`: the next offset of the partition's labels when the payment's turn came: some are counted within the micro-batch.
+- `source.seen`: for each partition, the positions that its parts of shared entities (terminals …) were at. With one worker these are
+  its own; with several, another worker's parts are as they were when they were read. Without it the order is not known.
+- `source.stands`: the decision was published before, by a worker that ended before it published this score. Score, action and
+  reasons are of then, the vector is of now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stream_app.messages.headers import Headers, header, number
+from stream_app.scoring.positions import Position
+from stream_app.scoring.standing import SOURCE_CURSOR
+
+SOURCE_LABELS = "source.labels"
+SOURCE_SEEN = "source.seen"
+SOURCE_STANDS = "source.stands"
+STANDS = (SOURCE_STANDS, b"1")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Positions are next offsets of transactions and of labels.
+
+    Attributes:
+        start: where the micro-batch began.
+        labels: next offset of labels when the payment's turn came.
+        seen: of each partition.
+        stands: whether the score is of an earlier decision.
+    """
+
+    start: Position
+    labels: int
+    seen: tuple[Position, ...]
+    stands: bool = False
+
+
+def seen_header(positions: Sequence[Position]) -> tuple[str, bytes]:
+    """The header `source.seen`: `<transactions>:<labels>` of each partition in order, joined by commas."""
+    return SOURCE_SEEN, ",".join(f"{transactions}:{labels}" for transactions, labels in positions).encode()
+
+
+def read_provenance(headers: Headers) -> Provenance | None:
+    """What these headers of a score say; None where they do not say it all: a score of a version before, of an unknown order, or of others."""
+    start = _position([part.rpartition(b":")[2] for part in header(headers, SOURCE_CURSOR).split(b",")])
+    labels = number(header(headers, SOURCE_LABELS))
+    seen = [_position(part.split(b":")) for part in header(headers, SOURCE_SEEN).split(b",")]
+    positions = tuple(position for position in seen if position is not None)
+    if start is None or labels is None or len(positions) < len(seen):
+        return None
+    return Provenance(start, labels, positions, any(name == SOURCE_STANDS for name, _ in headers))
+
+
+def _position(texts: Sequence[bytes]) -> Position | None:
+    """Next offsets of transactions and of labels; None where it is not these two."""
+    match [number(text) for text in texts]:
+        case [int(transactions), int(labels)]:
+            return transactions, labels
+        case _:
+            return None

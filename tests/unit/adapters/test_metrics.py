@@ -1,0 +1,198 @@
+"""The metrics: named by Prometheus' rules, bounded in their labels, documented, and true to what they are told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream_app.adapters.metrics import batch_histogram
+from stream_app.adapters.metrics.api_metrics import ApiMetrics
+from stream_app.adapters.metrics.batch_histogram import BatchHistogram
+from stream_app.adapters.metrics.catalogue import API, CATALOGUE, LATENCY_S, MODELS, Metric, metrics_table
+from stream_app.adapters.metrics.worker_metrics import Metrics
+from stream_app.messages.alert import ModelReference
+from stream_app.messages.transaction import DeadLetterCode
+from stream_app.scoring.observation import Backlog, Decisions
+from tests.conftest import ROOT
+from tests.unit.scoring.test_scorer import START, FakeModel
+
+BOUNDED = {
+    "method",
+    "path",
+    "status",
+    "outcome",
+    "change",
+    "role",
+    "code",
+    "stage",
+    "kind",
+    "partition",
+    "server",
+    "name",
+    "version",
+    "feature",
+}
+"""Roles, codes, stages, kinds and servers are ours; a worker holds few partitions; a model has few features; of models and programs one is shown;
+paths are those of routes, methods those of HTTP."""
+OPERATIONS = ROOT.joinpath("docs", "operations.md").read_text()
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """What Prometheus would read: `name{label="value"}` → value."""
+    lines = [line for line in metrics.render().decode().splitlines() if not line.startswith("#")]
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+def decisions(scores: list[float], arrived_s: list[float], minor: list[int], alerted: list[int]) -> Decisions:
+    """Decisions of these scores."""
+    width, size = len(FakeModel.metadata.features), len(scores)
+    arrived = np.array([1000 * s for s in arrived_s], dtype=np.int64)
+    vectors = np.zeros((size, width), dtype=np.float32)
+    score = np.array(scores, dtype=np.float32)
+    return Decisions(
+        FakeModel.metadata, vectors, score, arrived, arrived, np.array(minor, dtype=np.int64), np.array(alerted, dtype=np.int64)
+    )
+
+
+@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda m: m.name)
+def test_metrics_are_named_by_prometheus_rules(metric: Metric) -> None:
+    """Our prefix, lower case, base units; the suffix of a counter is the library's; every label has a bound."""
+    assert re.fullmatch(r"fraudstream(_[a-z]+)+", metric.name)
+    assert not re.search(r"_(ms|minutes|hours|days|kb|mb|percent|total|count|sum|bucket)$", metric.name)
+    assert set(metric.labels) <= BOUNDED
+    assert (metric.kind == "histogram") == bool(metric.buckets)
+    assert list(metric.buckets) == sorted(set(metric.buckets))
+
+
+def test_the_table_of_metrics_is_current() -> None:
+    """Made anew with `python -m tests.unit.adapters.test_metrics`."""
+    begin, end = OPERATIONS.index("<!-- metrics:"), OPERATIONS.index("<!-- /metrics -->")
+    assert OPERATIONS[begin:end].split("\n", 1)[1].strip() == metrics_table()
+
+
+def names(page: bytes) -> set[str]:
+    """Of the metrics of ours that a page shows."""
+    shown = {family.name for family in text_string_to_metric_families(page.decode())}
+    return {name for name in shown if name.startswith("fraudstream_") and not name.endswith("_created")}
+
+
+def test_every_metric_that_is_shown_is_in_the_catalogue_and_the_other_way_round() -> None:
+    """By a worker and by the API; those of the process aside, which are prometheus_client's."""
+    metrics = Metrics()
+    metrics.models.model_in_use("champion", FakeModel())
+    metrics.waiting(Backlog(0, 1, 2, 3.0))
+    metrics.rebuilding(0, 1)
+    metrics.watch("kafka", lambda: True)
+    api = ApiMetrics()
+    api.models.model_in_use("champion", FakeModel())
+    api.request("GET", "/health", 200, 0.001)
+    assert names(metrics.render()) | names(api.render()) == {m.name for m in CATALOGUE}
+    assert names(api.render()) == {m.name for m in (*MODELS, *API)}
+
+
+def test_no_caller_can_add_a_series_of_the_api() -> None:
+    """A method that HTTP does not have, and a path that no route has, are one each."""
+    api = ApiMetrics()
+    for number in range(5):
+        api.request(f"BREW{number}", "none", 405, 0.001)
+    assert api.render().count(b"fraudstream_api_request_seconds_sum") == 1
+
+
+def test_what_can_be_counted_is_there_before_it_happens() -> None:
+    """Else the first of a kind would be no increase for Prometheus."""
+    shown = samples(Metrics())
+    for code in DeadLetterCode:
+        assert shown[f'fraudstream_dead_letters_total{{code="{code}"}}'] == 0
+    assert shown["fraudstream_alerts_total"] == shown["fraudstream_rebuilds_total"] == shown["fraudstream_score_count"] == 0
+
+
+@given(st.lists(st.lists(st.floats(0, 400) | st.sampled_from(LATENCY_S), max_size=20), max_size=5))
+def test_an_array_counts_as_its_values_would_one_by_one(batches: list[list[float]]) -> None:
+    """The library's own histogram is the oracle; bounds belong to the bucket below."""
+    one, other = CollectorRegistry(), CollectorRegistry()
+    ours, theirs = BatchHistogram("h", "text", LATENCY_S, one), Histogram("h", "text", buckets=LATENCY_S, registry=other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_histogram, "_MOST_WAITING", 10)  # some are counted at once, the last when somebody looks
+        for batch in batches:
+            ours.observe(np.array(batch))
+            for value in batch:
+                theirs.observe(value)
+
+    def values(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
+        families = text_string_to_metric_families(generate_latest(registry).decode())
+        return {(s.name, s.labels.get("le", "")): s.value for f in families for s in f.samples if not s.name.endswith("_created")}
+
+    assert values(one) == pytest.approx(values(other))
+
+
+def test_decisions_show_their_scores_latencies_and_the_money_of_alerts() -> None:
+    """Two of three are alerts; one of them has no rate; a clock that runs behind makes no negative latency."""
+    metrics, second = Metrics(minor_per_major=100), START / 1000
+    metrics.decided(decisions([0.02, 0.7, 0.9], [second, second + 1, second + 9], [100, 1250, -1], [1, 2]), second + 1.1, second + 2)
+    shown = samples(metrics)
+    assert shown['fraudstream_score_bucket{le="0.5"}'] == 1
+    assert shown["fraudstream_decision_latency_seconds_count"] == 3
+    assert shown["fraudstream_decision_latency_seconds_sum"] == pytest.approx(2 + 1 + 0)
+    assert shown["fraudstream_alert_latency_seconds_count"] == 2
+    assert shown["fraudstream_alert_latency_seconds_sum"] == pytest.approx(0.1)
+    assert shown["fraudstream_alerted_amount_total"] == 12.5
+
+
+def test_what_a_challenger_says_is_shown_beside_the_champions_scores() -> None:
+    """Of the same payments; nothing where there is none."""
+    metrics, second = Metrics(), START / 1000
+    alone = decisions([0.02, 0.7], [second, second], [100, 100], [])
+    metrics.decided(alone, second, second)
+    assert samples(metrics)["fraudstream_challenger_score_count"] == 0
+    metrics.decided(replace(alone, of_challenger=np.array([0.04, 0.96], dtype=np.float32)), second, second)
+    shown = samples(metrics)
+    assert (shown["fraudstream_score_count"], shown["fraudstream_challenger_score_count"]) == (4, 2)
+    assert shown['fraudstream_challenger_score_bucket{le="0.95"}'] == 1
+
+
+def test_the_model_before_is_forgotten() -> None:
+    """One model is in use."""
+    metrics, before = Metrics(threshold=0.75), FakeModel()
+    before.reference = ModelReference("fake", "6")
+    metrics.models.model_in_use("champion", before)
+    metrics.models.model_in_use("champion", FakeModel())
+    shown = samples(metrics)
+    assert 'fraudstream_model_info{name="fake",version="6"}' not in shown
+    assert shown['fraudstream_model_info{name="fake",version="7"}'] == 1
+    assert shown["fraudstream_threshold"] == 0.75
+    assert shown['fraudstream_model_changes_total{role="champion"}'] == 2
+    assert shown["fraudstream_model_trained_timestamp_seconds"] == START / 1000
+
+
+def test_a_partition_that_was_given_away_is_shown_no_more() -> None:
+    """Else its lag would stand still for ever beside its new owner's."""
+    metrics = Metrics()
+    metrics.waiting(Backlog(3, 5, 2, 1.5))
+    assert samples(metrics)['fraudstream_lag_records{kind="transactions",partition="3"}'] == 5
+    metrics.partitions_owned(0)
+    assert not [name for name in samples(metrics) if 'partition="3"' in name]
+
+
+def test_servers_and_readiness_are_asked_when_somebody_looks() -> None:
+    """Not when they were told last."""
+    metrics, up = Metrics(), True
+    metrics.watch("redis", lambda: up)
+    metrics.watch_readiness(lambda: up)
+    assert samples(metrics)['fraudstream_server_up{server="redis"}'] == samples(metrics)["fraudstream_ready"] == 1
+    up = False
+    assert samples(metrics)['fraudstream_server_up{server="redis"}'] == samples(metrics)["fraudstream_ready"] == 0
+
+
+if __name__ == "__main__":
+    before, rest = OPERATIONS.split("<!-- metrics:", 1)
+    about, after = rest.split("\n", 1)
+    ROOT.joinpath("docs", "operations.md").write_text(
+        f"{before}<!-- metrics:{about}\n{metrics_table()}\n<!-- /metrics -->{after.split('<!-- /metrics -->')[1]}"
+    )

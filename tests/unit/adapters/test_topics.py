@@ -1,0 +1,36 @@
+"""Topics that were just made: the next command finds them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from stream_app.adapters.kafka import topics
+from stream_app.errors import Unavailable
+
+
+class Brokers:
+    """They tell of a topic from the third question on."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def counts(self, _options: dict[str, Any], names: Sequence[str]) -> dict[str, int]:
+        """See `partition_counts`."""
+        self.asked += 1
+        return dict.fromkeys(names, 2) if self.asked > 2 else {}
+
+
+def test_what_was_made_is_waited_for_until_the_brokers_tell_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic that they never tell of is named."""
+    brokers = Brokers()
+    monkeypatch.setattr(topics, "partition_counts", brokers.counts)
+    asyncio.run(topics._until_known({}, ["made"]))
+    assert brokers.asked == 3
+    brokers.asked = -1_000_000
+    monkeypatch.setattr(topics, "KNOWN_WITHIN_S", 0.0)
+    with pytest.raises(Unavailable, match="Kafka created made, and does not show it"):
+        asyncio.run(topics._until_known({}, ["made"]))

@@ -1,0 +1,87 @@
+"""The Postman collection: current, and each of its requests answered by the API as the collection says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+from typing import Any
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+
+from stream_app.api.app import ApiParts, create_app
+from stream_app.api.description import LABEL_EXAMPLE
+from stream_app.api.keys import Keys
+from stream_app.api.probes import Probes
+from stream_app.features.compute import Floats, Vectors
+from stream_app.features.definitions import VELOCITY
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import IntakeRules
+from stream_app.scoring.desk import ANSWERS, Desk, LabelDesk
+from stream_app.scoring.scorer import Scorer
+from tests.conftest import ROOT
+from tests.topics import MemoryTopics
+from tests.unit.api.test_api import MemoryHistory
+from tests.unit.scoring.test_scorer import FakeClock, FakeModel
+
+COLLECTION: dict[str, Any] = json.loads(ROOT.joinpath("examples", "fraudstream.postman_collection.json").read_text())
+NOW_MS = int(str(LABEL_EXAMPLE["labelled_at"])) + 1
+
+
+class Whole(FakeModel):
+    """Over every feature of the default profile."""
+
+    metadata = msgspec.structs.replace(FakeModel.metadata, features=tuple((f.name, f.hash) for f in VELOCITY))
+
+    def contributions(self, vectors: Vectors) -> Floats:
+        """See `ports.Model`: it is all the amount's."""
+        only = np.zeros(vectors.shape)
+        only[:, 0] = vectors[:, 0] / 1000
+        return only
+
+
+class Then(FakeClock):
+    """A day after the examples' payment, when its label came."""
+
+    def now_ms(self) -> int:
+        """See `ports.Clock`."""
+        return NOW_MS
+
+
+def app() -> Any:
+    """The API over a fake model, and a history that knows the examples' card and terminal."""
+    history, topics = MemoryHistory({"card-58c1": 3, "term-0042": 3}), MemoryTopics(now_ms=NOW_MS)
+    scorer = Scorer(Whole(), Money("EUR"), ANSWERS, Then())
+
+    async def publisher() -> MemoryTopics:
+        return topics
+
+    desk, labels = Desk(lambda: scorer, history, Money("EUR")), LabelDesk(history, publisher, "labels")
+    return create_app(ApiParts(desk, labels, Keys(()), IntakeRules(), Then(), 10, Probes(lambda: None, lambda: b"")))
+
+
+async def ask(request: dict[str, Any]) -> int:
+    """Send a request as Postman does: variables filled in. The status."""
+    url = request["url"]["raw"].replace("{{api}}", "http://api")
+    for variable in request["url"].get("variable", []):
+        url = url.replace(f":{variable['key']}", variable["value"])
+    headers = {h["key"]: h["value"] for h in request.get("header", [])}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app())) as client:
+        answer = await client.request(request["method"], url, headers=headers, content=request.get("body", {}).get("raw"))
+    status: int = answer.status_code
+    return status
+
+
+def test_the_collection_is_current() -> None:
+    """As `python scripts/postman.py` makes it."""
+    assert runpy.run_path(str(ROOT / "scripts" / "postman.py"))["collection"]() == COLLECTION
+
+
+@pytest.mark.parametrize("item", COLLECTION["item"], ids=lambda item: item["name"])
+def test_a_request_is_answered_as_the_collection_says(item: dict[str, Any]) -> None:
+    """The status that its own test script wants."""
+    status = asyncio.run(ask(item["request"]))
+    assert f"to.have.status({status})" in item["event"][0]["script"]["exec"][0]

@@ -1,0 +1,115 @@
+"""How much waits in a partition, and since when: told while there is no model, and while Kafka does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from stream_app.delivery.backlog import BacklogWatch
+from stream_app.delivery.partition import Partition
+from stream_app.errors import Unavailable
+from stream_app.scoring.observation import Backlog
+from stream_app.scoring.positions import Cursor
+from tests.topics import MemoryTopics
+from tests.unit.delivery.world import TOPICS, Counted
+from tests.unit.scoring.test_scorer import NOW
+
+
+@dataclass
+class Held:
+    """What is looked at of a partition."""
+
+    cursor: Cursor = field(default_factory=lambda: Cursor("me"))
+    oldest_ms: int | None = None
+
+
+class Told(Counted):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backlogs: list[Backlog] = []
+
+    def waiting(self, backlog: Backlog) -> None:
+        """See `observation.Observer`."""
+        self.backlogs.append(backlog)
+
+
+class Sometimes(MemoryTopics):
+    """A Kafka that can be away."""
+
+    away = False
+
+    async def bounds(self, places: Any) -> Any:
+        """See `ports.Log`."""
+        if self.away:
+            raise Unavailable("away")
+        return await super().bounds(places)
+
+
+def scene(records: int = 3) -> tuple[Sometimes, Held, Told, BacklogWatch]:
+    """Partition 0 with so many transactions, one each ten seconds, the last at `NOW`; it is looked at at `NOW`."""
+    topics, held, told = Sometimes(), Held(), Told()
+    for n in range(records):
+        topics.now_ms = NOW - 10_000 * (records - 1 - n)
+        topics.append(("transactions", 0), b"c", b"{}")
+    watch = BacklogWatch(lambda: {0: cast("Partition", held)}, topics, TOPICS, told, lambda: NOW / 1000)
+    return topics, held, told, watch
+
+
+def test_what_was_never_fetched_waits_since_it_came_to_kafka() -> None:
+    """A worker without a model fetches nothing."""
+    _, _, told, watch = scene()
+    asyncio.run(watch.look())
+    assert told.backlogs == [Backlog(0, transactions=3, labels=0, age_s=20.0)]
+
+
+def test_the_oldest_in_hand_counts_before_the_oldest_in_kafka() -> None:
+    """What is being decided is not decided yet."""
+    _, held, told, watch = scene()
+    held.oldest_ms = NOW - 70_000
+    asyncio.run(watch.look())
+    assert told.backlogs[0].age_s == 70.0
+
+
+def test_nothing_waits_where_the_cursor_stands_at_the_end() -> None:
+    """And nothing has an age."""
+    _, held, told, watch = scene()
+    held.cursor = Cursor("me", transactions=3)
+    asyncio.run(watch.look())
+    assert told.backlogs == [Backlog(0, transactions=0, labels=0, age_s=0.0)]
+
+
+def test_what_retention_removed_does_not_wait() -> None:
+    """A cursor below the first record that is kept."""
+    topics, _, told, watch = scene()
+    topics.first["transactions", 0] = 2
+    asyncio.run(watch.look())
+    assert told.backlogs == [Backlog(0, transactions=1, labels=0, age_s=0.0)]
+
+
+def test_while_kafka_is_away_what_was_known_gets_older() -> None:
+    """An alarm on the age goes on."""
+    topics, _, told, _ = scene()
+    times = iter((NOW / 1000, NOW / 1000 + 60))
+
+    async def body() -> None:
+        await watch.look()
+        topics.away = True
+        await watch.look()
+
+    held = Held()
+    watch = BacklogWatch(lambda: {0: cast("Partition", held)}, topics, TOPICS, told, lambda: next(times))
+    asyncio.run(body())
+    assert [b.age_s for b in told.backlogs] == [20.0, 80.0]
+    assert told.backlogs[1].transactions == 3
+
+
+def test_a_partition_that_was_given_away_meanwhile_is_not_told() -> None:
+    """Its new owner tells of it."""
+    topics, held, told, _ = scene()
+    looks = iter(({0: held}, {0: held}, {0: Held()}))
+    watch = BacklogWatch(lambda: cast("Any", next(looks)), topics, TOPICS, told, lambda: NOW / 1000)
+    asyncio.run(watch.look())
+    assert told.backlogs == []

@@ -1,0 +1,202 @@
+"""The promise: whatever is killed, lost or rolled back, every payment is decided once, published once, counted once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.errors import TopologyError
+from stream_app.messages.alert import alert_id_of
+from tests.examples import examples
+from tests.topics import MemoryTopics
+from tests.unit.delivery.world import BATCH, World, payment
+
+HOUR = 3_600_000
+PAYMENTS: list[dict[str, Any] | bytes] = [
+    b"not a payment" if i in {4, 11} else payment(f"T{i}", 900.0 if i % 3 == 0 else 20.0, i * HOUR, card_id=f"c{i % 2}") for i in range(16)
+]
+LABELS = [
+    {k: v for k, v in payment(f"T{i}", 900.0, i * HOUR, card_id=f"c{i % 2}").items() if k != "currency"}
+    | {"is_fraud": True, "labelled_at": payment("", at=(i + 2) * HOUR)["event_time"]}
+    for i in (0, 3, 6)
+]
+
+
+def undisturbed() -> World:
+    """What should come out."""
+    world = World()
+    world.send(PAYMENTS, LABELS)
+    assert world.run() == "done"
+    return world
+
+
+EXPECTED = undisturbed()
+
+
+def test_there_is_something_to_lose() -> None:
+    """What is expected below is not nothing: decisions, alerts in two cases, dead letters, state of two cards and their terminal."""
+    assert [m.offset for m in EXPECTED.published("scores")] == [i for i in range(16) if i not in {4, 11}]
+    first, second = alert_id_of("c0", "T0"), alert_id_of("c1", "T3")
+    assert [(m.offset, m.case) for m in EXPECTED.published("alerts")] == [
+        (0, first),
+        (3, second),
+        (6, first),
+        (9, second),
+        (12, first),
+        (15, second),
+    ]
+    assert EXPECTED.refused() == [b"4", b"11"]
+    assert sorted(EXPECTED.state()) == ["c:c0", "c:c1", "t:t1"]
+
+
+def assert_as_undisturbed(world: World) -> None:
+    """Each decision and dead letter once, and the same; the same state."""
+    for topic in ("scores", "alerts"):
+        found = world.published(topic)
+        assert sorted(found, key=lambda m: m.offset) == EXPECTED.published(topic), topic
+    assert sorted(world.refused()) == sorted(EXPECTED.refused())
+    assert world.state() == EXPECTED.state()
+
+
+@pytest.mark.parametrize("effects", range(60))
+def test_a_worker_killed_at_any_effect_leaves_nothing_lost_and_nothing_doubled(effects: int) -> None:
+    """Before and after each message and each write of the whole run, its first takeover included."""
+    world = World()
+    world.send(PAYMENTS, LABELS)
+    world.run(kill_after=effects)
+    assert world.run() == "done"
+    assert_as_undisturbed(world)
+
+
+FAULT = st.one_of(
+    st.tuples(st.just("kill"), st.integers(0, 25)),
+    st.tuples(st.just("flush"), st.just(0)),
+    st.tuples(st.just("back"), st.integers(1, 4)),
+    st.tuples(st.just("commit"), st.just(0)),
+    st.tuples(st.just("send"), st.integers(1, 6)),
+)
+
+
+@examples(300)
+@given(st.lists(FAULT, max_size=12))
+def test_any_run_of_kills_losses_and_rollbacks_ends_as_if_nothing_had_happened(faults: list[tuple[str, int]]) -> None:
+    """Payments arrive bit by bit between faults; Kafka's committed offset lags as it likes."""
+    world, sent = World(), 0
+    for fault, number in faults:
+        if fault == "send":
+            world.send(PAYMENTS[sent : sent + number], LABELS if not sent else ())
+            sent += number
+            world.run()
+        elif fault == "kill":
+            world.run(kill_after=number)
+        elif fault == "flush":
+            world.lose_all()
+        elif fault == "back":
+            world.go_back(number)
+        elif 0 in world.store.kept and world.store.kept[0].cursor:
+            world.commit()
+    world.send(PAYMENTS[sent:], () if sent else LABELS)
+    assert world.run() == "done"
+    assert_as_undisturbed(world)
+
+
+def test_lost_state_is_rebuilt_without_a_word() -> None:
+    """Nothing is published again; what was decided is counted again, and said so."""
+    world = undisturbed()
+    world.commit()
+    world.lose_all()
+    assert world.run() == "done"
+    assert_as_undisturbed(world)
+    assert world.seen.counts["rebuilt"] == len(EXPECTED.published("scores"))
+    assert world.seen.counts["scored"] == len(EXPECTED.published("scores"))
+
+
+def test_without_a_commit_the_outputs_tell_what_was_decided() -> None:
+    """Kafka's committed offset may be gone with the group: below the last batch everything was decided."""
+    world = undisturbed()
+    world.lose_all()
+    assert world.run() == "done"
+    assert_as_undisturbed(world)
+    assert world.seen.counts["rebuilt"] == len([m for m in EXPECTED.published("scores") if m.offset < len(PAYMENTS) // BATCH * BATCH])
+
+
+def test_an_alert_further_on_stands_though_others_are_found_before_it() -> None:
+    """Only alerts are published, Redis goes back, the threshold is lower now: what stands further on is still known after another kill."""
+    world = World(scores="")
+    sent = [payment(f"T{i}", 900.0 if i in {4, 7} else 20.0, i * HOUR) for i in range(10)]
+    world.send(sent[:1])
+    world.run()
+    world.send(sent[1:])
+    world.run()
+    world.go_back(2)
+    world.threshold = 0.01
+    assert world.run(kill_after=6) == "killed"
+    assert world.run() == "done"
+    offsets = [m.offset for m in world.published("alerts")]
+    assert len(offsets) == len(set(offsets))
+    assert set(offsets) == set(range(1, 10))
+
+
+def test_a_cursor_of_topics_that_are_gone_says_nothing_of_those_that_are_there() -> None:
+    """Redis lost all, the topics were made anew, and the worker still remembers how far it was: all is decided that the new topics hold."""
+    world = undisturbed()
+    remembered = world.store.kept[0].cursor
+    world.lose_all()
+    world.topics = MemoryTopics(now_ms=world.topics.now_ms, ids={"transactions": "another"})
+    world.send(PAYMENTS[:4])
+    assert world.run(remembered=remembered) == "done"
+    assert [m.offset for m in world.published("scores")] == [0, 1, 2, 3]
+
+
+def test_where_topics_keep_less_than_the_windows_need_decisions_are_degraded_until_they_are_full() -> None:
+    """State was lost, and retention removed the first records: from then on each decision says so, for one horizon."""
+    world = World()
+    world.send(PAYMENTS[:8])
+    world.run()
+    world.commit()
+    world.lose_all()
+    world.topics.first["transactions", 0] = 3
+    world.send(PAYMENTS[8:10])
+    assert world.run() == "done"
+    assert world.seen.counts["degraded"] == 2
+    world.topics.now_ms += 39 * 24 * HOUR
+    world.send(PAYMENTS[12:14])
+    assert world.run() == "done"
+    assert world.seen.counts["degraded"] == 2
+
+
+def test_no_payment_takes_the_mark_off_those_beside_it() -> None:
+    """Of a batch one has a Kafka timestamp from when the windows are full, by a producer whose clock is ahead."""
+    world = World(at_once=10)
+    world.send(PAYMENTS[:8])
+    world.run()
+    world.commit()
+    world.lose_all()
+    world.topics.first["transactions", 0] = 3
+    world.send(PAYMENTS[8:10])
+    world.topics.now_ms += 39 * 24 * HOUR
+    world.send(PAYMENTS[10:11])
+    world.topics.now_ms -= 39 * 24 * HOUR
+    assert world.run() == "done"
+    assert world.seen.counts["degraded"] == 3
+
+
+def _made_anew(world: World) -> None:
+    world.topics.ids["transactions"] = "another"
+
+
+def _cut(world: World) -> None:
+    del world.topics.logs["transactions", 0][5:]
+
+
+@pytest.mark.parametrize(("change", "told"), [(_made_anew, "deleted and made again"), (_cut, "ends at 5")])
+def test_topics_that_are_not_those_of_the_state_stop_the_worker(change: Any, told: str) -> None:
+    """One line with the topic and what to do; nothing is decided."""
+    world = undisturbed()
+    change(world)
+    with pytest.raises(TopologyError, match=told) as stopped:
+        world.run()
+    assert "FRAUDSTREAM_CONSUMER_GROUP" in str(stopped.value)

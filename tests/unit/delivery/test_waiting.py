@@ -1,0 +1,70 @@
+"""Records that wait: bounded in number and in bytes, whatever their producers pack into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.delivery.inbox import LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES, Gate, Inbox
+from stream_app.delivery.present import Present
+from stream_app.delivery.waiting import MOST_BATCH_BYTES, Fetched, Waiting
+from stream_app.messages.transaction import IntakeRules
+from stream_app.scoring.positions import Cursor
+from stream_app.scoring.standing import Standing
+from tests.unit.scoring.test_scorer import FakeClock
+
+TOPICS = ("transactions", "labels")
+MB = 2**20
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as Kafka gives it."""
+
+    offset: int
+    timestamp: int = 0
+    key: bytes | None = b"c1"
+    value: bytes | None = b""
+
+
+def fetched(first: int, count: int, size: int) -> Fetched:
+    """A fetch of so many records and bytes."""
+    return Fetched([Record(first + n) for n in range(count)], lambda: None, size=size)
+
+
+@pytest.mark.parametrize("partitions", [1, 4, 24, 300])
+def test_a_partition_takes_no_more_than_its_share_of_the_workers_memory(partitions: int) -> None:
+    """A fetch beyond it at the most; small records are bounded by their number, as ever."""
+    gate = Gate(IntakeRules(), Present(FakeClock()), Standing())
+    inbox = Inbox(Cursor(""), TOPICS, gate, lambda *_: True, partitions)
+    taken = 0
+    while inbox.has_room("transactions", 1000):
+        inbox.put("transactions", fetched(taken, 1, MB))
+        taken += 1
+    share = max(LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES / (2 * partitions))
+    assert share <= taken * MB < share + MB
+    assert inbox.has_room("labels", 1000)
+
+
+@given(fetches=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3 * MB)), min_size=1, max_size=20), most=st.integers(1, 100))
+def test_batches_have_all_records_once_in_order_and_are_bounded_in_bytes(fetches: list[tuple[int, int]], most: int) -> None:
+    """The oracle is the list of all records; a batch takes from one fetch more than its bytes allow at the most."""
+    waiting = Waiting(0)
+    sizes: dict[int, int] = {}
+    for count, size in fetches:
+        first = len(sizes)
+        waiting.put(fetched(first, count, size))
+        sizes |= dict.fromkeys(range(first, first + count), first)
+    size_of_fetch = {first: size for first, (_, size) in zip(sorted(set(sizes.values())), fetches, strict=True)}
+    seen: list[int] = []
+    while waiting.count:
+        records, _ = waiting.take(most)
+        touched = list(dict.fromkeys(sizes[r.offset] for r in records))
+        assert 1 <= len(records) <= most
+        assert sum(size_of_fetch[first] for first in touched[:-1]) < MOST_BATCH_BYTES
+        seen += [r.offset for r in records]
+    assert seen == list(range(len(sizes)))
+    assert waiting.size == 0

@@ -1,0 +1,126 @@
+"""A published decision, explained in full: parts that add up, words with the card's own norm, a stranger's decision refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.commands.explain import lines_of
+from stream_app.errors import ModelError
+from stream_app.explaining.contributions import Linear
+from stream_app.explaining.explanation import explain, usual_of
+from stream_app.features.aggregations import DAY_S
+from stream_app.features.definitions import CONTEXT_FEATURES, Feature
+from stream_app.features.plan import compile_plan
+from stream_app.messages.alert import Reason, Score
+from tests.unit.scoring.test_scorer import DAY, FakeModel, Till, payment, scores
+
+MONTH = 30 * DAY_S
+FEATURES = (Feature("amount"), Feature("count", "card", MONTH), Feature("mean_amount", "card", MONTH))
+WEIGHTS = (0.001, 0.0, -0.0001)
+SUM = Linear(np.array(WEIGHTS), np.array([100.0, 1.0, 50.0]), 0.1)
+
+
+class SumModel(FakeModel):
+    """The raw score is a weighted sum, the probability the same; alerted from 0.25 on."""
+
+    metadata = msgspec.structs.replace(FakeModel.metadata, features=tuple((f.name, f.hash) for f in FEATURES))
+
+    def score(self, vectors: Any) -> Any:
+        """See `ports.Model`."""
+        raw = (SUM.expected + SUM.contributions(vectors).sum(axis=1)).astype(np.float32)
+        return type(FakeModel().score(vectors))(np.clip(raw, 0, 1), raw)
+
+    def contributions(self, vectors: Any) -> Any:
+        """See `ports.Model`."""
+        return SUM.contributions(vectors)
+
+
+def decided(*payments: dict[str, Any]) -> list[Score]:
+    """The decisions on these payments, as they are published."""
+    return scores(Till(model=SumModel()).take(*payments))
+
+
+def test_the_parts_add_up_and_say_what_is_usual_for_the_card() -> None:
+    """20.00 twice, then 400.00: alerted; its amount raised it, its mean lowered it, and each is told against the card's past."""
+    *_, last = decided(payment("a", 20), payment("b", 20, at=DAY), payment("c", 400, at=2 * DAY))
+    found = explain(last, FEATURES, SUM, "EUR")
+    assert found.alerted
+    for parts in ([p.shapley for p in found.parts], [p.along_path for p in found.parts]):
+        assert found.expected + sum(parts) == pytest.approx(found.raw_score, abs=1e-6)
+    assert [p.feature for p in found.parts] == ["amount", "card_count_30d", "card_mean_amount_30d"]
+    assert found.parts[0].text == "The amount is 400.00 EUR; this card's usual is 20.00."
+    assert found.parts[2].shapley < 0
+    told = lines_of(found)
+    assert told[0] == "[bold]c  card c1  terminal t1  400.00 EUR  2018-04-03 00:00:00 UTC[/]"
+    assert told[1].startswith("alerted: score")
+    assert len(told) == 3 + len(FEATURES)
+
+
+def test_a_transaction_that_was_not_alerted_is_explained_alike() -> None:
+    """Its parts are there, and add up; it had no reasons of its own."""
+    [score] = decided(payment("a", 20))
+    found = explain(score, FEATURES, SUM, "EUR")
+    assert not found.alerted
+    assert score.reasons == ()
+    assert found.expected + sum(p.shapley for p in found.parts) == pytest.approx(score.raw_score, abs=1e-6)
+    assert "not alerted" in lines_of(found)[1]
+    assert "degraded: windows are not full" in lines_of(msgspec.structs.replace(found, degraded="windows are not full"))[1]
+
+
+def test_a_decision_that_the_model_did_not_take_is_refused() -> None:
+    """Another raw score than its features give: an explanation would be of something else."""
+    [score] = decided(payment("a", 20))
+    with pytest.raises(ModelError, match=r"published with raw score 0\.5.*not this model's"):
+        explain(msgspec.structs.replace(score, raw_score=0.5), FEATURES, SUM, "EUR")
+
+
+def test_what_the_payment_does_not_say_is_told_as_that_whatever_the_alert_said() -> None:
+    """A payment without a place, alerted by a version that told of 0 km; the same with a place keeps the alert's own words."""
+    distance = Feature("distance_km", "card")
+    reason = Reason("CARD_TRAVEL", distance.name, 0.0, None, 0.1, "The payment is 0 km from the place of the card's last one.")
+    [score] = decided(payment("a", 400))
+    score = msgspec.structs.replace(score, features={distance.name: 0.0}, reasons=(reason,), raw_score=0.1)
+    flat = Linear(np.array([0.0]), np.array([0.0]), 0.1)
+    [part] = explain(score, (distance,), flat, "EUR").parts
+    assert part.text == "The payment does not say where it was made."
+    [part] = explain(msgspec.structs.replace(score, latitude=1.0, longitude=1.0), (distance,), flat, "EUR").parts
+    assert part.text == reason.text
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda amount, approved, day: {"amount": amount, "approved": approved, "at": day * DAY},
+            st.integers(1, 900),
+            st.booleans(),
+            st.integers(0, 40),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_the_usual_is_what_the_worker_has_for_its_reasons(stream: list[dict[str, Any]]) -> None:
+    """From the published 30-day features, without the present payment: the context features of the kernel."""
+    context = compile_plan(FEATURES + CONTEXT_FEATURES)
+    columns = [f.name for f in context.features]
+    at = [columns.index(f.name) for f in CONTEXT_FEATURES]
+    till = Till(model=SumModel())
+    seen: list[tuple[float, float]] = []
+    original = till.scorer._explain
+
+    def spy(intake: Any, computed: Any, scored: Any, places: list[int]) -> Any:
+        seen.extend(tuple(row) for row in computed.vectors[scored.events][:, at].tolist())
+        return original(intake, computed, scored, places)
+
+    till.scorer._explain = spy  # type: ignore[method-assign] # the kernel's own values are shown nowhere else
+    found = scores(till.take(*(payment(str(i), **p) for i, p in enumerate(stream))))
+    for score, (payments, mean) in zip(found, seen, strict=True):
+        usual = usual_of(score)
+        assert usual.payments == payments
+        assert usual.mean_amount == pytest.approx(mean, abs=1e-3)

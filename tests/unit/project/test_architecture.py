@@ -1,0 +1,262 @@
+"""The house: which room may import which, printed into CONTRIBUTING.md; adapters are picked in one place; importing anything connects to nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+BEGIN, END = "<!-- rooms: made by `python -m tests.unit.project.test_architecture` -->\n", "<!-- /rooms -->"
+
+
+class Room(NamedTuple):
+    """A folder, or a file at the top.
+
+    Attributes:
+        promise: what it is for.
+        imports: the rooms it may import, beside itself.
+    """
+
+    promise: str
+    imports: str
+
+
+ROOMS = {
+    "stream_app": {
+        "errors": Room("Everything that can go wrong, each with its exit code", ""),
+        "messages": Room(
+            "What others and we say to each other: payments, labels, alerts, records, money, and what may stand in them", "errors"
+        ),
+        "settings": Room("What a process is told by its environment, typed", "errors messages"),
+        "features": Room(
+            "The feature list as data, its tiles, the kernel that computes them, packed rows: equal offline and online", "errors"
+        ),
+        "explaining": Room("What a score is made of: contributions, reasons, sentences", "errors messages features"),
+        "scoring": Room(
+            "Records in, decisions out: decode, count, score, decide, judge by labels, follow a model",
+            "errors messages features explaining",
+        ),
+        "delivery": Room(
+            "Each payment decided once and published once, whatever is killed: partitions, takeover, rebuild, repartition",
+            "errors messages features scoring",
+        ),
+        "operating": Room("A process that can be looked after: logs, outages, progress, watchdog", "errors"),
+        "audit": Room("Served decisions computed again from the topics", "messages features scoring"),
+        "adapters/kafka": Room(
+            "Kafka by aiokafka: records read within bounds, published durably, topics", "errors messages settings delivery"
+        ),
+        "adapters/redis": Room("State in Redis, and in memory under the same contract", "errors messages features scoring delivery"),
+        "adapters/models": Room("ONNX Runtime, and MLflow's registry", "errors messages features explaining scoring"),
+        "adapters/metrics": Room("What Prometheus and probes are told", "errors messages features scoring operating"),
+        "adapters/faust": Room("Faust's worker, around the partitions", "errors settings operating adapters/kafka"),
+        "bootstrap": Room(
+            "Picks the adapters and puts worker and API together",
+            "errors messages settings scoring delivery operating adapters/kafka adapters/redis adapters/models adapters/metrics",
+        ),
+        "worker": Room(
+            "The worker: `faust -A stream_app.worker worker`", "errors settings features delivery operating adapters/faust bootstrap"
+        ),
+        "api": Room("The same decisions over HTTP", "errors messages settings features scoring operating bootstrap"),
+        "local": Room("Kafka, Redis, MLflow and Prometheus on this machine without Docker", "errors messages settings"),
+        "commands": Room(
+            "The commands of `fraudstream`, a module each",
+            "errors messages settings features explaining scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap worker api",
+        ),
+        "cli": Room("Finds a command and imports it when it is called", "errors"),
+    },
+    "training": {
+        "data": Room("From files, or a simulation, to the features of a history, split by time", ""),
+        "fitting": Room("From features to a model: recipes, fit, measure, calibrate, export", "data"),
+        "book": Room("The tables of the Fraud Detection Handbook", "data fitting"),
+        "registry": Room("From a model to the one that is served: record, register, gates, promote", "fitting"),
+        "pipeline": Room("All steps as one run, and as stages of DVC", "data fitting registry"),
+        "train": Room("The door: `python -m training.train`", "data fitting registry pipeline"),
+    },
+}
+PURE = ("messages", "features", "explaining", "scoring", "audit")
+OUTSIDE = {
+    "aiohttp",
+    "aiokafka",
+    "faust",
+    "httpx",
+    "logging",
+    "loguru",
+    "mlflow",
+    "mode",
+    "onnxruntime",
+    "os",
+    "pathlib",
+    "redis",
+    "socket",
+    "time",
+}
+"""What the pure rooms do without."""
+SOME = {"delivery": {"time", "loguru"}, "messages/money": {"pathlib"}, "scoring/serving": {"time", "loguru"}}
+"""Delivery waits and tells; the rates of money are a file; a model is followed by the clock."""
+SERVED = {
+    "scoring": {"ports", "positions", "registered", "history", "outcomes", "observation", "drift", "majority"},
+    "delivery": {"ports", "placement"},
+    "explaining": {"contributions", "onnx_graph"},
+    "operating": {"logs", "progress"},
+}
+"""What adapters see of these rooms: ports and the types in them, nothing that decides."""
+OF_TRAINING = {"errors", "messages", "features", "explaining"}
+"""What training may import of stream_app; its commands also the settings."""
+COMMANDS_OF_TRAINING = {"train", "promote", "stages"}
+
+
+def files(package: str) -> list[Path]:
+    """All modules of a package that hold something."""
+    return sorted(f for f in (ROOT / package).rglob("*.py") if f.stem not in {"__init__", "__main__"})
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Dotted names that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(dotted: str) -> str:
+    """`scoring` of stream_app.scoring.scorer, `adapters/kafka` of stream_app.adapters.kafka.log."""
+    _, room, *rest = dotted.split(".")
+    return f"{room}/{rest[0]}" if room == "adapters" and rest else room
+
+
+def name_of(file: Path) -> str:
+    """`stream_app.scoring.scorer` of its file."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+
+def rooms_of(file: Path, package: str) -> set[str]:
+    """The rooms of a package that a module imports, its own left out."""
+    own = room_of(name_of(file))
+    return {room_of(name) for name in imported(file) if name.startswith(f"{package}.")} - {own}
+
+
+def table(package: str) -> str:
+    """The rooms of a package, inmost first, as CONTRIBUTING.md has them."""
+    rows = [
+        f"| `{name}` | {room.promise} | {' '.join(f'`{i}`' for i in room.imports.split()) or 'nothing'} |"
+        for name, room in ROOMS[package].items()
+    ]
+    return "\n".join([f"| `{package}/` | promises | may import |", "|---|---|---|", *rows]) + "\n"
+
+
+def document() -> str:
+    """CONTRIBUTING.md with the tables as they are here."""
+    before, rest = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split(BEGIN)
+    return before + BEGIN + "\n" + table("stream_app") + "\n" + table("training") + "\n" + END + rest.split(END)[1]
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_module_lies_in_a_room_and_every_room_holds_one(package: str) -> None:
+    """What lies elsewhere belongs somewhere."""
+    assert {room_of(name_of(f)) for f in files(package)} == set(ROOMS[package])
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_lie_in_order(package: str) -> None:
+    """Each may import rooms that stand above it in the table, so there is no circle."""
+    above: list[str] = []
+    for name, room in ROOMS[package].items():
+        assert set(room.imports.split()) <= set(above), name
+        above.append(name)
+
+
+@pytest.mark.parametrize("file", [f for p in ROOMS for f in files(p)], ids=name_of)
+def test_a_module_imports_what_its_room_may(file: Path) -> None:
+    """Nothing outwards, nothing sideways."""
+    package = name_of(file).split(".")[0]
+    assert rooms_of(file, package) - set(ROOMS[package][room_of(name_of(file))].imports.split()) == set()
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_no_room_is_allowed_more_than_it_uses(package: str) -> None:
+    """A line in the table that nobody needs would let one in that nobody meant."""
+    used: dict[str, set[str]] = {name: set() for name in ROOMS[package]}
+    for file in files(package):
+        used[room_of(name_of(file))] |= rooms_of(file, package)
+    assert {
+        name: set(room.imports.split()) - used[name] for name, room in ROOMS[package].items() if set(room.imports.split()) - used[name]
+    } == {}
+
+
+def test_the_map_is_in_contributing() -> None:
+    """Made anew with `python -m tests.unit.project.test_architecture`."""
+    assert document() == (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", [f for f in files("stream_app") if room_of(name_of(f)).startswith("adapters")], ids=name_of)
+def test_adapters_serve_ports_and_call_nothing_that_decides(file: Path) -> None:
+    """An adapter serves the core."""
+    seen = [name.split(".")[1:3] for name in imported(file) if name.startswith("stream_app.")]
+    assert [f"{room}/{module}" for room, module in seen if module not in SERVED.get(room, {module})] == []
+
+
+def test_consumers_are_made_in_one_place() -> None:
+    """So each reads within bounds; Faust makes the worker's own."""
+    makers = {name_of(f) for f in files("stream_app") for node in ast.walk(ast.parse(f.read_text(encoding="utf-8")))
+              if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "AIOKafkaConsumer"}  # fmt: skip
+    assert makers == {"stream_app.adapters.kafka.consumer"}
+
+
+@pytest.mark.parametrize("file", [f for f in files("stream_app") if room_of(name_of(f)) in {*PURE, "delivery"}], ids=name_of)
+def test_the_core_has_no_io_clock_environment_or_logging(file: Path) -> None:
+    """Not one module of them is imported there, but for those in `SOME`."""
+    room = room_of(name_of(file))
+    allowed = SOME.get(room, set()) | SOME.get(f"{room}/{file.stem}", set())
+    assert {name.split(".")[0] for name in imported(file)} & OUTSIDE - allowed == set()
+
+
+def test_nothing_in_stream_app_imports_training() -> None:
+    """The worker's image has no training; commands load it by name, when called."""
+    assert [f.name for f in files("stream_app") for name in imported(f) if name.split(".")[0] == "training"] == []
+
+
+@pytest.mark.parametrize("file", files("training"), ids=name_of)
+def test_training_imports_the_pure_part_only(file: Path) -> None:
+    """Features, types and errors; the commands also the settings; never an adapter or the stream."""
+    allowed = OF_TRAINING | ({"settings"} if file.stem in COMMANDS_OF_TRAINING else set())
+    assert {name.split(".")[1] for name in imported(file) if name.startswith("stream_app.")} - allowed == set()
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_importing_the_worker_imports_no_training_library() -> None:
+    """scikit-learn, mlflow and pandas alone take longer to import than a worker may take to start."""
+    slow = "{'sklearn', 'mlflow', 'pandas', 'scipy.sparse', 'matplotlib', 'pyarrow', 'skl2onnx', 'onnx', 'training'}"
+    assert python(f"import sys, stream_app.worker, stream_app.bootstrap; print(sorted({slow} & set(sys.modules)))") == "[]"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_no_module_connects_or_starts_anything_at_import(package: str) -> None:
+    """Every module is imported under an audit hook that sees connections, look-ups, servers and threads."""
+    code = f"""
+import importlib, sys, threading
+seen = []
+watched = {{"socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto"}}
+sys.addaudithook(lambda event, args: seen.append(event) if event in watched else None)
+for name in {[name_of(f) for f in files(package)]!r}:
+    importlib.import_module(name)
+print(seen, [t.name for t in threading.enumerate() if t is not threading.main_thread()])
+"""
+    assert python(code) == "[] []"
+
+
+if __name__ == "__main__":
+    (ROOT / "CONTRIBUTING.md").write_text(document(), encoding="utf-8")

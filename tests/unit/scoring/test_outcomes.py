@@ -1,0 +1,197 @@
+"""What labels make of decisions: each label once, the newest wins, corrections take back; a card once a day."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.messages.alert import alert_id_of
+from stream_app.messages.transaction import Label
+from stream_app.scoring.outcomes import Alerted, Judged, NoteKey, judge, keys_of
+from tests.unit.delivery.world import World, payment
+from tests.unit.scoring.test_scorer import DAY, HOUR, START
+
+TRANSACTIONS = 4
+
+
+def label(transaction: int, at: int, *, is_fraud: bool) -> Label:
+    """A label of transaction n of card n mod 2, given `at` ms after the start; it was 10.00."""
+    return Label(f"T{transaction}", f"C{transaction % 2}", "M", START, 10.0, is_fraud, START + at)
+
+
+def alerted(transaction: int) -> Alerted:
+    """Transaction n was alerted."""
+    return Alerted(f"C{transaction % 2}", f"T{transaction}", START, 1000)
+
+
+class Desk:
+    """Judges batch after batch over notes that are kept."""
+
+    def __init__(self) -> None:
+        self.notes: dict[NoteKey, bytes] = {}
+        self.payments: dict[str, int] = {}
+        self.cards: dict[str, int] = {}
+        self.minor: dict[str, int] = {}
+        self.unknown = 0
+
+    def take(self, labels: list[Label], alerts: list[Alerted], noted_from_ms: int = 0) -> Judged:
+        """One micro-batch."""
+        known = {key: self.notes[key] for key in keys_of(labels) if key in self.notes}
+        written, judged = judge(labels, known, alerts, (noted_from_ms, 100))
+        self.notes |= written
+        for net, changes in ((self.payments, judged.payments), (self.cards, judged.cards), (self.minor, judged.minor)):
+            for (outcome, added), value in changes.items():
+                net[outcome] = net.get(outcome, 0) + (value if added else -value)
+        self.unknown += judged.unknown
+        return judged
+
+
+def test_frauds_are_caught_or_missed_and_genuine_alerts_are_false() -> None:
+    """Two alerted, one of them a fraud; one fraud that was not; a genuine payment that was left alone is nothing."""
+    desk = Desk()
+    desk.take([], [alerted(0), alerted(1)])
+    desk.take(
+        [label(0, HOUR, is_fraud=True), label(1, HOUR, is_fraud=False), label(2, HOUR, is_fraud=True), label(3, HOUR, is_fraud=False)], []
+    )
+    assert desk.payments == {"caught": 1, "false_alarm": 1, "missed": 1}
+    assert desk.minor == {"caught": 1000, "false_alarm": 1000, "missed": 1000}
+    assert desk.cards == {"caught": 1, "false_alarm": 1}
+
+
+def test_a_label_in_the_batch_of_its_own_payment_counts() -> None:
+    """As where both topics are read in one go."""
+    desk = Desk()
+    desk.take([label(0, HOUR, is_fraud=True)], [alerted(0)])
+    assert desk.payments == {"caught": 1}
+
+
+def test_a_fraud_of_a_time_before_alerts_were_noted_is_neither() -> None:
+    """It may have been alerted: nobody knows."""
+    desk = Desk()
+    desk.take([label(0, HOUR, is_fraud=True)], [], noted_from_ms=START + 1)
+    assert (desk.payments, desk.unknown) == ({}, 1)
+
+
+def test_a_card_with_a_true_alert_is_no_false_alarm() -> None:
+    """First its false alert is labelled, then the true one, both of one day; a second true one adds nothing."""
+    desk = Desk()
+    desk.take([label(0, HOUR, is_fraud=False)], [alerted(n) for n in (0, 2, 4)])
+    assert desk.cards == {"false_alarm": 1}
+    desk.take([label(2, HOUR, is_fraud=True), label(4, HOUR, is_fraud=True)], [])
+    assert desk.cards == {"false_alarm": 0, "caught": 1}
+
+
+@given(
+    alerts=st.sets(st.integers(0, TRANSACTIONS - 1)),
+    labels=st.lists(st.tuples(st.integers(0, TRANSACTIONS - 1), st.integers(0, 5), st.booleans()), max_size=20),
+    size=st.integers(1, 5),
+)
+def test_in_the_end_each_transaction_is_what_its_newest_label_says(
+    alerts: set[int], labels: list[tuple[int, int, bool]], size: int
+) -> None:
+    """Whatever is repeated, corrected, or comes late, in whichever batches. Of two labels of one time the later one in the log wins."""
+    desk, newest = Desk(), dict[int, tuple[int, bool]]()
+    desk.take([], [alerted(n) for n in alerts])
+    for begin in range(0, len(labels), size):
+        batch = [label(n, at * HOUR, is_fraud=fraud) for n, at, fraud in labels[begin : begin + size]]
+        desk.take(batch, [])
+        desk.take(batch[-1:], [])  # read again
+    for n, at, fraud in labels:
+        if at >= newest.get(n, (0, False))[0] and (n in newest or n in alerts or fraud):
+            newest[n] = (at, fraud)
+    expected = {"caught": 0, "missed": 0, "false_alarm": 0}
+    for n, (_, fraud) in newest.items():
+        if fraud or n in alerts:
+            expected[("caught" if n in alerts else "missed") if fraud else "false_alarm"] += 1
+    assert {"caught": 0, "missed": 0, "false_alarm": 0} | desk.payments == expected
+    assert {o: 1000 * n for o, n in expected.items()} == {o: desk.minor.get(o, 0) for o in expected}
+
+
+FORMER = msgspec.json.encode([True, 1000, 0, False])
+"""A note on an alerted transaction as it was written before notes named the card, under `t:<transaction id>`."""
+
+
+def of(card: str, at: int, *, is_fraud: bool) -> Label:
+    """A label of the transaction T0 of any card."""
+    return msgspec.structs.replace(label(0, at, is_fraud=is_fraud), card_id=card)
+
+
+def test_one_transaction_id_on_several_cards_is_as_many_outcomes() -> None:
+    """Caught, a false alarm, missed, and nothing: whatever the batches, each card's payment has a note of its own."""
+    labels = [of("a", HOUR, is_fraud=True), of("b", HOUR, is_fraud=False), of("c", HOUR, is_fraud=True), of("d", HOUR, is_fraud=False)]
+    noted = [Alerted(card, "T0", START, 1000) for card in "ab"]
+    for batches in ([labels], [[one] for one in labels], [[one] for one in reversed(labels)]):
+        desk = Desk()
+        desk.take([], noted)
+        for batch in batches:
+            desk.take(batch, [])
+        assert desk.payments == {"caught": 1, "false_alarm": 1, "missed": 1}
+        assert desk.cards == {"caught": 1, "false_alarm": 1}
+
+
+def test_a_label_is_held_against_a_note_of_before_once_and_then_against_its_own() -> None:
+    """Alerted before notes named the card: caught, told again, corrected, corrected back; a restart of before finds the former note empty."""
+    desk = Desk()
+    former = (START // DAY, "t:T0")
+    desk.notes = {former: FORMER}
+    caught = of("a", HOUR, is_fraud=True)
+    assert desk.take([caught, caught], []).payments == {("caught", True): 1}
+    assert desk.notes[former] == b""
+    assert not desk.take([caught], []).payments
+    desk.take([of("a", 2 * HOUR, is_fraud=False)], [])
+    assert {o: n for o, n in desk.payments.items() if n} == {"false_alarm": 1}
+    desk.take([of("a", 3 * HOUR, is_fraud=True)], [])
+    assert {o: n for o, n in desk.payments.items() if n} == {"caught": 1}
+
+
+def test_a_note_of_before_is_that_of_one_card_alone() -> None:
+    """Two cards share the id of a day: whose label comes first takes the note, the other's payment counts as one that was not alerted."""
+    for batches in ([["a", "b"]], [["a"], ["b"]]):
+        desk = Desk()
+        desk.notes = {(START // DAY, "t:T0"): FORMER}
+        for cards in batches:
+            desk.take([of(card, HOUR, is_fraud=True) for card in cards], [])
+        assert desk.payments == {"caught": 1, "missed": 1}
+
+
+def test_a_payment_with_a_note_of_its_own_leaves_that_of_before_alone() -> None:
+    """It belongs to another card, whose label is judged by it later."""
+    desk = Desk()
+    desk.notes = {(START // DAY, "t:T0"): FORMER}
+    desk.take([of("b", HOUR, is_fraud=False)], [Alerted("b", "T0", START, 500)])
+    assert (desk.payments, desk.minor) == ({"false_alarm": 1}, {"false_alarm": 500})
+    desk.take([of("a", HOUR, is_fraud=True)], [])
+    assert desk.payments == {"false_alarm": 1, "caught": 1}
+
+
+def told(transaction: str, *, is_fraud: bool) -> dict[str, Any]:
+    """A label as it comes from Kafka, a day later."""
+    of_transaction = {"transaction_id": transaction, "card_id": "c1", "terminal_id": "t1", "event_time": START, "amount": 300.0}
+    return of_transaction | {"is_fraud": is_fraud, "labelled_at": START + DAY}
+
+
+def test_notes_are_written_with_the_cursor_wherever_the_worker_is_killed() -> None:
+    """Killed at every effect, and started again until all is done: the notes are those of a run that nobody disturbed."""
+    payments = [payment("dear", 300.0), payment("plain", 10.0), payment("dear-2", 400.0)]
+    labels = [told("dear", is_fraud=True), told("plain", is_fraud=True), told("dear-2", is_fraud=False)]
+
+    def notes_after(kill: int | None) -> dict[NoteKey, bytes]:
+        world = World()
+        world.send(payments, labels)
+        if kill is not None:
+            world.run(kill_after=kill)
+        world.run()
+        return dict(world.store.kept[0].notes)
+
+    undisturbed = notes_after(None)
+    assert {name: msgspec.json.decode(note) if name[0] == "p" else note for (_, name), note in undisturbed.items()} == {
+        f"p:{alert_id_of('c1', 'dear')}": [True, 30_000, START + DAY, True],
+        f"p:{alert_id_of('c1', 'plain')}": [False, 30_000, START + DAY, True],
+        f"p:{alert_id_of('c1', 'dear-2')}": [True, 40_000, START + DAY, False],
+        "c:c1": b"f",
+    }
+    for kill in range(20):
+        assert notes_after(kill) == undisturbed, kill

@@ -1,0 +1,191 @@
+"""Files that call things by other names: Sparkov's, ULB's, and any through a mapping; errors in the file's own words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stream_app.errors import DataError
+from training.data.dataset import check_for_training, read_transactions
+from training.data.files import attributes_in
+from training.data.layouts import ULB_BEGINS_MS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPARKOV = """,trans_date_trans_time,cc_num,merchant,category,amt,first,last,zip,lat,long,unix_time,merch_lat,merch_long,trans_num,is_fraud
+0,2019-01-01 00:00:18,4111111111111111,"fraud_Rippin, Kub and Mann",misc_net,4.97,A,B,28654,36.1,-81.2,1325376018,36.011293,-82.048315,0b24,0
+1,2019-01-01 00:00:44,630423337322,"fraud_Heller",grocery_pos,107.23,C,D,99160,48.9,-118.2,1325376044,49.159047,-118.186462,1f76,1
+2,2019-01-01 00:00:51,4111111111111111,"fraud_Heller",grocery_pos,7.5,A,B,28654,36.1,-81.2,1325376051,49.159047,-118.186462,a1a2,0
+"""
+
+MAPPING = """
+columns:
+  transaction_id: id
+  event_time: paid_at
+  card_id: pan
+  terminal_id: shop
+  amount: value
+  is_fraud: chargeback
+  attributes.gateway: score_of_the_gateway
+constants:
+  currency: USD
+tokens: [card_id]
+time_unit: s
+"""
+
+
+def written(path: Path, text: str) -> Path:
+    """The file."""
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def foreign(**other: Any) -> pd.DataFrame:
+    """Two payments as the mapping above names them."""
+    columns = {
+        "id": ["a", "b"],
+        "paid_at": [1_500_000_000, 1_500_000_060],
+        "pan": ["4111111111111111", "4111111111111111"],
+        "shop": ["007", "008"],
+        "value": [1.5, 2.0],
+        "chargeback": [0, 1],
+        "score_of_the_gateway": [0.25, 0.5],
+        "noise": ["x", "y"],
+    }
+    return pd.DataFrame(columns | other)
+
+
+def test_sparkovs_file_is_read_as_it_is(tmp_path: Path) -> None:
+    """Merchants are terminals, dollars, the merchant's place; card numbers become tokens, the same for the same card."""
+    frame = read_transactions(written(tmp_path / "fraudTrain.csv", SPARKOV))
+    check_for_training(frame)
+    assert frame["event_time"].tolist() == [1_546_300_818_000, 1_546_300_844_000, 1_546_300_851_000]
+    assert frame["terminal_id"].tolist() == ["fraud_Rippin, Kub and Mann", "fraud_Heller", "fraud_Heller"]
+    assert frame[["amount", "latitude", "longitude"]].iloc[0].tolist() == [4.97, 36.011293, -82.048315]
+    assert (frame["currency"].unique().tolist(), frame["country"].unique().tolist()) == (["USD"], ["US"])
+    cards = frame["card_id"].tolist()
+    assert cards[0] == cards[2] != cards[1]
+    assert not {"4111111111111111", "630423337322"} & set(cards)
+
+
+def ulb(rows: int = 400) -> pd.DataFrame:
+    """Two days in ULB's columns; one in ten is a fraud, whose V14 is low."""
+    rng = np.random.default_rng(0)
+    is_fraud = np.arange(rows) % 10 == 3
+    columns = {"Time": np.linspace(0, 172_792, rows).round(), **{f"V{i}": rng.normal(0, 1, rows) for i in range(1, 29)}}
+    columns["V14"] = columns["V14"] - 5 * is_fraud
+    return pd.DataFrame(columns | {"Amount": rng.exponential(80, rows).round(2), "Class": is_fraud.astype(int)})
+
+
+def test_ulbs_file_is_read_as_it_is(tmp_path: Path) -> None:
+    """Seconds from September 2013 on; 28 attributes; each payment is a card of its own, since it names none."""
+    path = tmp_path / "creditcard.csv"
+    ulb().to_csv(path, index=False)
+    frame = read_transactions(path, label_delay_days=0)
+    check_for_training(frame)
+    assert frame["event_time"].iloc[[0, -1]].tolist() == [ULB_BEGINS_MS, ULB_BEGINS_MS + 172_792_000]
+    assert frame["card_id"].nunique() == len(frame) == 400
+    assert int(frame["is_fraud"].sum()) == 40
+    assert attributes_in(path) == tuple(f"v{i}" for i in range(1, 29))
+    np.testing.assert_allclose(frame["attributes.v14"], ulb()["V14"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_any_file_is_read_through_a_mapping(tmp_path: Path, suffix: str) -> None:
+    """Names, constants, tokens, seconds; what the mapping does not name is left out; leading zeros stay."""
+    path, mapping = tmp_path / f"t{suffix}", written(tmp_path / "mapping.yml", MAPPING)
+    if suffix == ".jsonl":
+        foreign().to_json(path, orient="records", lines=True)
+    else:
+        getattr(foreign(), "to_csv" if suffix == ".csv" else "to_parquet")(path, index=False)
+    frame = read_transactions(path, mapping=mapping)
+    assert frame["event_time"].tolist() == [1_500_000_000_000, 1_500_000_060_000]
+    assert frame["terminal_id"].tolist() == ["007", "008"]
+    assert frame["attributes.gateway"].tolist() == [0.25, 0.5]
+    assert frame["currency"].tolist() == ["USD", "USD"]
+    assert "4111111111111111" not in frame["card_id"].tolist()
+    assert "noise" not in frame.columns
+
+
+def test_an_error_names_row_and_column_as_the_file_calls_them(tmp_path: Path) -> None:
+    """Not as we do."""
+    path, mapping = tmp_path / "t.parquet", written(tmp_path / "mapping.yml", MAPPING)
+    foreign(value=[1.5, -2.0]).to_parquet(path)
+    with pytest.raises(DataError, match=r"t\.parquet: column 'value' is -2\.0 in row 2"):
+        read_transactions(path, mapping=mapping)
+    foreign(chargeback=["no", "yes"]).to_parquet(path)
+    with pytest.raises(DataError, match=r"column 'chargeback' is wrong in row 1: 'no' is not a number"):
+        read_transactions(path, mapping=mapping)
+    written(tmp_path / "s.csv", SPARKOV.replace("107.23", "dear"))
+    with pytest.raises(DataError, match=r"column 'amt' is wrong in row 2: 'dear' is not a number"):
+        read_transactions(tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("columns: [", "cannot be read"),
+        ("constants: {currency: EUR}", "has no `columns`"),
+        ("columns: {amount: a}\nunit: s", "'unit' is no part of a mapping"),
+        ("columns: {price: a}", "'price' is none of our columns"),
+        ("columns: {amount: a}\ntime_unit: minutes", "`time_unit` is s or ms"),
+        ("columns: {amount: a}\ntokens: [card_id]", "`tokens` are among the columns"),
+        ("columns: {amount: nowhere}", "column 'nowhere' of .* is not there. It has id, paid_at"),
+        ("columns: {amount: value}", "column 'transaction_id' is missing"),
+    ],
+)
+def test_a_wrong_mapping_is_told_in_one_line(tmp_path: Path, text: str, says: str) -> None:
+    """With what it may hold."""
+    path = tmp_path / "t.parquet"
+    foreign().to_parquet(path)
+    with pytest.raises(DataError, match=says) as stopped:
+        read_transactions(path, mapping=written(tmp_path / "mapping.yml", text))
+    assert "\n" not in str(stopped.value)
+
+
+def test_a_mapping_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """As any other."""
+    foreign().to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"none\.yml: the mapping cannot be read"):
+        read_transactions(tmp_path / "t.parquet", mapping=tmp_path / "none.yml")
+
+
+def test_ulbs_file_trains_with_the_profile_passthrough(tmp_path: Path) -> None:
+    """A day to fit, half of one to choose the threshold, half to report: all its 28 numbers are features."""
+    from training.train import main  # noqa: PLC0415 - loads what a worker must not
+
+    path, out = tmp_path / "creditcard.csv", tmp_path / "ulb.onnx"
+    ulb().to_csv(path, index=False)
+    windows = "--train-days 1 --gap-days 0 --validation-days 0.5 --test-days 0.5 --label-delay-days 0".split()
+    options = [
+        "--profile",
+        "passthrough",
+        "--attributes",
+        "all",
+        "--trees",
+        "10",
+        "--parameter",
+        "max_features=0.5",
+        "--no-register",
+        "--out",
+        str(out),
+        *windows,
+    ]
+    assert main(["--data", str(path), *options]) == 0
+    card = out.with_suffix(".card.md").read_text(encoding="utf-8")
+    assert "`attributes.v28`" in card
+    assert "| max features | `0.5` |" in card
+    assert "2013-09-02 12:00 to 2013-09-03 00:00" in card
+
+
+@pytest.mark.parametrize("text", ["max_features", "max_features="])
+def test_a_parameter_without_a_value_is_refused(text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Before anything is read."""
+    from training.train import main  # noqa: PLC0415 - as above
+
+    assert main(["--data", "none.csv", "--no-register", "--parameter", text]) == 2
+    assert "NAME=VALUE" in capfd.readouterr().err

@@ -1,0 +1,125 @@
+"""Reads a file of transactions into Arrow columns under our names, whatever its format and layout."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from stream_app.errors import DataError
+from training.data.layouts import Layout, layout_of, read_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    type _Read = tuple[Any, Layout, list[str]]
+    """The columns that are wanted, what they are, and the names of all."""
+
+REQUIRED = ("transaction_id", "event_time", "card_id", "terminal_id", "amount", "currency")
+OPTIONAL_TEXTS = frozenset({"type", "merchant_id", "mcc", "country", "channel", "billing_currency", "device_id", "ip"})
+TEXTS = OPTIONAL_TEXTS | {"transaction_id", "card_id", "terminal_id", "currency"}
+TIMES = frozenset({"event_time", "sent_at", "labelled_at"})
+FLOATS = frozenset({"amount", "billing_amount", "latitude", "longitude"})
+KNOWN = TEXTS | TIMES | FLOATS | {"approved", "attributes", "is_fraud", "fraud_scenario"}
+ATTRIBUTE = "attributes."
+
+
+def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, Layout]:
+    """The known columns of a file, under our names; ids and codes of text files as text, with their leading zeros; and its layout.
+
+    Args:
+        path: Parquet, CSV or JSON Lines, by its suffix.
+        mapping: YAML, what its columns are; None: it is known by them.
+
+    Raises:
+        DataError: one line with the file and what to do.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: the suffix {path.suffix!r} is of no known format. Convert or rename the file to {', '.join(_READERS)}.")
+    if not path.is_file():
+        raise DataError(f"{path} is not there. Check the path; `fraudstream simulate --out {path}` makes such a file.")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty (0 bytes). Give a file with transactions; `fraudstream simulate` makes one.")
+    given = read_mapping(mapping, is_known) if mapping else None
+    try:
+        table, layout, names = reader(path, given)
+    except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
+        why = " ".join(str(error).split())[:200].rstrip(".")
+        raise DataError(f"{path} cannot be read as {path.suffix[1:].lower()}: {why}. Mend it, or correct its suffix.") from None
+    missing = layout.sources - set(names)
+    if given and missing:
+        raise DataError(f"{path}: column {min(missing)!r} of {mapping} is not there. It has {', '.join(names)}.")
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: column {twice[0]!r} is there twice. Rename one of the two.")
+    table = layout.applied(table)
+    return _flat(table.select([name for name in table.column_names if is_known(name)])), layout
+
+
+def attributes_in(path: Path, mapping: Path | None = None) -> tuple[str, ...]:
+    """The names of a file's attributes, in its order. Raises as `columns_of`."""
+    table, _ = columns_of(path, mapping)
+    return tuple(name.removeprefix(ATTRIBUTE) for name in table.column_names if name.startswith(ATTRIBUTE))
+
+
+def is_known(name: str) -> bool:
+    """Whether a column is one of ours."""
+    return name in KNOWN or name.startswith(ATTRIBUTE)
+
+
+def _read_parquet(path: Path, given: Layout | None) -> _Read:
+    names = pyarrow.parquet.read_schema(path).names
+    layout = given or layout_of(names)
+    wanted = [name for name in names if is_known(name) or name in layout.sources]
+    return pyarrow.parquet.ParquetFile(path).read(columns=wanted), layout, names
+
+
+def _read_csv(path: Path, given: Layout | None) -> _Read:
+    with pyarrow.csv.open_csv(path) as opened:
+        names = opened.schema.names
+    layout = given or layout_of(names)
+    texts = {layout.theirs(name): pa.string() for name in TEXTS}  # "NA" is Namibia, not a missing value
+    options = pyarrow.csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
+    return pyarrow.csv.read_csv(path, convert_options=options), layout, names
+
+
+def _read_json(path: Path, given: Layout | None) -> _Read:
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for row, line in enumerate(map(str.strip, lines), 1):
+            # Also what makes pyarrow 25 end the process: a null in place of an object.
+            if line and (line[0] != "{" or line[-1] != "}" or ("null" in line and re.search(r"\}\s*null", line))):
+                raise pa.ArrowInvalid(f"row {row} is not one JSON object: {line[:40]!r}")
+    schema = pa.schema([(given.theirs(name) if given else name, pa.string()) for name in sorted(TEXTS)])
+    try:
+        table = pyarrow.json.read_json(path, parse_options=pyarrow.json.ParseOptions(explicit_schema=schema))
+    except pa.ArrowInvalid:  # ids may be integers; what else is wrong comes up again
+        table = pyarrow.json.read_json(path)
+    else:
+        table = table.drop_columns([name for name in schema.names if table[name].null_count == table.num_rows])
+    return table, given or layout_of(table.column_names), table.column_names
+
+
+_READERS: dict[str, Callable[[Path, Layout | None], _Read]] = {
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+}
+
+
+def _flat(table: Any) -> Any:
+    """Lay a column `attributes` of objects out as columns; leave out optional columns without any value."""
+    if "attributes" in table.column_names:
+        column = table["attributes"]
+        table = table.drop_columns("attributes")
+        for field in column.type if pa.types.is_struct(column.type) else ():
+            table = table.append_column(ATTRIBUTE + field.name, pc.struct_field(column, field.name))
+    empty = [name for name in table.column_names if name not in REQUIRED and table.num_rows and table[name].null_count == table.num_rows]
+    return table.drop_columns(empty)

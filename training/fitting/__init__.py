@@ -1,0 +1,1 @@
+"""From features to a model: fit, measure, calibrate, export."""

@@ -1,0 +1,94 @@
+"""From raw scores to probabilities: one sigmoid (Platt, 1999), fitted on the validation window, part of the exported graph.
+
+It is monotone: no rank moves, and a threshold on the probability is a threshold on the raw score. What it changes is what a score means:
+of the payments that score 0.2, two in ten are frauds, also where frauds were weighted in training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+
+from stream_app.errors import DataError
+from training.fitting.fit import scores_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stream_app.features.compute import Floats, Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Probability of a raw score: 1 / (1 + exp(-(slope x raw + intercept))); the slope is above 0."""
+
+    slope: float
+    intercept: float
+
+    def probabilities(self, raw: Floats) -> Floats:
+        """Of each raw score."""
+        return _logistic(self.slope * raw + self.intercept)
+
+    def raw(self, probability: float) -> float:
+        """The raw score of a probability between 0 and 1."""
+        return float((np.log(probability) - np.log1p(-probability) - self.intercept) / self.slope)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A fitted classifier with its calibration; it predicts as a classifier of scikit-learn does."""
+
+    inner: Any
+    calibration: Calibration
+
+    def predict_proba(self, vectors: Vectors) -> Floats:
+        """Probability of either class, float64 [rows, 2]."""
+        fraud = self.calibration.probabilities(raw_scores_of(self.inner, vectors))
+        return np.column_stack([1 - fraud, fraud])
+
+
+def calibrate(model: Any, vectors: Vectors, is_fraud: NDArray[np.bool_]) -> Calibrated:
+    """Fit the sigmoid of a fitted model.
+
+    Args:
+        model: as `fit` gives it; it is not changed.
+        vectors: of the validation window.
+        is_fraud: what was known of it.
+
+    Raises:
+        DataError: the validation window's frauds do not score higher than its other payments: a sigmoid would turn the ranks around.
+    """
+    found = CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid").fit(vectors, is_fraud)
+    (sigmoid,) = found.calibrated_classifiers_[0].calibrators  # of 1 / (1 + exp(a x raw + b))
+    slope, intercept = -float(sigmoid.a_), -float(sigmoid.b_)
+    if not slope > 0:
+        raise DataError(
+            "The frauds of the validation window do not score higher than its other payments: the model learnt nothing that holds there. "
+            "Give a longer history, or one whose frauds are alike in the train and validation windows."
+        )
+    return Calibrated(model, Calibration(slope, intercept))
+
+
+def raw_scores_of(model: Any, vectors: Vectors) -> Floats:
+    """What the model adds up for each transaction, float64: a forest its mean vote, the others the log-odds."""
+    inner = model.inner if isinstance(model, Calibrated) else model
+    return np.asarray(inner.decision_function(vectors), dtype=np.float64) if adds_log_odds(inner) else scores_of(inner, vectors)
+
+
+def adds_log_odds(model: Any) -> bool:
+    """Whether the raw score of a classifier is the log-odds; else it is a probability already."""
+    return not hasattr(model, "estimators_")
+
+
+def uncalibrated(model: Calibrated, raw: Floats) -> Floats:
+    """The probabilities that the model would give without calibration."""
+    return _logistic(raw) if adds_log_odds(model.inner) else raw
+
+
+def _logistic(log_odds: Floats) -> Floats:
+    """1 / (1 + exp(-x)), without overflow however far from 0."""
+    return np.asarray(np.exp(-np.logaddexp(0, -log_odds)), dtype=np.float64)

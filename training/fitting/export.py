@@ -1,0 +1,138 @@
+"""From scikit-learn to ONNX, with the metadata inside, and the gate that the two must pass together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import onnxruntime
+
+from stream_app.errors import ModelError
+from stream_app.features.model_metadata import (
+    INPUT_NAME,
+    METADATA_KEY,
+    OUTPUT_NAME,
+    RAW_NAME,
+    Bands,
+    Baseline,
+    ModelMetadata,
+    ParityVectors,
+)
+from training.fitting.calibrate import raw_scores_of
+from training.fitting.converters import graph_of
+from training.fitting.fit import scores_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_app.features.compute import Floats, Vectors
+    from stream_app.features.definitions import Feature
+
+TOLERANCE = 1e-5
+PARITY_ROWS = 32
+SINGLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What was chosen for the model beside its trees: the threshold, the bands, when, in which currency, the bins of drift, the profile."""
+
+    threshold: float
+    bands: Bands
+    trained_at_ms: int
+    base_currency: str
+    baseline: Baseline | None = None
+    profile: str = ""
+
+
+def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisions: Decisions) -> ModelMetadata:
+    """What the model says of itself. Its parity vectors are rows of the training data spread evenly over the order of their scores."""
+    scores = scores_of(model, train)
+    spread = np.argsort(scores, kind="stable")[np.linspace(0, len(scores) - 1, min(PARITY_ROWS, len(scores))).astype(np.int64)]
+    vectors = tuple(tuple(row) for row in train[spread].astype(np.float64).tolist())
+    return ModelMetadata(
+        features=tuple((f.name, f.hash) for f in features),
+        threshold=decisions.threshold,
+        bands=decisions.bands,
+        parity=ParityVectors(vectors, tuple(scores[spread].tolist()), TOLERANCE),
+        trained_at_ms=decisions.trained_at_ms,
+        base_currency=decisions.base_currency,
+        baseline=decisions.baseline,
+        profile=decisions.profile,
+    )
+
+
+def to_onnx_model(model: Any, width: int) -> Any:
+    """The ONNX model: float32 [None, width] in, float32 [None, 2] and [None, 1] (raw) out; `describe` completes it."""
+    return graph_of(model, width)
+
+
+def describe(exported: Any, metadata: ModelMetadata) -> None:
+    """Write the metadata into the ONNX model's properties."""
+    entry = exported.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, msgspec.json.encode(metadata).decode()
+
+
+def check_parity(model: Any, exported: bytes, vectors: Vectors, tolerance: float = TOLERANCE) -> float:
+    """The gate: scikit-learn and ONNX Runtime say the same, on all of `vectors` at once and on a sample one by one.
+
+    Args:
+        model: fitted by scikit-learn; it is given the same float32 vectors.
+        exported: the ONNX file's bytes.
+        vectors: the whole test window.
+        tolerance: largest difference allowed; of a raw score beyond 1, in that share of it: log-odds are larger.
+
+    Returns:
+        The largest difference of a probability.
+
+    Raises:
+        ModelError: if they differ by more; such a model must not be registered.
+    """
+    session = onnx_session(exported)
+    sample = np.unique(np.linspace(0, len(vectors) - 1, SINGLES).astype(np.int64))
+    largest = 0.0
+    for output, expected in ((OUTPUT_NAME, scores_of(model, vectors)), (RAW_NAME, raw_scores_of(model, vectors))):
+        whole = onnx_scores(session, vectors, output)
+        alone = np.concatenate([onnx_scores(session, vectors[i : i + 1], output) for i in sample])
+        size = np.maximum(1, np.abs(expected))
+        for how, difference in (
+            ("in one batch", np.abs(whole - expected) / size),
+            ("one by one", np.abs(alone - expected[sample]) / size[sample]),
+        ):
+            _refuse_beyond(tolerance, difference, how)
+            largest = max(largest, float(difference.max())) if output == OUTPUT_NAME else largest
+    return largest
+
+
+def difference_of(expected: Floats, served: Floats, tolerance: float = TOLERANCE) -> float:
+    """The largest difference of the two runtimes' probabilities.
+
+    Raises:
+        ModelError: it is more than the tolerance.
+    """
+    difference = np.abs(served - expected)
+    _refuse_beyond(tolerance, difference, "in one batch")
+    return float(difference.max())
+
+
+def _refuse_beyond(tolerance: float, difference: Floats, how: str) -> None:
+    if not difference.max() <= tolerance:  # so that NaN fails too
+        raise ModelError(
+            f"ONNX Runtime {onnxruntime.__version__} scores up to {difference.max():.2g} away from scikit-learn {how} "
+            f"({np.count_nonzero(~(difference <= tolerance))} of {len(difference)} transactions; {tolerance:g} is allowed). "
+            "Nothing was registered. Install the versions of requirements.lock and train again."
+        )
+
+
+def onnx_session(exported: bytes, threads: int = 1) -> Any:
+    """A session on the CPU, as the worker's."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_scores(session: Any, vectors: Vectors, output: str = OUTPUT_NAME) -> Floats:
+    """The probability of fraud of each row, or its raw score."""
+    return np.asarray(session.run([output], {INPUT_NAME: vectors})[0][:, -1], dtype=np.float64)

@@ -1,0 +1,106 @@
+"""What a model is trained on: the features of a history, split by time, and where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from training.data.backfill import backfill
+from training.data.dataset import check_for_training, read_transactions
+from training.data.split import FoldParts, Parts, prequential, split
+from training.fitting.evaluate import card_ranks
+from training.fitting.measure import Truth
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stream_app.features.compute import Vectors
+    from training.data.split import Windows
+    from training.fitting.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The file.
+
+    Attributes:
+        file, sha256: its name and hash.
+        from_ms, to_ms: its first and last transaction.
+        newest_label_ms: when its newest label was made; 0 without one.
+        simulated: it says by which scenario each fraud was made, which no real history does.
+        unpriced: transactions without a rate into the base currency.
+        warm_up_days: before the first day that is trained on.
+        read_at_ms: when it was read, by the clock.
+    """
+
+    file: str
+    sha256: str
+    from_ms: int
+    to_ms: int
+    newest_label_ms: int
+    simulated: bool
+    unpriced: int
+    warm_up_days: int
+    read_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Transactions with their features.
+
+    Attributes:
+        vectors: float32 [transactions, features]; rows before the first fold's training are not computed.
+        truth: of each transaction.
+        parts: the windows, and their rows of the above.
+        folds: to choose a recipe on; none unless asked for.
+        origin: the file.
+    """
+
+    vectors: Vectors
+    truth: Truth
+    parts: Parts
+    folds: tuple[FoldParts, ...]
+    origin: Origin
+
+
+def read(options: Options) -> tuple[pd.DataFrame, Windows]:
+    """The file's transactions, checked, and the windows that they are split into.
+
+    Raises:
+        DataError: they cannot be trained on.
+    """
+    frame = read_transactions(options.data, label_delay_days=options.label_delay_days, mapping=options.mapping)
+    check_for_training(frame, str(options.data))
+    return frame, options.split.windows(int(frame["event_time"].iloc[0]), int(frame["event_time"].iloc[-1]))
+
+
+def computed(options: Options, frame: pd.DataFrame, windows: Windows) -> History:
+    """Features by the serving code, of the days that are used; the windows' transactions.
+
+    Raises:
+        DataError: a window has no frauds, or nothing else; no transaction has a rate into the base currency; an attribute is nowhere.
+    """
+    times, labels = frame["event_time"].to_numpy(), frame["labelled_at"].dropna()
+    begins = windows.train.start_ms - options.search * (windows.validation.end_ms - windows.validation.start_ms)
+    features = backfill(frame, options.features, options.money, wanted=(times >= begins) & (times < windows.test.end_ms))
+    with options.data.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return History(
+        vectors=features.vectors,
+        truth=Truth(times, card_ranks(frame["card_id"]), features.amounts),
+        parts=split(frame, windows, features.scored),
+        folds=prequential(frame, windows, options.search, features.scored),
+        origin=Origin(
+            file=options.data.name,
+            sha256=digest,
+            from_ms=int(times[0]),
+            to_ms=int(times[-1]),
+            newest_label_ms=int(labels.max()) if len(labels) else 0,
+            simulated="fraud_scenario" in frame.columns,
+            unpriced=features.unpriced,
+            warm_up_days=windows.warm_up_days,
+            read_at_ms=time.time_ns() // 1_000_000,
+        ),
+    )

@@ -1,0 +1,59 @@
+"""What a training run is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stream_app.features.profiles import DEFAULT_PROFILE, features_of
+from training.data.backfill import EUR
+from training.fitting.measure import Wish
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_app.features.definitions import Feature
+    from stream_app.messages.money import Money
+    from training.data.split import Split
+    from training.fitting.fit import Recipe
+    from training.fitting.registration import Registration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to train on, and how.
+
+    Attributes:
+        data: file of transactions with labels; `mapping`: what its columns are, see `read_transactions`.
+        split: the windows.
+        recipe: the model to fit; with `search`, its seed.
+        search: choose the recipe on so many validation folds, see `training.fitting.search`; 0: fit `recipe`.
+        profile, attributes: the features to train on, see `profiles.features_of`.
+        money: of the money features: the base currency and the rates into it.
+        label_delay_days: when a fraud became known, where the file does not say.
+        wish: what the threshold follows from.
+        registration: where to register; None: nowhere.
+        out: also write the ONNX file here.
+    """
+
+    data: Path
+    split: Split
+    recipe: Recipe
+    search: int = 0
+    profile: str = DEFAULT_PROFILE
+    attributes: tuple[str, ...] = ()
+    money: Money = EUR
+    label_delay_days: float = 7.0
+    mapping: Path | None = None
+    wish: Wish = field(default_factory=Wish)
+    registration: Registration | None = None
+    out: Path | None = None
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The columns of the model.
+
+        Raises:
+            SettingsError: if profile and attributes make no list.
+        """
+        return features_of(self.profile, self.attributes)

@@ -1,0 +1,24 @@
+"""Where a trained model goes: an option of a run, read before anything heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Where the model goes.
+
+    Attributes:
+        tracking_uri: of the MLflow server.
+        name: of the registered model.
+        serving: the alias that workers follow.
+        alias: what the new version gets; empty: `serving` where no version has it yet, else `challenger`, to be promoted.
+        who: trains, for the record.
+    """
+
+    tracking_uri: str
+    name: str
+    serving: str = "champion"
+    alias: str = ""
+    who: str = ""

@@ -1,0 +1,1 @@
+"""The steps of training as one run, or as stages of DVC."""

@@ -1,0 +1,119 @@
+"""What a training run says of itself: parameters, tags, model card, plots, and the held-out period."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from stream_app.features.definitions import features_hash
+from training.fitting.evaluate import scored
+from training.fitting.fit import importances_of, scores_of
+from training.fitting.plots import draw
+from training.fitting.search import SPACE
+from training.registry.card import card
+from training.registry.held_out import FILE, About, HeldOut
+from training.registry.register import Report, code_revision
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.fitting.history import History
+    from training.fitting.measure import Fitted
+    from training.fitting.options import Options
+
+EXAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A run.
+
+    Attributes:
+        options: what it was asked for, with the recipe that was fitted.
+        history: what it was trained on.
+        fitted: the model and its metrics.
+        parity: largest difference between scikit-learn and ONNX Runtime.
+    """
+
+    options: Options
+    history: History
+    fitted: Fitted
+    parity: float
+
+    def metrics(self) -> dict[str, float]:
+        """All numbers by name."""
+        return self.fitted.figures() | {"parity": self.parity}
+
+    def parameters(self) -> dict[str, str | int | float]:
+        """What it was trained with."""
+        options, parts = self.options, self.history.parts
+        chosen = f"{len(self.history.folds)} validation folds, of {len(SPACE)} recipes"
+        return {
+            **{name: str(value) for name, value in options.recipe.described().items()},
+            "chosen_on": chosen if self.history.folds else "nothing: as asked for",
+            **{f"{part.window.name}_window": part.window.dates() for part in (parts.train, parts.validation, parts.test)},
+            "gap_days": f"{options.split.gap_days:g}",
+            "warm_up_days": self.history.origin.warm_up_days,
+            "base_currency": options.money.currency,
+            "rates": options.money.rates_version or "none",
+            "threshold_from": str(options.wish),
+            "profile": options.profile,
+            "features": ",".join(f.name for f in options.features),
+        }
+
+    def tags(self) -> dict[str, str]:
+        """Where it comes from."""
+        origin = self.history.origin
+        return {
+            "features_hash": features_hash(self.options.features),
+            "data_file": origin.file,
+            "data_sha256": origin.sha256,
+            "data_from": _moment(origin.from_ms),
+            "data_to": _moment(origin.to_ms),
+            "code_revision": code_revision() or "unknown",
+        }
+
+    def card(self) -> str:
+        """The model card, in Markdown."""
+        name = self.options.registration.name if self.options.registration else "not registered"
+        facts = {key: str(value) for key, value in (self.parameters() | self.tags()).items() if not key.startswith("features")}
+        return card(name, self.fitted, self.parity, facts, self.options.features, simulated=self.history.origin.simulated)
+
+    def plots(self, folder: Path) -> tuple[Path, ...]:
+        """Draw them into a folder that is there."""
+        ranked = importances_of(self.fitted.model.inner, len(self.options.features)).tolist()
+        importances = list(zip((f.name for f in self.options.features), ranked, strict=True))
+        return draw(folder, self.fitted, self.options.wish.cost, importances)
+
+    def report(self, folder: Path) -> Report:
+        """All of it, for MLflow; plots are drawn into `folder`."""
+        example = self.history.vectors[self.history.parts.test.rows[:EXAMPLE_ROWS]]
+        return Report(
+            parameters=self.parameters(),
+            metrics=self.metrics(),
+            tags=self.tags(),
+            plots=self.plots(folder),
+            files={"model_card.md": self.card().encode(), FILE: self._held_out().packed()},
+            example=example,
+            example_scores=self.fitted.model.predict_proba(example).astype("float32"),
+        )
+
+    def _held_out(self) -> HeldOut:
+        parts, origin = self.history.parts, self.history.origin
+        about = About(
+            features=tuple((f.name, f.hash) for f in self.options.features),
+            trained_until_ms=parts.train.window.end_ms,
+            begins_ms=parts.test.window.start_ms,
+            ends_ms=parts.test.window.end_ms,
+            gap_days=self.options.split.gap_days,
+            newest_label_ms=origin.newest_label_ms,
+            read_at_ms=origin.read_at_ms,
+        )
+        vectors, truth = self.history.vectors[parts.test.rows], self.fitted.scores[1]
+        theirs = scored(scores_of(self.fitted.model, vectors), truth.is_fraud, truth.times_ms, truth.cards, truth.amounts)
+        return HeldOut(about, vectors, theirs)
+
+
+def _moment(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
