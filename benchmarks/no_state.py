@@ -17,7 +17,7 @@ import faust
 
 from stream_app.adapters.faust.batches import BatchSchema, use_batches
 from stream_app.adapters.faust.options import PlainWorker, faust_options
-from stream_app.delivery.holdings import Seek
+from stream_app.delivery.held_partitions import Seek
 from stream_app.messages.transaction import Decoder, IntakeRules, Transaction
 from stream_app.scoring.intake import decode_all
 from stream_app.settings import Settings, load_settings

@@ -15,17 +15,17 @@ from stream_app.adapters.kafka.topics import partition_counts, topic_configs
 from stream_app.adapters.kafka.topology import too_little, unequal
 from stream_app.adapters.metrics.api_metrics import ApiMetrics
 from stream_app.adapters.metrics.http_status import StatusServer
-from stream_app.adapters.metrics.worker_metrics import Metrics
+from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
-from stream_app.adapters.redis.history import RedisHistory
+from stream_app.adapters.redis.state_reader import RedisStateReader
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.backlog import BacklogWatch
-from stream_app.delivery.holdings import Seek
-from stream_app.delivery.partition import Workplace
-from stream_app.delivery.present import Present, Witness
-from stream_app.delivery.runtime import Runtime, Surroundings
+from stream_app.delivery.held_partitions import Seek
+from stream_app.delivery.partition import PartitionDependencies
+from stream_app.delivery.runtime import Runtime, RuntimeDependencies
 from stream_app.delivery.takeover import Takeover, Topics
+from stream_app.delivery.trusted_clock import ServerClock, TrustedClock
 from stream_app.errors import ModelError
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
@@ -33,8 +33,8 @@ from stream_app.messages.transaction import IntakeRules
 from stream_app.operating.outage import PATIENCE_S, Watch
 from stream_app.operating.progress import Progress
 from stream_app.operating.watchdog import Watchdog
-from stream_app.scoring.desk import ANSWERS, Desk, LabelDesk
-from stream_app.scoring.judge import Challenger
+from stream_app.scoring.bound_model import Challenger
+from stream_app.scoring.online_scoring import ANSWERS, LabelIntake, OnlineScoring
 from stream_app.scoring.ports import Clock, Model
 from stream_app.scoring.registered import CHALLENGER, CHAMPION, FetchedModel, ModelObserver
 from stream_app.scoring.rehearsal import rehearse
@@ -113,8 +113,8 @@ class ApiBackground:
 class BuiltApi:
     """The API's parts, not yet connected; `not_ready` says at once why no payment can be scored now, to whoever asks: no address is in it."""
 
-    desk: Desk
-    labels: LabelDesk
+    online: OnlineScoring
+    labels: LabelIntake
     metrics: ApiMetrics
     not_ready: Callable[[], str | None]
     background: ApiBackground
@@ -122,7 +122,7 @@ class BuiltApi:
 
 def build_api(settings: Settings) -> BuiltApi:
     """All parts of the API. Kafka is connected to by the first label: scoring does not wait for it."""
-    metrics, history = ApiMetrics(settings.threshold), RedisHistory(settings.redis_url, settings.consumer_group)
+    metrics, history = ApiMetrics(settings.threshold), RedisStateReader(settings.redis_url, settings.consumer_group)
     money = Money(settings.base_currency, read_rates(settings.rates_file))
     serving = serving_scorers(settings, metrics.models, money, ANSWERS)
     publisher = LazyPublisher(client_options(settings))
@@ -131,7 +131,7 @@ def build_api(settings: Settings) -> BuiltApi:
         await publisher.stop()
         await history.close()
 
-    desk, labels = Desk(serving.present, history, money), LabelDesk(history, publisher.started, settings.labels_topic)
+    online, labels = OnlineScoring(serving.present, history, money), LabelIntake(history, publisher.started, settings.labels_topic)
     patience_s = min(PATIENCE_S, settings.api_timeout_s)  # a Redis that takes longer has every request that needs it run out of time
     redis = Watch(("Redis", without_password(settings.redis_url)), _ASK_REDIS, history.ping, patience_s=patience_s)
 
@@ -140,7 +140,7 @@ def build_api(settings: Settings) -> BuiltApi:
             return "No model is loaded yet; the log says why."
         return None if redis.has_answered() else "Redis does not answer; the log says more."
 
-    return BuiltApi(desk, labels, metrics, not_ready, ApiBackground((serving.run, redis.run), close))
+    return BuiltApi(online, labels, metrics, not_ready, ApiBackground((serving.run, redis.run), close))
 
 
 def build_worker(
@@ -157,7 +157,7 @@ def build_worker(
     options = client_options(settings)
     publisher = KafkaPublisher(options)
     money = Money(settings.base_currency, read_rates(settings.rates_file))
-    metrics = Metrics(money.unit, settings.threshold)
+    metrics = WorkerMetrics(money.unit, settings.threshold)
     topics = topics_of(settings)
     serving = serving_scorers(settings, metrics.models, money, Output(settings.alerts_topic, settings.scores_topic))
     rules, clock = intake_rules(settings), SystemClock()
@@ -173,7 +173,7 @@ def build_worker(
         return too_little(settings, configs)
 
     store = RedisStore(settings.redis_url, settings.consumer_group)
-    watches, witness = _watches(settings, publisher, store), Witness(present, store.now_ms)
+    watches, witness = _watches(settings, publisher, store), ServerClock(present, store.now_ms)
 
     log = KafkaLog(options, settings.consumer_group)
     takeover = Takeover(store, log, topics, clock)
@@ -183,10 +183,10 @@ def build_worker(
 
     runtime = Runtime(
         store,
-        lambda scorer: Workplace(
+        lambda scorer: PartitionDependencies(
             scorer, end_offset, publisher, takeover, metrics, topics, rules, present, money, settings.batch_max_records, away
         ),
-        Surroundings(serving, counts, retention, seek, on_fatal, metrics.partitions_owned, witness.look, partial(unequal, settings)),
+        RuntimeDependencies(serving, counts, retention, seek, on_fatal, metrics.partitions_owned, witness.look, partial(unequal, settings)),
     )
 
     def not_ready() -> str | None:
@@ -201,7 +201,7 @@ def build_worker(
     return WorkerParts(runtime, publisher, StatusServer(metrics.render, not_ready), background)
 
 
-def _show_health(metrics: Metrics, watches: tuple[Watch, ...], not_ready: Callable[[], str | None]) -> None:
+def _show_health(metrics: WorkerMetrics, watches: tuple[Watch, ...], not_ready: Callable[[], str | None]) -> None:
     """As metrics, what /readyz and the log tell."""
     metrics.watch_readiness(lambda: not_ready() is None)
     for watch in watches:
@@ -213,9 +213,9 @@ def intake_rules(settings: Settings) -> IntakeRules:
     return IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s, settings.max_ahead_of_clock_s)
 
 
-def present_of(clock: Clock, rules: IntakeRules) -> Present:
+def present_of(clock: Clock, rules: IntakeRules) -> TrustedClock:
     """The present by a clock that may be half as far behind as it would have to be to refuse a payment on time: clocks of producers differ too."""
-    return Present(clock, rules.max_ahead_of_clock_s / 2)
+    return TrustedClock(clock, rules.max_ahead_of_clock_s / 2)
 
 
 def topics_of(settings: Settings) -> Topics:

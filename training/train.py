@@ -95,7 +95,7 @@ def train_command(  # noqa: PLR0913 - the command's options
         from training.data.files import attributes_in  # noqa: PLC0415
         from training.data.split import Split  # noqa: PLC0415
         from training.fitting.fit import Recipe  # noqa: PLC0415
-        from training.fitting.measure import Wish  # noqa: PLC0415
+        from training.fitting.measure import ThresholdTarget  # noqa: PLC0415
         from training.fitting.options import Options  # noqa: PLC0415
         from training.pipeline import run as pipeline  # noqa: PLC0415 - seconds of imports, see `_prepared`
 
@@ -114,7 +114,7 @@ def train_command(  # noqa: PLR0913 - the command's options
             attributes=attributes_in(data, mapping) if attributes == ALL else tuple(filter(None, map(str.strip, attributes.split(",")))),
             money=Money(settings.base_currency, read_rates(settings.rates_file)),
             label_delay_days=label_delay_days,
-            wish=Wish(alerts_per_day, review_cost),
+            target=ThresholdTarget(alerts_per_day, review_cost),
             registration=where,
             out=out,
         )

@@ -1,4 +1,4 @@
-"""The routes: HTTP in, `stream_app.scoring.desk` asked, JSON out."""
+"""The routes: HTTP in, `stream_app.scoring.online_scoring` asked, JSON out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from stream_app.features.aggregations import Entity
 from stream_app.messages.card_numbers import is_card_number
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction, shown
-from stream_app.scoring.desk import Desk, LabelDesk, RowError
+from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring, RowError
 from stream_app.scoring.ports import Clock
 
 IN_THE_LOOP = 32
@@ -50,7 +50,7 @@ class ApiParts:
     """What the routes serve from.
 
     Attributes:
-        desk, labels: the use cases.
+        online, labels: the use cases.
         keys: who may ask.
         rules: for transactions and labels, as in the worker.
         clock: transactions and labels may be an hour ahead of it, as of a worker's; that it is minutes wrong refuses nobody.
@@ -58,8 +58,8 @@ class ApiParts:
         probes: the routes that need none of these.
     """
 
-    desk: Desk
-    labels: LabelDesk
+    online: OnlineScoring
+    labels: LabelIntake
     keys: Keys
     rules: IntakeRules
     clock: Clock
@@ -113,7 +113,7 @@ class _Predictions:
         self._parts.keys.check(request.headers.get("authorization", ""), Scope.SCORE)
         row = self._one.of(await body_of(request)).features
         try:
-            said = self._parts.desk.predict([row])
+            said = self._parts.online.predict([row])
         except RowError as error:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", error.message, pointer_to(["features", error.feature])) from None
         return json_of(OnePrediction(score=said.scores[0], action=said.actions[0], threshold=said.threshold, model=said.model))
@@ -127,8 +127,8 @@ class _Predictions:
             told = f"rows has {len(rows)} rows; {parts.most_rows} are allowed (FRAUDSTREAM_API_MAX_BATCH). Send several requests."
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "too-many-rows", told, "#/rows")
         if len(rows) <= IN_THE_LOOP:
-            return json_of(parts.desk.predict(rows))
-        return json_of(await asyncio.to_thread(parts.desk.predict, rows))
+            return json_of(parts.online.predict(rows))
+        return json_of(await asyncio.to_thread(parts.online.predict, rows))
 
 
 class _Transactions:
@@ -152,7 +152,7 @@ class _Transactions:
         content = await body_of(request)
         given = self._transaction.of(content)
         tx = self._checked.decode(content, given.card_id.encode(), None, parts.clock.now_ms())
-        return json_of(await parts.desk.decide(tx))
+        return json_of(await parts.online.decide(tx))
 
     async def label(self, request: Request) -> Response:
         """Publish a label: a chargeback, or an analyst's verdict."""
@@ -198,12 +198,12 @@ class _Looks:
             if name != "at":
                 told = f"Parameter {shown(name)[:64]!r} is unknown; `at` is the only one."
                 raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", told, f"query: {shown(name)[:64]}")
-        return json_of(await self._parts.desk.look_up(entity, id_, at))
+        return json_of(await self._parts.online.look_up(entity, id_, at))
 
     async def model(self, request: Request) -> Response:
         """The model in use."""
         self._parts.keys.check(request.headers.get("authorization", ""), Scope.READ)
-        scorer = self._parts.desk.scorer()
+        scorer = self._parts.online.scorer()
         metadata, policy, reference = scorer.model.metadata, scorer.policy, scorer.model.reference
         return json_of(
             ModelAnswer(

@@ -14,7 +14,7 @@ from stream_app.api.messages import Batch, Health, LabelRequest, ModelAnswer, On
 from stream_app.api.probes import PROBES
 from stream_app.api.problems import MEDIA_TYPE, Problem
 from stream_app.messages.iso import CURRENCIES
-from stream_app.scoring.desk import Accepted, Decision, Prediction, Standing
+from stream_app.scoring.online_scoring import Accepted, Decision, Prediction, Standing
 
 _ABOUT = """Scores card payments with the model and the history that the workers use.
 

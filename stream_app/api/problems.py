@@ -11,7 +11,7 @@ import msgspec
 from stream_app.errors import AlreadyCounted, FraudstreamError, NotFound, RecordError, Unavailable
 from stream_app.messages.event_time import in_words
 from stream_app.messages.transaction import Label, Transaction, shown
-from stream_app.scoring.desk import RowError
+from stream_app.scoring.online_scoring import RowError
 
 MEDIA_TYPE = "application/problem+json"
 _AT = re.compile(r" - at `\$\.?(.*)`$")

@@ -33,7 +33,7 @@ def run() -> None:
     keys = read_keys(settings.api_keys_file, settings.api_host)
     built = build_api(settings)
     probes = Probes(built.not_ready, built.metrics.render)
-    parts = ApiParts(built.desk, built.labels, keys, intake_rules(settings), SystemClock(), settings.api_max_batch, probes)
+    parts = ApiParts(built.online, built.labels, keys, intake_rules(settings), SystemClock(), settings.api_max_batch, probes)
     app = create_app(parts, lambda _: _life(built.background))
     limited = Limits(app, settings.api_max_body_bytes, settings.api_timeout_s, built.metrics.request)
     config = uvicorn.Config(

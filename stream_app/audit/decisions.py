@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from stream_app.audit.history import Count, History
+from stream_app.audit.history import Count, PartitionHistory
 from stream_app.features.compute import Vectors
 from stream_app.features.plan import Ints
 from stream_app.messages.alert import ModelReference, Source
@@ -38,7 +38,7 @@ _SCORE = msgspec.json.Decoder(_Score)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decision:
+class ServedDecision:
     """A decision as it was published.
 
     Attributes:
@@ -70,14 +70,14 @@ class DecisionReader:
     def __init__(self) -> None:
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def read(self, record: Published) -> Decision | None:
+    def read(self, record: Published) -> ServedDecision | None:
         """The decision in a record of the topic of scores; None of a record that is no score."""
         try:
             score = _SCORE.decode(record.value or b"")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         names = tuple(score.features)
-        return Decision(
+        return ServedDecision(
             score.card_id,
             score.transaction_id,
             score.event_time,
@@ -96,7 +96,7 @@ class DecisionReader:
 
 
 @dataclass(slots=True, eq=False)
-class Batch:
+class ServedBatch:
     """Decisions of one partition that were made from one state: where it stood, and what it saw of every partition.
 
     Attributes:
@@ -110,7 +110,7 @@ class Batch:
     partition: int
     start: Count
     seen: tuple[Count, ...]
-    decisions: list[Decision] = field(default_factory=list)
+    decisions: list[ServedDecision] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     before: list[int] = field(default_factory=list)
 
@@ -118,22 +118,22 @@ class Batch:
         """Whether a decision may follow those here: a payment that comes again was taken by another worker."""
         return not self.places or (place > self.places[-1] and before >= self.before[-1] and sequence > self.decisions[-1].sequence)
 
-    def add(self, decision: Decision, place: int, before: int) -> None:
+    def add(self, decision: ServedDecision, place: int, before: int) -> None:
         """Put a decision behind those here."""
         self.decisions.append(decision)
         self.places.append(place)
         self.before.append(before)
 
 
-def batches(decisions: Iterable[Decision], histories: Sequence[History]) -> list[Batch]:
+def batches(decisions: Iterable[ServedDecision], histories: Sequence[PartitionHistory]) -> list[ServedBatch]:
     """The micro-batches of these decisions, oldest first.
 
     Args:
         decisions: those of a partition in the order of the log; each says what it had seen, of a payment that its history holds.
         histories: of each partition.
     """
-    found: list[Batch] = []
-    open_: dict[int, tuple[tuple[Position, tuple[Position, ...]], Batch]] = {}
+    found: list[ServedBatch] = []
+    open_: dict[int, tuple[tuple[Position, tuple[Position, ...]], ServedBatch]] = {}
     for decision in decisions:
         provenance, history = decision.provenance, histories[decision.partition]
         if provenance is None:
@@ -143,7 +143,7 @@ def batches(decisions: Iterable[Decision], histories: Sequence[History]) -> list
         known = open_.get(decision.partition)
         if known is None or known[0] != made_from or not known[1].takes(place, before, decision.sequence):
             seen = tuple(h.count(position) for h, position in zip(histories, provenance.seen, strict=True))
-            known = (made_from, Batch(decision.partition, history.count(provenance.start), seen))
+            known = (made_from, ServedBatch(decision.partition, history.count(provenance.start), seen))
             open_[decision.partition] = known
             found.append(known[1])
         known[1].add(decision, place, before)
@@ -151,7 +151,7 @@ def batches(decisions: Iterable[Decision], histories: Sequence[History]) -> list
     return found
 
 
-def labels_before(decisions: Iterable[Decision], histories: Sequence[History]) -> list[Ints]:
+def labels_before(decisions: Iterable[ServedDecision], histories: Sequence[PartitionHistory]) -> list[Ints]:
     """For each payment of each history how many labels were counted when its turn came, as the last decision of it says; 0 where none does."""
     before = [np.zeros(len(history.payments), dtype=np.int64) for history in histories]
     for decision in decisions:

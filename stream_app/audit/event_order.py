@@ -17,8 +17,8 @@ from itertools import pairwise
 import numpy as np
 
 from stream_app.audit.arrivals import Arrivals, swapped
-from stream_app.audit.decisions import Batch
-from stream_app.audit.history import History, joined, taken
+from stream_app.audit.decisions import ServedBatch
+from stream_app.audit.history import PartitionHistory, joined, taken
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, Quantity
 from stream_app.features.compute import Rows, Vectors, compute
@@ -60,7 +60,7 @@ class Compared:
 class EventOrder:
     """All partitions' events in order of time, and the vectors of their payments."""
 
-    def __init__(self, histories: Sequence[History], plan: Plan, unit: int) -> None:
+    def __init__(self, histories: Sequence[PartitionHistory], plan: Plan, unit: int) -> None:
         self._histories, self._plan = histories, plan
         entities, counts = _numbered(histories)
         events = joined([h.events for h in histories], entities)
@@ -92,7 +92,7 @@ class EventOrder:
         offsets: Ints = np.array(history.payment_offsets, dtype=np.int64)
         return offsets[self._scored[self.at(partition, np.arange(len(history.payments)))]]
 
-    def compare(self, batch: Batch, served: Vectors, into: Compared) -> None:
+    def compare(self, batch: ServedBatch, served: Vectors, into: Compared) -> None:
         """Compare the vectors of a batch, float32 [decisions, features of the plan], NaN where a decision's model has no such feature."""
         at = self.at(batch.partition, np.array(batch.places))
         offline = self.vectors(at)
@@ -115,14 +115,14 @@ class EventOrder:
                 into.displaced_ms = max(into.displaced_ms, moved_ms or 0)
 
 
-def _seen(batch: Batch, n: int) -> list[int]:
+def _seen(batch: ServedBatch, n: int) -> list[int]:
     """How many labels and payments of each partition the n-th decision of a batch had seen."""
     seen = [count for payments, labels in batch.seen for count in (labels, payments)]
     seen[2 * batch.partition : 2 * batch.partition + 2] = batch.before[n], batch.places[n]
     return seen
 
 
-def _numbered(histories: Sequence[History]) -> tuple[tuple[list[Ints], ...], list[int]]:
+def _numbered(histories: Sequence[PartitionHistory]) -> tuple[tuple[list[Ints], ...], list[int]]:
     """For each entity the places of every history's events among the ids of all, -1 where an event has none; and how many ids there are."""
     places: list[list[Ints]] = []
     counts: list[int] = []
@@ -137,7 +137,7 @@ def _numbered(histories: Sequence[History]) -> tuple[tuple[list[Ints], ...], lis
     return tuple(places), counts
 
 
-def _order(histories: Sequence[History], bounds: Ints) -> Ints:
+def _order(histories: Sequence[PartitionHistory], bounds: Ints) -> Ints:
     """All events in order of time."""
     runs = [np.arange(first, end) for first, end in pairwise(bounds.tolist())]
     labels, payments = np.concatenate(runs[::2]), np.concatenate(runs[1::2])

@@ -22,7 +22,7 @@ type Count = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class History:
+class PartitionHistory:
     """What a partition's topics hold, in the order of the log.
 
     Attributes:
@@ -40,13 +40,13 @@ class History:
     ids: Ids
 
     @staticmethod
-    def of(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) -> History:
+    def of(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) -> PartitionHistory:
         """The history of these records."""
         intake = merge(payments, labels, money)
         is_label = np.ones(len(intake.events.kinds), dtype=np.bool_)
         is_label[intake.places] = False
         events = _remembering(taken(intake.events, np.concatenate([np.flatnonzero(is_label), intake.places])))
-        return History(events, payments.messages, labels.messages, payments.offsets, labels.offsets, intake.ids)
+        return PartitionHistory(events, payments.messages, labels.messages, payments.offsets, labels.offsets, intake.ids)
 
     def count(self, position: Position) -> Count:
         """How many payments and labels lie below a position."""

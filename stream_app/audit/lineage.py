@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stream_app.audit.history import Count, History, taken
+from stream_app.audit.history import Count, PartitionHistory, taken
 from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints, compile_plan
@@ -24,7 +24,7 @@ class Lineage:
     3. `values` gives what cards or parts of shared entities were at a count.
     """
 
-    def __init__(self, history: History, counts: Collection[Count], before: Ints, unit: int) -> None:
+    def __init__(self, history: PartitionHistory, counts: Collection[Count], before: Ints, unit: int) -> None:
         """Stand before the first payment.
 
         Args:

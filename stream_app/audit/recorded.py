@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from stream_app.audit.decisions import Batch
-from stream_app.audit.history import Count, History, taken
+from stream_app.audit.decisions import ServedBatch
+from stream_app.audit.history import Count, PartitionHistory, taken
 from stream_app.audit.lineage import Lineage, distinct, localized, unpacked
 from stream_app.features import kernel
 from stream_app.features.compute import Rows, Vectors, compute
@@ -21,8 +21,8 @@ from stream_app.features.plan import Ints, Plan
 
 
 def recomputed(
-    batches: Sequence[Batch], histories: Sequence[History], before: Sequence[Ints], plan: Plan, unit: int
-) -> Iterator[tuple[Batch, Vectors]]:
+    batches: Sequence[ServedBatch], histories: Sequence[PartitionHistory], before: Sequence[Ints], plan: Plan, unit: int
+) -> Iterator[tuple[ServedBatch, Vectors]]:
     """Each batch with the vectors of its decisions, float32 [decisions, features of the plan].
 
     1. take batches in the order of their wall clocks, so that few states have to be kept;
@@ -50,7 +50,7 @@ def recomputed(
         yield batch, _vectors(batch, histories[batch.partition], lineages, plan, unit)
 
 
-def _oldest(batches: Sequence[Batch], lineages: Sequence[Lineage]) -> Ints:
+def _oldest(batches: Sequence[ServedBatch], lineages: Sequence[Lineage]) -> Ints:
     """For each batch and partition the first node that this batch or a later one asks for; int64 [batches, partitions]."""
     asked = np.array([[lineage.node(c) for lineage, c in zip(lineages, batch.seen, strict=True)] for batch in batches], dtype=np.int64)
     for row, batch in zip(asked, batches, strict=True):
@@ -58,7 +58,7 @@ def _oldest(batches: Sequence[Batch], lineages: Sequence[Lineage]) -> Ints:
     return np.minimum.accumulate(asked[::-1], axis=0)[::-1] if len(batches) else asked
 
 
-def _vectors(batch: Batch, history: History, lineages: Sequence[Lineage], plan: Plan, unit: int) -> Vectors:
+def _vectors(batch: ServedBatch, history: PartitionHistory, lineages: Sequence[Lineage], plan: Plan, unit: int) -> Vectors:
     own = lineages[batch.partition]
     first_label, _ = own.labels_missing(batch.start)
     start, end = (batch.start[0], first_label), (batch.places[-1] + 1, batch.before[-1])
@@ -75,7 +75,7 @@ def _vectors(batch: Batch, history: History, lineages: Sequence[Lineage], plan: 
     return vectors
 
 
-def _rows(entity: int, names: list[str], batch: Batch, lineages: Sequence[Lineage], plan: Plan) -> Rows:
+def _rows(entity: int, names: list[str], batch: ServedBatch, lineages: Sequence[Lineage], plan: Plan) -> Rows:
     """Own rows as the batch found them; of shared entities also the sum over all partitions."""
     layout = plan.entities[entity].layout
     packer = Packer(layout)

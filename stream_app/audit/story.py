@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from stream_app.audit.history import History
+from stream_app.audit.history import PartitionHistory
 from stream_app.audit.verification import Difference
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES
@@ -15,7 +15,7 @@ from stream_app.features.aggregations import ENTITIES
 MOST_EVENTS = 20
 
 
-def story(difference: Difference, histories: Sequence[History]) -> list[str]:
+def story(difference: Difference, histories: Sequence[PartitionHistory]) -> list[str]:
     """A difference in lines: the decision, then what it had seen of the card, terminal … of its feature, the latest last."""
     decision, feature = difference.decision, difference.feature
     entity = ENTITIES.index(feature.entity) if feature.entity else 0
@@ -39,7 +39,7 @@ def story(difference: Difference, histories: Sequence[History]) -> list[str]:
     return lines + [line for _, line in told[-MOST_EVENTS:]]
 
 
-def _events(history: History, entity: int, name: str, seen: tuple[int, int], partition: int) -> list[tuple[int, str]]:
+def _events(history: PartitionHistory, entity: int, name: str, seen: tuple[int, int], partition: int) -> list[tuple[int, str]]:
     of_it = np.flatnonzero(history.events.entities[entity] == history.ids[entity].index(name))
     told = []
     for at in of_it.tolist():

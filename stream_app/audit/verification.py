@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stream_app.audit.decisions import Batch, Decision, batches, labels_before
+from stream_app.audit.decisions import ServedBatch, ServedDecision, batches, labels_before
 from stream_app.audit.event_order import Compared, EventOrder
-from stream_app.audit.history import History
+from stream_app.audit.history import PartitionHistory
 from stream_app.audit.recorded import recomputed
 from stream_app.features.compute import Vectors
 from stream_app.features.definitions import Feature
@@ -28,20 +28,20 @@ type ModelName = tuple[str, str]
 class Difference:
     """A served vector that is not the one computed offline, in its first feature that differs."""
 
-    batch: Batch
+    batch: ServedBatch
     place: int
     feature: Feature
     served: float
     offline: float
 
     @property
-    def decision(self) -> Decision:
+    def decision(self) -> ServedDecision:
         """The decision it belongs to."""
         return self.batch.decisions[self.place]
 
 
 @dataclass(slots=True)
-class Report:
+class VerificationReport:
     """What was found.
 
     Attributes:
@@ -76,7 +76,11 @@ class Verification:
     """Compares decisions with what the topics say they must be."""
 
     def __init__(
-        self, histories: Sequence[History], models: Mapping[ModelName, Model], features: Mapping[ModelName, Sequence[Feature]], unit: int
+        self,
+        histories: Sequence[PartitionHistory],
+        models: Mapping[ModelName, Model],
+        features: Mapping[ModelName, Sequence[Feature]],
+        unit: int,
     ) -> None:
         """Bind the models.
 
@@ -92,9 +96,9 @@ class Verification:
         self._place = {name: n for n, name in enumerate(named)}
         self._known: dict[tuple[str, ...], Ints] = {}
         self._names = {model: tuple(f.name for f in of_model) for model, of_model in features.items()}
-        self.report = Report()
+        self.report = VerificationReport()
 
-    def run(self, decisions: Iterable[Decision], full_from_ms: int = 0) -> Report:
+    def run(self, decisions: Iterable[ServedDecision], full_from_ms: int = 0) -> VerificationReport:
         """Compare all.
 
         Args:
@@ -114,7 +118,7 @@ class Verification:
         self._compare_scores([d for d in chosen if d.provenance is not None and not d.provenance.stands])
         return self.report
 
-    def _comparable(self, decision: Decision, full_from_ms: int) -> bool:
+    def _comparable(self, decision: ServedDecision, full_from_ms: int) -> bool:
         """Whether a decision can be compared; why not is counted."""
         why = self._why_apart(decision, full_from_ms)
         if why:
@@ -123,7 +127,7 @@ class Verification:
             self.report.apart["score of an earlier vector"] += 1  # its vector is compared, its score is not
         return not why
 
-    def _why_apart(self, decision: Decision, full_from_ms: int) -> str:
+    def _why_apart(self, decision: ServedDecision, full_from_ms: int) -> str:
         if decision.degraded:
             return "degraded"
         provenance = decision.provenance
@@ -141,7 +145,7 @@ class Verification:
             return "transaction not in the topics"
         return "" if decision.offset >= provenance.start[0] else "order not recorded"
 
-    def _count_unserved(self, decisions: Sequence[Decision], event_order: EventOrder) -> None:
+    def _count_unserved(self, decisions: Sequence[ServedDecision], event_order: EventOrder) -> None:
         for partition in range(len(self._histories)):
             decided = np.unique(np.array([d.offset for d in decisions if d.partition == partition], dtype=np.int64))
             if len(decided):
@@ -149,7 +153,7 @@ class Verification:
                 within = scored[(scored >= decided[0]) & (scored <= decided[-1])]
                 self.report.unserved += len(np.setdiff1d(within, decided))
 
-    def _served(self, batch: Batch) -> Vectors:
+    def _served(self, batch: ServedBatch) -> Vectors:
         """The vectors as published, over all features of the plan; NaN where a model has no such feature."""
         served = np.full((len(batch.decisions), len(self._plan.features)), np.nan, dtype=np.float32)
         for row, decision in zip(served, batch.decisions, strict=True):
@@ -157,12 +161,12 @@ class Verification:
                 row[self._columns(decision)] = decision.vector
         return served
 
-    def _names_fit(self, decision: Decision) -> bool:
+    def _names_fit(self, decision: ServedDecision) -> bool:
         """Whether its features are those of its model; where an earlier decision stands, they are those of the model that came after."""
         stands = decision.provenance is not None and decision.provenance.stands
         return stands or decision.features == self._names[decision.model.name, decision.model.version]
 
-    def _columns(self, decision: Decision) -> Ints:
+    def _columns(self, decision: ServedDecision) -> Ints:
         """The columns of its features in the plan."""
         stands = decision.provenance is not None and decision.provenance.stands
         names = decision.features if stands else self._names[decision.model.name, decision.model.version]
@@ -170,7 +174,7 @@ class Verification:
             self._known[names] = np.array([self._place[name] for name in names], dtype=np.int64)
         return self._known[names]
 
-    def _compare(self, batch: Batch, served: Vectors, offline: Vectors) -> None:
+    def _compare(self, batch: ServedBatch, served: Vectors, offline: Vectors) -> None:
         """Every feature of each decision's model, to the bit."""
         self.report.vectors += len(served)
         asked = np.zeros(served.shape, dtype=np.bool_)
@@ -185,7 +189,7 @@ class Verification:
             values = float(served[row, column]), float(offline[row, column])
             self.report.first = Difference(batch, row, self._plan.features[column], *values)
 
-    def _compare_scores(self, decisions: Sequence[Decision]) -> None:
+    def _compare_scores(self, decisions: Sequence[ServedDecision]) -> None:
         """What each model says of the vectors as served, one by one and in batches, is what was published."""
         for name, model in self._models.items():
             of_model = [d for d in decisions if (d.model.name, d.model.version) == name and d.features == self._names[name]]

@@ -12,7 +12,7 @@ from stream_app.commands.coroutines import result_of
 from stream_app.errors import DataError, SettingsError
 from stream_app.messages.alert import Score
 from stream_app.messages.transaction import Label
-from stream_app.scoring.comparison import Comparison, Judged, Quality, compare, judged
+from stream_app.scoring.comparison import BothScores, Comparison, Quality, both_scores, compare
 from stream_app.settings import Settings, load_settings
 
 
@@ -22,7 +22,7 @@ def compare_command(show: Annotated[int, typer.Option(min=0, help="How many aler
     if not settings.scores_topic:
         raise SettingsError("FRAUDSTREAM_SCORES_TOPIC names no topic: there is nothing to compare. Example: transaction-scores")
     scores = result_of(_all(settings, settings.scores_topic, Score))
-    both = {(s.card_id, s.transaction_id): j for s in scores if (j := judged(s)) is not None}
+    both = {(s.card_id, s.transaction_id): j for s in scores if (j := both_scores(s)) is not None}
     if not both:
         raise DataError("No score has a challenger beside it. Point the alias FRAUDSTREAM_CHALLENGER_ALIAS to a version, and wait.")
     labels: dict[tuple[str, str], Label] = {}
@@ -46,7 +46,7 @@ def described(found: Comparison, show: int) -> list[str]:
     return lines
 
 
-def _alert(alert: Judged) -> str:
+def _alert(alert: BothScores) -> str:
     says = f"champion {alert.champion[0]:.1%}  challenger {alert.challenger[0]:.1%}"
     return f"  {alert.amount:>12,.2f}  {says}  card {alert.card_id}  {alert.transaction_id}"
 

@@ -23,7 +23,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from stream_app.commands.demo_replay import Part, Plan, Played, play_history, play_live, summary
+from stream_app.commands.demo_replay import DemoPart, DemoPlan, Played, play_history, play_live, summary
 from stream_app.commands.demo_worker import started
 from stream_app.errors import Stop
 from stream_app.settings import PREFIX, Settings, load_settings
@@ -63,7 +63,7 @@ def demo_command(
         console.print(summary(plan, history, live))
 
 
-def _played(console: Console, settings: Settings, home: Path, plan: Plan, pace: tuple[float, int]) -> tuple[Played, Played]:
+def _played(console: Console, settings: Settings, home: Path, plan: DemoPlan, pace: tuple[float, int]) -> tuple[Played, Played]:
     """The worker's part: the history at once, then the live part on schedule."""
     _title(console, "Start a worker")
     _run("topics")
@@ -165,7 +165,7 @@ def _servers(console: Console, home: Path) -> Iterator[Settings]:
         console.print(f"Stopped. Data and logs stay in {HOME} until the next demo.")
 
 
-def _plan(file: Path) -> Plan:
+def _plan(file: Path) -> DemoPlan:
     """Where the live part begins, once the file is known to be one that can be trained on.
 
     Raises:
@@ -183,4 +183,4 @@ def _plan(file: Path) -> Plan:
     rows = rows[np.argsort(sent[rows], kind="stable")]
     cards, ids = (frame[name].iloc[rows].astype(str).tolist() for name in ("card_id", "transaction_id"))
     names, frauds = list(zip(cards, ids, strict=True)), frame["is_fraud"].to_numpy(dtype=bool)[rows]
-    return Plan(file, first_ms, live_ms, int(((sent >= first_ms) & (sent < live_ms)).sum()), Part(names, frauds))
+    return DemoPlan(file, first_ms, live_ms, int(((sent >= first_ms) & (sent < live_ms)).sum()), DemoPart(names, frauds))

@@ -28,7 +28,7 @@ ALERTS_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DemoPart:
     """Payments in the order in which they are published: (card, transaction) of each, and which of them are frauds."""
 
     names: list[tuple[str, str]]
@@ -36,7 +36,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DemoPlan:
     """What of the file is published.
 
     Attributes:
@@ -51,7 +51,7 @@ class Plan:
     first_ms: int
     live_ms: int
     history: int
-    live: Part
+    live: DemoPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Played:
     alerts: dict[tuple[str, str], float]
 
 
-async def play_history(console: Console, worker: DemoWorker, plan: Plan) -> Played:
+async def play_history(console: Console, worker: DemoWorker, plan: DemoPlan) -> Played:
     """Publish the history at once and wait until all of it is decided, its labels counted.
 
     Raises:
@@ -88,7 +88,7 @@ async def play_history(console: Console, worker: DemoWorker, plan: Plan) -> Play
     return Played(plan.history, counts, seconds, {})
 
 
-async def play_live(console: Console, settings: Settings, worker: DemoWorker, plan: Plan, pace: tuple[float, int]) -> Played:
+async def play_live(console: Console, settings: Settings, worker: DemoWorker, plan: DemoPlan, pace: tuple[float, int]) -> Played:
     """Publish the live part at `pace` (transactions a second, at most so many); show the first alerts as they come.
 
     Raises:
@@ -177,7 +177,7 @@ async def _follow(console: Console, settings: Settings, alerts: dict[tuple[str, 
             console.print("[dim]…[/]")
 
 
-def summary(plan: Plan, history: Played, live: Played) -> Table:
+def summary(plan: DemoPlan, history: Played, live: Played) -> Table:
     """The figures; those that are nought and should be are left out."""
     table = Table("what", "figure", title="Summary")
     seconds = max(history.seconds, 0.1)

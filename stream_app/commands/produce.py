@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from stream_app.commands.replay import ATTRIBUTE, Pace, Replay, Tally, Topics, produce_to_kafka
+from stream_app.commands.replay import ATTRIBUTE, Pace, Replay, ReplayTopics, Tally, produce_to_kafka
 from stream_app.commands.times import moment_ms
 from stream_app.errors import DataError, Unavailable
 from stream_app.messages.transaction import Label, Transaction
@@ -51,7 +51,7 @@ def produce_command(  # noqa: PLR0913 - the command's options
     ahead = int((replay.order()[1] > time.time() * 1000 + settings.max_ahead_s * 1000).sum())
     if ahead:
         console.print(f"[yellow]{ahead:,} records are dated later than now: workers refuse such (code 'future'). --end leaves them out.")
-    topics = Topics(settings.transactions_topic, settings.labels_topic)
+    topics = ReplayTopics(settings.transactions_topic, settings.labels_topic)
     try:
         with _progress(console) as progress:
             bar = _Bar(progress, len(replay))
@@ -96,7 +96,7 @@ def replay_of(
     )
 
 
-def summary(tally: Tally, topics: Topics) -> str:
+def summary(tally: Tally, topics: ReplayTopics) -> str:
     """What was done, for the person at the terminal."""
     sent = f"{tally.transactions:,} transactions to {topics.transactions!r}, {tally.labels:,} labels to {topics.labels!r}"
     outcome = f"{tally.acknowledged:,} acknowledged, {tally.failed:,} failed"

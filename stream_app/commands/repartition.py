@@ -11,17 +11,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stream_app.adapters.kafka.consumer_groups import member_counts
-from stream_app.adapters.kafka.history import KafkaHistory
 from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.log_spans import KafkaLogSpans
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.adapters.kafka.topology import unequal
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.bootstrap import SystemClock, intake_rules, present_of, topics_of
-from stream_app.delivery.holdings import one_count
+from stream_app.delivery.held_partitions import one_count
 from stream_app.delivery.placement import verified
-from stream_app.delivery.repartition import Ground, Repartition, Repartitioned
+from stream_app.delivery.repartition import Repartition, RepartitionDependencies, Repartitioned
 from stream_app.errors import SettingsError, TopologyError
 from stream_app.messages.money import Money, read_rates
 from stream_app.settings import Settings, load_settings
@@ -64,10 +64,10 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
     await _refuse_members(settings, new)
     counts = await partition_counts(options, settings.topics())
     stores = RedisStore(settings.redis_url, settings.consumer_group), RedisStore(new.redis_url, new.consumer_group)
-    ground = Ground(
+    ground = RepartitionDependencies(
         *stores,
         KafkaLog(options, settings.consumer_group),
-        partial(KafkaHistory.open, options),
+        partial(KafkaLogSpans.open, options),
         topics_of(settings),
         rules,
         Money(settings.base_currency, read_rates(settings.rates_file)),
@@ -91,7 +91,7 @@ async def _refuse_members(settings: Settings, new: Settings) -> None:
             )
 
 
-async def _made(ground: Ground, partitioner: str) -> Repartitioned:
+async def _made(ground: RepartitionDependencies, partitioner: str) -> Repartitioned:
     work = Repartition(ground)
     before = await work.before()
     sample = await work.sample(before)

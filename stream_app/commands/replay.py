@@ -4,7 +4,7 @@
    transactions of that millisecond.
 2. `Pace` gives each event the second at which it is due. The schedule is open-loop: it never waits for Kafka, so a slow broker shows as
    lateness (`Tally.late_s`) and is not hidden in a lower rate.
-3. `produce` encodes what is due, in order, and hands it to a `Publisher`.
+3. `produce` encodes what is due, in order, and hands it to a `ReplaySink`.
 
 The records' Kafka timestamp is the wall clock's *now*, not `event_time`: latency can then be measured, topics do not delete a history of
 2018 at once by their retention, and nothing is "ahead of its record".
@@ -105,7 +105,7 @@ class Tally:
         return self.transactions / self.seconds if self.seconds else 0.0
 
 
-class Publisher(Protocol):
+class ReplaySink(Protocol):
     """Where records go. `publish` may wait: back-pressure."""
 
     async def publish(self, topic: str, records: Sequence[Record]) -> None:
@@ -116,7 +116,7 @@ class Publisher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Topics:
+class ReplayTopics:
     """Where transactions and labels go."""
 
     transactions: str
@@ -125,8 +125,8 @@ class Topics:
 
 async def produce(
     replay: Replay,
-    publisher: Publisher,
-    topics: Topics,
+    publisher: ReplaySink,
+    topics: ReplayTopics,
     pace: Pace,
     tally: Tally,
     *,
@@ -194,7 +194,7 @@ def _values(column: Sequence[Any] | NDArray[Any], from_: int, to: int) -> list[A
 
 
 @dataclass(slots=True)
-class KafkaPublisher:
+class KafkaReplaySink:
     """Batches built here and sent whole: several times faster than aiokafka's `send`, with the order of each partition kept.
 
     Keys go to the partition that Kafka's own default partitioner (murmur2) would choose. At most one batch of a partition waits behind
@@ -258,7 +258,7 @@ class KafkaPublisher:
 
 
 async def produce_to_kafka(
-    replay: Replay, client: Mapping[str, Any], topics: Topics, pace: Pace, tally: Tally, on_chunk: Callable[[Tally], None]
+    replay: Replay, client: Mapping[str, Any], topics: ReplayTopics, pace: Pace, tally: Tally, on_chunk: Callable[[Tally], None]
 ) -> None:
     """Publish to real Kafka, idempotent, acks=all; `client` is what `stream_app.adapters.kafka.options.client_options` returns.
 
@@ -275,12 +275,12 @@ async def produce_to_kafka(
         remedy = "Start it (`fraudstream local up`), or set FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS."
         raise Unavailable(f"Kafka at {servers} does not answer ({error}). {remedy}") from None
     try:
-        await produce(replay, KafkaPublisher(producer, partitions, tally), topics, pace, tally, on_chunk=on_chunk)
+        await produce(replay, KafkaReplaySink(producer, partitions, tally), topics, pace, tally, on_chunk=on_chunk)
     finally:
         await producer.stop()
 
 
-async def _partitions(client: Mapping[str, Any], topics: Topics) -> dict[str, int]:
+async def _partitions(client: Mapping[str, Any], topics: ReplayTopics) -> dict[str, int]:
     """Number of partitions of both topics. Asked of the admin API: a producer's question could create them, with a wrong number."""
     admin = AIOKafkaAdminClient(**client)
     try:

@@ -13,7 +13,7 @@ from rich.console import Console
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.audit.story import story
-from stream_app.audit.verification import ModelName, Report, Verification
+from stream_app.audit.verification import ModelName, Verification, VerificationReport
 from stream_app.commands.coroutines import result_of
 from stream_app.commands.times import moment_ms
 from stream_app.commands.verify_read import Evidence, gathered
@@ -56,7 +56,7 @@ def _models(settings: Settings, names: Iterable[ModelName]) -> dict[ModelName, O
     return models
 
 
-def summary(report: Report, evidence: Evidence) -> dict[str, Any]:
+def summary(report: VerificationReport, evidence: Evidence) -> dict[str, Any]:
     """The last line: what was compared, what differed, what could not be compared."""
     compared = report.event_order
     return {
@@ -78,7 +78,7 @@ def summary(report: Report, evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _tell(report: Report, evidence: Evidence, console: Console) -> None:
+def _tell(report: VerificationReport, evidence: Evidence, console: Console) -> None:
     compared = report.event_order
     console.print(f"{report.vectors:,} vectors over the recorded order, {report.labels:,} labels among it: {report.differences:,} differ.")
     console.print(f"{report.scores:,} scores, one by one and in batches: {report.score_differences:,} differ.")

@@ -10,8 +10,8 @@ from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.adapters.kafka.topology import unequal
-from stream_app.audit.decisions import Decision, DecisionReader
-from stream_app.audit.history import History
+from stream_app.audit.decisions import DecisionReader, ServedDecision
+from stream_app.audit.history import PartitionHistory
 from stream_app.bootstrap import intake_rules, topics_of
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.takeover import MOST_AHEAD_MS, began_ms
@@ -20,8 +20,8 @@ from stream_app.features.aggregations import HORIZON_S
 from stream_app.messages.money import Money
 from stream_app.messages.records import Place, Published
 from stream_app.messages.transaction import Decoder, Label, Transaction
+from stream_app.scoring.already_published import Refusals, of_these_topics
 from stream_app.scoring.intake import Decoded, decode_all
-from stream_app.scoring.standing import Refusals, of_these_topics
 from stream_app.settings import Settings
 
 type Span = tuple[int | None, int | None]
@@ -39,9 +39,9 @@ class Evidence:
         full_from_ms: event time from which they fill every window.
     """
 
-    decisions: list[Decision]
+    decisions: list[ServedDecision]
     foreign: int
-    histories: list[History]
+    histories: list[PartitionHistory]
     full_from_ms: int
 
 
@@ -89,9 +89,9 @@ async def _partitions(settings: Settings) -> int:
     return counts[settings.transactions_topic]
 
 
-async def _decisions(log: KafkaLog, settings: Settings, count: int, span: Span) -> tuple[list[Decision], int]:
+async def _decisions(log: KafkaLog, settings: Settings, count: int, span: Span) -> tuple[list[ServedDecision], int]:
     topic, (since_ms, until_ms) = settings.scores_topic, span
-    found: list[list[Decision]] = [[] for _ in range(count)]
+    found: list[list[ServedDecision]] = [[] for _ in range(count)]
     known = await _ids(log, settings)
     reader, others = DecisionReader(), 0
     async for (_, partition), records in log.walk(await _starts(log, topic, count, since_ms)):
@@ -126,7 +126,7 @@ class _Reading[T: (Transaction, Label)]:
         return Decoded(self.messages, [], self.offsets, [], [])
 
 
-async def _histories(log: KafkaLog, settings: Settings, money: Money, starts: Mapping[Place, int]) -> list[History]:
+async def _histories(log: KafkaLog, settings: Settings, money: Money, starts: Mapping[Place, int]) -> list[PartitionHistory]:
     rules = intake_rules(settings)
     numbers = sorted({number for _, number in starts})
     refused = await Outputs(log).refusals(topics_of(settings).dead_letters(numbers), await _ids(log, settings))
@@ -134,7 +134,7 @@ async def _histories(log: KafkaLog, settings: Settings, money: Money, starts: Ma
     labels = [_Reading(Decoder(Label, rules), refused[settings.labels_topic, n]) for n in numbers]
     async for (topic, number), records in log.walk(starts):
         (payments if topic == settings.transactions_topic else labels)[number].add(records)
-    return [History.of(p.decoded(), of_labels.decoded(), money) for p, of_labels in zip(payments, labels, strict=True)]
+    return [PartitionHistory.of(p.decoded(), of_labels.decoded(), money) for p, of_labels in zip(payments, labels, strict=True)]
 
 
 async def _ids(log: KafkaLog, settings: Settings) -> list[str]:

@@ -11,7 +11,7 @@ from stream_app.messages.card_numbers import redact
 from stream_app.messages.cut_bytes import CutBytes, size_of
 from stream_app.messages.records import Outgoing, Record
 from stream_app.messages.transaction import MAX_MESSAGE_BYTES, shown
-from stream_app.scoring.standing import SOURCE_OFFSET
+from stream_app.scoring.already_published import SOURCE_OFFSET
 
 MOST_KEY_BYTES = 1_024
 MOST_VALUE_BYTES = MAX_MESSAGE_BYTES
@@ -24,7 +24,7 @@ MOST_LETTER_BYTES = MOST_KEY_BYTES + MOST_VALUE_BYTES + _ROOM_FOR_HEADERS_BYTES
 """Key, value and headers together: far less than a topic takes where nobody says otherwise (1,048,588 bytes)."""
 
 
-class Origin(NamedTuple):
+class RecordOrigin(NamedTuple):
     """Where a refused record stands."""
 
     topic: str
@@ -74,7 +74,7 @@ def dead_letter(record: Record, error: RecordError, source: tuple[str, int], top
         topic: the dead-letter topic.
         redacted: whether card numbers are taken out of key and value.
     """
-    origin = Origin(*source, record.offset)
+    origin = RecordOrigin(*source, record.offset)
     key, value = redact(record.key, record.value) if redacted else (record.key, record.value)
     headers = (
         ("error.code", str(error.code).encode()),
@@ -86,7 +86,7 @@ def dead_letter(record: Record, error: RecordError, source: tuple[str, int], top
     return _letter(topic, _Content(key, value, record), (origin, headers), MOST_LETTER_BYTES)
 
 
-def _letter(topic: str, content: _Content, told: tuple[Origin, tuple[tuple[str, bytes], ...]], most: int) -> Outgoing:
+def _letter(topic: str, content: _Content, told: tuple[RecordOrigin, tuple[tuple[str, bytes], ...]], most: int) -> Outgoing:
     """The letter within so many bytes, and a way to its shorter forms."""
     origin, headers = told
     key, value = content.key, content.value

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from stream_app.delivery.present import Present
+from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.delivery.waiting import Done, Fetched, Waiting
 from stream_app.errors import RecordError
 from stream_app.messages.records import Record
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.intake import Decoded, decode_all
 from stream_app.scoring.majority import sample
 from stream_app.scoring.positions import Cursor
-from stream_app.scoring.standing import Standing
 
 _QUEUED_BATCHES = 2
 MOST_QUEUED_BYTES = 64 * 2**20
@@ -22,7 +22,7 @@ LEAST_QUEUED_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class MicroBatch:
     """What is taken through all steps together.
 
     Attributes:
@@ -44,42 +44,42 @@ class Batch:
     def __len__(self) -> int:
         return len(self.payments) + len(self.labels)
 
-    def singles(self) -> Iterator[Batch]:
+    def singles(self) -> Iterator[MicroBatch]:
         """One batch for each record, in processing order; they acknowledge nothing."""
-        alone: list[tuple[tuple[int, int], Batch]] = []
+        alone: list[tuple[tuple[int, int], MicroBatch]] = []
         nothing: Decoded[Label] = Decoded.of_none()
         for newest_ms, one in self.labels.singles(lambda label: label.labelled_at):
-            alone.append(((newest_ms, 0), Batch(Decoded.of_none(), one, (None, one.offset + 1))))
+            alone.append(((newest_ms, 0), MicroBatch(Decoded.of_none(), one, (None, one.offset + 1))))
         for newest_ms, payment in self.payments.singles(lambda payment: payment.event_time):
-            alone.append(((newest_ms, 1), Batch(payment, nothing, (payment.offset + 1, None))))
+            alone.append(((newest_ms, 1), MicroBatch(payment, nothing, (payment.offset + 1, None))))
         alone.sort(key=lambda a: a[0])
         return (batch for _, batch in alone)
 
-    def refused(self, error: RecordError) -> Batch:
+    def refused(self, error: RecordError) -> MicroBatch:
         """The same with its records refused."""
-        return Batch(self.payments.all_refused(error), self.labels.all_refused(error), self.offsets, self.done)
+        return MicroBatch(self.payments.all_refused(error), self.labels.all_refused(error), self.offsets, self.done)
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Admission:
     """What decides whether a record is taken.
 
     Attributes:
         rules: of decoding.
         present: what time it is; asked of records that were not decided before.
-        standing: whose dead letters stand is passed over.
+        published: whose dead letters stand is passed over.
     """
 
     rules: IntakeRules
-    present: Present
-    standing: Standing
+    present: TrustedClock
+    published: AlreadyPublished
 
 
 class Inbox:
     """Payments and labels of one partition that were fetched and not taken yet."""
 
     def __init__(
-        self, cursor: Cursor, topics: tuple[str, str], gate: Gate, all_fetched: Callable[[str, int], bool], partitions: int = 1
+        self, cursor: Cursor, topics: tuple[str, str], gate: Admission, all_fetched: Callable[[str, int], bool], partitions: int = 1
     ) -> None:
         """Wait for the records from a cursor on.
 
@@ -94,7 +94,7 @@ class Inbox:
         self._decode_payments = Decoder(Transaction, gate.rules)
         self._decode_labels = Decoder(Label, gate.rules)
         self._present = gate.present
-        self._refused_payments, self._refused_labels = gate.standing.refused
+        self._refused_payments, self._refused_labels = gate.published.refused
         self._payments = Waiting(cursor.transactions)
         self._labels = Waiting(cursor.labels)
         self._ended = all_fetched
@@ -125,7 +125,7 @@ class Inbox:
         waiting = self._of(topic)
         waiting.position = max(waiting.position, position)
 
-    def next(self, cursor: Cursor, most: int) -> Batch:
+    def next(self, cursor: Cursor, most: int) -> MicroBatch:
         """The next micro-batch, `most` payments and `most` labels at most. Records below the cursor were decided: they are passed over."""
         records: list[Record] = []
         done: list[Done] = []
@@ -140,7 +140,7 @@ class Inbox:
         now_ms = self._now_ms(labels, again=cursor.labels < cursor.decided[1])
         decoded = decode_all(self._refused_labels.without(labels), self._decode_labels, now_ms)
         offsets = (fresh[-1].offset + 1 if fresh else None, labels[-1].offset + 1 if labels else None)
-        return Batch(payments, decoded, offsets, done + more_done)
+        return MicroBatch(payments, decoded, offsets, done + more_done)
 
     def _now_ms(self, records: Sequence[Record], *, again: bool) -> int | None:
         """What time it is as these are decided; None where they were before, and are counted again."""

@@ -10,14 +10,14 @@ from loguru import logger
 
 from stream_app.delivery.ports import Log
 from stream_app.messages.records import Place, Published
+from stream_app.scoring.already_published import PublishedDecision, Refusals, of_these_topics, read_decision, source_offset, surely_decided
 from stream_app.scoring.positions import Position
-from stream_app.scoring.standing import Refusals, Verdict, of_these_topics, read_verdict, source_offset, surely_decided
 
 LOOK_BACK = 5_000
 """So many of the last messages of each output are looked at where no cursor says more."""
 
 
-class Made(NamedTuple):
+class PublishedOutput(NamedTuple):
     """An output that was made from these very topics.
 
     Attributes:
@@ -28,7 +28,7 @@ class Made(NamedTuple):
 
     place: Place
     offset: int
-    verdict: Verdict | None
+    verdict: PublishedDecision | None
 
 
 class Outputs:
@@ -50,7 +50,7 @@ class Outputs:
             newest = max(newest[0], transactions), max(newest[1], labels)
         return newest
 
-    async def made(self, starts: Mapping[Place, int], ids: Sequence[str], decisions: Collection[str]) -> AsyncIterator[Made]:
+    async def made(self, starts: Mapping[Place, int], ids: Sequence[str], decisions: Collection[str]) -> AsyncIterator[PublishedOutput]:
         """The outputs from these offsets on, one by one. Foreign records are passed over, an alert or score without a verdict among them.
 
         Args:
@@ -61,12 +61,12 @@ class Outputs:
         without: dict[Place, list[int]] = {}
         async for place, records in self._walk(starts):
             for record in of_these_topics(records, ids):
-                verdict = read_verdict(record.value) if place[0] in decisions else None
+                verdict = read_decision(record.value) if place[0] in decisions else None
                 if verdict is None and place[0] in decisions:
                     first = without.setdefault(place, [record.offset, 0])
                     first[1] += 1
                 elif (offset := source_offset(record.headers)) is not None:
-                    yield Made(place, offset, verdict)
+                    yield PublishedOutput(place, offset, verdict)
         for (topic, number), (first_offset, count) in without.items():
             logger.warning(
                 "Topic {!r}, partition {}: {} records have the headers of a decision and hold none, the first at offset {}. They are passed "

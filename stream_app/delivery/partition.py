@@ -10,32 +10,32 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from stream_app.delivery.dead_letter import dead_letter
-from stream_app.delivery.inbox import Batch, Gate, Inbox
-from stream_app.delivery.isolation import Isolation
-from stream_app.delivery.patience import patiently
-from stream_app.delivery.present import Present
+from stream_app.delivery.faulty_records import FaultyRecords
+from stream_app.delivery.inbox import Admission, Inbox, MicroBatch
 from stream_app.delivery.rebuild import RebuildProgress
+from stream_app.delivery.retry import with_retries
 from stream_app.delivery.sweeper import Sweeper
-from stream_app.delivery.takeover import Taken, Takeover, Topics
+from stream_app.delivery.takeover import OwnedPartition, Takeover, Topics
+from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.delivery.waiting import Fetched
 from stream_app.messages.event_time import day_of
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import IntakeRules, Label, Transaction
+from stream_app.scoring.already_published import position_header
 from stream_app.scoring.intake import Decoded, Intake, merge
 from stream_app.scoring.majority import sample
 from stream_app.scoring.observation import Observer
-from stream_app.scoring.outcomes import NO_NOTES, Judged, Notes, judge, keys_of
+from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, keys_of, outcomes_of
 from stream_app.scoring.ports import Publisher, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.scorer import Decided, Scorer
-from stream_app.scoring.standing import position_header
 
 _LOOK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class PartitionDependencies:
     """What every partition of a worker shares.
 
     Attributes:
@@ -54,7 +54,7 @@ class Workplace:
     observer: Observer
     topics: Topics
     rules: IntakeRules
-    present: Present
+    present: TrustedClock
     money: Money
     most_records: int = 1000
     away: Callable[[], str | None] = lambda: None
@@ -77,27 +77,27 @@ class Partition:
     While state is rebuilt, records below `cursor.decided` are counted and nothing is published for them.
     """
 
-    def __init__(self, number: int, taken: Taken, workplace: Workplace, partitions: int = 1) -> None:
+    def __init__(self, number: int, taken: OwnedPartition, dependencies: PartitionDependencies, partitions: int = 1) -> None:
         """Begin where it was taken over.
 
         Args:
             number: its own.
             taken: its state and cursor.
-            workplace: what it shares with the others.
+            dependencies: what it shares with the others.
             partitions: how many the worker holds.
         """
         self.number = number
         self.cursor = cursor = taken.cursor
         self._state = taken.state
-        self._standing = taken.standing if not taken.standing.passed_by(cursor) else None
-        self._rebuild = RebuildProgress(number, cursor, workplace.observer) if cursor.rebuilding else None
+        self._published = taken.published if not taken.published.passed_by(cursor) else None
+        self._rebuild = RebuildProgress(number, cursor, dependencies.observer) if cursor.rebuilding else None
         self._outputs: dict[str, int] = {}
-        self._shared = workplace
-        gate = Gate(workplace.rules, workplace.present, taken.standing)
-        self._inbox = Inbox(cursor, workplace.topics.read, gate, self._ends_at, partitions)
-        self._sweeper = Sweeper(self._state.sweep, workplace.observer, workplace.present.now_ms)
-        self._isolation = Isolation(number, self._take_through, self._state.forget)
-        self._in_hand: Batch | None = None
+        self._shared = dependencies
+        gate = Admission(dependencies.rules, dependencies.present, taken.published)
+        self._inbox = Inbox(cursor, dependencies.topics.read, gate, self._ends_at, partitions)
+        self._sweeper = Sweeper(self._state.sweep, dependencies.observer, dependencies.present.now_ms)
+        self._isolation = FaultyRecords(number, self._take_through, self._state.forget)
+        self._in_hand: MicroBatch | None = None
         self._unsure: Position = (0, 0)
         self._wake = asyncio.Event()
 
@@ -159,7 +159,7 @@ class Partition:
         end = self._shared.end_offset(topic, self.number)
         return end is not None and offset >= end
 
-    async def _take_through(self, batch: Batch) -> None:
+    async def _take_through(self, batch: MicroBatch) -> None:
         """All steps but the acknowledgement. Each is tried again by itself: features are computed once.
 
         Raises:
@@ -170,26 +170,26 @@ class Partition:
         intake = merge(batch.payments, batch.labels, shared.money)
         began = clock()
         wanted = keys_of(intake.labels.messages)
-        work = await patiently(lambda: self._state.read(intake.ids, wanted), self.name, shared.away)
+        work = await with_retries(lambda: self._state.read(intake.ids, wanted), self.name, shared.away)
         read = clock()
-        decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._standing)
+        decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._published)
         packed = self._state.pack(work, self._reached(batch.offsets))
         notes, judged = self._judge(intake, work, decided)
         packed_at = clock()
         await self._publish(decided.messages + self._dead_letters(intake), self._reached(batch.offsets))
-        published, published_s = clock(), time.time()
+        published_at, published_s = clock(), time.time()
         cursor = self._after(batch.offsets)
-        await patiently(lambda: self._state.write(packed, cursor, notes), self.name, shared.away)
+        await with_retries(lambda: self._state.write(packed, cursor, notes), self.name, shared.away)
         self.cursor = cursor
-        stages = {"read": read - began, "publish": published - packed_at, "write": clock() - published}
+        stages = {"read": read - began, "publish": published_at - packed_at, "write": clock() - published_at}
         self._observe(intake, decided, stages | decided.seconds, published_s)
         shared.observer.judged(judged)
 
-    def _judge(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, Judged]:
+    def _judge(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, LabelOutcomes]:
         """What the labels say of the decisions; nothing while state is rebuilt: they were judged before."""
         if self._rebuild is not None:
-            return NO_NOTES, Judged()
-        return judge(intake.labels.messages, work.notes, decided.alerts, (self.cursor.noted_from_ms or 0, self._shared.money.unit))
+            return NO_NOTES, LabelOutcomes()
+        return outcomes_of(intake.labels.messages, work.notes, decided.alerts, (self.cursor.noted_from_ms or 0, self._shared.money.unit))
 
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
         """The working set, degraded as long as topics that do not keep the horizon leave windows unfilled, for one of the payments at least."""
@@ -217,15 +217,15 @@ class Partition:
             self._outputs |= await self._shared.publisher.publish(self.number, left, headers)
 
         if left:
-            await patiently(step, self.name, self._shared.away)
+            await with_retries(step, self.name, self._shared.away)
 
     def _after(self, offsets: tuple[int | None, int | None]) -> Cursor:
         """The cursor after a batch. Positions of outputs stay while something stands there, or may, that was not reached yet."""
         transactions, labels = self._reached(offsets)
         cursor = msgspec.structs.replace(self.cursor, transactions=transactions, labels=labels)
-        if self._standing is not None and self._standing.passed_by(cursor):
-            self._standing = None
-        if self._standing is None and self._outputs and not self._is_unsure(cursor):
+        if self._published is not None and self._published.passed_by(cursor):
+            self._published = None
+        if self._published is None and self._outputs and not self._is_unsure(cursor):
             cursor = msgspec.structs.replace(cursor, outputs=cursor.outputs | self._outputs)
             self._outputs = {}
         return cursor

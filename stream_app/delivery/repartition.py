@@ -17,7 +17,7 @@ import numpy as np
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.ports import FeatureStore, Log, Packed, PartitionState
 from stream_app.delivery.takeover import UNFINISHED, Takeover, Topics, checked
-from stream_app.delivery.timeline import History, Moment, Timeline, decoded
+from stream_app.delivery.timeline import LogSpans, Moment, Timeline, decoded
 from stream_app.errors import TopologyError
 from stream_app.features.compute import Computed, compute
 from stream_app.features.plan import catalogue_plan
@@ -25,11 +25,11 @@ from stream_app.messages.alert import alert_id_of
 from stream_app.messages.money import Money
 from stream_app.messages.records import Place
 from stream_app.messages.transaction import IntakeRules
+from stream_app.scoring.already_published import AlreadyPublished, PublishedDecision, Refusals
 from stream_app.scoring.intake import Intake, merge
 from stream_app.scoring.ports import Clock, WorkingSet
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.scorer import keep_case
-from stream_app.scoring.standing import Refusals, Standing, Verdict
 
 SAMPLE = 200
 """So many of the newest records of each partition show by which rule they were put there."""
@@ -39,7 +39,7 @@ type Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class RepartitionDependencies:
     """What a repartition works with.
 
     Attributes:
@@ -53,7 +53,7 @@ class Ground:
     old: FeatureStore
     new: FeatureStore
     log: Log
-    history: Callable[[Spans], AbstractAsyncContextManager[History]]
+    history: Callable[[Spans], AbstractAsyncContextManager[LogSpans]]
     topics: Topics
     rules: IntakeRules
     money: Money
@@ -62,7 +62,7 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class OldGroup:
     """What the old group left.
 
     Attributes:
@@ -93,13 +93,13 @@ class Repartitioned:
 class Repartition:
     """Makes the state of the new group. It may be killed and run again: until its last step no worker takes what it made."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: RepartitionDependencies) -> None:
         self._ground = ground
         self._states: dict[int, PartitionState] = {}
         self._cursors: dict[int, Cursor] = {}
         self._copied: set[tuple[str, int]] = set()
 
-    async def before(self) -> Before:
+    async def before(self) -> OldGroup:
         """Take the old group's partitions over, so that no worker of it can write any more, and learn what it decided.
 
         Raises:
@@ -126,9 +126,9 @@ class Repartition:
             outputs[number] = cursors[number].outputs | kept.outputs
             ends |= {(t, number): bounds[t, number][1] for t in topics.read}
         refused = await Outputs(ground.log).refusals(topics.dead_letters(cursors), [ids.get(t, "") for t in topics.read])
-        return Before(cursors, outputs, ends, frozenset(counts), ids, refused)
+        return OldGroup(cursors, outputs, ends, frozenset(counts), ids, refused)
 
-    async def sample(self, before: Before) -> list[tuple[bytes, int]]:
+    async def sample(self, before: OldGroup) -> list[tuple[bytes, int]]:
         """The newest distinct keys, each with the partition of its newest payment."""
         topic = self._ground.topics.transactions
         places = [(topic, number) for number in before.cursors]
@@ -137,7 +137,7 @@ class Repartition:
         found = [(r.timestamp, r.key, place[1]) async for place, records in newest for r in records if r.key]
         return list({key: place for _, key, place in sorted(found)}.items())
 
-    async def run(self, before: Before, home: Callable[[str], int], progress: Progress) -> Repartitioned:
+    async def run(self, before: OldGroup, home: Callable[[str], int], progress: Progress) -> Repartitioned:
         """Make the new group's state.
 
         1. *begin* each partition, marked unfinished;
@@ -186,7 +186,7 @@ class Repartition:
             self._cursors[number] = msgspec.structs.replace(cursor, transactions=0, partitions=UNFINISHED, begun=True)
             await self._states[number].begin(self._cursors[number])
 
-    def _spans(self, before: Before) -> tuple[Spans, Spans]:
+    def _spans(self, before: OldGroup) -> tuple[Spans, Spans]:
         """What was decided, from the horizon on; and what was not."""
         decided: dict[Place, tuple[int, int]] = {}
         left: dict[Place, tuple[int, int]] = {}
@@ -197,18 +197,18 @@ class Repartition:
                 left |= {place: (max(start, end), last)} if max(start, end) < last else {}
         return decided, left
 
-    async def _verdicts(self, before: Before) -> dict[tuple[int, int], Verdict]:
+    async def _verdicts(self, before: OldGroup) -> dict[tuple[int, int], PublishedDecision]:
         """The alerts of the last day and later, by partition and offset of their payment: from them the present cases are known again."""
         ground = self._ground
         ids = [before.ids.get(t, "") for t in ground.topics.read]
         starts = {(ground.topics.alerts, n): cursor.outputs[ground.topics.alerts] for n, cursor in before.cursors.items()}
-        standing = {n: Standing(cursor.decided) for n, cursor in before.cursors.items()}
+        published = {n: AlreadyPublished(cursor.decided) for n, cursor in before.cursors.items()}
         async for (_, number), offset, verdict in Outputs(ground.log).made(starts, ids, (ground.topics.alerts,)):
             if verdict is not None:
-                standing[number].add_alert(offset, verdict)
-        return {(number, offset): verdict for number, of in standing.items() for offset, verdict in of.verdicts.items()}
+                published[number].add_alert(offset, verdict)
+        return {(number, offset): verdict for number, of in published.items() for offset, verdict in of.verdicts.items()}
 
-    async def _steps(self, spans: Spans, before: Before, now_ms: int | None) -> AsyncIterator[list[Moment]]:
+    async def _steps(self, spans: Spans, before: OldGroup, now_ms: int | None) -> AsyncIterator[list[Moment]]:
         if not spans:
             return
         ground, refused = self._ground, {place: before.refused[place] for place in spans}
@@ -216,13 +216,13 @@ class Repartition:
             async for step in Timeline(history, refused, ground.topics.transactions, ground.rules, now_ms).steps():
                 yield step
 
-    async def _count(self, number: int, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], Verdict]) -> None:
+    async def _count(self, number: int, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], PublishedDecision]) -> None:
         intake = self._intake(moments)
         work = await self._states[number].read(intake.ids)
         self._compute(work, intake, moments, verdicts)
         await self._write(number, self._packed(number, work))
 
-    async def _count_strays(self, number: int, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], Verdict]) -> None:
+    async def _count_strays(self, number: int, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], PublishedDecision]) -> None:
         """Count records for their cards alone, after a copy of each card was left where they stand."""
         intake = _of_cards_alone(self._intake(moments))
         work = await self._states[number].read(intake.ids)
@@ -243,7 +243,7 @@ class Repartition:
         self._cursors[number] = msgspec.structs.replace(cursor, transactions=cursor.transactions + 1)
         await self._states[number].write(packed, self._cursors[number])
 
-    async def _finish(self, before: Before) -> None:
+    async def _finish(self, before: OldGroup) -> None:
         full_from_ms = max(cursor.full_from_ms for cursor in before.cursors.values())
         for number, old in before.cursors.items():
             cursor = Cursor(
@@ -261,7 +261,9 @@ class Repartition:
     def _intake(self, moments: Sequence[Moment]) -> Intake:
         return merge(*decoded(moments), self._ground.money)
 
-    def _compute(self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], Verdict]) -> None:
+    def _compute(
+        self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], PublishedDecision]
+    ) -> None:
         computed = compute(catalogue_plan(), intake.events, work.rows, self._ground.money.unit)
         _recall_cases(work, intake, computed, [verdicts.get((m.place[1], m.offset)) for m in moments if m.is_payment])
 
@@ -280,7 +282,7 @@ def _of_cards_alone(intake: Intake) -> Intake:
     return replace(intake, events=replace(events, entities=(events.entities[0], *nowhere)), ids=(cards, *([] for _ in shared)))
 
 
-def _recall_cases(work: WorkingSet, intake: Intake, computed: Computed, verdicts: Sequence[Verdict | None]) -> None:
+def _recall_cases(work: WorkingSet, intake: Intake, computed: Computed, verdicts: Sequence[PublishedDecision | None]) -> None:
     """Cases of cards as their alerts told them."""
     for row, (tx, verdict) in enumerate(zip(intake.payments.messages, verdicts, strict=True)):
         event = int(intake.places[row])

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from stream_app.delivery.holdings import Holdings, Seek, one_count
-from stream_app.delivery.partition import Partition, Workplace
-from stream_app.delivery.patience import patiently
+from stream_app.delivery.held_partitions import HeldPartitions, Seek, one_count
+from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.ports import FeatureStore
+from stream_app.delivery.retry import with_retries
 from stream_app.delivery.waiting import Fetched
 from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.messages.records import Place
@@ -20,7 +20,7 @@ from stream_app.scoring.serving import Serving
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RuntimeDependencies:
     """What the runtime asks of the outside.
 
     Attributes:
@@ -50,12 +50,14 @@ class Runtime:
     Not ready, with the reason, until there is a model; records wait in Kafka meanwhile.
     """
 
-    def __init__(self, store: FeatureStore, workplace: Callable[[Callable[[], Scorer]], Workplace], outside: Surroundings) -> None:
+    def __init__(
+        self, store: FeatureStore, dependencies: Callable[[Callable[[], Scorer]], PartitionDependencies], outside: RuntimeDependencies
+    ) -> None:
         self._store = store
         self._outside = outside
         self._serving = outside.serving
-        self._workplace = workplace(self._serving.present)
-        self._holdings = Holdings(store, self._workplace, outside.seek, self._fatal)
+        self._dependencies = dependencies(self._serving.present)
+        self._held = HeldPartitions(store, self._dependencies, outside.seek, self._fatal)
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -67,9 +69,9 @@ class Runtime:
             ClockBehind: if this machine's clock would refuse payments that are on time.
             Unavailable: if Kafka or Redis does not answer.
         """
-        await patiently(self._store.check, "Start", self._workplace.away)
-        await patiently(self._outside.hear_witness, "Start", self._workplace.away)
-        await patiently(self._count_partitions, "Start", self._workplace.away)
+        await with_retries(self._store.check, "Start", self._dependencies.away)
+        await with_retries(self._outside.hear_witness, "Start", self._dependencies.away)
+        await with_retries(self._count_partitions, "Start", self._dependencies.away)
         await self._warn_of_retention()
         self._following = asyncio.create_task(self._serving.run(), name="Following the model")
         self._following.add_done_callback(self._no_longer_following)
@@ -85,27 +87,27 @@ class Runtime:
         """Why no payment is scored now, or None."""
         if (why := self._serving.why_not_ready) is not None:
             return why
-        return None if len(self._holdings) else "No partition is assigned to this worker."
+        return None if len(self._held) else "No partition is assigned to this worker."
 
     def held(self) -> dict[int, Partition]:
         """The partitions that are held now, by number."""
-        return self._holdings.held()
+        return self._held.held()
 
     def behind(self) -> int:
         """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
-        return self._holdings.behind()
+        return self._held.behind()
 
     def progress(self) -> int:
         """A number that changes with each batch, and within a takeover."""
-        return self._holdings.progress()
+        return self._held.progress()
 
     async def undecided(self) -> int:
         """Transactions of the held partitions that wait, as Kafka itself says."""
-        return await self._holdings.undecided()
+        return await self._held.undecided()
 
     def taker(self, topic: str, partition: int) -> Partition | None:
         """Who takes more records of this partition now; None where it is not held, has no room, or there is no model."""
-        held = self._holdings.get(partition)
+        held = self._held.get(partition)
         return held if held is not None and self._serving.why_not_ready is None and held.wants(topic) else None
 
     def submit(self, topic: str, taker: Partition, fetched: Fetched) -> None:
@@ -113,24 +115,24 @@ class Runtime:
 
         Records that were fetched for one that is no longer held are dropped: whoever holds it now reads from its cursor.
         """
-        if self._holdings.get(taker.number) is taker:
+        if self._held.get(taker.number) is taker:
             taker.put(topic, fetched)
 
     async def assign(self, assigned: set[Place], seek: Seek) -> Mapping[Place, int]:
         """Take over every assigned partition and have each of its topics read from its cursor; from where."""
         await self.revoke()
-        count = await patiently(self._count_partitions, "Assignment", self._workplace.away)
+        count = await with_retries(self._count_partitions, "Assignment", self._dependencies.away)
 
         async def seek_assigned(positions: Mapping[Place, int]) -> None:
             await seek({place: offset for place, offset in positions.items() if place in assigned})
 
-        positions = await self._holdings.take({p for _, p in assigned}, count, seek_assigned)
-        self._outside.partitions_changed(len(self._holdings))
+        positions = await self._held.take({p for _, p in assigned}, count, seek_assigned)
+        self._outside.partitions_changed(len(self._held))
         return {place: offset for place, offset in positions.items() if place in assigned}
 
     async def revoke(self) -> None:
         """Let go of all partitions: their tasks end where they stand; the guarded write makes that safe."""
-        await self._holdings.let_go()
+        await self._held.let_go()
         self._outside.partitions_changed(0)
 
     async def _count_partitions(self) -> int:

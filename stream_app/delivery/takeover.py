@@ -15,10 +15,10 @@ from stream_app.errors import TopologyError
 from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS
 from stream_app.messages.records import Outgoing, Place
+from stream_app.scoring.already_published import AlreadyPublished, Refusals, source_offset
 from stream_app.scoring.majority import MOST, median
 from stream_app.scoring.ports import Clock
 from stream_app.scoring.positions import Cursor
-from stream_app.scoring.standing import Refusals, Standing, source_offset
 
 MOST_AHEAD_MS = 120_000
 """A transaction's event time lies at most so far ahead of its Kafka timestamp, with room for clocks that differ."""
@@ -63,12 +63,12 @@ class Topics:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class OwnedPartition:
     """A partition in the hands of its new owner."""
 
     state: PartitionState
     cursor: Cursor
-    standing: Standing
+    published: AlreadyPublished
 
 
 class Takeover:
@@ -86,7 +86,7 @@ class Takeover:
         """A number that changes with each piece of the outputs that is read: a takeover may take long, and is alive."""
         return self._outputs.pieces
 
-    async def of(self, number: int, partitions: int, *, lost: bool = False, remembered: Cursor | None = None) -> Taken:
+    async def of(self, number: int, partitions: int, *, lost: bool = False, remembered: Cursor | None = None) -> OwnedPartition:
         """Become the owner of a partition.
 
         Args:
@@ -124,11 +124,11 @@ class Takeover:
                 anew, owner=cursor.owner, topic_ids=dict(ids), partitions=partitions, full_from_ms=full_from_ms
             )
             await state.begin(cursor)
-        return Taken(state, cursor, await self._standing(number, cursor, bounds))
+        return OwnedPartition(state, cursor, await self._published(number, cursor, bounds))
 
-    async def _standing(self, number: int, cursor: Cursor, bounds: Mapping[Place, tuple[int, int]]) -> Standing:
+    async def _published(self, number: int, cursor: Cursor, bounds: Mapping[Place, tuple[int, int]]) -> AlreadyPublished:
         """What the outputs hold for offsets at or above the cursor."""
-        topics, standing = self._topics, Standing(cursor.decided)
+        topics, published = self._topics, AlreadyPublished(cursor.decided)
         ids = [cursor.topic_ids.get(t, "") for t in topics.read]
         letters = {topics.transactions_dlq: array("q"), topics.labels_dlq: array("q")}
         starts = starts_of([(t, number) for t in topics.written], cursor.outputs, bounds)
@@ -138,15 +138,15 @@ class Takeover:
             if verdict is None:
                 letters[topic].append(offset)
             elif topic == topics.alerts:
-                standing.add_alert(offset, verdict)
+                published.add_alert(offset, verdict)
             else:
-                standing.add_score(offset, verdict)
+                published.add_score(offset, verdict)
         if cursor.rebuilding:  # what is counted again was refused long ago
             refused = await self._outputs.refusals(topics.dead_letters([number]), ids)
-            standing.add_refused(*(refused[topic, number] for topic in topics.read))
+            published.add_refused(*(refused[topic, number] for topic in topics.read))
         else:
-            standing.add_refused(Refusals(letters[topics.transactions_dlq]), Refusals(letters[topics.labels_dlq]))
-        return standing
+            published.add_refused(Refusals(letters[topics.transactions_dlq]), Refusals(letters[topics.labels_dlq]))
+        return published
 
     async def horizon(self, number: int, bounds: Mapping[Place, tuple[int, int]], ids: Mapping[str, str], kept: Cursor) -> Cursor:
         """Where to begin again: one horizon before what was decided; the outputs from where they tell the cases of the last day.
@@ -160,11 +160,11 @@ class Takeover:
         topics, log = self._topics, self._log
         transactions, labels = (topics.transactions, number), (topics.labels, number)
         starts = starts_of([(t, number) for t in topics.written], {}, bounds)
-        published = await self._outputs.surely_decided(starts, [ids.get(t, "") for t in topics.read])
+        surely = await self._outputs.surely_decided(starts, [ids.get(t, "") for t in topics.read])
         committed = await log.committed([transactions, labels])
         decided = (
-            min(bounds[transactions][1], max(kept.transactions, kept.decided[0], committed[transactions], published[0])),
-            min(bounds[labels][1], max(kept.labels, kept.decided[1], committed[labels], published[1])),
+            min(bounds[transactions][1], max(kept.transactions, kept.decided[0], committed[transactions], surely[0])),
+            min(bounds[labels][1], max(kept.labels, kept.decided[1], committed[labels], surely[1])),
         )
         last = await self._decided_at(transactions, decided[0])
         if last is None:

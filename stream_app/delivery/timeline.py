@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, Protocol
 
 from stream_app.messages.records import Place, Record
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.already_published import Refusals
 from stream_app.scoring.intake import Decoded, decode_all
-from stream_app.scoring.standing import Refusals
 
 
-class History(Protocol):
+class LogSpans(Protocol):
     """Spans of partitions' logs, each read once and in order."""
 
     async def more(self, places: Collection[Place]) -> Mapping[Place, Sequence[Record]]:
@@ -48,7 +48,7 @@ class Timeline:
     """Merges what a history holds; what cannot be read, or was refused, is left out: it was, or will be, a dead letter."""
 
     def __init__(
-        self, history: History, refused: Mapping[Place, Refusals], transactions: str, rules: IntakeRules, now_ms: int | None
+        self, history: LogSpans, refused: Mapping[Place, Refusals], transactions: str, rules: IntakeRules, now_ms: int | None
     ) -> None:
         """Merge partitions.
 

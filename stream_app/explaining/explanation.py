@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 _COUNT, _MEAN = Feature("count", "card", 30 * DAY_S).name, Feature("mean_amount", "card", 30 * DAY_S).name
 
 
-class Part(msgspec.Struct, frozen=True):
+class FeaturePart(msgspec.Struct, frozen=True):
     """What one feature did.
 
     Attributes:
@@ -62,7 +62,7 @@ class Explanation(msgspec.Struct, frozen=True):
     threshold: float
     alerted: bool
     expected: float
-    parts: tuple[Part, ...]
+    parts: tuple[FeaturePart, ...]
 
 
 def explain(score: Score, features: Sequence[Feature], additive: Additive, currency: str) -> Explanation:
@@ -93,7 +93,7 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
         reason = told.get(feature.name)
         text = reason.text if reason and not lacks(feature, usual.said) else sentence(feature, value, usual, currency)
         norm = reason.usual if reason else usual_value(feature, usual)
-        parts.append(Part(reason_code(feature), feature.name, value, norm, float(exact[place]), float(along[place]), text))
+        parts.append(FeaturePart(reason_code(feature), feature.name, value, norm, float(exact[place]), float(along[place]), text))
     return Explanation(
         transaction_id=score.transaction_id,
         card_id=score.card_id,

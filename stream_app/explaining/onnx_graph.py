@@ -3,7 +3,7 @@
 ONNX Runtime runs a graph and shows none of it, and the package `onnx` takes longer to import than there is time: the few fields of the
 format that matter here are declared below, with their numbers in `onnx.proto`, and read by protobuf.
 
-A tree ensemble needs the attribute `nodes_hitrates`: how much training data came through each node. `training.fitting.converters` writes it.
+A tree ensemble needs the attribute `nodes_hitrates`: how much training data came through each node. `training.fitting.onnx_converters` writes it.
 """
 
 from __future__ import annotations

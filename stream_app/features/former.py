@@ -17,7 +17,7 @@ from stream_app.features.aggregations import Entity, Quantity
 from stream_app.features.compiled import jit
 from stream_app.features.ledger import unpack_ledger
 from stream_app.features.numbers import get
-from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, Layout
+from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, RowLayout
 from stream_app.features.tiles import FIRST, HOP, TILES
 
 FORMER_FORMAT = 1
@@ -58,7 +58,7 @@ class FormerLayout:
     table: Ints
 
     @staticmethod
-    def of(layout: Layout) -> FormerLayout:
+    def of(layout: RowLayout) -> FormerLayout:
         """The former rings of the entity of a layout, each with its place there."""
         fingerprint, series = _SERIES.get(layout.entity, (0, ()))
         order = list(layout.series)

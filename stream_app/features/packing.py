@@ -26,7 +26,7 @@ from stream_app.features.compiled import jit
 from stream_app.features.former import FORMER_FORMAT, FormerLayout, unpack_former
 from stream_app.features.ledger import LARGEST_LEDGER, pack_ledger, pack_recent, unpack_ledger, unpack_recent
 from stream_app.features.numbers import VARINT_MAX, get, get_word, put, put_word
-from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, Layout
+from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, RowLayout
 from stream_app.features.tiles import BITS, FIRST, HOP, QUANTITY, TILES, WORDS
 
 FORMAT = FORMER_FORMAT + 1
@@ -38,7 +38,7 @@ _SET = 16  # first mark of a set; below stand marks of hops, and each quantity i
 _LAST_MARK = _SET + max(Quantity)
 
 
-def _places(layout: Layout) -> Ints:
+def _places(layout: RowLayout) -> Ints:
     """int64 [marks, 16]: the series of each hop and quantity (a set's in column 0 of its mark), -1 where the layout has none."""
     places = np.full((_LAST_MARK + 1, _SET), -1, dtype=np.int64)
     for s, (hop, _, _, quantity, _, bits) in enumerate(layout.table.tolist()):
@@ -193,7 +193,7 @@ def _unpack_rows(series: Any, places: Any, former: Any, header: int, rows: Any, 
             ends[i] = unpack_former(former, series, header, row, buffer, at, end)
 
 
-def largest_packed(layout: Layout) -> int:
+def largest_packed(layout: RowLayout) -> int:
     """Upper bound in bytes of a packed row without its case id, however busy the entity."""
     table = layout.table
     sums, sets = table[table[:, BITS] == 0], table[table[:, BITS] > 0]
@@ -208,7 +208,7 @@ def largest_packed(layout: Layout) -> int:
 class Packer:
     """Packs and unpacks the rows of one entity. Holds scratch arrays: one for each thread."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: RowLayout) -> None:
         self._layout = layout
         self._prefix = bytes([FORMAT]) + layout.fingerprint.to_bytes(4, "little")
         self._places = _places(layout)

@@ -84,7 +84,7 @@ def terms_of(feature: Feature) -> tuple[Term, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RowLayout:
     """Where everything stands in an entity's row.
 
     Attributes:
@@ -104,7 +104,7 @@ class Layout:
     fingerprint: int
 
 
-def layout_of(entity: Entity, catalogue: Sequence[Feature]) -> Layout:
+def row_layout_of(entity: Entity, catalogue: Sequence[Feature]) -> RowLayout:
     """Lay out the rows of `entity` so that every feature of the catalogue can be computed from them."""
     tiles: dict[tuple[int, Quantity], int] = {}
     for feature in catalogue:
@@ -124,7 +124,7 @@ def layout_of(entity: Entity, catalogue: Sequence[Feature]) -> Layout:
         at += tiles[hop, quantity] * words
     table = np.array(rows, dtype=np.int64).reshape(-1, 6)
     described = f"{entity}|{header}|{RECENT_LEN}|{LABELS_LEN}|{DECLINES_LEN}|{table.tolist()}"
-    return Layout(entity, series, table, header, at, int.from_bytes(hashlib.sha256(described.encode()).digest()[:4], "little"))
+    return RowLayout(entity, series, table, header, at, int.from_bytes(hashlib.sha256(described.encode()).digest()[:4], "little"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class EntityPlan:
     """
 
     entity: Entity
-    layout: Layout
+    layout: RowLayout
     terms: Ints
     features: Ints
     sums: int
@@ -166,7 +166,7 @@ def compile_plan(features: Sequence[Feature], catalogue: Sequence[Feature] = CAT
     """Bind a feature list to the layout that the whole catalogue needs."""
     return Plan(
         tuple(features),
-        tuple(_entity_plan(entity, features, layout_of(entity, catalogue)) for entity in ENTITIES),
+        tuple(_entity_plan(entity, features, row_layout_of(entity, catalogue)) for entity in ENTITIES),
         tuple((column, f) for column, f in enumerate(features) if f.entity is None),
         np.array([f.of.neutral for f in features], dtype=np.float32),
     )
@@ -178,7 +178,7 @@ def catalogue_plan() -> Plan:
     return compile_plan(CATALOGUE)
 
 
-def _entity_plan(entity: Entity, features: Sequence[Feature], layout: Layout) -> EntityPlan:
+def _entity_plan(entity: Entity, features: Sequence[Feature], layout: RowLayout) -> EntityPlan:
     sums: dict[tuple[int, int, Quantity], int] = {}
     terms: list[tuple[int, ...]] = []
     rows: list[tuple[int, ...]] = []

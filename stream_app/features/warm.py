@@ -8,7 +8,7 @@ from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES
 from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.packing import Packer
-from stream_app.features.plan import Layout, catalogue_plan
+from stream_app.features.plan import RowLayout, catalogue_plan
 
 _DAY_MS = 86_400_000
 
@@ -31,7 +31,7 @@ def warm() -> None:
         packer.unpack(packer.pack(of_entity.own, first), ["warm"], of_entity.own, first)
 
 
-def _row(layout: Layout) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _row(layout: RowLayout) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     return np.zeros((1, layout.width), dtype=np.int64)
 
 

@@ -63,14 +63,14 @@ def watch(
     rules: Annotated[Path, typer.Option(help="Prometheus' rules.")] = Path("docker/prometheus/rules.yml"),
 ) -> None:
     """Start the servers, the topics, workers, the API, and a Prometheus that watches them; end what is not a server with Ctrl-C."""
-    from stream_app.local.watching import Process, free_port, told_to_end, watch  # noqa: PLC0415 - as in `_stack`
+    from stream_app.local.watching import SupervisedProcess, free_port, told_to_end, watch  # noqa: PLC0415 - as in `_stack`
 
     with _told(), download_bar() as on_progress:
         _stack().up(on_progress=on_progress)
         if subprocess.run([sys.executable, "-m", "stream_app.cli", "topics"], check=False).returncode:
             raise Stop("The topics could not be made; see above.")
-        processes = [Process(f"worker-{n}", "worker", free_port(), "METRICS_PORT") for n in range(1, workers + 1)]
-        processes.append(Process("api", "api", free_port(), "API_PORT"))
+        processes = [SupervisedProcess(f"worker-{n}", "worker", free_port(), "METRICS_PORT") for n in range(1, workers + 1)]
+        processes.append(SupervisedProcess("api", "api", free_port(), "API_PORT"))
         with told_to_end() as ended:
             watch(LOCAL_ENV.parent / "watch", rules, processes, typer.echo, ended)
 

@@ -61,7 +61,7 @@ def _download(partial: Path, on_progress: Progress) -> None:
     packages.folder("jgo")
     from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - needed once in the life of a cache
 
-    resolver = PythonResolver(progress_callback=_Bar(on_progress).file)
+    resolver = PythonResolver(progress_callback=_DownloadBar(on_progress).file)
     context = MavenContext(resolver, repo_cache=partial / "maven", remote_repos=REMOTE_REPOS, timeout=TIMEOUT_S)
     try:
         with _system_trust():
@@ -100,7 +100,7 @@ def _system_trust() -> Iterator[None]:
         del os.environ["REQUESTS_CA_BUNDLE"]
 
 
-class _Bar:
+class _DownloadBar:
     """Adds up what jgo reports file by file."""
 
     def __init__(self, on_progress: Progress) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from stream_app.errors import Stop
 from stream_app.local.packages import REMEDY
-from stream_app.local.record import Process
+from stream_app.local.record import StartedProcess
 
 try:
     import psutil
@@ -45,7 +45,7 @@ def environment(token: str, extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **extra, TOKEN: token}
 
 
-def spawn(command: Sequence[str], folder: Path, log: Path, env: Mapping[str, str]) -> Process:
+def spawn(command: Sequence[str], folder: Path, log: Path, env: Mapping[str, str]) -> StartedProcess:
     """Start `command` in `folder` as the leader of a session of its own: it outlives us and our terminal; its output goes to `log`."""
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603 - our own command line
@@ -55,7 +55,7 @@ def spawn(command: Sequence[str], folder: Path, log: Path, env: Mapping[str, str
     started_s = started.create_time()
     _await_environment(started)
     child.returncode = 0  # a server is meant to outlive its Popen, which would warn about that
-    return Process(child.pid, started_s)
+    return StartedProcess(child.pid, started_s)
 
 
 def _await_environment(process: psutil.Process) -> None:
@@ -85,7 +85,7 @@ def run(command: Sequence[str], folder: Path, log: Path, env: Mapping[str, str],
     return done.returncode == 0
 
 
-def alive(process: Process | None, token: str) -> bool:
+def alive(process: StartedProcess | None, token: str) -> bool:
     """Whether that very process still runs: same id, same start, same token."""
     if process is None:
         return False
@@ -96,7 +96,7 @@ def alive(process: Process | None, token: str) -> bool:
         return False
 
 
-def ended_within(process: Process, token: str, timeout_s: float) -> bool:
+def ended_within(process: StartedProcess, token: str, timeout_s: float) -> bool:
     """Wait until the process ends, `timeout_s` at most; whether it did."""
     if not alive(process, token):
         return True

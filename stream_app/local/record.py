@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class StartedProcess:
     """A started server: its id, and the time of its start that tells it from a later process with the same id."""
 
     pid: int
@@ -41,32 +41,32 @@ class Service:
 
     ports: tuple[int, ...]
     token: str = ""
-    process: Process | None = None
+    process: StartedProcess | None = None
     ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class StackRecord:
     """The services by name."""
 
     services: dict[str, Service] = field(default_factory=dict)
 
 
-def load(path: Path) -> Record:
+def load(path: Path) -> StackRecord:
     """Read the record; an empty one where there is no file.
 
     Raises:
         StateError: the file is not what `save` wrote.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Record)
+        return msgspec.json.decode(path.read_bytes(), type=StackRecord)
     except FileNotFoundError:
-        return Record()
+        return StackRecord()
     except msgspec.DecodeError as error:
         raise StateError(f"{path} cannot be read ({error}): end what still runs of this stack (see ps ax), then delete the file") from None
 
 
-def save(path: Path, record: Record) -> None:
+def save(path: Path, record: StackRecord) -> None:
     """Write the record whole or not at all."""
     fresh = path.with_suffix(".new")
     fresh.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")

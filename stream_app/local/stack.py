@@ -59,7 +59,7 @@ class LocalStack:
 
     def __init__(self, home: Path) -> None:
         self.home = home.absolute()
-        self._record = record.Record()
+        self._record = record.StackRecord()
 
     def up(self, services: Sequence[str] = tuple(SERVERS), on_progress: Progress | None = None) -> Addresses:
         """Make the servers run and answer; those that do already are left alone.
@@ -197,7 +197,7 @@ class LocalStack:
         return self._record.services.get(name, record.Service(()))
 
     def _put(self, name: str, service: Service) -> None:
-        self._record = record.Record({**self._record.services, name: service})
+        self._record = record.StackRecord({**self._record.services, name: service})
         record.save(self._path, self._record)
 
     @property

@@ -23,7 +23,7 @@ _POLL_S = 0.5
 
 
 @dataclass(slots=True)
-class Process:
+class SupervisedProcess:
     """One of our own commands, started again where it ends: as a supervisor would.
 
     Attributes:
@@ -72,7 +72,9 @@ class Process:
             self._running.wait()
 
 
-def watch(folder: Path, rules: Path, processes: Sequence[Process], tell: Callable[[str], object], until: Callable[[], bool]) -> None:
+def watch(
+    folder: Path, rules: Path, processes: Sequence[SupervisedProcess], tell: Callable[[str], object], until: Callable[[], bool]
+) -> None:
     """Run processes and a Prometheus over them.
 
     1. Prometheus first, so that a wrong installation is told before anything runs; its targets are the ports that were chosen here;
@@ -109,7 +111,7 @@ def watch(folder: Path, rules: Path, processes: Sequence[Process], tell: Callabl
             time.sleep(_POLL_S)
 
 
-def targets(processes: Sequence[Process]) -> Mapping[str, list[str]]:
+def targets(processes: Sequence[SupervisedProcess]) -> Mapping[str, list[str]]:
     """Addresses by job: workers are `fraudstream`, the API is `fraudstream-api`."""
     jobs: dict[str, list[str]] = {}
     for process in processes:

@@ -19,7 +19,7 @@ _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class BothScores:
     """What both models say of a payment: (score, whether it alerts) of the champion and of the challenger."""
 
     transaction_id: str
@@ -52,25 +52,25 @@ class Comparison:
 
     payments: int
     agreement: float
-    only_champion: tuple[Judged, ...]
-    only_challenger: tuple[Judged, ...]
+    only_champion: tuple[BothScores, ...]
+    only_challenger: tuple[BothScores, ...]
     mature: int
     frauds: int
     champion: Quality
     challenger: Quality
 
 
-def judged(score: Score) -> Judged | None:
+def both_scores(score: Score) -> BothScores | None:
     """Both say of a payment; None where one model scored alone."""
     other = score.beside
     if other is None:
         return None
     decided, said = (score.score, score.action is not None), (other.score, other.action is not None)
     champion, challenger = (said, decided) if other.role == "champion" else (decided, said)
-    return Judged(score.transaction_id, score.card_id, score.event_time, score.amount, champion, challenger)
+    return BothScores(score.transaction_id, score.card_id, score.event_time, score.amount, champion, challenger)
 
 
-def compare(payments: Sequence[Judged], frauds: Mapping[tuple[str, str], bool]) -> Comparison:
+def compare(payments: Sequence[BothScores], frauds: Mapping[tuple[str, str], bool]) -> Comparison:
     """Compare both on the same payments, at least one; `frauds` has the newest label of each (card, transaction) that has one."""
     only = {
         who: sorted((p for p in payments if p.champion[1] is champion and p.challenger[1] is not champion), key=attrgetter("amount"))[::-1]
@@ -99,7 +99,7 @@ def average_precision(scores: Floats, labels: np.ndarray[tuple[int], np.dtype[np
     return float((hits[last] / (last + 1) * gained).sum() / hits[-1])
 
 
-def card_precision(payments: Sequence[Judged], scores: Floats, labels: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
+def card_precision(payments: Sequence[BothScores], scores: Floats, labels: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
     """Mean over the days of the share of compromised cards among the 100 highest; cards found on earlier days are left out."""
     if not labels.any():
         return float("nan")

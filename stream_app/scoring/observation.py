@@ -8,7 +8,7 @@ from typing import Protocol
 from stream_app.features.compute import Vectors
 from stream_app.features.model_metadata import ModelMetadata
 from stream_app.features.plan import Ints
-from stream_app.scoring.outcomes import Judged
+from stream_app.scoring.outcomes import LabelOutcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Observer(Protocol):
         """A micro-batch was decided: Unix time, s, at which its outputs were acknowledged and at which its state was written."""
         ...
 
-    def judged(self, judged: Judged) -> None:
+    def judged(self, judged: LabelOutcomes) -> None:
         """So much did the labels of a micro-batch add and take back."""
         ...
 

@@ -81,7 +81,7 @@ class Alerted:
 
 
 @dataclass(slots=True)
-class Judged:
+class LabelOutcomes:
     """What the labels of a micro-batch add and take back.
 
     Attributes:
@@ -113,7 +113,9 @@ def keys_of(labels: Iterable[Label]) -> list[NoteKey]:
     return [key for label in labels for key in (_of_transaction(label), _former(label), _of_card(label))]
 
 
-def judge(labels: Sequence[Label], known: Notes, alerts: Iterable[Alerted], since: tuple[int, int]) -> tuple[dict[NoteKey, bytes], Judged]:
+def outcomes_of(
+    labels: Sequence[Label], known: Notes, alerts: Iterable[Alerted], since: tuple[int, int]
+) -> tuple[dict[NoteKey, bytes], LabelOutcomes]:
     """The notes to write, and what the labels changed.
 
     1. each alert of the batch is noted;
@@ -129,7 +131,7 @@ def judge(labels: Sequence[Label], known: Notes, alerts: Iterable[Alerted], sinc
     """
     noted_from_ms, unit = since
     written: dict[NoteKey, bytes] = {}
-    judged = Judged()
+    judged = LabelOutcomes()
     for alert in alerts:
         key = _of_transaction(alert)
         if key not in known:
@@ -157,7 +159,7 @@ def judge(labels: Sequence[Label], known: Notes, alerts: Iterable[Alerted], sinc
     return written, judged
 
 
-def _judge_card(label: Label, after: Noted, known: Notes, written: dict[NoteKey, bytes], judged: Judged) -> None:
+def _judge_card(label: Label, after: Noted, known: Notes, written: dict[NoteKey, bytes], judged: LabelOutcomes) -> None:
     """A card's day is false with its first false alert, true from its first true one on."""
     if not after.alerted:
         return

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream_app.messages.headers import Headers, header, number
+from stream_app.scoring.already_published import SOURCE_CURSOR
 from stream_app.scoring.positions import Position
-from stream_app.scoring.standing import SOURCE_CURSOR
 
 SOURCE_LABELS = "source.labels"
 SOURCE_SEEN = "source.seen"

@@ -17,14 +17,14 @@ from stream_app.messages.alert import Alert, Beside, Reason, Score, Source, aler
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import Transaction
+from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished, PublishedDecision
+from stream_app.scoring.bound_model import BoundModel, Challenger, ChallengerScorer, ChallengerScores, Chosen, beside
 from stream_app.scoring.decision import case_of
 from stream_app.scoring.intake import Intake
-from stream_app.scoring.judge import Challenger, Chosen, Judge, Opinion, Rivalry, beside
 from stream_app.scoring.observation import Decisions
 from stream_app.scoring.outcomes import Alerted
 from stream_app.scoring.ports import Clock, Model, Scores, WorkingSet
 from stream_app.scoring.provenance import SOURCE_LABELS, STANDS, seen_header
-from stream_app.scoring.standing import SOURCE_OFFSET, Standing, Verdict
 
 SOURCE_TIMESTAMP = "source.timestamp"
 """Header of alerts: the Kafka timestamp of the transaction, ms, so that any reader can measure the way through."""
@@ -74,7 +74,7 @@ class _Scored:
     vectors: Vectors
     scores: Scores
     of_champion: Scores
-    opinion: Opinion | None
+    opinion: ChallengerScores | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class Scorer:
         beside = challenger.model.metadata.resolved() if challenger else ()
         self._plan = compile_plan((*dict.fromkeys(features + beside), *CONTEXT_FEATURES))
         columns = [f.name for f in self._plan.features]
-        self._champion = Judge(model, columns, threshold)
-        self._rivalry = Rivalry(challenger, columns, threshold) if challenger else None
+        self._champion = BoundModel(model, columns, threshold)
+        self._challenger_scorer = ChallengerScorer(challenger, columns, threshold) if challenger else None
         self.model, self.policy, self.feature_names = model, self._champion.policy, self._champion.names
         self._usual_payments, self._usual_mean = (columns.index(f.name) for f in CONTEXT_FEATURES)
         self._money = money
@@ -115,7 +115,7 @@ class Scorer:
         self._encode = msgspec.json.Encoder().encode
         self._sequence = count(clock.now_ms() * _SEQUENCE_PER_MS)
 
-    def decide(self, intake: Intake, work: WorkingSet, source: tuple[str, int], standing: Standing | None = None) -> Decided:
+    def decide(self, intake: Intake, work: WorkingSet, source: tuple[str, int], published: AlreadyPublished | None = None) -> Decided:
         """Decide every payment of a micro-batch, in order; each payment and label is counted in the working set.
 
         1. features of each payment, counting it;
@@ -126,19 +126,19 @@ class Scorer:
             intake: the decoded payments and labels; the payments all lie below `standing.decided`, or none does.
             work: the state they touch, changed in place.
             source: topic and partition of the payments.
-            standing: what was published for them before: it stands, and is not published again.
+            published: what was published for them before: it stands, and is not published again.
         """
         elapsed_s = self._clock.elapsed_s
         began = elapsed_s()
         computed = compute(self._plan, intake.events, work.rows, self._money.unit)
         featured = elapsed_s()
         scored = self._score(intake, computed)
-        if standing is not None and scored.offsets and scored.offsets[0] < standing.decided[0]:
-            self._cases(intake, work, computed, scored, standing.verdicts, only=True)
+        if published is not None and scored.offsets and scored.offsets[0] < published.decided[0]:
+            self._cases(intake, work, computed, scored, published.verdicts, only=True)
             seconds = {"features": featured - began, "score": elapsed_s() - featured}
             return Decided([], {"rebuilt": len(scored.payments), "labels": len(intake.labels.messages)}, seconds)
-        cases = self._cases(intake, work, computed, scored, standing.verdicts if standing else {})
-        messages = self._messages(intake, work, (scored, cases), source, standing or Standing())
+        cases = self._cases(intake, work, computed, scored, published.verdicts if published else {})
+        messages = self._messages(intake, work, (scored, cases), source, published or AlreadyPublished())
         seconds = {"features": featured - began, "score": elapsed_s() - featured}
         counts, decisions = self._counts(intake, work, computed, scored, len(cases)), self._decisions(intake, scored, cases)
         return Decided(messages, counts, seconds, decisions, _alerts(intake, scored, cases))
@@ -178,9 +178,9 @@ class Scorer:
         table = computed.vectors[events]
         vectors = self._champion.vectors(table)
         scores = self._champion.scores(vectors)
-        if self._rivalry is None:
+        if self._challenger_scorer is None:
             return _Scored(payments, events, offsets, vectors, scores, scores, None)
-        opinion = self._rivalry.opinion(table, intake.ids[0], intake.events.entities[0][events])
+        opinion = self._challenger_scorer.opinion(table, intake.ids[0], intake.events.entities[0][events])
         return _Scored(payments, events, offsets, vectors, opinion.over(scores), scores, opinion)
 
     def _alerted(self, scored: _Scored) -> Chosen:
@@ -188,7 +188,14 @@ class Scorer:
         return own if opinion is None else np.where(opinion.decides, opinion.judge.alerts(opinion.scores), own)
 
     def _cases(
-        self, intake: Intake, work: WorkingSet, computed: Computed, scored: _Scored, verdicts: Mapping[int, Verdict], *, only: bool = False
+        self,
+        intake: Intake,
+        work: WorkingSet,
+        computed: Computed,
+        scored: _Scored,
+        verdicts: Mapping[int, PublishedDecision],
+        *,
+        only: bool = False,
     ) -> dict[int, _Case]:
         """Case and reasons of each alerted payment, by its place among the scored. A verdict stands; with `only`, no other payment alerts."""
         alerted = np.zeros(len(scored.payments), dtype=bool) if only else self._alerted(scored)
@@ -225,7 +232,7 @@ class Scorer:
             explained |= dict(zip(at, told, strict=True))
         return explained
 
-    def _by(self, scored: _Scored, place: int) -> tuple[Judge, Vectors, Beside | None]:
+    def _by(self, scored: _Scored, place: int) -> tuple[BoundModel, Vectors, Beside | None]:
         """Who decides a payment, the vector that it was given, and what the other says."""
         opinion = scored.opinion
         if opinion is None:
@@ -236,7 +243,12 @@ class Scorer:
         return (opinion.judge, opinion.vectors[place], says) if decides else (self._champion, scored.vectors[place], says)
 
     def _messages(
-        self, intake: Intake, work: WorkingSet, outcome: tuple[_Scored, dict[int, _Case]], source: tuple[str, int], standing: Standing
+        self,
+        intake: Intake,
+        work: WorkingSet,
+        outcome: tuple[_Scored, dict[int, _Case]],
+        source: tuple[str, int],
+        published: AlreadyPublished,
     ) -> list[Outgoing]:
         """Alerts and scores, but those that stand."""
         scored, cases = outcome
@@ -262,18 +274,18 @@ class Scorer:
                 "source": Source(*source, offset),
                 "scored_at": scored_at,
             }
-            if offset in standing.verdicts:
-                decision |= msgspec.structs.asdict(standing.verdicts[offset])
+            if offset in published.verdicts:
+                decision |= msgspec.structs.asdict(published.verdicts[offset])
             key, at = tx.card_id.encode(), (SOURCE_OFFSET, str(offset).encode())
-            if case and offset not in standing.alerted:
+            if case and offset not in published.alerted:
                 alert = self._encode(Alert(alert_id=case.alert_id, **(decision | {"case_id": case.id})))
                 sent = (SOURCE_TIMESTAMP, str(intake.payments.timestamps_ms[row]).encode())
                 messages.append(Outgoing(self._output.alerts_topic, key, alert, (at, sent)))
-            if every and offset not in standing.scored:
-                says = None if offset in standing.verdicts else says
+            if every and offset not in published.scored:
+                says = None if offset in published.verdicts else says
                 features = dict(zip(judge.names, vector.tolist(), strict=True))
                 score_message = Score(features=features, sequence=next(self._sequence), beside=says, **decision)
-                headers = (at, *seen[place], *((STANDS,) if offset in standing.verdicts else ()))
+                headers = (at, *seen[place], *((STANDS,) if offset in published.verdicts else ()))
                 messages.append(Outgoing(self._output.scores_topic, key, self._encode(score_message), headers))
         return messages
 

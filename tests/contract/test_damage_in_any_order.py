@@ -119,11 +119,13 @@ class Scene:
         elif step == "reader":
             await self.reader.step(self.read)
         elif step == "owner":
-            await self.owner.step({"take over": self._take_over, "begin anew": self._begin_anew}[w] if (w := self._wish()) else self.batch)
+            await self.owner.step(
+                {"take over": self._take_over, "begin anew": self._begin_anew}[w] if (w := self._target()) else self.batch
+            )
         else:
             self._wishes.append(step)
 
-    def _wish(self) -> str:
+    def _target(self) -> str:
         return self._wishes.pop(0) if self._wishes and self.owner._task is None else ""
 
     async def read(self) -> None:

@@ -16,13 +16,14 @@ from stream_app.adapters.kafka import consumer as kafka_consumer
 from stream_app.adapters.redis import store as redis_store
 from stream_app.adapters.redis.line import RedisLine
 from stream_app.adapters.redis.store import _RedisPartition
-from stream_app.delivery import holdings, partition
+from stream_app.delivery import held_partitions
+from stream_app.delivery import partition
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.waiting import Fetched
 from stream_app.errors import StateError
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import IntakeRules
-from stream_app.scoring.standing import SOURCE_OFFSET, Standing
+from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
 from tests.faults.points import Points, replace
 
 CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "any_time")
@@ -82,13 +83,13 @@ def _apart(points: Points) -> None:
 def _no_tail(_: Points) -> None:
     """What was published beyond the cursor is not looked for."""
 
-    def standing(_original: Any) -> Any:
+    def published(_original: Any) -> Any:
         async def around(_self: Any, _number: int, cursor: Any, _bounds: Any) -> Any:
-            return Standing(cursor.decided)
+            return AlreadyPublished(cursor.decided)
 
         return around
 
-    replace(Takeover, "_standing", standing)
+    replace(Takeover, "_standing", published)
 
 
 def _take(_: Points) -> None:
@@ -115,7 +116,7 @@ def _take(_: Points) -> None:
                 )
                 of.setdefault((message.topic, message.partition), []).append(record)
             for place, records in of.items():
-                taker = self.parts.runtime._holdings.get(place[1])
+                taker = self.parts.runtime._held.get(place[1])
                 if taker is not None:
                     taker.put(place[0], Fetched(records, lambda: None, records[-1].offset + 1))
 
@@ -138,7 +139,7 @@ def _any_mark(_: Points) -> None:
         return around
 
     vars(redis_store)["is_of_before"] = heeded
-    vars(holdings)["ANEW_WHILE_REBUILT"] = 0
+    vars(held_partitions)["ANEW_WHILE_REBUILT"] = 0
     replace(RedisLine, "round_trip", line)
 
 

@@ -2,7 +2,7 @@
 
 Each partition's payments are taken in the order of its log, then its labels in theirs: neither the borders of micro-batches nor how the two
 were merged may make a difference. Nothing is computed step by step: payments are kept in lists, and a row is made from all of them.
-Only the meaning of a row's columns is the product's own (`Layout`), because it is the product's rows that are compared.
+Only the meaning of a row's columns is the product's own (`RowLayout`), because it is the product's rows that are compared.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from stream_app.features.plan import (
     RECENT_LEN,
     RECENT_NEXT,
     Ints,
-    Layout,
+    RowLayout,
     catalogue_plan,
 )  # fmt: skip
 from tests.faults.ledger import Ledger
@@ -63,7 +63,7 @@ class Tally:
     (time, minor units or -1, facts) of payments, times of declined ones and of credits, (time, ±1) of frauds.
     """
 
-    layout: Layout
+    layout: RowLayout
     newest: int = 0
     paid: list[tuple[int, int, Any]] = field(default_factory=list)
     declined: list[int] = field(default_factory=list)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from stream_app.adapters.redis.store import RedisStore
-from stream_app.delivery import holdings
+from stream_app.delivery import held_partitions
 from stream_app.errors import DamagedAgain
 from tests.contract.stores import taken
 from tests.integration.test_holdings import PARTITIONS, Fleet
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.servers
 @pytest.fixture
 def fleet(stack: Servers, unique: str, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     """The owner of partition 1, whole, with many keys."""
-    monkeypatch.setattr(holdings, "ANEW_AFTER_S", 0.01)
+    monkeypatch.setattr(held_partitions, "ANEW_AFTER_S", 0.01)
     fleet = Fleet(stack.redis, f"marks-{unique}", (OWNED,))
     fleet.send(20)
     asyncio.run(fleet.work())

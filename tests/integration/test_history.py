@@ -13,15 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_app.adapters.redis.history import RedisHistory
+from stream_app.adapters.redis.state_reader import RedisStateReader
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.ports import PartitionState
 from stream_app.errors import AlreadyCounted, NotFound
 from stream_app.messages.alert import Score
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Transaction
-from stream_app.scoring.desk import ANSWERS, Desk
 from stream_app.scoring.intake import Decoded, merge
+from stream_app.scoring.online_scoring import ANSWERS, OnlineScoring
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.scorer import Scorer
 from tests.examples import examples
@@ -44,9 +44,9 @@ class Bank:
     redis: Client
     group: str
     states: dict[int, tuple[PartitionState, Cursor]]
-    history: RedisHistory
+    history: RedisStateReader
     scorer: Scorer
-    desk: Desk
+    online: OnlineScoring
 
     async def count(self, partition: int, payments: list[Transaction]) -> list[Score]:
         """The worker takes payments of a partition; what it decides."""
@@ -71,7 +71,7 @@ class Bank:
 @asynccontextmanager
 async def bank(url: str, group: str, model: FakeModel | None = None) -> AsyncIterator[Bank]:
     """A bank with state of its own, empty."""
-    redis, store, history = client_of(url), RedisStore(url, group), RedisHistory(url, group)
+    redis, store, history = client_of(url), RedisStore(url, group), RedisStateReader(url, group)
     await redis.delete(*([key async for key in redis.scan_iter(f"{{{group}:*")] or ["none"]))
     store.hold(range(PARTITIONS), PARTITIONS)
     states = {}
@@ -82,7 +82,7 @@ async def bank(url: str, group: str, model: FakeModel | None = None) -> AsyncIte
         states[partition] = state, cursor
     scorer = Scorer(model or FakeModel(), Money("EUR"), ANSWERS, FakeClock())
     try:
-        yield Bank(redis, group, states, history, scorer, Desk(lambda: scorer, history, Money("EUR")))
+        yield Bank(redis, group, states, history, scorer, OnlineScoring(lambda: scorer, history, Money("EUR")))
     finally:
         await store.close()
         await history.close()
@@ -120,12 +120,12 @@ def test_a_request_sees_what_the_worker_sees_and_changes_nothing(redis_url: str,
             for n, (card, terminal, hour, amount) in enumerate(payments):
                 tx = transaction(f"t{n}", f"c{card}", f"t{terminal}", hour, amount)
                 before = await there.everything()
-                answer = await there.desk.decide(tx)
+                answer = await there.online.decide(tx)
                 assert await there.everything() == before
                 (score,) = await there.count(card * 7 % PARTITIONS, [tx])
                 assert decided(answer) == decided(score)
                 with pytest.raises(AlreadyCounted):
-                    await there.desk.decide(tx)
+                    await there.online.decide(tx)
 
         run(redis_url, unique, asked_before_counted)
 
@@ -138,14 +138,14 @@ def test_a_terminal_is_the_sum_over_partitions_and_a_card_is_where_it_is(redis_u
     async def look(there: Bank) -> None:
         for partition in range(PARTITIONS):
             await there.count(partition, [transaction(f"a{partition}", f"c{partition}", "t1", partition)])
-        card = await there.desk.look_up("card", "c2", None)
+        card = await there.online.look_up("card", "c2", None)
         assert (card.partition, card.at, card.features["card_count_1d"]) == (2, START + 2 * HOUR, 1)
-        terminal = await there.desk.look_up("terminal", "t1", START + 8 * 24 * HOUR)
+        terminal = await there.online.look_up("terminal", "t1", START + 8 * 24 * HOUR)
         assert (terminal.partition, terminal.features["terminal_count_7d_delay_7d"]) == (None, 3)
-        assert (await there.desk.look_up("card", "c2", START + 30 * HOUR)).features["card_count_1d"] == 0
+        assert (await there.online.look_up("card", "c2", START + 30 * HOUR)).features["card_count_1d"] == 0
         for entity in ("card", "terminal"):
             with pytest.raises(NotFound):
-                await there.desk.look_up(entity, "nobody", None)
+                await there.online.look_up(entity, "nobody", None)
 
     run(redis_url, unique, look)
 
@@ -154,7 +154,7 @@ def test_doubts_are_told(redis_url: str, unique: str) -> None:
     """No state at all, a partition that is rebuilt, a damaged part, windows that are not full."""
 
     async def doubt(there: Bank) -> None:
-        nothing = RedisHistory(redis_url, f"{unique}-none")
+        nothing = RedisStateReader(redis_url, f"{unique}-none")
         assert "no worker has written" in str((await nothing.read((["c"], ["t"], []))).work.degraded)
         await nothing.close()
         await there.count(0, [transaction("a", "c1", "t1", 0)])
@@ -182,6 +182,6 @@ def test_a_card_that_two_partitions_know_is_the_newer_one(redis_url: str, unique
     async def moved(there: Bank) -> None:
         await there.count(0, [transaction("a", "c1", "t1", 0)])
         await there.count(2, [transaction("b", "c1", "t1", 5)])
-        assert (await there.desk.look_up("card", "c1", None)).partition == 2
+        assert (await there.online.look_up("card", "c1", None)).partition == 2
 
     run(redis_url, unique, moved)

@@ -13,11 +13,11 @@ import pytest
 from redis import Redis
 
 from stream_app.adapters.redis.store import RedisStore
-from stream_app.delivery import holdings
-from stream_app.delivery.holdings import Holdings
-from stream_app.delivery.partition import Workplace
-from stream_app.delivery.present import Present
+from stream_app.delivery import held_partitions
+from stream_app.delivery.held_partitions import HeldPartitions
+from stream_app.delivery.partition import PartitionDependencies
 from stream_app.delivery.takeover import Takeover
+from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.delivery.waiting import Fetched
 from stream_app.messages.money import Money
 from stream_app.messages.records import Place
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.servers
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """No heartbeat to wait for."""
-    monkeypatch.setattr(holdings, "RETAKE_AFTER_S", 0.05)
+    monkeypatch.setattr(held_partitions, "RETAKE_AFTER_S", 0.05)
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Fleet:
     async def work(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Hold its partitions until everything is decided; `meanwhile` is done when a third is."""
         store = RedisStore(self.url, self.group)
-        held = Holdings(store, self._workplace(store), self._seek, lambda error, _: self.fatal.append(error))
+        held = HeldPartitions(store, self._dependencies(store), self._seek, lambda error, _: self.fatal.append(error))
         self.positions = await held.take(self.numbers, PARTITIONS, self._seek)
         began = self._decided()
         try:
@@ -80,7 +80,7 @@ class Fleet:
         finally:
             await store.close()
 
-    async def _fetch(self, held: Holdings) -> None:
+    async def _fetch(self, held: HeldPartitions) -> None:
         for place, at in self.positions.items():
             taker = held.get(place[1])
             if taker is not None and taker.wants(place[0]) and (records := self.topics.logs[place][at : at + 4]):
@@ -94,9 +94,9 @@ class Fleet:
     def _decided(self) -> int:
         return len({r.value for n in range(PARTITIONS) for r in self.topics.logs["scores", n]})
 
-    def _workplace(self, store: RedisStore) -> Workplace:
+    def _dependencies(self, store: RedisStore) -> PartitionDependencies:
         scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock())
-        return Workplace(
+        return PartitionDependencies(
             scorer=lambda: scorer,
             end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
             publisher=self.topics,
@@ -104,7 +104,7 @@ class Fleet:
             observer=Counted(),
             topics=TOPICS,
             rules=IntakeRules(),
-            present=Present(FakeClock()),
+            present=TrustedClock(FakeClock()),
             money=Money("EUR"),
             most_records=4,
         )

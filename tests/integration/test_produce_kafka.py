@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
 from stream_app.commands.produce import replay_of
-from stream_app.commands.replay import Pace, Tally, Topics, produce_to_kafka
+from stream_app.commands.replay import Pace, ReplayTopics, Tally, produce_to_kafka
 from stream_app.errors import TopologyError, Unavailable
 from tests.e2e.kafka import make_topic
 from training.data.simulate import Simulation, simulate
@@ -53,10 +53,10 @@ async def read(servers: str, topic: str, partitions: int) -> list[Any]:
 
 
 @pytest.fixture
-def topics() -> Topics:
+def topics() -> ReplayTopics:
     """Names of this test alone."""
     unique = uuid.uuid4().hex[:8]
-    return Topics(f"transactions-{unique}", f"labels-{unique}")
+    return ReplayTopics(f"transactions-{unique}", f"labels-{unique}")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def frame() -> pd.DataFrame:
     return simulate(Simulation(customers=200, terminals=400, days=50))
 
 
-def test_a_replay_arrives_whole_and_in_the_order_of_each_card(stack: Any, topics: Topics, frame: pd.DataFrame) -> None:
+def test_a_replay_arrives_whole_and_in_the_order_of_each_card(stack: Any, topics: ReplayTopics, frame: pd.DataFrame) -> None:
     """Each transaction and label once; key, partition and order as the contract says; the records are dated now."""
 
     async def scenario() -> tuple[Tally, list[Any], list[Any]]:
@@ -91,7 +91,7 @@ def test_a_replay_arrives_whole_and_in_the_order_of_each_card(stack: Any, topics
         times[message["card_id"]] = message["event_time"]
 
 
-def test_a_rate_is_kept(stack: Any, topics: Topics, frame: pd.DataFrame) -> None:
+def test_a_rate_is_kept(stack: Any, topics: ReplayTopics, frame: pd.DataFrame) -> None:
     """2,000 transactions at 1,000 a second take two seconds, on a busy machine more."""
 
     async def scenario() -> Tally:
@@ -106,7 +106,7 @@ def test_a_rate_is_kept(stack: Any, topics: Topics, frame: pd.DataFrame) -> None
     assert tally.seconds > 1.9
 
 
-def test_topics_that_are_missing_or_differ_are_named(stack: Any, topics: Topics, frame: pd.DataFrame) -> None:
+def test_topics_that_are_missing_or_differ_are_named(stack: Any, topics: ReplayTopics, frame: pd.DataFrame) -> None:
     """Nothing is created by asking, nothing is sent."""
 
     async def scenario() -> None:
@@ -123,7 +123,7 @@ def test_topics_that_are_missing_or_differ_are_named(stack: Any, topics: Topics,
     asyncio.run(scenario())
 
 
-def test_a_kafka_that_does_not_answer_is_named(frame: pd.DataFrame, topics: Topics) -> None:
+def test_a_kafka_that_does_not_answer_is_named(frame: pd.DataFrame, topics: ReplayTopics) -> None:
     """With the setting that says where it is."""
     client = {"bootstrap_servers": "127.0.0.1:9"}
     with pytest.raises(Unavailable, match="FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"):

@@ -21,12 +21,12 @@ from stream_app.adapters.kafka.topics import create_topics, partition_counts
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.bootstrap import SystemClock, topics_of
 from stream_app.commands.repartition import repartition
-from stream_app.delivery.partition import Partition, Workplace
-from stream_app.delivery.present import Present
+from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.takeover import Takeover
+from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.delivery.waiting import Fetched
 from stream_app.errors import ClockBehind, TopologyError
-from stream_app.features.plan import CARD_HEADER, HEADER, LAST, NEWEST, Ints, Layout
+from stream_app.features.plan import CARD_HEADER, HEADER, LAST, NEWEST, Ints, RowLayout
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.ports import WorkingSet
@@ -94,7 +94,7 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
     takeover = Takeover(store, log, topics, FakeClock())
     bounds = await log.bounds([(t, n) for t in topics.read for n in range(4)])
     scorer = Scorer(FakeModel(), Money("EUR"), Output(topics.alerts, topics.scores), FakeClock())
-    workplace = Workplace(
+    dependencies = PartitionDependencies(
         lambda: scorer,
         lambda t, n: bounds[t, n][1],
         publisher,
@@ -102,13 +102,13 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
         Counted(),
         topics,
         IntakeRules(),
-        Present(FakeClock()),
+        TrustedClock(FakeClock()),
         Money("EUR"),
         50,
     )
     all_taken = [await takeover.of(number, 4) for number in range(4)]
     for number, taken in enumerate(all_taken):
-        partition, place = Partition(number, taken, workplace), (topics.transactions, number)
+        partition, place = Partition(number, taken, dependencies), (topics.transactions, number)
         if records := (await records_of(log, {place: taken.cursor.transactions}))[place]:
             partition.put(topics.transactions, Fetched(records, lambda: None))
         task = asyncio.create_task(partition.run())
@@ -122,7 +122,7 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
     return Counter(msgspec.json.decode(r.value or b"")["transaction_id"] for records in scores.values() for r in records)
 
 
-def brute_force(layout: Layout, entity: str, name: str) -> Ints:
+def brute_force(layout: RowLayout, entity: str, name: str) -> Ints:
     """The row of a card or terminal that was never anywhere else, as far as sums go."""
     tally = Tally(layout)
     for p in PAYMENTS:

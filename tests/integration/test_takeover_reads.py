@@ -15,10 +15,10 @@ from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import create_topics
 from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.bootstrap import topics_of
-from stream_app.delivery.takeover import Taken, Takeover
+from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.messages.records import Place, Published
+from stream_app.scoring.already_published import position_header
 from stream_app.scoring.positions import Cursor
-from stream_app.scoring.standing import position_header
 from stream_app.settings import Settings, load_settings
 from tests.servers import Servers
 from tests.unit.scoring.test_scorer import FakeClock
@@ -44,7 +44,7 @@ async def with_letters(stack: Servers, unique: str) -> Settings:
     return settings
 
 
-async def taken_over(settings: Settings, log: KafkaLog) -> Taken:
+async def taken_over(settings: Settings, log: KafkaLog) -> OwnedPartition:
     """The partition, whose state is lost."""
     store = MemoryStore()
     store.hold([0], 1)
@@ -54,7 +54,7 @@ async def taken_over(settings: Settings, log: KafkaLog) -> Taken:
 def test_large_dead_letters_cost_a_takeover_no_memory(stack: Servers, unique: str) -> None:
     """300 letters of 900 kB: all are known afterwards, and a fraction of their 270 MB was held at once."""
 
-    async def body() -> tuple[Taken, int]:
+    async def body() -> tuple[OwnedPartition, int]:
         settings = await with_letters(stack, unique)
         log = KafkaLog(client_options(settings), unique)
         await log.bounds([(settings.transactions_topic, 0)])  # what is imported at the first connection is no part of it
@@ -65,7 +65,7 @@ def test_large_dead_letters_cost_a_takeover_no_memory(stack: Servers, unique: st
             tracemalloc.stop()
 
     taken, peak_bytes = asyncio.run(body())
-    assert taken.cursor.decided[0] == taken.standing.refused[0].last == LETTERS - 1
+    assert taken.cursor.decided[0] == taken.published.refused[0].last == LETTERS - 1
     assert peak_bytes < MOST_BYTES
 
 
@@ -87,7 +87,7 @@ class Slow(KafkaLog):
 def test_a_takeover_that_reads_for_long_is_no_kafka_that_is_away(stack: Servers, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on for as long as records come."""
 
-    async def body() -> tuple[Taken, float]:
+    async def body() -> tuple[OwnedPartition, float]:
         settings = await with_letters(stack, unique)
         log, loop = Slow(client_options(settings), unique), asyncio.get_running_loop()
         time: Any = loop.time
@@ -95,5 +95,5 @@ def test_a_takeover_that_reads_for_long_is_no_kafka_that_is_away(stack: Servers,
         return await taken_over(settings, log), log.late_s
 
     taken, late_s = asyncio.run(body())
-    assert taken.standing.refused[0].last == LETTERS - 1
+    assert taken.published.refused[0].last == LETTERS - 1
     assert late_s > 60.0

@@ -12,11 +12,11 @@ from aiokafka import AIOKafkaProducer
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import create_topics
-from stream_app.audit.verification import Report, Verification
+from stream_app.audit.verification import Verification, VerificationReport
 from stream_app.commands.verify_read import Evidence, gathered
 from stream_app.errors import DataError, SettingsError, TopologyError
 from stream_app.features.definitions import VELOCITY
-from stream_app.scoring.standing import position_header
+from stream_app.scoring.already_published import position_header
 from stream_app.settings import Settings, load_settings
 from tests.parity.test_recorded_order import DAY, START, label, payment
 from tests.parity.town import MONEY, EveryFeature, Town
@@ -61,7 +61,7 @@ async def published(settings: Settings, town: Town, name: str) -> None:
                 await producer.send(topic, record.value, key=record.key, partition=partition, headers=list(record.headers))
 
 
-def verified(evidence: Evidence) -> Report:
+def verified(evidence: Evidence) -> VerificationReport:
     """What is found in it."""
     model = EveryFeature()
     name = (model.reference.name, model.reference.version)

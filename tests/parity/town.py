@@ -10,22 +10,22 @@ import msgspec
 import numpy as np
 
 from stream_app.adapters.redis.memory_store import MemoryStore
-from stream_app.audit.decisions import Decision, DecisionReader
-from stream_app.audit.history import History
-from stream_app.audit.verification import Report, Verification
+from stream_app.audit.decisions import DecisionReader, ServedDecision
+from stream_app.audit.history import PartitionHistory
+from stream_app.audit.verification import Verification, VerificationReport
 from stream_app.delivery.ports import FeatureStore, Packed
-from stream_app.delivery.takeover import Taken, Takeover, Topics
+from stream_app.delivery.takeover import OwnedPartition, Takeover, Topics
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import VELOCITY
 from stream_app.features.model_metadata import Bands, ModelMetadata, ParityVectors
 from stream_app.messages.alert import ModelReference
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.already_published import position_header
 from stream_app.scoring.intake import Intake, decode_all, merge
 from stream_app.scoring.ports import Scores, WorkingSet
 from stream_app.scoring.positions import Position
 from stream_app.scoring.scorer import Output, Scorer
-from stream_app.scoring.standing import position_header
 from tests.topics import MemoryTopics
 
 TOPICS = Topics("transactions", "labels", "alerts", "scores", "dlq", "labels-dlq")
@@ -84,9 +84,9 @@ class Town:
     topics: MemoryTopics = field(default_factory=lambda: MemoryTopics(now_ms=NOW))
     store: FeatureStore = field(default_factory=MemoryStore)
     clock: Ticks = field(default_factory=Ticks)
-    taken: dict[int, Taken] = field(default_factory=dict)
+    taken: dict[int, OwnedPartition] = field(default_factory=dict)
     open: dict[int, tuple[Intake, WorkingSet, Position]] = field(default_factory=dict)
-    unwritten: dict[int, tuple[Packed, Taken]] = field(default_factory=dict)
+    unwritten: dict[int, tuple[Packed, OwnedPartition]] = field(default_factory=dict)
     scorers: dict[int, Scorer] = field(default_factory=dict)
 
     def send(self, payments: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]] = ()) -> None:
@@ -117,7 +117,7 @@ class Town:
     async def decide(self, partition: int, *, dies_after: int | None = None) -> None:
         """Decide what was read, and publish; or die after so many messages."""
         taken, (intake, work, reached) = self.taken[partition], self.open.pop(partition)
-        decided = self.scorers[partition].decide(intake, work, ("transactions", partition), taken.standing)
+        decided = self.scorers[partition].decide(intake, work, ("transactions", partition), taken.published)
         packed = taken.state.pack(work, reached)
         headers = (position_header(taken.cursor, TOPICS.read),)
         ends = await self.topics.publish(partition, decided.messages[:dies_after], headers)
@@ -125,10 +125,10 @@ class Town:
             await self.take(partition)
             return
         cursor = msgspec.structs.replace(taken.cursor, transactions=reached[0], labels=reached[1])
-        standing = taken.standing
+        standing = taken.published
         if standing.passed_by(cursor):
             cursor, standing = msgspec.structs.replace(cursor, outputs=cursor.outputs | ends), type(standing)()
-        self.unwritten[partition] = packed, Taken(taken.state, cursor, standing)
+        self.unwritten[partition] = packed, OwnedPartition(taken.state, cursor, standing)
 
     async def write(self, partition: int) -> None:
         """Write what was decided."""
@@ -155,22 +155,22 @@ class Town:
             for what in ("decide", "write", "read", "decide", "write"):
                 await self.step(partition, what, 1000, 1000)
 
-    def decisions(self) -> list[Decision]:
+    def decisions(self) -> list[ServedDecision]:
         """As published, partition by partition."""
         reader = DecisionReader()
         records = [r for p in range(self.partitions) for r in self.topics.logs["scores", p]]
         return [d for r in records if (d := reader.read(r)) is not None]
 
-    def histories(self) -> list[History]:
+    def histories(self) -> list[PartitionHistory]:
         """What the topics hold."""
         found = []
         for partition in range(self.partitions):
             payments = decode_all(self.topics.logs["transactions", partition], Decoder(Transaction, RULES), None)
             labels = decode_all(self.topics.logs["labels", partition], Decoder(Label, RULES), None)
-            found.append(History.of(payments, labels, MONEY))
+            found.append(PartitionHistory.of(payments, labels, MONEY))
         return found
 
-    def verified(self) -> Report:
+    def verified(self) -> VerificationReport:
         """What `fraudstream verify` finds."""
         model = EveryFeature()
         name = (model.reference.name, model.reference.version)

@@ -22,7 +22,7 @@ from stream_app.features.definitions import VELOCITY
 from stream_app.features.plan import compile_plan
 from stream_app.messages.money import Money
 from training.data.files import ATTRIBUTE
-from training.data.replay import Replay
+from training.data.replay import ReplayedHistory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,9 +94,9 @@ def backfill(
     return Backfill(plan.features, vectors, scored, amounts, late, unpriced)
 
 
-def prepared(plan: Plan, frame: pd.DataFrame, money: Money) -> tuple[Replay, list[Rows]]:
+def prepared(plan: Plan, frame: pd.DataFrame, money: Money) -> tuple[ReplayedHistory, list[Rows]]:
     """Payments and labels of a history in processing order, and every entity's rows, empty."""
-    replay = Replay.of(frame, _minor(frame, money))
+    replay = ReplayedHistory.of(frame, _minor(frame, money))
     return replay, [_empty(entity, len(replay.numbered[entity.entity].distinct)) for entity in plan.entities]
 
 
@@ -108,7 +108,7 @@ class _Asked:
     wanted: NDArray[np.bool_] | None
 
 
-def _computed(plan: Plan, replay: Replay, state: list[Rows], asked: _Asked) -> tuple[Vectors, NDArray[np.bool_], int]:
+def _computed(plan: Plan, replay: ReplayedHistory, state: list[Rows], asked: _Asked) -> tuple[Vectors, NDArray[np.bool_], int]:
     """Vectors and verdicts in the frame's order, and how many were late; in runs, so that no second copy of all vectors is ever there."""
     count = len(replay.minor)
     vectors, scored, late = np.empty((count, len(plan.features)), dtype=np.float32), np.empty(count, dtype=np.bool_), 0

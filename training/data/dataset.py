@@ -1,7 +1,7 @@
 """Files of past transactions → one DataFrame, whatever wrote them. What cannot be trained on stops here, in one line.
 
 Formats: Parquet (`.parquet`), CSV (`.csv`), JSON Lines (`.jsonl`, `.ndjson`); with the columns of `transaction.v1`, with those of a layout
-that is known (`training.data.layouts`), or through a mapping. What `read_transactions` returns:
+that is known (`training.data.column_mapping`), or through a mapping. What `read_transactions` returns:
 
     transaction_id                          str
     event_time                              int64, ms since epoch, UTC (read from integers, timestamps or ISO 8601 texts)
@@ -49,7 +49,7 @@ def read_transactions(path: Path, *, label_delay_days: float = 7, mapping: Path 
     Args:
         path: the file; its suffix says the format.
         label_delay_days: when a fraud became known, where the file does not say: so many days after the payment.
-        mapping: YAML, what its columns are; see `training.data.layouts`.
+        mapping: YAML, what its columns are; see `training.data.column_mapping`.
 
     Raises:
         DataError: one line with the file, the column (as the file calls it) and the row, and what to do.

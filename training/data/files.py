@@ -12,13 +12,13 @@ import pyarrow.json
 import pyarrow.parquet
 
 from stream_app.errors import DataError
-from training.data.layouts import Layout, layout_of, read_mapping
+from training.data.column_mapping import ColumnMapping, column_mapping_of, read_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    type _Read = tuple[Any, Layout, list[str]]
+    type _Read = tuple[Any, ColumnMapping, list[str]]
     """The columns that are wanted, what they are, and the names of all."""
 
 REQUIRED = ("transaction_id", "event_time", "card_id", "terminal_id", "amount", "currency")
@@ -30,7 +30,7 @@ KNOWN = TEXTS | TIMES | FLOATS | {"approved", "attributes", "is_fraud", "fraud_s
 ATTRIBUTE = "attributes."
 
 
-def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, Layout]:
+def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapping]:
     """The known columns of a file, under our names; ids and codes of text files as text, with their leading zeros; and its layout.
 
     Args:
@@ -74,23 +74,23 @@ def is_known(name: str) -> bool:
     return name in KNOWN or name.startswith(ATTRIBUTE)
 
 
-def _read_parquet(path: Path, given: Layout | None) -> _Read:
+def _read_parquet(path: Path, given: ColumnMapping | None) -> _Read:
     names = pyarrow.parquet.read_schema(path).names
-    layout = given or layout_of(names)
+    layout = given or column_mapping_of(names)
     wanted = [name for name in names if is_known(name) or name in layout.sources]
     return pyarrow.parquet.ParquetFile(path).read(columns=wanted), layout, names
 
 
-def _read_csv(path: Path, given: Layout | None) -> _Read:
+def _read_csv(path: Path, given: ColumnMapping | None) -> _Read:
     with pyarrow.csv.open_csv(path) as opened:
         names = opened.schema.names
-    layout = given or layout_of(names)
+    layout = given or column_mapping_of(names)
     texts = {layout.theirs(name): pa.string() for name in TEXTS}  # "NA" is Namibia, not a missing value
     options = pyarrow.csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
     return pyarrow.csv.read_csv(path, convert_options=options), layout, names
 
 
-def _read_json(path: Path, given: Layout | None) -> _Read:
+def _read_json(path: Path, given: ColumnMapping | None) -> _Read:
     with path.open(encoding="utf-8", newline="\n") as lines:
         for row, line in enumerate(map(str.strip, lines), 1):
             # Also what makes pyarrow 25 end the process: a null in place of an object.
@@ -103,10 +103,10 @@ def _read_json(path: Path, given: Layout | None) -> _Read:
         table = pyarrow.json.read_json(path)
     else:
         table = table.drop_columns([name for name in schema.names if table[name].null_count == table.num_rows])
-    return table, given or layout_of(table.column_names), table.column_names
+    return table, given or column_mapping_of(table.column_names), table.column_names
 
 
-_READERS: dict[str, Callable[[Path, Layout | None], _Read]] = {
+_READERS: dict[str, Callable[[Path, ColumnMapping | None], _Read]] = {
     ".parquet": _read_parquet,
     ".csv": _read_csv,
     ".jsonl": _read_json,

@@ -56,7 +56,7 @@ class Numbered:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class ReplayedHistory:
     """Payments and labels of a history, in processing order.
 
     Attributes:
@@ -75,7 +75,7 @@ class Replay:
     _facts: _Facts
 
     @staticmethod
-    def of(frame: pd.DataFrame, minor: Ints) -> Replay:
+    def of(frame: pd.DataFrame, minor: Ints) -> ReplayedHistory:
         """Merge a history's payments and labels by time; at one time labels act first, then payments by transaction and card.
 
         Args:
@@ -87,7 +87,7 @@ class Replay:
         payments, (labels, labelled_at) = _payment_order(frame, times), _labels(frame)
         at = np.searchsorted(times[payments], labelled_at, side="left")
         is_label = np.insert(np.zeros(len(payments), dtype=np.bool_), at, True)
-        return Replay(np.insert(payments, at, labels), is_label, minor, numbered, frame, _kinds(frame), _Facts.of(frame, numbered))
+        return ReplayedHistory(np.insert(payments, at, labels), is_label, minor, numbered, frame, _kinds(frame), _Facts.of(frame, numbered))
 
     def events(self, run: slice) -> Events:
         """Some of the events; a transaction's id is its row + 1, no hash."""

@@ -21,8 +21,8 @@ from stream_app.features.model_metadata import (
     ParityVectors,
 )
 from training.fitting.calibrate import raw_scores_of
-from training.fitting.converters import graph_of
 from training.fitting.fit import scores_of
+from training.fitting.onnx_converters import graph_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ SINGLES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Decisions:
+class OperatingPoint:
     """What was chosen for the model beside its trees: the threshold, the bands, when, in which currency, the bins of drift, the profile."""
 
     threshold: float
@@ -47,7 +47,7 @@ class Decisions:
     profile: str = ""
 
 
-def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisions: Decisions) -> ModelMetadata:
+def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisions: OperatingPoint) -> ModelMetadata:
     """What the model says of itself. Its parity vectors are rows of the training data spread evenly over the order of their scores."""
     scores = scores_of(model, train)
     spread = np.argsort(scores, kind="stable")[np.linspace(0, len(scores) - 1, min(PARITY_ROWS, len(scores))).astype(np.int64)]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ThresholdTarget:
     """What the threshold follows from: a budget of alerts, or what a review costs; by default 1 % of the payments.
 
     Attributes:
@@ -111,22 +111,22 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class ChosenOnValidation:
     """What was chosen on validation.
 
     Attributes:
         threshold, bands: of action.
         validation: its transactions, with the scores of ONNX Runtime.
-        wish: what the threshold follows from.
+        target: what the threshold follows from.
     """
 
     threshold: float
     bands: Bands
     validation: Scored
-    wish: Wish
+    target: ThresholdTarget
 
 
-def decided(exported: bytes, vectors: Vectors, truth: Truth, validation: Part, wish: Wish) -> Decided:
+def decided(exported: bytes, vectors: Vectors, truth: Truth, validation: Part, target: ThresholdTarget) -> ChosenOnValidation:
     """Choose the decisions on validation, with the scores of ONNX Runtime, which are the worker's.
 
     Args:
@@ -134,17 +134,17 @@ def decided(exported: bytes, vectors: Vectors, truth: Truth, validation: Part, w
         vectors: float32, of every transaction.
         truth: of every transaction.
         validation: that part.
-        wish: what the threshold follows from.
+        target: what the threshold follows from.
 
     Raises:
         DataError: all scores are equal.
     """
     what = _scored(exported, vectors, truth, validation)
-    threshold = wish.threshold(what)
-    return Decided(threshold, bands_for(what, threshold), what, wish)
+    threshold = target.threshold(what)
+    return ChosenOnValidation(threshold, bands_for(what, threshold), what, target)
 
 
-def measured(model: Calibrated, exported: bytes, vectors: Vectors, truth: Truth, part: Part, decisions: Decided) -> Fitted:
+def measured(model: Calibrated, exported: bytes, vectors: Vectors, truth: Truth, part: Part, decisions: ChosenOnValidation) -> Fitted:
     """How good the decisions are, on validation and on the test.
 
     Args:
@@ -155,7 +155,7 @@ def measured(model: Calibrated, exported: bytes, vectors: Vectors, truth: Truth,
         part: the test.
         decisions: chosen on validation.
     """
-    threshold, validation, cost = decisions.threshold, decisions.validation, decisions.wish.cost
+    threshold, validation, cost = decisions.threshold, decisions.validation, decisions.target.cost
     test = _scored(exported, vectors, truth, part)
     raw = onnx_scores(onnx_session(exported), vectors[part.rows], RAW_NAME)
     raw_threshold = model.calibration.raw(threshold)

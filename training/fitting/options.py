@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stream_app.features.profiles import DEFAULT_PROFILE, features_of
 from training.data.backfill import EUR
-from training.fitting.measure import Wish
+from training.fitting.measure import ThresholdTarget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ class Options:
         profile, attributes: the features to train on, see `profiles.features_of`.
         money: of the money features: the base currency and the rates into it.
         label_delay_days: when a fraud became known, where the file does not say.
-        wish: what the threshold follows from.
+        target: what the threshold follows from.
         registration: where to register; None: nowhere.
         out: also write the ONNX file here.
     """
@@ -45,7 +45,7 @@ class Options:
     money: Money = EUR
     label_delay_days: float = 7.0
     mapping: Path | None = None
-    wish: Wish = field(default_factory=Wish)
+    target: ThresholdTarget = field(default_factory=ThresholdTarget)
     registration: Registration | None = None
     out: Path | None = None
 

@@ -12,7 +12,7 @@ from stream_app.errors import SettingsError
 from stream_app.messages.money import Money, read_rates
 from training.data.split import Split
 from training.fitting.fit import Recipe
-from training.fitting.measure import Wish
+from training.fitting.measure import ThresholdTarget
 from training.fitting.options import Options
 
 
@@ -88,7 +88,7 @@ class Parameters(_Strict):
                 until=asked.until,
             ),
             recipe=Recipe(model=fitting.model, parameters=fitting.parameters, fraud_weight=fitting.fraud_weight, seed=fitting.seed),
-            wish=Wish(fitting.alerts_per_day, fitting.review_cost),
+            target=ThresholdTarget(fitting.alerts_per_day, fitting.review_cost),
         )
 
 

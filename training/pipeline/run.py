@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from training.fitting.baseline import baseline_of
 from training.fitting.bench import Bench
 from training.fitting.calibrate import Calibrated, calibrate
-from training.fitting.export import Decisions, check_parity, describe, metadata_for, to_onnx_model
+from training.fitting.export import OperatingPoint, check_parity, describe, metadata_for, to_onnx_model
 from training.fitting.fit import fit
 from training.fitting.history import History, computed, read
-from training.fitting.measure import Decided, Fitted, decided, measured
+from training.fitting.measure import ChosenOnValidation, Fitted, decided, measured
 from training.fitting.options import Options
 from training.fitting.search import SPACE, search
 from training.registry.catalogue import check_reachable
-from training.registry.record import Record
+from training.registry.record import RunRecord
 from training.registry.register import Registered, register
 
 if TYPE_CHECKING:
@@ -107,15 +107,15 @@ def chosen(options: Options, history: History) -> Options:
     return replace(options, recipe=search(Bench(history.vectors, history.truth), history.folds, recipes)[0].recipe)
 
 
-def fitted_on(options: Options, history: History) -> tuple[Calibrated, Any, Decided]:
+def fitted_on(options: Options, history: History) -> tuple[Calibrated, Any, ChosenOnValidation]:
     """The model, its ONNX file with all metadata, and its decisions: nothing of the test is looked at."""
     train_part, validation = history.parts.train, history.parts.validation
     train_vectors = history.vectors[train_part.rows]
     uncalibrated = fit(train_vectors, train_part.is_fraud, options.recipe)
     model = calibrate(uncalibrated, history.vectors[validation.rows], validation.is_fraud)
     exported = to_onnx_model(model, len(options.features))
-    found = decided(exported.SerializeToString(), history.vectors, history.truth, validation, options.wish)
-    told = Decisions(
+    found = decided(exported.SerializeToString(), history.vectors, history.truth, validation, options.target)
+    told = OperatingPoint(
         threshold=found.threshold,
         bands=found.bands,
         trained_at_ms=time.time_ns() // 1_000_000,
@@ -127,7 +127,7 @@ def fitted_on(options: Options, history: History) -> tuple[Calibrated, Any, Deci
     return model, exported, found
 
 
-def recorded(options: Options, history: History, model: Calibrated, exported: Any, decisions: Decided) -> Record:
+def recorded(options: Options, history: History, model: Calibrated, exported: Any, decisions: ChosenOnValidation) -> RunRecord:
     """The parity gate, then the test.
 
     Raises:
@@ -135,7 +135,7 @@ def recorded(options: Options, history: History, model: Calibrated, exported: An
     """
     test, content = history.parts.test, exported.SerializeToString()
     parity = check_parity(model, content, history.vectors[test.rows])
-    return Record(options, history, measured(model, content, history.vectors, history.truth, test, decisions), parity)
+    return RunRecord(options, history, measured(model, content, history.vectors, history.truth, test, decisions), parity)
 
 
 def _timed(stage: Stage | None, seconds: dict[str, float]) -> Stage:

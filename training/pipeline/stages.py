@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from training.pipeline.parameters import Parameters
-    from training.registry.record import Record
+    from training.registry.record import RunRecord
 
 SIMULATED = Path("data/raw/simulated.parquet")
 PROCESSED, MODELS, METRICS, PLOTS = Path("data/processed"), Path("models"), Path("metrics"), Path("plots")
@@ -89,7 +89,7 @@ def _register(parameters: Parameters) -> None:
     typer.echo(f"registered: {done.name} version {done.version}, alias {done.alias}, {done.url}")
 
 
-def _record(parameters: Parameters) -> tuple[Record, Any]:
+def _record(parameters: Parameters) -> tuple[RunRecord, Any]:
     """What is to be said of the trained model, and its ONNX file."""
     options = parameters.options()
     history = portions.read(PROCESSED, [feature.name for feature in options.features])
@@ -98,7 +98,7 @@ def _record(parameters: Parameters) -> tuple[Record, Any]:
     except OSError as error:
         raise DataError(f"The trained model cannot be read: {error}. Run `make repro`, which trains it.") from None
     validation = history.parts.validation
-    decisions = decided(exported.SerializeToString(), history.vectors, history.truth, validation, options.wish)
+    decisions = decided(exported.SerializeToString(), history.vectors, history.truth, validation, options.target)
     return recorded(options, history, model, exported, decisions), exported
 
 

@@ -13,7 +13,7 @@ from training.fitting.plots import draw
 from training.fitting.search import SPACE
 from training.registry.card import card
 from training.registry.held_out import FILE, About, HeldOut
-from training.registry.register import Report, code_revision
+from training.registry.register import RunReport, code_revision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ EXAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RunRecord:
     """A run.
 
     Attributes:
@@ -57,7 +57,7 @@ class Record:
             "warm_up_days": self.history.origin.warm_up_days,
             "base_currency": options.money.currency,
             "rates": options.money.rates_version or "none",
-            "threshold_from": str(options.wish),
+            "threshold_from": str(options.target),
             "profile": options.profile,
             "features": ",".join(f.name for f in options.features),
         }
@@ -84,12 +84,12 @@ class Record:
         """Draw them into a folder that is there."""
         ranked = importances_of(self.fitted.model.inner, len(self.options.features)).tolist()
         importances = list(zip((f.name for f in self.options.features), ranked, strict=True))
-        return draw(folder, self.fitted, self.options.wish.cost, importances)
+        return draw(folder, self.fitted, self.options.target.cost, importances)
 
-    def report(self, folder: Path) -> Report:
+    def report(self, folder: Path) -> RunReport:
         """All of it, for MLflow; plots are drawn into `folder`."""
         example = self.history.vectors[self.history.parts.test.rows[:EXAMPLE_ROWS]]
-        return Report(
+        return RunReport(
             parameters=self.parameters(),
             metrics=self.metrics(),
             tags=self.tags(),

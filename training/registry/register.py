@@ -41,7 +41,7 @@ REQUIREMENTS = ["onnxruntime", "numpy"]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunReport:
     """What the run says of the model.
 
     Attributes:
@@ -75,7 +75,7 @@ class Registered:
     url: str
 
 
-def register(exported: Any, report: Report, where: Registration) -> Registered:
+def register(exported: Any, report: RunReport, where: Registration) -> Registered:
     """Log the run, register the model's version, point an alias to it.
 
     1. run: parameters, metrics, tags, plots, model card, held-out period, and the model with signature and example;
@@ -132,7 +132,7 @@ def code_revision() -> str:
     return told.stdout.strip()
 
 
-def _log(mlflow: Any, exported: Any, report: Report, where: Registration) -> tuple[str, str]:
+def _log(mlflow: Any, exported: Any, report: RunReport, where: Registration) -> tuple[str, str]:
     from mlflow.models import infer_signature  # noqa: PLC0415
 
     mlflow.set_tracking_uri(where.tracking_uri)

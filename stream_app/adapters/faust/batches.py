@@ -52,7 +52,7 @@ class PartitionFlow(Protocol):
         ...
 
 
-class Batch(NamedTuple):
+class FetchedBatch(NamedTuple):
     """Records of one partition, the next offset to be fetched after them, how many bytes they are, and who asked for them.
 
     What was fetched for a taker before a seek is never given to the next. The next offset can lie further on than the last record's:
@@ -133,7 +133,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 positions = self._positions(wanted)
                 for tp in wanted - records.keys():
                     takers[tp].reached(tp.topic, positions[tp])
-                return {tp: Batch(takers[tp], found, positions[tp], size_in_memory(found)) for tp, found in records.items()}
+                return {tp: FetchedBatch(takers[tp], found, positions[tp], size_in_memory(found)) for tp, found in records.items()}
         await self.sleep(timeout)
         return {}
 
@@ -159,7 +159,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         for room or for a model. What waits, and a Kafka that is away, are told by `progress` and `outage`.
         """
 
-    def _batch_message(self, tp: TP, batch: Batch) -> ConsumerMessage:
+    def _batch_message(self, tp: TP, batch: FetchedBatch) -> ConsumerMessage:
         last = batch.records[-1]
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, batch, None, 0, 0, tp,

@@ -17,14 +17,14 @@ from stream_app.messages.transaction import DeadLetterCode
 from stream_app.operating.progress import Totals
 from stream_app.scoring.drift import Drift
 from stream_app.scoring.observation import Backlog, Decisions
-from stream_app.scoring.outcomes import OUTCOMES, Judged
+from stream_app.scoring.outcomes import OUTCOMES, LabelOutcomes
 
 _CHANGES = {True: "added", False: "taken_back"}
 
 type _Made = Counter | Gauge | Histogram | BatchHistogram
 
 
-class Metrics:
+class WorkerMetrics:
     """See `observation.Observer`; `models` is told of the models."""
 
     def __init__(self, minor_per_major: int = 100, threshold: float | None = None) -> None:
@@ -95,7 +95,7 @@ class Metrics:
         if self._drift is not None:
             self._drift.add(decisions.vectors, decisions.scores, decisions.times_ms)
 
-    def judged(self, judged: Judged) -> None:
+    def judged(self, judged: LabelOutcomes) -> None:
         """See `observation.Observer`."""
         of_each = zip(self._outcomes, (judged.payments, judged.minor, judged.cards), (1, self._unit, 1), strict=True)
         for counter, changes, unit in of_each:

@@ -21,7 +21,7 @@ from stream_app.errors import StateError
 from stream_app.features import kernel
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
-from stream_app.features.plan import Ints, Layout, catalogue_plan
+from stream_app.features.plan import Ints, RowLayout, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 
@@ -108,7 +108,7 @@ class WorkerMemory:
 class SharedMemory:
     """One shared entity: sums over the parts held here, and these parts packed. An id is in all of them or in none."""
 
-    def __init__(self, layout: Layout, packer: Packer, owned: Collection[int]) -> None:
+    def __init__(self, layout: RowLayout, packer: Packer, owned: Collection[int]) -> None:
         self._layout, self._packer = layout, packer
         self._capacity = max(1, SHARED_MEMORY_BYTES // (8 * layout.width))
         self.sums = RowMemory(layout.width, self._capacity)
@@ -258,7 +258,7 @@ class PartitionMemory:
         self._worker.forget(self._partition)
 
 
-def add_parts(total: Ints, layout: Layout, packer: Packer, ids: list[str], values: Values, partition: int) -> None:
+def add_parts(total: Ints, layout: RowLayout, packer: Packer, ids: list[str], values: Values, partition: int) -> None:
     """Add the packed parts of `partition` to the rows of `total`.
 
     Raises:

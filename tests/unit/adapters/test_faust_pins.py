@@ -21,7 +21,7 @@ from faust.transport import consumer as faust_consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
-from stream_app.adapters.faust.batches import Batch, BatchConsumer, BatchSchema, BatchTransport, use_batches
+from stream_app.adapters.faust.batches import BatchConsumer, BatchSchema, BatchTransport, FetchedBatch, use_batches
 from stream_app.adapters.faust.options import faust_options
 from stream_app.settings import Settings
 
@@ -206,14 +206,14 @@ def test_a_batch_message_carries_the_records_and_their_last_offset() -> None:
     consumer = bare_consumer()
     consumer.app = SimpleNamespace(consumer_generation_id=3)
     batch = [SimpleNamespace(offset=o, timestamp=2500, timestamp_type=0) for o in (4, 9)]
-    message = consumer._batch_message(TRANSACTIONS, Batch("taker", batch, 12, 300))
+    message = consumer._batch_message(TRANSACTIONS, FetchedBatch("taker", batch, 12, 300))
     assert isinstance(message, ConsumerMessage)
     assert (message.topic, message.partition, message.offset, message.tp) == ("transactions", 0, 9, TRANSACTIONS)
     assert (message.timestamp, message.generation_id) == (2.5, 3)
-    assert message.value == Batch("taker", batch, 12, 300)
+    assert message.value == FetchedBatch("taker", batch, 12, 300)
     assert parameters(faust.Schema.compile)[:2] == ["self", "app"]
     decode: Any = BatchSchema().compile(SimpleNamespace(create_event=lambda *parts: parts))
-    assert asyncio.run(decode(message)) == (None, Batch("taker", batch, 12, 300), (), message)
+    assert asyncio.run(decode(message)) == (None, FetchedBatch("taker", batch, 12, 300), (), message)
 
 
 def test_take_acknowledges_in_a_finally_so_also_on_errors() -> None:

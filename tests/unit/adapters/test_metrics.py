@@ -16,7 +16,7 @@ from stream_app.adapters.metrics import batch_histogram
 from stream_app.adapters.metrics.api_metrics import ApiMetrics
 from stream_app.adapters.metrics.batch_histogram import BatchHistogram
 from stream_app.adapters.metrics.catalogue import API, CATALOGUE, LATENCY_S, MODELS, Metric, metrics_table
-from stream_app.adapters.metrics.worker_metrics import Metrics
+from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
 from stream_app.messages.alert import ModelReference
 from stream_app.messages.transaction import DeadLetterCode
 from stream_app.scoring.observation import Backlog, Decisions
@@ -44,7 +44,7 @@ paths are those of routes, methods those of HTTP."""
 OPERATIONS = ROOT.joinpath("docs", "operations.md").read_text()
 
 
-def samples(metrics: Metrics) -> dict[str, float]:
+def samples(metrics: WorkerMetrics) -> dict[str, float]:
     """What Prometheus would read: `name{label="value"}` → value."""
     lines = [line for line in metrics.render().decode().splitlines() if not line.startswith("#")]
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
@@ -85,7 +85,7 @@ def names(page: bytes) -> set[str]:
 
 def test_every_metric_that_is_shown_is_in_the_catalogue_and_the_other_way_round() -> None:
     """By a worker and by the API; those of the process aside, which are prometheus_client's."""
-    metrics = Metrics()
+    metrics = WorkerMetrics()
     metrics.models.model_in_use("champion", FakeModel())
     metrics.waiting(Backlog(0, 1, 2, 3.0))
     metrics.rebuilding(0, 1)
@@ -107,7 +107,7 @@ def test_no_caller_can_add_a_series_of_the_api() -> None:
 
 def test_what_can_be_counted_is_there_before_it_happens() -> None:
     """Else the first of a kind would be no increase for Prometheus."""
-    shown = samples(Metrics())
+    shown = samples(WorkerMetrics())
     for code in DeadLetterCode:
         assert shown[f'fraudstream_dead_letters_total{{code="{code}"}}'] == 0
     assert shown["fraudstream_alerts_total"] == shown["fraudstream_rebuilds_total"] == shown["fraudstream_score_count"] == 0
@@ -134,7 +134,7 @@ def test_an_array_counts_as_its_values_would_one_by_one(batches: list[list[float
 
 def test_decisions_show_their_scores_latencies_and_the_money_of_alerts() -> None:
     """Two of three are alerts; one of them has no rate; a clock that runs behind makes no negative latency."""
-    metrics, second = Metrics(minor_per_major=100), START / 1000
+    metrics, second = WorkerMetrics(minor_per_major=100), START / 1000
     metrics.decided(decisions([0.02, 0.7, 0.9], [second, second + 1, second + 9], [100, 1250, -1], [1, 2]), second + 1.1, second + 2)
     shown = samples(metrics)
     assert shown['fraudstream_score_bucket{le="0.5"}'] == 1
@@ -147,7 +147,7 @@ def test_decisions_show_their_scores_latencies_and_the_money_of_alerts() -> None
 
 def test_what_a_challenger_says_is_shown_beside_the_champions_scores() -> None:
     """Of the same payments; nothing where there is none."""
-    metrics, second = Metrics(), START / 1000
+    metrics, second = WorkerMetrics(), START / 1000
     alone = decisions([0.02, 0.7], [second, second], [100, 100], [])
     metrics.decided(alone, second, second)
     assert samples(metrics)["fraudstream_challenger_score_count"] == 0
@@ -159,7 +159,7 @@ def test_what_a_challenger_says_is_shown_beside_the_champions_scores() -> None:
 
 def test_the_model_before_is_forgotten() -> None:
     """One model is in use."""
-    metrics, before = Metrics(threshold=0.75), FakeModel()
+    metrics, before = WorkerMetrics(threshold=0.75), FakeModel()
     before.reference = ModelReference("fake", "6")
     metrics.models.model_in_use("champion", before)
     metrics.models.model_in_use("champion", FakeModel())
@@ -173,7 +173,7 @@ def test_the_model_before_is_forgotten() -> None:
 
 def test_a_partition_that_was_given_away_is_shown_no_more() -> None:
     """Else its lag would stand still for ever beside its new owner's."""
-    metrics = Metrics()
+    metrics = WorkerMetrics()
     metrics.waiting(Backlog(3, 5, 2, 1.5))
     assert samples(metrics)['fraudstream_lag_records{kind="transactions",partition="3"}'] == 5
     metrics.partitions_owned(0)
@@ -182,7 +182,7 @@ def test_a_partition_that_was_given_away_is_shown_no_more() -> None:
 
 def test_servers_and_readiness_are_asked_when_somebody_looks() -> None:
     """Not when they were told last."""
-    metrics, up = Metrics(), True
+    metrics, up = WorkerMetrics(), True
     metrics.watch("redis", lambda: up)
     metrics.watch_readiness(lambda: up)
     assert samples(metrics)['fraudstream_server_up{server="redis"}'] == samples(metrics)["fraudstream_ready"] == 1

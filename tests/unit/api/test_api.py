@@ -26,10 +26,10 @@ from stream_app.messages.alert import alert_id_of
 from stream_app.messages.event_time import NOT_MILLISECONDS
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Label
-from stream_app.scoring.desk import ANSWERS, Desk, LabelDesk
-from stream_app.scoring.history import Seen
+from stream_app.scoring.online_scoring import ANSWERS, LabelIntake, OnlineScoring
 from stream_app.scoring.ports import Ids, Scores, WorkingSet
 from stream_app.scoring.scorer import Scorer
+from stream_app.scoring.state_reader import StateSnapshot
 from tests.topics import MemoryTopics
 from tests.unit.scoring.test_scorer import HOUR, NOW, START, FakeClock, FakeModel, payment
 
@@ -38,15 +38,15 @@ HEADER = "Authorization"
 
 @dataclass
 class MemoryHistory:
-    """See `history.History`: nothing is known but the cards named here, with empty rows, each in a partition."""
+    """See `state_reader.StateReader`: nothing is known but the cards named here, with empty rows, each in a partition."""
 
     cards: dict[str, int] = field(default_factory=dict)
     away: bool = False
     hangs: bool = False
     asked: int = 0
 
-    async def read(self, ids: Ids, at_ms: int | None = None) -> Seen:
-        """See `history.History`."""
+    async def read(self, ids: Ids, at_ms: int | None = None) -> StateSnapshot:
+        """See `state_reader.StateReader`."""
         del at_ms
         await self._answer()
         plans = catalogue_plan().entities
@@ -54,7 +54,7 @@ class MemoryHistory:
         rows[0].own[:, NEWEST] = START
         holders = tuple(self.cards.get(card) for card in ids[0])
         parts = tuple(tuple(int(name in self.cards) for name in wanted) for wanted in ids)
-        return Seen(WorkingSet(ids, rows, [""] * len(ids[0])), holders, parts)
+        return StateSnapshot(WorkingSet(ids, rows, [""] * len(ids[0])), holders, parts)
 
     async def _answer(self) -> None:
         self.asked += 1
@@ -64,7 +64,7 @@ class MemoryHistory:
             raise Unavailable("Redis at secret-host did not answer.")
 
     async def close(self) -> None:
-        """See `history.History`."""
+        """See `state_reader.StateReader`."""
 
 
 class Slow(FakeModel):
@@ -96,9 +96,9 @@ class Api:
         async def publisher() -> MemoryTopics:
             return self.topics
 
-        desk, labels = Desk(lambda: scorer, self.history, Money("EUR")), LabelDesk(self.history, publisher, "labels")
+        online, labels = OnlineScoring(lambda: scorer, self.history, Money("EUR")), LabelIntake(self.history, publisher, "labels")
         probes = Probes(lambda: self.why_not_ready, lambda: b"m 1\n")
-        parts = ApiParts(desk, labels, self.keys, IntakeRules(), FakeClock(), 10, probes)
+        parts = ApiParts(online, labels, self.keys, IntakeRules(), FakeClock(), 10, probes)
         app = create_app(parts)
         self.routes = app.routes
         self.app = Limits(app, self.most_bytes, self.longest_s, lambda m, p, s, _: self.seen.append((m, p, s)))

@@ -20,7 +20,7 @@ from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import VELOCITY
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import IntakeRules
-from stream_app.scoring.desk import ANSWERS, Desk, LabelDesk
+from stream_app.scoring.online_scoring import ANSWERS, LabelIntake, OnlineScoring
 from stream_app.scoring.scorer import Scorer
 from tests.conftest import ROOT
 from tests.topics import MemoryTopics
@@ -59,8 +59,8 @@ def app() -> Any:
     async def publisher() -> MemoryTopics:
         return topics
 
-    desk, labels = Desk(lambda: scorer, history, Money("EUR")), LabelDesk(history, publisher, "labels")
-    return create_app(ApiParts(desk, labels, Keys(()), IntakeRules(), Then(), 10, Probes(lambda: None, lambda: b"")))
+    online, labels = OnlineScoring(lambda: scorer, history, Money("EUR")), LabelIntake(history, publisher, "labels")
+    return create_app(ApiParts(online, labels, Keys(()), IntakeRules(), Then(), 10, Probes(lambda: None, lambda: b"")))
 
 
 async def ask(request: dict[str, Any]) -> int:

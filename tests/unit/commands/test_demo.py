@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from stream_app.commands.demo import HOME, demo_command
-from stream_app.commands.demo_replay import Part, Plan, Played, _refuse_refusals, summary
+from stream_app.commands.demo_replay import DemoPart, DemoPlan, Played, _refuse_refusals, summary
 from stream_app.commands.demo_worker import Counts, DemoWorker
 from stream_app.errors import DataError, Stop
 
@@ -40,7 +40,7 @@ class Ended:
         return self.returncode
 
 
-def lines(plan: Plan, history: Played, live: Played) -> str:
+def lines(plan: DemoPlan, history: Played, live: Played) -> str:
     """The summary as it is shown."""
     console = Console(width=120)
     with console.capture() as shown:
@@ -79,8 +79,8 @@ def test_a_worker_that_ended_is_told_with_its_last_line(tmp_path: Path, monkeypa
 
 def test_the_summary_keeps_apart_what_became_of_the_payments() -> None:
     """Refused, repeated and refunds have rows of their own where there are any; recall is over what was sent, in the order sent."""
-    part = Part([("c", name) for name in "abcd"], np.array([True, False, True, True]))
-    plan = Plan(Path("file"), 0, 0, 100, part)
+    part = DemoPart([("c", name) for name in "abcd"], np.array([True, False, True, True]))
+    plan = DemoPlan(Path("file"), 0, 0, 100, part)
     history = Played(100, Counts(90, 4, 3, 3, 0, 0), 2.0, {})
     live = Played(3, Counts(3, 0, 0, 0, 0, 0), 1.5, {("c", "a"): 0.01, ("c", "b"): 0.02, ("another", "c"): 0.02})
     told = " ".join(lines(plan, history, live).replace("│", " ").split())

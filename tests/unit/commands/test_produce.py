@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from stream_app.adapters.kafka.options import client_options
 from stream_app.commands.produce import replay_of, summary
-from stream_app.commands.replay import Pace, Replay, Tally, Topics, label_records, produce, transaction_records
+from stream_app.commands.replay import Pace, Replay, ReplayTopics, Tally, label_records, produce, transaction_records
 from stream_app.commands.times import moment_ms
 from stream_app.errors import SettingsError
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T0 = 1_522_540_800_000
 DAY_MS = 86_400_000
-TOPICS = Topics("transactions", "fraud-labels")
+TOPICS = ReplayTopics("transactions", "fraud-labels")
 
 
 @dataclass

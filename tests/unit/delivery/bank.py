@@ -13,10 +13,10 @@ import numpy as np
 
 from stream_app.adapters.kafka.partitioners import by_crc32
 from stream_app.adapters.redis.write_through import add_parts
-from stream_app.delivery.partition import Partition, Workplace
-from stream_app.delivery.present import Present
-from stream_app.delivery.repartition import Ground, Repartition, Repartitioned
+from stream_app.delivery.partition import Partition, PartitionDependencies
+from stream_app.delivery.repartition import Repartition, RepartitionDependencies, Repartitioned
 from stream_app.delivery.takeover import Takeover
+from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.delivery.waiting import Fetched
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints, catalogue_plan
@@ -31,13 +31,13 @@ from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel
 
 
 class MemoryHistory:
-    """See `timeline.History`: two records at a time."""
+    """See `timeline.LogSpans`: two records at a time."""
 
     def __init__(self, topics: MemoryTopics, spans: Mapping[Place, tuple[int, int]]) -> None:
         self._topics, self._spans = topics, dict(spans)
 
     async def more(self, places: Collection[Place]) -> Mapping[Place, Sequence[Record]]:
-        """See `timeline.History`."""
+        """See `timeline.LogSpans`."""
         found: dict[Place, Sequence[Record]] = {}
         for place in places:
             start, end = self._spans[place]
@@ -86,7 +86,7 @@ class Bank:
     async def _work_on(self, number: int, takeover: Takeover, most: int | None) -> None:
         taken = await takeover.of(number, self.partitions)
         ends = {t: len(self.topics.logs[t, number][:most]) for t in TOPICS.read}
-        partition = Partition(number, taken, self._workplace(takeover, ends))
+        partition = Partition(number, taken, self._dependencies(takeover, ends))
         for topic, at in zip(TOPICS.read, (taken.cursor.transactions, taken.cursor.labels), strict=True):
             if records := self.topics.logs[topic, number][at : ends[topic]]:
                 partition.put(topic, Fetched(records, lambda: None))
@@ -96,9 +96,9 @@ class Bank:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    def _workplace(self, takeover: Takeover, ends: Mapping[str, int]) -> Workplace:
+    def _dependencies(self, takeover: Takeover, ends: Mapping[str, int]) -> PartitionDependencies:
         scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock(), self.threshold)
-        return Workplace(
+        return PartitionDependencies(
             scorer=lambda: scorer,
             end_offset=lambda topic, _: ends[topic],
             publisher=Publishing(self.topics, Fuse(), frozenset()),
@@ -106,7 +106,7 @@ class Bank:
             observer=self.seen,
             topics=TOPICS,
             rules=IntakeRules(),
-            present=Present(self.clock),
+            present=TrustedClock(self.clock),
             money=Money("EUR"),
             most_records=3,
         )
@@ -120,7 +120,9 @@ class Bank:
         async def history(spans: Mapping[Place, tuple[int, int]]) -> AsyncIterator[MemoryHistory]:
             yield MemoryHistory(self.topics, spans)
 
-        work = Repartition(Ground(old, new, self.topics, history, TOPICS, IntakeRules(), Money("EUR"), self.partitions, self.clock))
+        work = Repartition(
+            RepartitionDependencies(old, new, self.topics, history, TOPICS, IntakeRules(), Money("EUR"), self.partitions, self.clock)
+        )
         return await work.run(await work.before(), self.home, lambda _done, _all: None)
 
     def decisions(self) -> list[tuple[str, dict[str, float], str | None]]:

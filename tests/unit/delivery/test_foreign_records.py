@@ -20,9 +20,9 @@ from stream_app.delivery.takeover import Takeover
 from stream_app.messages.alert import Reason
 from stream_app.messages.headers import Headers, header, number
 from stream_app.messages.records import Outgoing
+from stream_app.scoring.already_published import AlreadyPublished, PublishedDecision, read_decision
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.provenance import read_provenance
-from stream_app.scoring.standing import Standing, Verdict, read_verdict
 from tests.examples import examples
 from tests.topics import MemoryTopics
 from tests.unit.delivery.test_delivery import EXPECTED, FAULT, LABELS, PAYMENTS, assert_as_undisturbed
@@ -203,18 +203,18 @@ def test_of_several_headers_of_a_name_the_last_one_counts_and_one_without_value_
 
 
 REASON = Reason("code", "amount", 1.0, None, 1.0, "text")
-VERDICT = msgspec.structs.replace(read_verdict(DECISION) or pytest.fail("an alert holds a verdict"), reasons=(REASON,) * 6)
+VERDICT = msgspec.structs.replace(read_decision(DECISION) or pytest.fail("an alert holds a verdict"), reasons=(REASON,) * 6)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 9)), max_size=12), st.randoms())
 def test_what_stands_does_not_depend_on_which_topic_is_read_first(made: list[tuple[bool, int, int]], random: Any) -> None:
     """Alerts and scores are read side by side; the order within each is the log's."""
 
-    def learnt(records: list[tuple[bool, int, int]]) -> dict[int, Verdict]:
-        standing = Standing()
+    def learnt(records: list[tuple[bool, int, int]]) -> dict[int, PublishedDecision]:
+        published = AlreadyPublished()
         for is_score, offset, n in records:
-            (standing.add_score if is_score else standing.add_alert)(offset, msgspec.structs.replace(VERDICT, raw_score=float(n)))
-        return standing.verdicts
+            (published.add_score if is_score else published.add_alert)(offset, msgspec.structs.replace(VERDICT, raw_score=float(n)))
+        return published.verdicts
 
     scores_first = sorted(made, key=lambda record: not record[0])
     mixed = [m[:1] for m in made]
@@ -225,7 +225,7 @@ def test_what_stands_does_not_depend_on_which_topic_is_read_first(made: list[tup
 
 def test_of_a_decision_that_is_only_counted_again_no_reasons_are_kept() -> None:
     """Of a day's alerts they would be most of what a rebuild holds in memory; a decision that is published again has its own."""
-    standing = Standing(decided=(5, 0))
-    standing.add_alert(4, VERDICT)
-    standing.add_alert(5, VERDICT)
-    assert standing.verdicts == {4: msgspec.structs.replace(VERDICT, reasons=()), 5: VERDICT}
+    published = AlreadyPublished(decided=(5, 0))
+    published.add_alert(4, VERDICT)
+    published.add_alert(5, VERDICT)
+    assert published.verdicts == {4: msgspec.structs.replace(VERDICT, reasons=()), 5: VERDICT}

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_app.scoring.already_published import Refusals
 from stream_app.scoring.majority import LEAST
-from stream_app.scoring.standing import Refusals
 from tests.topics import Kept, MemoryTopics
 from tests.unit.delivery.bank import Bank
-from tests.unit.delivery.test_isolation import poisoned
+from tests.unit.delivery.test_faulty_records import poisoned
 from tests.unit.delivery.world import World, payment
 from tests.unit.scoring.test_scorer import DAY, HOUR, NOW, START, FakeClock
 

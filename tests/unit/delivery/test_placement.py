@@ -11,7 +11,7 @@ from stream_app.errors import TopologyError
 KEYS = [f"card-{n}".encode() for n in range(200)]
 
 
-def standing(by: Partitioner, counts: list[int]) -> list[tuple[bytes, int]]:
+def published(by: Partitioner, counts: list[int]) -> list[tuple[bytes, int]]:
     """Keys where a partitioner puts them among each of these counts in turn."""
     return [(key, by(key, counts[n % len(counts)])) for n, key in enumerate(KEYS)]
 
@@ -30,23 +30,23 @@ def test_crc32_is_librdkafkas() -> None:
 @pytest.mark.parametrize("name", PARTITIONERS)
 def test_keys_before_and_after_the_change_show_it(name: str) -> None:
     """Some were placed among two partitions, some among four."""
-    assert verified(standing(PARTITIONERS[name], [2, 4]), {2, 4}, name, PARTITIONERS)
+    assert verified(published(PARTITIONERS[name], [2, 4]), {2, 4}, name, PARTITIONERS)
 
 
 @pytest.mark.parametrize(("chosen", "fits"), [("murmur2", "crc32"), ("crc32", "murmur2")])
 def test_the_wrong_one_is_refused_and_the_right_one_named(chosen: str, fits: str) -> None:
     """As the option to give."""
     with pytest.raises(TopologyError, match=f"--partitioner {fits}"):
-        verified(standing(PARTITIONERS[fits], [2, 4]), {2, 4}, chosen, PARTITIONERS)
+        verified(published(PARTITIONERS[fits], [2, 4]), {2, 4}, chosen, PARTITIONERS)
 
 
 def test_a_partitioner_that_nobody_knows_is_refused() -> None:
     """No state is put where payments would not come."""
     with pytest.raises(TopologyError, match=r"None of murmur2, crc32 fits"):
-        verified(standing(lambda key, count: len(key) * key[-1] % count, [4]), {2, 4}, "murmur2", PARTITIONERS)
+        verified(published(lambda key, count: len(key) * key[-1] % count, [4]), {2, 4}, "murmur2", PARTITIONERS)
 
 
-@pytest.mark.parametrize("sample", [standing(by_murmur2, [4])[:19], standing(by_murmur2, [1])], ids=["few keys", "one partition"])
+@pytest.mark.parametrize("sample", [published(by_murmur2, [4])[:19], published(by_murmur2, [1])], ids=["few keys", "one partition"])
 def test_what_cannot_be_told_is_not_said_to_be_verified(sample: list[tuple[bytes, int]]) -> None:
     """Too few keys, or a place where every partitioner would put them."""
     assert not verified(sample, {1, 4}, "murmur2", PARTITIONERS)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.delivery.inbox import LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES, Gate, Inbox
-from stream_app.delivery.present import Present
+from stream_app.delivery.inbox import LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES, Admission, Inbox
+from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.delivery.waiting import MOST_BATCH_BYTES, Fetched, Waiting
 from stream_app.messages.transaction import IntakeRules
+from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.positions import Cursor
-from stream_app.scoring.standing import Standing
 from tests.unit.scoring.test_scorer import FakeClock
 
 TOPICS = ("transactions", "labels")
@@ -38,7 +38,7 @@ def fetched(first: int, count: int, size: int) -> Fetched:
 @pytest.mark.parametrize("partitions", [1, 4, 24, 300])
 def test_a_partition_takes_no_more_than_its_share_of_the_workers_memory(partitions: int) -> None:
     """A fetch beyond it at the most; small records are bounded by their number, as ever."""
-    gate = Gate(IntakeRules(), Present(FakeClock()), Standing())
+    gate = Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished())
     inbox = Inbox(Cursor(""), TOPICS, gate, lambda *_: True, partitions)
     taken = 0
     while inbox.has_room("transactions", 1000):

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from stream_app.adapters.redis.memory_store import MemoryStore
-from stream_app.delivery.partition import Partition, Workplace
-from stream_app.delivery.present import Present
+from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.takeover import Takeover, Topics
+from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.delivery.waiting import Fetched
 from stream_app.errors import NotOwner, RecordError
 from stream_app.features.compute import Vectors
@@ -23,7 +23,7 @@ from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.observation import Backlog, Decisions
-from stream_app.scoring.outcomes import Judged
+from stream_app.scoring.outcomes import LabelOutcomes
 from stream_app.scoring.ports import Scores
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.scorer import Output, Scorer
@@ -89,7 +89,7 @@ class Counted:
     def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:
         """See `observation.Observer`."""
 
-    def judged(self, judged: Judged) -> None:
+    def judged(self, judged: LabelOutcomes) -> None:
         """See `observation.Observer`."""
         for (outcome, added), count in judged.payments.items():
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + (count if added else -count)
@@ -201,7 +201,7 @@ class World:
         self.store.hold([0], 1)
         takeover = Takeover(self.store, self.topics, TOPICS, self.clock)
         taken = await takeover.of(0, 1, remembered=remembered)
-        partition = Partition(0, taken, self._workplace(takeover, fuse))
+        partition = Partition(0, taken, self._dependencies(takeover, fuse))
         logs = {topic: self.topics.logs[topic, 0] for topic in TOPICS.read}
         for topic, at in zip(TOPICS.read, (taken.cursor.transactions, taken.cursor.labels), strict=True):
             if logs[topic][at:]:
@@ -215,9 +215,9 @@ class World:
             if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
                 raise error
 
-    def _workplace(self, takeover: Takeover, fuse: Fuse) -> Workplace:
+    def _dependencies(self, takeover: Takeover, fuse: Fuse) -> PartitionDependencies:
         scorer = Scorer(Fussy(self.poison), Money("EUR"), Output("alerts", self.scores), FakeClock(), self.threshold)
-        return Workplace(
+        return PartitionDependencies(
             scorer=lambda: scorer,
             end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
             publisher=Publishing(self.topics, fuse, self.too_large),
@@ -225,7 +225,7 @@ class World:
             observer=self.seen,
             topics=TOPICS,
             rules=IntakeRules(),
-            present=Present(self.clock),
+            present=TrustedClock(self.clock),
             money=Money("EUR"),
             most_records=self.at_once,
         )

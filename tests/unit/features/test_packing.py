@@ -18,7 +18,7 @@ from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.definitions import HANDBOOK
 from stream_app.features.facts import facts_of, hashes
 from stream_app.features.packing import FORMAT, Packer, largest_packed
-from stream_app.features.plan import NEWEST, RECENT_LEN, RECENT_NEXT, EntityPlan, Ints, catalogue_plan, layout_of
+from stream_app.features.plan import NEWEST, RECENT_LEN, RECENT_NEXT, EntityPlan, Ints, catalogue_plan, row_layout_of
 from tests.examples import examples
 
 START, DAY = 1_522_540_800_000, 86_400_000
@@ -114,7 +114,7 @@ def test_a_flipped_or_cut_value_is_refused_by_the_name_of_its_key(plan: EntityPl
 @entities
 def test_a_value_of_another_catalogue_is_read_as_far_as_the_two_agree(plan: EntityPlan) -> None:
     """A catalogue with fewer features lays rows out otherwise; what both have comes through either way, what one lacks is empty."""
-    fewer = layout_of(plan.entity, HANDBOOK)
+    fewer = row_layout_of(plan.entity, HANDBOOK)
     assert fewer.fingerprint != plan.layout.fingerprint
     rows, every = reached(4, 300)[plan.entity], np.arange(3)
     kept, back = np.full((3, fewer.width), 7, dtype=np.int64), np.full_like(rows, 7)

@@ -12,7 +12,7 @@ import pytest
 from stream_app.errors import Stop
 from stream_app.local import prometheus
 from stream_app.local.prometheus import Prometheus
-from stream_app.local.watching import Process, targets
+from stream_app.local.watching import SupervisedProcess, targets
 from tests.conftest import ROOT
 
 RULES = ROOT / "docker" / "prometheus" / "rules.yml"
@@ -48,8 +48,8 @@ def test_targets_are_replaced_whole(tmp_path: Path) -> None:
 
 def test_workers_and_api_are_jobs_of_their_own() -> None:
     """The alarms on workers look at the job `fraudstream`."""
-    processes = [Process("worker-1", "worker", 1, "METRICS_PORT"), Process("worker-2", "worker", 2, "METRICS_PORT")]
-    assert targets([*processes, Process("api", "api", 3, "API_PORT")]) == {
+    processes = [SupervisedProcess("worker-1", "worker", 1, "METRICS_PORT"), SupervisedProcess("worker-2", "worker", 2, "METRICS_PORT")]
+    assert targets([*processes, SupervisedProcess("api", "api", 3, "API_PORT")]) == {
         "fraudstream": ["127.0.0.1:1", "127.0.0.1:2"],
         "fraudstream-api": ["127.0.0.1:3"],
     }
@@ -67,7 +67,7 @@ def test_without_rules_or_prometheus_the_remedy_is_told(tmp_path: Path, monkeypa
 def test_a_process_that_ends_is_told_once_after_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that one that ends at once is not started without a pause; its output is in its log."""
     monkeypatch.setattr("stream_app.local.watching.AGAIN_S", 0.05)
-    process = Process("odd", "no-such-command", 1, "METRICS_PORT")
+    process = SupervisedProcess("odd", "no-such-command", 1, "METRICS_PORT")
     assert process.ended() is None
     process.start(tmp_path)
     assert process._running is not None

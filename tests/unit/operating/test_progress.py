@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
-from stream_app.adapters.metrics.worker_metrics import Metrics
+from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
 from stream_app.operating.progress import Progress, Totals
 
 
@@ -81,7 +81,7 @@ def test_while_a_server_is_away_only_the_watch_speaks(told: list[str]) -> None:
 
 def test_the_totals_are_those_of_the_metrics() -> None:
     """Dead letters over all codes; partitions as they are held now."""
-    metrics = Metrics()
+    metrics = WorkerMetrics()
     metrics.counted("scored", 5)
     metrics.counted("alerts", 2)
     metrics.counted("labels", 3)

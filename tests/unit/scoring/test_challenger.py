@@ -15,7 +15,7 @@ from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
 from stream_app.features.model_metadata import ParityVectors
 from stream_app.messages.alert import ModelReference, Score
-from stream_app.scoring.judge import Challenger, is_challengers
+from stream_app.scoring.bound_model import Challenger, is_challengers
 from stream_app.scoring.ports import Scores
 from stream_app.scoring.scorer import Decided, Output, Scorer
 from tests.examples import examples

@@ -12,26 +12,26 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from stream_app.commands.compare import described
-from stream_app.scoring.comparison import MATURE_MS, Judged, average_precision, card_precision, compare, judged
+from stream_app.scoring.comparison import MATURE_MS, BothScores, average_precision, both_scores, card_precision, compare
 from tests.unit.scoring.test_challenger import Ring
 from tests.unit.scoring.test_scorer import payment, scores
 
 DAY = 86_400_000
 
 
-def said(n: int, champion: float, challenger: float, at: int = 0, amount: float = 10.0) -> Judged:
+def said(n: int, champion: float, challenger: float, at: int = 0, amount: float = 10.0) -> BothScores:
     """Both alert from 0.5 on; each payment is of a card of its own."""
-    return Judged(f"t{n}", f"c{n}", at, amount, (champion, champion >= 0.5), (challenger, challenger >= 0.5))
+    return BothScores(f"t{n}", f"c{n}", at, amount, (champion, champion >= 0.5), (challenger, challenger >= 0.5))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_who_said_what_does_not_depend_on_who_decided(share: float) -> None:
     """300 of 1,000 is the champion's score, of 500 the challenger's; alone, a score says nothing of both."""
     (score,) = scores(Ring(share=share).take(payment("a", 300)))
-    found = judged(score)
+    found = both_scores(score)
     assert found is not None
     assert [found.champion[0], found.challenger[0]] == pytest.approx([0.3, 0.6])
-    assert judged(scores(Ring(rival=None).take(payment("a", 300)))[0]) is None
+    assert both_scores(scores(Ring(rival=None).take(payment("a", 300)))[0]) is None
 
 
 def test_alerts_of_one_only_are_ranked_by_amount() -> None:
@@ -53,7 +53,7 @@ def test_quality_is_measured_on_mature_payments() -> None:
 
 def test_a_label_is_of_one_cards_payment() -> None:
     """Two cards share a transaction's id; the fraud is the second's, which the challenger ranks first."""
-    one, other = (Judged("INV-1", card, 0, 10.0, (0.9, True), (0.1, False)) for card in ("c1", "c2"))
+    one, other = (BothScores("INV-1", card, 0, 10.0, (0.9, True), (0.1, False)) for card in ("c1", "c2"))
     other = replace(other, champion=(0.2, False), challenger=(0.8, True))
     found = compare([one, other, said(2, 0, 0, at=MATURE_MS)], {("c2", "INV-1"): True})
     assert (found.mature, found.frauds) == (2, 1)
@@ -70,5 +70,5 @@ def test_average_precision_is_scikit_learns(rows: list[tuple[float, bool]]) -> N
 
 def test_a_card_that_was_found_is_left_out_on_later_days() -> None:
     """Found on the first of two days: one card in 100, then none."""
-    payments = [Judged(f"t{d}", "c", d * DAY, 1, (0.9, True), (0.9, True)) for d in range(2)]
+    payments = [BothScores(f"t{d}", "c", d * DAY, 1, (0.9, True), (0.9, True)) for d in range(2)]
     assert card_precision(payments, np.array([0.9, 0.9]), np.array([True, True])) == pytest.approx((0.01 + 0) / 2)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream_app.messages.alert import alert_id_of
 from stream_app.messages.transaction import Label
-from stream_app.scoring.outcomes import Alerted, Judged, NoteKey, judge, keys_of
+from stream_app.scoring.outcomes import Alerted, LabelOutcomes, NoteKey, keys_of, outcomes_of
 from tests.unit.delivery.world import World, payment
 from tests.unit.scoring.test_scorer import DAY, HOUR, START
 
@@ -37,10 +37,10 @@ class Desk:
         self.minor: dict[str, int] = {}
         self.unknown = 0
 
-    def take(self, labels: list[Label], alerts: list[Alerted], noted_from_ms: int = 0) -> Judged:
+    def take(self, labels: list[Label], alerts: list[Alerted], noted_from_ms: int = 0) -> LabelOutcomes:
         """One micro-batch."""
         known = {key: self.notes[key] for key in keys_of(labels) if key in self.notes}
-        written, judged = judge(labels, known, alerts, (noted_from_ms, 100))
+        written, judged = outcomes_of(labels, known, alerts, (noted_from_ms, 100))
         self.notes |= written
         for net, changes in ((self.payments, judged.payments), (self.cards, judged.cards), (self.minor, judged.minor)):
             for (outcome, added), value in changes.items():
@@ -51,37 +51,37 @@ class Desk:
 
 def test_frauds_are_caught_or_missed_and_genuine_alerts_are_false() -> None:
     """Two alerted, one of them a fraud; one fraud that was not; a genuine payment that was left alone is nothing."""
-    desk = Desk()
-    desk.take([], [alerted(0), alerted(1)])
-    desk.take(
+    online = Desk()
+    online.take([], [alerted(0), alerted(1)])
+    online.take(
         [label(0, HOUR, is_fraud=True), label(1, HOUR, is_fraud=False), label(2, HOUR, is_fraud=True), label(3, HOUR, is_fraud=False)], []
     )
-    assert desk.payments == {"caught": 1, "false_alarm": 1, "missed": 1}
-    assert desk.minor == {"caught": 1000, "false_alarm": 1000, "missed": 1000}
-    assert desk.cards == {"caught": 1, "false_alarm": 1}
+    assert online.payments == {"caught": 1, "false_alarm": 1, "missed": 1}
+    assert online.minor == {"caught": 1000, "false_alarm": 1000, "missed": 1000}
+    assert online.cards == {"caught": 1, "false_alarm": 1}
 
 
 def test_a_label_in_the_batch_of_its_own_payment_counts() -> None:
     """As where both topics are read in one go."""
-    desk = Desk()
-    desk.take([label(0, HOUR, is_fraud=True)], [alerted(0)])
-    assert desk.payments == {"caught": 1}
+    online = Desk()
+    online.take([label(0, HOUR, is_fraud=True)], [alerted(0)])
+    assert online.payments == {"caught": 1}
 
 
 def test_a_fraud_of_a_time_before_alerts_were_noted_is_neither() -> None:
     """It may have been alerted: nobody knows."""
-    desk = Desk()
-    desk.take([label(0, HOUR, is_fraud=True)], [], noted_from_ms=START + 1)
-    assert (desk.payments, desk.unknown) == ({}, 1)
+    online = Desk()
+    online.take([label(0, HOUR, is_fraud=True)], [], noted_from_ms=START + 1)
+    assert (online.payments, online.unknown) == ({}, 1)
 
 
 def test_a_card_with_a_true_alert_is_no_false_alarm() -> None:
     """First its false alert is labelled, then the true one, both of one day; a second true one adds nothing."""
-    desk = Desk()
-    desk.take([label(0, HOUR, is_fraud=False)], [alerted(n) for n in (0, 2, 4)])
-    assert desk.cards == {"false_alarm": 1}
-    desk.take([label(2, HOUR, is_fraud=True), label(4, HOUR, is_fraud=True)], [])
-    assert desk.cards == {"false_alarm": 0, "caught": 1}
+    online = Desk()
+    online.take([label(0, HOUR, is_fraud=False)], [alerted(n) for n in (0, 2, 4)])
+    assert online.cards == {"false_alarm": 1}
+    online.take([label(2, HOUR, is_fraud=True), label(4, HOUR, is_fraud=True)], [])
+    assert online.cards == {"false_alarm": 0, "caught": 1}
 
 
 @given(
@@ -93,12 +93,12 @@ def test_in_the_end_each_transaction_is_what_its_newest_label_says(
     alerts: set[int], labels: list[tuple[int, int, bool]], size: int
 ) -> None:
     """Whatever is repeated, corrected, or comes late, in whichever batches. Of two labels of one time the later one in the log wins."""
-    desk, newest = Desk(), dict[int, tuple[int, bool]]()
-    desk.take([], [alerted(n) for n in alerts])
+    online, newest = Desk(), dict[int, tuple[int, bool]]()
+    online.take([], [alerted(n) for n in alerts])
     for begin in range(0, len(labels), size):
         batch = [label(n, at * HOUR, is_fraud=fraud) for n, at, fraud in labels[begin : begin + size]]
-        desk.take(batch, [])
-        desk.take(batch[-1:], [])  # read again
+        online.take(batch, [])
+        online.take(batch[-1:], [])  # read again
     for n, at, fraud in labels:
         if at >= newest.get(n, (0, False))[0] and (n in newest or n in alerts or fraud):
             newest[n] = (at, fraud)
@@ -106,8 +106,8 @@ def test_in_the_end_each_transaction_is_what_its_newest_label_says(
     for n, (_, fraud) in newest.items():
         if fraud or n in alerts:
             expected[("caught" if n in alerts else "missed") if fraud else "false_alarm"] += 1
-    assert {"caught": 0, "missed": 0, "false_alarm": 0} | desk.payments == expected
-    assert {o: 1000 * n for o, n in expected.items()} == {o: desk.minor.get(o, 0) for o in expected}
+    assert {"caught": 0, "missed": 0, "false_alarm": 0} | online.payments == expected
+    assert {o: 1000 * n for o, n in expected.items()} == {o: online.minor.get(o, 0) for o in expected}
 
 
 FORMER = msgspec.json.encode([True, 1000, 0, False])
@@ -124,47 +124,47 @@ def test_one_transaction_id_on_several_cards_is_as_many_outcomes() -> None:
     labels = [of("a", HOUR, is_fraud=True), of("b", HOUR, is_fraud=False), of("c", HOUR, is_fraud=True), of("d", HOUR, is_fraud=False)]
     noted = [Alerted(card, "T0", START, 1000) for card in "ab"]
     for batches in ([labels], [[one] for one in labels], [[one] for one in reversed(labels)]):
-        desk = Desk()
-        desk.take([], noted)
+        online = Desk()
+        online.take([], noted)
         for batch in batches:
-            desk.take(batch, [])
-        assert desk.payments == {"caught": 1, "false_alarm": 1, "missed": 1}
-        assert desk.cards == {"caught": 1, "false_alarm": 1}
+            online.take(batch, [])
+        assert online.payments == {"caught": 1, "false_alarm": 1, "missed": 1}
+        assert online.cards == {"caught": 1, "false_alarm": 1}
 
 
 def test_a_label_is_held_against_a_note_of_before_once_and_then_against_its_own() -> None:
     """Alerted before notes named the card: caught, told again, corrected, corrected back; a restart of before finds the former note empty."""
-    desk = Desk()
+    online = Desk()
     former = (START // DAY, "t:T0")
-    desk.notes = {former: FORMER}
+    online.notes = {former: FORMER}
     caught = of("a", HOUR, is_fraud=True)
-    assert desk.take([caught, caught], []).payments == {("caught", True): 1}
-    assert desk.notes[former] == b""
-    assert not desk.take([caught], []).payments
-    desk.take([of("a", 2 * HOUR, is_fraud=False)], [])
-    assert {o: n for o, n in desk.payments.items() if n} == {"false_alarm": 1}
-    desk.take([of("a", 3 * HOUR, is_fraud=True)], [])
-    assert {o: n for o, n in desk.payments.items() if n} == {"caught": 1}
+    assert online.take([caught, caught], []).payments == {("caught", True): 1}
+    assert online.notes[former] == b""
+    assert not online.take([caught], []).payments
+    online.take([of("a", 2 * HOUR, is_fraud=False)], [])
+    assert {o: n for o, n in online.payments.items() if n} == {"false_alarm": 1}
+    online.take([of("a", 3 * HOUR, is_fraud=True)], [])
+    assert {o: n for o, n in online.payments.items() if n} == {"caught": 1}
 
 
 def test_a_note_of_before_is_that_of_one_card_alone() -> None:
     """Two cards share the id of a day: whose label comes first takes the note, the other's payment counts as one that was not alerted."""
     for batches in ([["a", "b"]], [["a"], ["b"]]):
-        desk = Desk()
-        desk.notes = {(START // DAY, "t:T0"): FORMER}
+        online = Desk()
+        online.notes = {(START // DAY, "t:T0"): FORMER}
         for cards in batches:
-            desk.take([of(card, HOUR, is_fraud=True) for card in cards], [])
-        assert desk.payments == {"caught": 1, "missed": 1}
+            online.take([of(card, HOUR, is_fraud=True) for card in cards], [])
+        assert online.payments == {"caught": 1, "missed": 1}
 
 
 def test_a_payment_with_a_note_of_its_own_leaves_that_of_before_alone() -> None:
     """It belongs to another card, whose label is judged by it later."""
-    desk = Desk()
-    desk.notes = {(START // DAY, "t:T0"): FORMER}
-    desk.take([of("b", HOUR, is_fraud=False)], [Alerted("b", "T0", START, 500)])
-    assert (desk.payments, desk.minor) == ({"false_alarm": 1}, {"false_alarm": 500})
-    desk.take([of("a", HOUR, is_fraud=True)], [])
-    assert desk.payments == {"false_alarm": 1, "caught": 1}
+    online = Desk()
+    online.notes = {(START // DAY, "t:T0"): FORMER}
+    online.take([of("b", HOUR, is_fraud=False)], [Alerted("b", "T0", START, 500)])
+    assert (online.payments, online.minor) == ({"false_alarm": 1}, {"false_alarm": 500})
+    online.take([of("a", HOUR, is_fraud=True)], [])
+    assert online.payments == {"false_alarm": 1, "caught": 1}
 
 
 def told(transaction: str, *, is_fraud: bool) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from stream_app.features.plan import compile_plan
 from stream_app.messages.money import Money
 from training.data import backfill as module
 from training.data.backfill import backfill
-from training.data.replay import Replay
+from training.data.replay import ReplayedHistory
 
 DAY_MS = 86_400_000
 START_MS = 1_522_540_800_000  # 2018-04-01
@@ -99,7 +99,7 @@ def test_events_made_in_runs_are_the_events_made_at_once(cuts: list[int], option
             latitude=np.where(np.arange(200) % 3, 48.1, np.nan),
             longitude=2.5,
         )
-    replay = Replay.of(frame, np.arange(200))
+    replay = ReplayedHistory.of(frame, np.arange(200))
     bounds = sorted({0, *(min(cut, len(replay.rows)) for cut in cuts), len(replay.rows)})
     runs = [replay.events(slice(*pair)) for pair in itertools.pairwise(bounds)]
     whole = replay.events(slice(None))

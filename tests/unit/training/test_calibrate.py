@@ -14,7 +14,7 @@ from training.fitting.calibrate import Calibrated, Calibration, calibrate, raw_s
 from training.fitting.evaluate import evaluate, scored
 from training.fitting.export import check_parity, onnx_scores, onnx_session, to_onnx_model
 from training.fitting.fit import KINDS, Parameters, Recipe, fit, scores_of
-from training.fitting.measure import Truth, Wish, decided, measured
+from training.fitting.measure import ThresholdTarget, Truth, decided, measured
 
 if TYPE_CHECKING:
     from stream_app.features.compute import Vectors
@@ -78,7 +78,7 @@ def test_no_decision_changes_and_the_report_has_both(model: Calibrated, vectors:
     times = np.arange(ROWS, dtype=np.int64) * 3_600_000
     truth = Truth(times, np.arange(ROWS, dtype=np.int64), np.full(ROWS, 10.0))
     content = to_onnx_model(model, FEATURES).SerializeToString()
-    found = measured(model, content, vectors, truth, parts[1], decided(content, vectors, truth, parts[0], Wish(alerts_a_day=2)))
+    found = measured(model, content, vectors, truth, parts[1], decided(content, vectors, truth, parts[0], ThresholdTarget(alerts_a_day=2)))
     assert found.changed == 0
     assert found.test.alerts_a_day == found.uncalibrated.alerts_a_day == found.outcome.alerts_a_day > 0
     assert found.test.average_precision == pytest.approx(found.uncalibrated.average_precision, abs=1e-3)
@@ -105,10 +105,13 @@ def test_a_model_that_ranks_the_wrong_way_is_refused(vectors: Vectors, is_fraud:
 
 def test_the_wish_is_told_in_words() -> None:
     """As the run's parameter has it; a budget goes before a cost."""
-    assert str(Wish()) == "1 % of payments"
-    assert str(Wish(50)) == "at most 50 alerts a day"
-    assert str(Wish(review_cost=4)) == "4 a review against the amount of a missed fraud"
+    assert str(ThresholdTarget()) == "1 % of payments"
+    assert str(ThresholdTarget(50)) == "at most 50 alerts a day"
+    assert str(ThresholdTarget(review_cost=4)) == "4 a review against the amount of a missed fraud"
     rng = np.random.default_rng(1)
     what = scored(rng.random(500), rng.random(500) < 0.3, np.arange(500) * 10**7, np.arange(500), rng.random(500) * 100)
-    assert Wish(2, 1000).threshold(what) == Wish(2).threshold(what)
-    assert evaluate(what, Wish(review_cost=0.01).threshold(what)).recall > evaluate(what, Wish(review_cost=40).threshold(what)).recall
+    assert ThresholdTarget(2, 1000).threshold(what) == ThresholdTarget(2).threshold(what)
+    assert (
+        evaluate(what, ThresholdTarget(review_cost=0.01).threshold(what)).recall
+        > evaluate(what, ThresholdTarget(review_cost=40).threshold(what)).recall
+    )

@@ -13,10 +13,19 @@ from stream_app.errors import ModelError
 from stream_app.features.compute import Vectors
 from stream_app.features.definitions import VELOCITY
 from stream_app.features.model_metadata import INPUT_NAME, OUTPUT_NAME, Bands, read_metadata
-from training.fitting.export import TOLERANCE, Decisions, check_parity, describe, metadata_for, onnx_scores, onnx_session, to_onnx_model
+from training.fitting.export import (
+    TOLERANCE,
+    OperatingPoint,
+    check_parity,
+    describe,
+    metadata_for,
+    onnx_scores,
+    onnx_session,
+    to_onnx_model,
+)
 from training.fitting.fit import Recipe, fit, scores_of
 
-DECISIONS = Decisions(0.2, Bands(step_up=0.5, decline=0.9), 1_700_000_000_000, "EUR")
+DECISIONS = OperatingPoint(0.2, Bands(step_up=0.5, decline=0.9), 1_700_000_000_000, "EUR")
 SMALL = Recipe(parameters={"n_estimators": 10, "max_depth": 8})
 
 

@@ -17,9 +17,9 @@ from stream_app.explaining.onnx_graph import additive_of
 from stream_app.explaining.shapley import shapley
 from stream_app.features.model_metadata import RAW_NAME
 from training.fitting.calibrate import raw_scores_of
-from training.fitting.converters import graph_of
 from training.fitting.export import onnx_scores, onnx_session
 from training.fitting.fit import KINDS, Parameters, Recipe, fit, importances_of, scores_of
+from training.fitting.onnx_converters import graph_of
 
 if TYPE_CHECKING:
     from stream_app.features.compute import Vectors

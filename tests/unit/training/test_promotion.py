@@ -18,7 +18,7 @@ from stream_app.features.model_metadata import Bands
 from tests.examples import examples
 from training.data.split import DAY_MS
 from training.fitting.evaluate import Scored, card_precision, evaluate, scored
-from training.fitting.export import Decisions, describe, metadata_for, to_onnx_model
+from training.fitting.export import OperatingPoint, describe, metadata_for, to_onnx_model
 from training.fitting.fit import Recipe, fit, scores_of
 from training.registry.catalogue import Version
 from training.registry.gates import Gate, _Curve, not_worse, team_not_worse
@@ -61,7 +61,7 @@ def version(number: str, vectors: Vectors, recipe: Recipe) -> Served:
     is_fraud = truth(vectors)
     model = fit(vectors[:ROWS], is_fraud[:ROWS], recipe)
     exported = to_onnx_model(model, WIDTH)
-    metadata = metadata_for(model, HANDBOOK, vectors[:ROWS], Decisions(0.3, Bands(step_up=0.5, decline=0.9), 0, "EUR"))
+    metadata = metadata_for(model, HANDBOOK, vectors[:ROWS], OperatingPoint(0.3, Bands(step_up=0.5, decline=0.9), 0, "EUR"))
     describe(exported, metadata)
     times = ABOUT.begins_ms + np.arange(ROWS, dtype=np.int64) * (7 * DAY_MS // ROWS)
     scores = scored(scores_of(model, vectors[ROWS:]), is_fraud[ROWS:], times, np.arange(ROWS, dtype=np.int64) % 900, np.full(ROWS, 10.0))

@@ -23,7 +23,7 @@ SOURCE_CURSOR = "source.cursor"
 """Header of every output: `<topic id>:<offset>` of transactions and of labels, below which everything was decided, joined by a comma."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class PublishedDecision(msgspec.Struct, frozen=True):
     """A decision as it was published, in an alert or a score."""
 
     score: Probability
@@ -37,10 +37,10 @@ class Verdict(msgspec.Struct, frozen=True):
     scored_at: ClockMs
 
 
-_VERDICT = msgspec.json.Decoder(Verdict)
+_VERDICT = msgspec.json.Decoder(PublishedDecision)
 
 
-def read_verdict(value: bytes | None) -> Verdict | None:
+def read_decision(value: bytes | None) -> PublishedDecision | None:
     """The decision in an alert or score; None where there is none."""
     try:
         return _VERDICT.decode(value or b"")
@@ -72,7 +72,7 @@ class Refusals:
 
 
 @dataclass(slots=True)
-class Standing:
+class AlreadyPublished:
     """What was published for offsets at or above the cursor, and what was surely decided.
 
     Attributes:
@@ -83,19 +83,19 @@ class Standing:
     """
 
     decided: tuple[int, int] = (0, 0)
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    verdicts: dict[int, PublishedDecision] = field(default_factory=dict)
     alerted: set[int] = field(default_factory=set)
     scored: set[int] = field(default_factory=set)
     refused: tuple[Refusals, Refusals] = (Refusals(), Refusals())
     _last: tuple[int, int] = (-1, -1)
 
-    def add_alert(self, offset: int, verdict: Verdict) -> None:
+    def add_alert(self, offset: int, verdict: PublishedDecision) -> None:
         """Learn from an alert, which holds the decision."""
         self.alerted.add(offset)
         self.verdicts.setdefault(offset, self._kept(offset, verdict))
         self._reach(offset, -1)
 
-    def add_score(self, offset: int, verdict: Verdict) -> None:
+    def add_score(self, offset: int, verdict: PublishedDecision) -> None:
         """Learn from a score, which holds the decision too: of several the first one stands, whatever alerts say."""
         if offset not in self.scored:
             self.verdicts[offset] = self._kept(offset, verdict)
@@ -112,7 +112,7 @@ class Standing:
         transactions, labels = (max(self._last[n] + 1, self.decided[n]) for n in (0, 1))
         return cursor.transactions >= transactions and cursor.labels >= labels
 
-    def _kept(self, offset: int, verdict: Verdict) -> Verdict:
+    def _kept(self, offset: int, verdict: PublishedDecision) -> PublishedDecision:
         """Where nothing is published any more, only the case is asked for: the reasons are most of a verdict's bytes."""
         return msgspec.structs.replace(verdict, reasons=()) if offset < self.decided[0] else verdict
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from stream_app.errors import DataError
+from training.data.column_mapping import ULB_BEGINS_MS
 from training.data.dataset import check_for_training, read_transactions
 from training.data.files import attributes_in
-from training.data.layouts import ULB_BEGINS_MS
 
 if TYPE_CHECKING:
     from pathlib import Path

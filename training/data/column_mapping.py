@@ -43,7 +43,7 @@ ULB_BEGINS_MS = 1_377_993_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ColumnMapping:
     """What a file's columns are.
 
     Attributes:
@@ -103,9 +103,9 @@ def _hashed(column: Any) -> Any:
     return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(tokens, pa.string()))
 
 
-OURS = Layout({})
+OURS = ColumnMapping({})
 
-HANDBOOK = Layout(
+HANDBOOK = ColumnMapping(
     MappingProxyType(
         {
             "transaction_id": "TRANSACTION_ID",
@@ -120,7 +120,7 @@ HANDBOOK = Layout(
     {"currency": "EUR"},
 )
 
-SPARKOV = Layout(
+SPARKOV = ColumnMapping(
     MappingProxyType(
         {
             "transaction_id": "trans_num",
@@ -138,7 +138,7 @@ SPARKOV = Layout(
 )
 """Each merchant is a terminal; money is in dollars; `cc_num` is a card number and becomes a token."""
 
-ULB = Layout(
+ULB = ColumnMapping(
     MappingProxyType(
         {"transaction_id": ROW, "event_time": "Time", "card_id": ROW, "amount": "Amount", "is_fraud": "Class"}
         | {f"attributes.v{i}": f"V{i}" for i in range(1, 29)}
@@ -149,7 +149,7 @@ ULB = Layout(
 )
 """It names no card and no terminal: each payment is a card of its own, and only the profile `passthrough` can be trained."""
 
-KNOWN: Mapping[frozenset[str], Layout] = MappingProxyType(
+KNOWN: Mapping[frozenset[str], ColumnMapping] = MappingProxyType(
     {
         frozenset({"TRANSACTION_ID"}): HANDBOOK,
         frozenset({"trans_num", "cc_num"}): SPARKOV,
@@ -159,13 +159,13 @@ KNOWN: Mapping[frozenset[str], Layout] = MappingProxyType(
 """By columns that no other file has."""
 
 
-def layout_of(names: Collection[str]) -> Layout:
+def column_mapping_of(names: Collection[str]) -> ColumnMapping:
     """The known layout of a file with these columns; ours where there is none, or where it has our ids."""
     found = (layout for marks, layout in KNOWN.items() if marks <= set(names) and "transaction_id" not in names)
     return next(found, OURS)
 
 
-def read_mapping(path: Path, known: Callable[[str], bool]) -> Layout:
+def read_mapping(path: Path, known: Callable[[str], bool]) -> ColumnMapping:
     """A mapping in YAML.
 
     Args:
@@ -195,4 +195,4 @@ def read_mapping(path: Path, known: Callable[[str], bool]) -> Layout:
     tokens, unit = [str(name) for name in told.get("tokens") or ()], told.get("time_unit", "ms")
     if unit not in UNITS_MS or not set(tokens) <= set(columns):
         raise DataError(f"{path}: `time_unit` is s or ms, and `tokens` are among the columns; there stand {unit!r} and {tokens}.")
-    return Layout(columns, constants, tokens, UNITS_MS[unit])
+    return ColumnMapping(columns, constants, tokens, UNITS_MS[unit])

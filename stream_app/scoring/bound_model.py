@@ -31,7 +31,7 @@ class Challenger:
     share: float = 0.0
 
 
-class Judge:
+class BoundModel:
     """A model bound to a table of features: it picks its own columns."""
 
     def __init__(self, model: Model, columns: Sequence[str], threshold: float | None) -> None:
@@ -62,7 +62,7 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class ChallengerScores:
     """What the challenger says of the payments of a micro-batch.
 
     Attributes:
@@ -72,7 +72,7 @@ class Opinion:
         decides: bool [payments], where it decides in the champion's place.
     """
 
-    judge: Judge
+    judge: BoundModel
     vectors: Vectors
     scores: Scores
     decides: Chosen
@@ -93,15 +93,15 @@ class Opinion:
         }
 
 
-class Rivalry:
+class ChallengerScorer:
     """The challenger beside the champion: has its say on every payment, and decides for a fixed share of the cards."""
 
     def __init__(self, challenger: Challenger, columns: Sequence[str], threshold: float | None) -> None:
-        """Args: as `Judge`."""
-        self._judge = Judge(challenger.model, columns, threshold)
+        """Args: as `BoundModel`."""
+        self._judge = BoundModel(challenger.model, columns, threshold)
         self._share = challenger.share
 
-    def opinion(self, table: Vectors, cards: Sequence[str], of: Ints) -> Opinion:
+    def opinion(self, table: Vectors, cards: Sequence[str], of: Ints) -> ChallengerScores:
         """What the challenger says.
 
         Args:
@@ -113,7 +113,7 @@ class Rivalry:
         decides = np.zeros(len(of), dtype=bool)
         if self._share:
             decides = np.array([is_challengers(card, self._share) for card in cards], dtype=bool)[of]
-        return Opinion(self._judge, vectors, self._judge.scores(vectors), decides)
+        return ChallengerScores(self._judge, vectors, self._judge.scores(vectors), decides)
 
 
 def is_challengers(card_id: str, share: float) -> bool:
@@ -124,7 +124,7 @@ def is_challengers(card_id: str, share: float) -> bool:
     return xxhash.xxh3_64_intdigest(card_id.encode()) < share * _HASHES
 
 
-def beside(champion: tuple[Judge, float], challenger: tuple[Judge, float], *, challenger_decides: bool) -> Beside:
+def beside(champion: tuple[BoundModel, float], challenger: tuple[BoundModel, float], *, challenger_decides: bool) -> Beside:
     """The say of the one of the two that does not decide."""
     judge, score = champion if challenger_decides else challenger
     return Beside(

@@ -17,8 +17,8 @@ _ANSWER_S = 30.0
 _MOST_AT_ONCE = 5_000
 
 
-class KafkaHistory:
-    """See `timeline.History`."""
+class KafkaLogSpans:
+    """See `timeline.LogSpans`."""
 
     def __init__(self, consumer: AIOKafkaConsumer, ends: Mapping[Place, int]) -> None:
         self._consumer = consumer
@@ -26,7 +26,7 @@ class KafkaHistory:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, client_options: dict[str, Any], spans: Mapping[Place, tuple[int, int]]) -> AsyncIterator[KafkaHistory]:
+    async def open(cls, client_options: dict[str, Any], spans: Mapping[Place, tuple[int, int]]) -> AsyncIterator[KafkaLogSpans]:
         """The records of each partition from the first offset of its span to below the second; empty spans are left out by the caller.
 
         Raises:
@@ -45,7 +45,7 @@ class KafkaHistory:
                 await consumer.stop()
 
     async def more(self, places: Collection[Place]) -> Mapping[Place, Sequence[Record]]:
-        """See `timeline.History`."""
+        """See `timeline.LogSpans`."""
         wanted = [TopicPartition(*place) for place in places]
         async with asyncio.timeout(_ANSWER_S):
             while True:

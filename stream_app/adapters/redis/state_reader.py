@@ -1,4 +1,4 @@
-"""History out of Redis, see `history.History`: one MGET, so that all of it is of one moment (on a cluster: all of a partition).
+"""History out of Redis, see `state_reader.StateReader`: one MGET, so that all of it is of one moment (on a cluster: all of a partition).
 
 Nothing is written, watched or locked.
 
@@ -21,9 +21,9 @@ from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import NEWEST, EntityPlan, catalogue_plan
 from stream_app.messages.event_time import day_of
-from stream_app.scoring.history import Seen
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor
+from stream_app.scoring.state_reader import StateSnapshot
 
 type Values = Sequence[bytes | None]
 _ANSWER_WITHIN_S = 5.0
@@ -31,8 +31,8 @@ _CONNECT_WITHIN_S = 2.0
 _NO_STATE = "no worker has written state yet"
 
 
-class RedisHistory:
-    """See `history.History`; `group` is the workers' consumer group."""
+class RedisStateReader:
+    """See `state_reader.StateReader`; `group` is the workers' consumer group."""
 
     def __init__(self, url: str, group: str) -> None:
         self._servers = RedisServers(url, _ANSWER_WITHIN_S, _CONNECT_WITHIN_S)
@@ -41,8 +41,8 @@ class RedisHistory:
         self._plans = catalogue_plan().entities
         self._packers = tuple(Packer(plan.layout) for plan in self._plans)
 
-    async def read(self, ids: Ids, at_ms: int | None = None) -> Seen:
-        """See `history.History`."""
+    async def read(self, ids: Ids, at_ms: int | None = None) -> StateSnapshot:
+        """See `state_reader.StateReader`."""
         while True:
             count = max(1, self._partitions)
             spaces = [f"{{{self._group}:{p}}}" for p in range(count)]
@@ -60,10 +60,10 @@ class RedisHistory:
         await self._servers.ping()
 
     async def close(self) -> None:
-        """See `history.History`."""
+        """See `state_reader.StateReader`."""
         await self._servers.close()
 
-    def _seen(self, ids: Ids, cursors: list[Cursor | None], values: Values, at_ms: int | None) -> Seen:
+    def _seen(self, ids: Ids, cursors: list[Cursor | None], values: Values, at_ms: int | None) -> StateSnapshot:
         rest, damaged = iter(values), set[int]()
         by_entity = [[list(islice(rest, len(wanted))) for _ in cursors] for wanted in ids]
         holders, cards, cases = self._cards(ids[0], by_entity[0], damaged)
@@ -74,7 +74,7 @@ class RedisHistory:
             tuple(sum(part[n] is not None for part in parts) for n in range(len(w))) for w, parts in zip(ids, by_entity, strict=True)
         )
         degraded = self._doubts(cursors, damaged, holders, at_ms)
-        return Seen(WorkingSet(ids, tuple(rows), cases, degraded), tuple(holders), known)
+        return StateSnapshot(WorkingSet(ids, tuple(rows), cases, degraded), tuple(holders), known)
 
     def _cards(self, ids: list[str], parts: list[list[bytes | None]], damaged: set[int]) -> tuple[list[int | None], Any, list[str]]:
         """Holder, row and case of each card; of one that several partitions know, those of the newest."""

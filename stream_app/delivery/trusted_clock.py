@@ -20,7 +20,7 @@ _MINUTE_S = 60
 _LOOK_EVERY_S = 1.0
 
 
-class Present:
+class TrustedClock:
     """The present, for all partitions of a worker.
 
     1. It is what this machine's clock says. No record moves it, nor do most of them: whoever sends most could make any time the present.
@@ -111,10 +111,10 @@ class Present:
             logger.info("This machine's clock and most records say the same again.")
 
 
-class Witness:
+class ServerClock:
     """Has the present hear a server's clock, each second."""
 
-    def __init__(self, present: Present, ask_ms: Callable[[], Awaitable[int]]) -> None:
+    def __init__(self, present: TrustedClock, ask_ms: Callable[[], Awaitable[int]]) -> None:
         self._present = present
         self._ask_ms = ask_ms
 

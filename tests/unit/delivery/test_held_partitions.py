@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_app.delivery import holdings as holdings_
-from stream_app.delivery.holdings import Holdings
-from stream_app.delivery.takeover import Taken, Takeover
+from stream_app.delivery import held_partitions as holdings_
+from stream_app.delivery.held_partitions import HeldPartitions
+from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.delivery.waiting import Fetched
 from stream_app.errors import DamagedAgain, StateError
 from stream_app.messages.records import Place
+from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.positions import Cursor
-from stream_app.scoring.standing import Standing
 from tests.topics import Kept, MemoryTopics
 from tests.unit.delivery.world import TOPICS, Fuse, World
 from tests.unit.scoring.test_scorer import FakeRecord, payment
@@ -53,14 +53,14 @@ class Harm:
     def forget(self) -> None:
         """See `ports.PartitionState`."""
 
-    async def of(self, _number: int, _count: int, *, lost: bool = False, remembered: Cursor | None = None) -> Taken:
+    async def of(self, _number: int, _count: int, *, lost: bool = False, remembered: Cursor | None = None) -> OwnedPartition:
         """See `Takeover`."""
         del remembered
         if lost:
             await self.all_met.wait()
             self.begun_anew.append(_number)
             self.there = False
-        return Taken(self, Cursor("owner"), Standing())  # type: ignore[arg-type]
+        return OwnedPartition(self, Cursor("owner"), AlreadyPublished())  # type: ignore[arg-type]
 
 
 async def met_by_all(partitions: int) -> tuple[Harm, list[str], list[set[int]]]:
@@ -79,21 +79,21 @@ async def met_by_all(partitions: int) -> tuple[Harm, list[str], list[set[int]]]:
 
     world = World()
     world.store.hold(range(partitions), partitions)
-    holdings = Holdings(world.store, world._workplace(harm, Fuse()), seek, fatal)  # type: ignore[arg-type]
-    await holdings.take(range(partitions), partitions, seek)
+    held = HeldPartitions(world.store, world._dependencies(harm, Fuse()), seek, fatal)  # type: ignore[arg-type]
+    await held.take(range(partitions), partitions, seek)
     raw = msgspec.json.encode(payment("T1"))
     for number in range(partitions):
-        held = holdings.get(number)
-        assert held is not None
+        one = held.get(number)
+        assert one is not None
         for topic, records in (("labels", []), ("transactions", [FakeRecord(0, b"c1", raw)])):
-            held.reached(topic, 1)
+            one.reached(topic, 1)
             if records:
-                held.put(topic, Fetched(records, lambda: None, 1))
+                one.put(topic, Fetched(records, lambda: None, 1))
     sought.clear()
     all_taken_again.clear()
     async with asyncio.timeout(DEADLINE_S):
         await all_taken_again.wait()
-    await holdings.let_go()
+    await held.let_go()
     return harm, ended, sought
 
 
@@ -121,14 +121,14 @@ class Lives(Harm):
         """Hold the partition until it is sound, or has ended the worker."""
         world = World()
         world.store.hold([0], 1)
-        self.holdings = Holdings(world.store, world._workplace(self, Fuse()), self._seek, self._fatal)  # type: ignore[arg-type]
+        self.held = HeldPartitions(world.store, world._dependencies(self, Fuse()), self._seek, self._fatal)  # type: ignore[arg-type]
         async with asyncio.timeout(DEADLINE_S):
-            await self.holdings.take([0], 1, self._seek)
+            await self.held.take([0], 1, self._seek)
             await self.sound.wait()
-        await self.holdings.let_go()
+        await self.held.let_go()
 
     async def _seek(self, _positions: Mapping[Place, int]) -> None:
-        for held in self.holdings.held().values():
+        for held in self.held.held().values():
             for topic in ("labels", "transactions"):
                 held.reached(topic, 1)
             held.put("transactions", Fetched([FakeRecord(0, b"c1", msgspec.json.encode(payment("T1")))], lambda: None, 1))
@@ -140,17 +140,17 @@ class Lives(Harm):
     async def read(self, _ids: Any, _days: Any = ()) -> Any:
         """See `ports.PartitionState`."""
         if self.cursors:
-            self.holdings.held()[0].cursor = self.cursors.pop(0)
+            self.held.held()[0].cursor = self.cursors.pop(0)
             raise StateError("The packed state of 't1' cannot be read.", 0)
         self.sound.set()
         await asyncio.Event().wait()
 
-    async def of(self, _number: int, _count: int, *, lost: bool = False, remembered: Cursor | None = None) -> Taken:
+    async def of(self, _number: int, _count: int, *, lost: bool = False, remembered: Cursor | None = None) -> OwnedPartition:
         """See `Takeover`."""
         del remembered
         if lost:
             self.begun_at_s.append(asyncio.get_running_loop().time())
-        return Taken(self, REBUILDING, Standing())  # type: ignore[arg-type]
+        return OwnedPartition(self, REBUILDING, AlreadyPublished())  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ class SlowTakeover(Harm):
     began: asyncio.Event = field(default_factory=asyncio.Event)
     takeovers: list[int] = field(default_factory=list)
 
-    async def of(self, _number: int, _count: int, *, lost: bool = False, remembered: Cursor | None = None) -> Taken:
+    async def of(self, _number: int, _count: int, *, lost: bool = False, remembered: Cursor | None = None) -> OwnedPartition:
         """See `Takeover`."""
         self.takeovers.append(_number)
         if not self.began.is_set():
@@ -212,13 +212,13 @@ def test_an_assignment_that_comes_while_another_is_taken_over_takes_its_place() 
 
     async def assigned_twice() -> tuple[Mapping[Place, int], Mapping[Place, int], int]:
         slow, world = SlowTakeover(2), World()
-        holdings = Holdings(world.store, world._workplace(slow, Fuse()), seek, lambda *_: None)  # type: ignore[arg-type]
-        older = asyncio.create_task(holdings.take((0, 1), 2, seek))
+        held = HeldPartitions(world.store, world._dependencies(slow, Fuse()), seek, lambda *_: None)  # type: ignore[arg-type]
+        older = asyncio.create_task(held.take((0, 1), 2, seek))
         await slow.began.wait()
-        newer = await holdings.take((1,), 2, seek)
-        held = len(holdings)
-        await holdings.let_go()
-        return await older, newer, held
+        newer = await held.take((1,), 2, seek)
+        count = len(held)
+        await held.let_go()
+        return await older, newer, count
 
     async def bounded() -> tuple[Mapping[Place, int], Mapping[Place, int], int]:
         async with asyncio.timeout(DEADLINE_S):
@@ -235,7 +235,7 @@ def test_a_takeover_that_reads_its_outputs_for_long_makes_progress() -> None:
     class Watched(MemoryTopics):
         async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Kept]]]:
             async for piece in super().walk(starts):
-                seen.append(holdings.progress())
+                seen.append(held.progress())
                 yield piece
 
     world = World(topics=Watched())
@@ -244,12 +244,12 @@ def test_a_takeover_that_reads_its_outputs_for_long_makes_progress() -> None:
             world.topics.append(("dlq", number), b"k", b"of another program")
     world.store.fuse = Fuse()
     takeover = Takeover(world.store, world.topics, TOPICS, world.clock)
-    holdings = Holdings(world.store, world._workplace(takeover, Fuse()), _nothing, lambda *_: None)
+    held = HeldPartitions(world.store, world._dependencies(takeover, Fuse()), _nothing, lambda *_: None)
 
     async def taken() -> None:
-        await holdings.take((0, 1), 2, _nothing)
-        seen.append(holdings.progress())
-        await holdings.let_go()
+        await held.take((0, 1), 2, _nothing)
+        seen.append(held.progress())
+        await held.let_go()
 
     asyncio.run(taken())
     assert len(seen) > 12
@@ -261,14 +261,14 @@ def test_a_partition_is_given_records_only_after_the_seek() -> None:
 
     async def looked_at() -> list[bool]:
         world, given = World(), list[bool]()
-        holdings = Holdings(world.store, world._workplace(Harm(1, there=False), Fuse()), _nothing, lambda *_: None)  # type: ignore[arg-type]
+        held = HeldPartitions(world.store, world._dependencies(Harm(1, there=False), Fuse()), _nothing, lambda *_: None)  # type: ignore[arg-type]
 
         async def seek(_positions: Mapping[Place, int]) -> None:
-            given.append(holdings.get(0) is not None)
+            given.append(held.get(0) is not None)
 
-        await holdings.take((0,), 1, seek)
-        given.append(holdings.get(0) is not None)
-        await holdings.let_go()
+        await held.take((0,), 1, seek)
+        given.append(held.get(0) is not None)
+        await held.let_go()
         return given
 
     assert asyncio.run(looked_at()) == [False, True]

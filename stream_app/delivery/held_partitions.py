@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from stream_app.delivery.partition import Partition, Workplace
-from stream_app.delivery.patience import patiently
+from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.ports import FeatureStore
+from stream_app.delivery.retry import with_retries
 from stream_app.errors import DamagedAgain, NotOwner, StateError, TopologyError, Unavailable
 from stream_app.messages.records import Place
 from stream_app.scoring.positions import Cursor
@@ -37,20 +37,20 @@ class _Held:
     sought: bool = False
 
 
-class Holdings:
+class HeldPartitions:
     """Takes partitions over, starts their tasks, and takes one over again where it was lost while Kafka still assigns it."""
 
-    def __init__(self, store: FeatureStore, workplace: Workplace, seek: Seek, ended: Ended) -> None:
+    def __init__(self, store: FeatureStore, dependencies: PartitionDependencies, seek: Seek, ended: Ended) -> None:
         """Hold nothing yet.
 
         Args:
             store: told which partitions are held.
-            workplace: what all partitions share.
+            dependencies: what all partitions share.
             seek: makes the consumer read partitions from other offsets.
             ended: called with the error, and the name of its task, that ends the worker.
         """
         self._store = store
-        self._shared = workplace
+        self._shared = dependencies
         self._seek = seek
         self._ended = ended
         self._held: dict[int, _Held] = {}
@@ -142,7 +142,7 @@ class Holdings:
     async def _take(self, number: int, *, lost: bool = False) -> dict[Place, int]:
         takeover, topics = self._shared.takeover, self._shared.topics
         remembered = self._remembered.get(number)
-        taken = await patiently(
+        taken = await with_retries(
             lambda: takeover.of(number, self._count, lost=lost, remembered=remembered), f"Partition {number}", self._shared.away
         )
         partition = Partition(number, taken, self._shared, len(self._numbers))

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from loguru import logger
 
-from stream_app.delivery.present import BEHIND_S, MINUTES, Present, Witness
+from stream_app.delivery.trusted_clock import BEHIND_S, MINUTES, ServerClock, TrustedClock
 from stream_app.errors import ClockBehind, Unavailable
 from stream_app.scoring.majority import LEAST, MOST, Majority, median, sample
 from tests.unit.scoring.test_scorer import HOUR, NOW, SECOND, FakeClock
@@ -48,7 +48,7 @@ def told() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
-def minutes(present: Present, clock: Watch, ahead_ms: int, count: int) -> None:
+def minutes(present: TrustedClock, clock: Watch, ahead_ms: int, count: int) -> None:
     """So many minutes with records that lie so far ahead, every ten seconds some; the first record of the next minute ends the last."""
     for _ in range(count * 6):
         assert present.at([clock.now + ahead_ms] * 20) == clock.now
@@ -87,7 +87,7 @@ def test_of_many_some_are_asked_at_one_distance(values: list[int]) -> None:
 def test_no_records_move_the_present(batches: list[tuple[list[int], int]]) -> None:
     """However many, however long, and also where there are no others."""
     clock = Watch()
-    present = Present(clock)
+    present = TrustedClock(clock)
     for ahead, pause_ms in batches:
         clock.go(pause_ms)
         assert present.at([clock.now + a for a in ahead]) == clock.now
@@ -104,7 +104,7 @@ def test_no_records_move_the_present(batches: list[tuple[list[int], int]]) -> No
 def test_a_burst_is_not_told_as_what_most_records_say(burst: int, ahead: int, quiet: int, pause_ms: int, size: int) -> None:
     """Within a minute, after any number of batches, in batches of any size, and where a minute ends amid it."""
     clock = Watch()
-    present = Present(clock)
+    present = TrustedClock(clock)
     for _ in range(quiet):
         present.at([clock.now] * 3)
         clock.go(20 * SECOND)
@@ -120,7 +120,7 @@ def test_a_burst_is_not_told_as_what_most_records_say(burst: int, ahead: int, qu
 def test_a_clock_that_is_hours_behind_is_told_by_most_records_of_some_minutes_and_once(told: list[str]) -> None:
     """When it is mended that is told too; the present is the clock's all the while."""
     clock = Watch(NOW - 2 * HOUR)
-    present = Present(clock)
+    present = TrustedClock(clock)
     minutes(present, clock, 2 * HOUR, MINUTES)
     assert (present.behind_s, told) == (0, [])
     minutes(present, clock, 2 * HOUR, MINUTES)
@@ -134,7 +134,7 @@ def test_a_clock_that_is_hours_behind_is_told_by_most_records_of_some_minutes_an
 def test_a_clock_that_is_minutes_behind_is_not_told_of(told: list[str]) -> None:
     """Clocks are."""
     clock = Watch()
-    present = Present(clock)
+    present = TrustedClock(clock)
     minutes(present, clock, BEHIND_S * SECOND, MINUTES + 1)
     assert (present.behind_s, told) == (BEHIND_S, [])
 
@@ -142,7 +142,7 @@ def test_a_clock_that_is_minutes_behind_is_not_told_of(told: list[str]) -> None:
 def test_records_of_the_past_say_nothing_of_the_clock() -> None:
     """A history is replayed with its own timestamps, or a partition lags by weeks."""
     clock = Watch()
-    present = Present(clock)
+    present = TrustedClock(clock)
     minutes(present, clock, -30 * DAY, MINUTES + 1)
     assert present.behind_s == 0
 
@@ -150,7 +150,7 @@ def test_records_of_the_past_say_nothing_of_the_clock() -> None:
 @given(behind_ms=st.integers(-400 * DAY, 400 * DAY))
 def test_a_clock_too_far_behind_the_witness_decides_nothing(behind_ms: int) -> None:
     """One that is minutes behind does, and one that is ahead: it refuses nobody who is on time."""
-    present = Present(Watch(NOW - behind_ms), MOST_BEHIND_S)
+    present = TrustedClock(Watch(NOW - behind_ms), MOST_BEHIND_S)
     if behind_ms <= MOST_BEHIND_S * SECOND:
         present.heard(NOW)
         assert present.at([NOW]) == NOW - behind_ms
@@ -165,7 +165,7 @@ def test_a_clock_too_far_behind_the_witness_decides_nothing(behind_ms: int) -> N
 def test_a_clock_that_is_set_back_is_known_before_the_next_record(back_ms: int, passed_ms: int) -> None:
     """Nobody need ask the witness again for it: what has passed since is known."""
     clock = Watch()
-    present = Present(clock, MOST_BEHIND_S)
+    present = TrustedClock(clock, MOST_BEHIND_S)
     present.heard(NOW)
     clock.go(passed_ms)
     clock.now -= back_ms
@@ -178,7 +178,7 @@ def test_a_clock_that_is_set_back_is_known_before_the_next_record(back_ms: int, 
 
 def test_a_witness_that_is_away_is_asked_again_and_one_that_contradicts_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who watches the server tells that it is away."""
-    monkeypatch.setattr("stream_app.delivery.present._LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("stream_app.delivery.trusted_clock._LOOK_EVERY_S", 0.0)
     answers = iter([NOW, None, NOW, NOW + HOUR])
 
     async def ask() -> int:
@@ -188,5 +188,5 @@ def test_a_witness_that_is_away_is_asked_again_and_one_that_contradicts_ends_the
         return answer
 
     with pytest.raises(ClockBehind):
-        asyncio.run(Witness(Present(Watch(), MOST_BEHIND_S), ask).run())
+        asyncio.run(ServerClock(TrustedClock(Watch(), MOST_BEHIND_S), ask).run())
     assert list(answers) == []

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from stream_app.delivery.inbox import Batch
+from stream_app.delivery.inbox import MicroBatch
 from stream_app.errors import FraudstreamError, RecordError, Stop
 from stream_app.messages.transaction import DeadLetterCode, shown
 
@@ -14,10 +14,10 @@ MOST_IN_A_ROW = 10
 """So many records that fail one after the other are not the records' fault."""
 
 
-class Isolation:
+class FaultyRecords:
     """Takes batches through all steps; a record that fails by itself goes to the dead letters with what was raised."""
 
-    def __init__(self, number: int, take: Callable[[Batch], Awaitable[None]], forget: Callable[[], None]) -> None:
+    def __init__(self, number: int, take: Callable[[MicroBatch], Awaitable[None]], forget: Callable[[], None]) -> None:
         """Take batches of partition `number`.
 
         Args:
@@ -30,7 +30,7 @@ class Isolation:
         self._forget = forget
         self._in_a_row = 0
 
-    async def take(self, batch: Batch) -> None:
+    async def take(self, batch: MicroBatch) -> None:
         """Take a batch through.
 
         Raises:
@@ -52,7 +52,7 @@ class Isolation:
         for one in batch.singles():
             await self._take_alone(one)
 
-    async def _take_alone(self, one: Batch) -> None:
+    async def _take_alone(self, one: MicroBatch) -> None:
         error = await self._failure(one)
         if error is None:
             self._in_a_row = 0
@@ -68,7 +68,7 @@ class Isolation:
         refusal = RecordError(DeadLetterCode.SCORING_FAILED, f"The record could not be scored: {_told(error)}.")
         await self._take(one.refused(error if isinstance(error, RecordError) else refusal))
 
-    async def _failure(self, batch: Batch) -> Exception | None:
+    async def _failure(self, batch: MicroBatch) -> Exception | None:
         """What taking the batch raised, if it is a record's fault, or nobody's that we know."""
         try:
             await self._take(batch)

@@ -21,10 +21,10 @@ from stream_app.messages.event_time import EventTimeMs
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import DeadLetterCode, Label, Transaction, shown
-from stream_app.scoring.history import History, Seen
 from stream_app.scoring.intake import Decoded, merge
 from stream_app.scoring.ports import Publisher
 from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.state_reader import StateReader, StateSnapshot
 
 ANSWERS = Output("alerts", "scores")
 """A desk's scorer makes the messages that a worker would; nothing is published."""
@@ -117,10 +117,10 @@ class _Window:
     place: int
 
 
-class Desk:
+class OnlineScoring:
     """Answers for one process. `scorer` is asked for each request, so that a model can change between two."""
 
-    def __init__(self, scorer: Callable[[], Scorer], history: History, money: Money) -> None:
+    def __init__(self, scorer: Callable[[], Scorer], history: StateReader, money: Money) -> None:
         self.scorer = scorer
         self.history = history
         self._money = money
@@ -181,10 +181,10 @@ class Desk:
         )
 
 
-class LabelDesk:
+class LabelIntake:
     """Publishes labels to the partition that holds the card, whichever partitioner the producers of transactions use."""
 
-    def __init__(self, history: History, publisher: Callable[[], Awaitable[Publisher]], topic: str) -> None:
+    def __init__(self, history: StateReader, publisher: Callable[[], Awaitable[Publisher]], topic: str) -> None:
         self._history = history
         self._publisher = publisher
         self._topic = topic
@@ -243,7 +243,7 @@ def _of(entity: Entity) -> list[Feature]:
     return [f for f in CATALOGUE if f.entity == entity and not f.of.compares and f not in CONTEXT_FEATURES]
 
 
-def _features(window: _Window, seen: Seen, at_ms: int, unit: int) -> dict[str, float]:
+def _features(window: _Window, seen: StateSnapshot, at_ms: int, unit: int) -> dict[str, float]:
     """Windows ending at `at_ms`, read by a payment that is scored and not counted."""
     nothing = np.zeros(1, dtype=np.int64)
     slots = tuple(nothing if place in {0, window.place} else nothing - 1 for place in range(len(ENTITIES)))

@@ -17,7 +17,7 @@ QUIET_S, REMIND_S = 5.0, 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 
 
-async def patiently[T](step: Callable[[], Awaitable[T]], who: str, away: Callable[[], str | None]) -> T:
+async def with_retries[T](step: Callable[[], Awaitable[T]], who: str, away: Callable[[], str | None]) -> T:
     """What the step returns, once its servers answer.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.delivery.isolation import MOST_IN_A_ROW
+from stream_app.delivery.faulty_records import MOST_IN_A_ROW
 from stream_app.errors import Stop
 from tests.unit.delivery.test_delivery import LABELS, PAYMENTS
 from tests.unit.delivery.world import World, payment

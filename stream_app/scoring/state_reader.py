@@ -9,7 +9,7 @@ from stream_app.scoring.ports import Ids, WorkingSet
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StateSnapshot:
     """State as it was at one moment.
 
     Attributes:
@@ -23,10 +23,10 @@ class Seen:
     parts: tuple[tuple[int, ...], ...]
 
 
-class History(Protocol):
+class StateReader(Protocol):
     """Reads state as the workers see it."""
 
-    async def read(self, ids: Ids, at_ms: int | None = None) -> Seen:
+    async def read(self, ids: Ids, at_ms: int | None = None) -> StateSnapshot:
         """The state of these cards, terminals …, whichever partitions hold them, as of one moment.
 
         Args:
