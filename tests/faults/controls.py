@@ -16,8 +16,7 @@ from stream_app.adapters.kafka import consumer as kafka_consumer
 from stream_app.adapters.redis import store as redis_store
 from stream_app.adapters.redis.line import RedisLine
 from stream_app.adapters.redis.store import _RedisPartition
-from stream_app.delivery import held_partitions
-from stream_app.delivery import partition
+from stream_app.delivery import held_partitions, partition
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.waiting import Fetched
 from stream_app.errors import StateError

@@ -22,7 +22,7 @@ from faust.types import TP, ConsumerMessage
 
 from stream_app.adapters.kafka.consumer import MOST_FETCHED_BYTES
 from stream_app.adapters.kafka.errors import unpack_error
-from stream_app.adapters.kafka.record_batches import read_within_bounds, size_in_memory
+from stream_app.adapters.kafka.record_batches import read_within_bounds
 from stream_app.errors import UnpackError
 
 _SEEK_WITHIN_S = 60.0
@@ -133,7 +133,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 positions = self._positions(wanted)
                 for tp in wanted - records.keys():
                     takers[tp].reached(tp.topic, positions[tp])
-                return {tp: FetchedBatch(takers[tp], found, positions[tp], size_in_memory(found)) for tp, found in records.items()}
+                return {tp: FetchedBatch(takers[tp], found, positions[tp], found.size) for tp, found in records.items()}
         await self.sleep(timeout)
         return {}
 

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, islice
+from itertools import accumulate, batched, chain, islice
 from typing import Any, Protocol
 
 import aiokafka.consumer.fetcher
@@ -35,6 +35,7 @@ from stream_app.messages.cut_bytes import UnreadBytes
 MOST_BYTES_AT_ONCE = 2**20
 MOST_SECONDS_AT_ONCE = 0.05
 _TIMED_EACH = 8
+_MOST_AT_A_TIME = 500
 MOST_HEADERS = 64
 MOST_HEADER_BYTES = 262_144
 """More than a score says of what it had seen in ten thousand partitions."""
@@ -138,17 +139,27 @@ class RecordBatch:
 
     def __iter__(self) -> Iterator[ReadRecord]:
         """The records, each at its place."""
+        return chain.from_iterable(self._some_placed())
+
+    def _some_placed(self) -> Iterator[Sequence[ReadRecord]]:
+        """Some records after the other, each at its place."""
         left, expected = self._count, self._fields[0]
         try:
-            for record in self._records():
-                placed = record if record.offset == expected else self._placed(record, expected)
-                left, expected = left - 1, placed.offset + 1
-                yield placed
+            for some in self._some():
+                following = expected + len(some)
+                if [record.offset for record in some] == list(range(expected, following)):
+                    left, expected = left - len(some), following
+                    yield some
+                    continue
+                for record in some:
+                    placed = record if record.offset == expected else self._placed(record, expected)
+                    left, expected = left - 1, placed.offset + 1
+                    yield (placed,)
             why = "it holds fewer records than it says"
         except UnfoldingError as error:
             why = str(error)
-        for offset in range(expected, expected + left):
-            yield PlainRecord(offset, self._fields[_MAX_TIMESTAMP], self._timestamp_type, None, UnreadBytes.of(why), [])
+        offsets, at_ms = range(expected, expected + left), self._fields[_MAX_TIMESTAMP]
+        yield from ((PlainRecord(offset, at_ms, self._timestamp_type, None, UnreadBytes.of(why), []),) for offset in offsets)
 
     def _placed(self, record: ReadRecord, expected: int) -> ReadRecord:
         """A record whose own offset is not the next. Brokers check the batch's offsets, and not those of records that are not compressed.
@@ -161,18 +172,18 @@ class RecordBatch:
             raise UnfoldingError(f"a record of it claims offset {record.offset}")
         return record
 
-    def _records(self) -> Iterator[ReadRecord]:
-        """The records as they are."""
+    def _some(self) -> Iterator[Sequence[ReadRecord]]:
+        """The records as they are, as many at a time as cost little memory: a generator's turn for each of them would be felt."""
         for piece, count, stream in self._pieces():
             done = 0
             try:
-                for record in self._compiled(piece, count):
-                    done += 1
-                    yield record
+                for some in batched(islice(self._compiled(piece, count), count), _MOST_AT_A_TIME):
+                    done += len(some)
+                    yield some
             except (CorruptRecordException, UnicodeDecodeError):
-                yield from islice(self._plainly(piece, count), done, None)
+                yield from ((record,) for record in islice(self._plainly(piece, count), done, None))
             if not count:
-                yield self._of_stream(stream)
+                yield (self._of_stream(stream),)
 
     @property
     def _timestamp_type(self) -> int:
@@ -233,14 +244,22 @@ def _bounded(headers: Sequence[Header]) -> tuple[Header, ...]:
     return tuple(headers[: sum(size <= MOST_HEADER_BYTES for size in sizes)])
 
 
-def size_in_memory(records: Sequence[Any]) -> int:
-    """How many bytes of keys, values and headers these records hold."""
-    size: int = sum(r.serialized_key_size + r.serialized_value_size for r in records)
-    return size + sum(_size_of_headers(r) for r in records if r.headers)
-
-
 def _size_of_headers(record: Any) -> int:
     return sum(len(name) + len(value or b"") for name, value in record.headers)
+
+
+class FetchedRecords(list[Any]):
+    """What one poll returns of a partition.
+
+    Attributes:
+        size: bytes of its keys, values and headers.
+    """
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
 
 
 class BoundedFetch(aiokafka.consumer.fetcher.FetchResult):  # type: ignore[misc]
@@ -248,25 +267,27 @@ class BoundedFetch(aiokafka.consumer.fetcher.FetchResult):  # type: ignore[misc]
 
     _partition_records: Any
 
-    def getall(self, max_records: int | None = None) -> list[Any]:
+    def getall(self, max_records: int | None = None) -> FetchedRecords:
         """See `FetchResult.getall`."""
+        records = FetchedRecords()
         if not self.check_assignment(self._topic_partition) or not self.has_more():
-            return []
-        records: list[Any] = []
-        most, size = max_records or sys.maxsize, 0
+            return records
+        ended, most, size = False, max_records or sys.maxsize, 0
         until = time.monotonic() + MOST_SECONDS_AT_ONCE
-        for record in self._partition_records:
+        for count, record in enumerate(islice(self._partition_records, most), start=1):
             size += record.serialized_key_size + record.serialized_value_size
             if record.headers:
                 record = replace(record, headers=_bounded(record.headers))  # noqa: PLW2901 - the same, and smaller
                 size += _size_of_headers(record)
             records.append(record)
-            count = len(records)
-            if count >= most or size >= MOST_BYTES_AT_ONCE or (not count % _TIMED_EACH and time.monotonic() >= until):
-                self._update_position()
-                return records
+            if size >= MOST_BYTES_AT_ONCE or (not count % _TIMED_EACH and time.monotonic() >= until):
+                break
+        else:
+            ended = len(records) < most
         self._update_position()
-        self._partition_records = None
+        if ended:
+            self._partition_records = None
+        records.size = size
         return records
 
 
