@@ -25,7 +25,7 @@ from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
 from tests.faults.points import Points, replace
 
-CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "any_time")
+CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "whole_batches", "any_time")
 
 
 def install(control: str, points: Points) -> None:
@@ -37,6 +37,7 @@ def install(control: str, points: Points) -> None:
         "take": _take,
         "any_mark": _any_mark,
         "unbounded": _unbounded,
+        "whole_batches": _whole_batches,
         "any_time": _any_time,
     }[control](points)
 
@@ -142,7 +143,7 @@ def _any_mark(_: Points) -> None:
     replace(RedisLine, "round_trip", line)
 
 
-def _unbounded(_: Points) -> None:
+def _unbounded(points: Points) -> None:
     """Batches are unfolded whole, as aiokafka does, and a dead letter has the whole key; it has no shorter form."""
 
     def whole(record: Any, error: Any, source: tuple[str, int], topic: str, **_: Any) -> Outgoing:
@@ -150,9 +151,14 @@ def _unbounded(_: Points) -> None:
         headers = tuple((name, value.encode()) for name, value in (("error.code", str(error.code)), *place))
         return Outgoing(topic, record.key, record.value, headers)
 
+    _whole_batches(points)
+    vars(partition)["dead_letter"] = whole
+
+
+def _whole_batches(_: Points) -> None:
+    """Batches are unfolded whole, as aiokafka does. `worker_entry.MOST_DATA_BYTES` holds for this worker as for any other."""
     vars(faust_batches)["read_within_bounds"] = lambda: None
     vars(kafka_consumer)["read_within_bounds"] = lambda: None
-    vars(partition)["dead_letter"] = whole
 
 
 def _any_time(_: Points) -> None:

@@ -10,6 +10,7 @@ It imports, compiles, and waits for a line on stdin: then it starts. It ends wit
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -21,10 +22,14 @@ from stream_app.adapters.faust.options import faust_options
 from stream_app.features.warm import warm
 from tests.faults import controls, points
 
+MOST_DATA_BYTES = 2**30
+"""What a worker may map for itself: the 768 MB that the chart grants, and what is mapped and never touched (stacks, pools of threads)."""
+
 
 def main() -> int:
     """Be a worker; its exit code."""
     home, name, control = Path(os.environ["FAULTS_HOME"]), os.environ["FAULTS_WORKER"], os.environ.get("FAULTS_CONTROL")
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA_BYTES, MOST_DATA_BYTES))
     passed = points.Points(home / f"{name}.arm", home / f"{name}.reached")
     if control:
         controls.install(control, passed)
