@@ -20,8 +20,8 @@ KEYS: tuple[Lot, ...] = (
 )
 BYTES: tuple[Lot, ...] = (
     ("gzip", ((b"card-1", bytes(2 * MB)),) * 30),
-    ("lz4", ((b"card-1", bytes(2 * MB)),) * 200),
-    ("zstd", ((b"card-1", bytes(MB)),) * 60),
+    ("lz4", ((b"card-1", bytes(2 * MB)),) * 100),
+    ("zstd", ((b"card-1", bytes(2 * MB)),) * 200),
 )
 
 
