@@ -1,1 +1,1 @@
-"""Recomputing what was decided, from the topics alone. Nothing here does I/O."""
+"""Served decisions computed again from the topics alone: `fraudstream verify`."""

@@ -1,1 +1,1 @@
-"""The commands of `fraudstream`, one module each."""
+"""The commands of `fraudstream`, a module each."""

@@ -1,1 +1,1 @@
-"""Each record decided once, whatever is killed: partitions, takeovers, rebuilding."""
+"""Each payment decided once and published once, whatever is killed: partitions, takeover, rebuild, repartition."""

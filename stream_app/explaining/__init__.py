@@ -1,1 +1,1 @@
-"""Why a model says what it says: contributions, reasons, sentences."""
+"""What a score is made of: contributions, reasons, sentences."""

@@ -1,1 +1,1 @@
-"""Features: one definition, two callers. Nothing here does I/O."""
+"""The feature list as data, its tiles, the kernel that computes them, packed rows: equal offline and online."""

@@ -1,1 +1,1 @@
-"""What is said between us and others: payments, labels, alerts, records, and their parts."""
+"""What others and we say to each other: payments, labels, alerts, records, money, and what may stand in them."""

@@ -1,1 +1,1 @@
-"""What keeps a process honest while it runs: logs, outages told, progress, the watchdog."""
+"""A process that can be looked after: logs, outages, progress, watchdog."""

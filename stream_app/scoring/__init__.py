@@ -1,1 +1,1 @@
-"""From records to decisions."""
+"""Records in, decisions out: decode, count, score, decide, judge by labels, follow a model."""

@@ -1,1 +1,1 @@
-"""From files to features of a history: read, map columns, simulate, replay, split."""
+"""From files, or a simulation, to the features of a history, split by time."""

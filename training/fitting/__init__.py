@@ -1,1 +1,1 @@
-"""From features to a model: fit, measure, calibrate, export."""
+"""From features to a model: recipes, fit, measure, calibrate, export."""

@@ -1,1 +1,1 @@
-"""The steps of training as one run, or as stages of DVC."""
+"""All steps as one run, and as stages of DVC."""

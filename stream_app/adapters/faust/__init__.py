@@ -1,1 +1,1 @@
-"""Faust's worker around the partitions."""
+"""Faust's worker, around the partitions."""

@@ -1,1 +1,1 @@
-"""Kafka, over aiokafka."""
+"""Kafka by aiokafka: records read within bounds, published durably, topics."""

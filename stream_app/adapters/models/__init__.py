@@ -1,1 +1,1 @@
-"""Models: ONNX Runtime and MLflow's registry."""
+"""ONNX Runtime, and MLflow's registry."""

@@ -5,80 +5,49 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
 BEGIN, END = "<!-- rooms: made by `python -m tests.unit.project.test_architecture` -->\n", "<!-- /rooms -->"
 
-
-class Room(NamedTuple):
-    """A folder, or a file at the top.
-
-    Attributes:
-        promise: what it is for.
-        imports: the rooms it may import, beside itself.
-    """
-
-    promise: str
-    imports: str
-
-
 ROOMS = {
     "stream_app": {
-        "errors": Room("Everything that can go wrong, each with its exit code", ""),
-        "messages": Room(
-            "What others and we say to each other: payments, labels, alerts, records, money, and what may stand in them", "errors"
-        ),
-        "settings": Room("What a process is told by its environment, typed", "errors messages"),
-        "features": Room(
-            "The feature list as data, its tiles, the kernel that computes them, packed rows: equal offline and online", "errors"
-        ),
-        "explaining": Room("What a score is made of: contributions, reasons, sentences", "errors messages features"),
-        "scoring": Room(
-            "Records in, decisions out: decode, count, score, decide, judge by labels, follow a model",
-            "errors messages features explaining",
-        ),
-        "delivery": Room(
-            "Each payment decided once and published once, whatever is killed: partitions, takeover, rebuild, repartition",
-            "errors messages features scoring",
-        ),
-        "operating": Room("A process that can be looked after: logs, outages, progress, watchdog", "errors"),
-        "audit": Room("Served decisions computed again from the topics", "messages features scoring"),
-        "adapters/kafka": Room(
-            "Kafka by aiokafka: records read within bounds, published durably, topics", "errors messages settings delivery"
-        ),
-        "adapters/redis": Room("State in Redis, and in memory under the same contract", "errors messages features scoring delivery"),
-        "adapters/models": Room("ONNX Runtime, and MLflow's registry", "errors messages features explaining scoring"),
-        "adapters/metrics": Room("What Prometheus and probes are told", "errors messages features scoring operating"),
-        "adapters/faust": Room("Faust's worker, around the partitions", "errors settings operating adapters/kafka"),
-        "bootstrap": Room(
-            "Picks the adapters and puts worker and API together",
-            "errors messages settings scoring delivery operating adapters/kafka adapters/redis adapters/models adapters/metrics",
-        ),
-        "worker": Room(
-            "The worker: `faust -A stream_app.worker worker`", "errors settings features delivery operating adapters/faust bootstrap"
-        ),
-        "api": Room("The same decisions over HTTP", "errors messages settings features scoring operating bootstrap"),
-        "local": Room("Kafka, Redis, MLflow and Prometheus on this machine without Docker", "errors messages settings"),
-        "commands": Room(
-            "The commands of `fraudstream`, a module each",
-            "errors messages settings features explaining scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap worker api",
-        ),
-        "cli": Room("Finds a command and imports it when it is called", "errors"),
+        "errors": "",
+        "messages": "errors",
+        "settings": "errors messages",
+        "features": "errors",
+        "explaining": "errors messages features",
+        "scoring": "errors messages features explaining",
+        "delivery": "errors messages features scoring",
+        "operating": "errors",
+        "audit": "messages features scoring",
+        "adapters/kafka": "errors messages settings delivery",
+        "adapters/redis": "errors messages features scoring delivery",
+        "adapters/models": "errors messages features explaining scoring",
+        "adapters/metrics": "errors messages features scoring operating",
+        "adapters/faust": "errors settings operating adapters/kafka",
+        "bootstrap": "errors messages settings scoring delivery operating adapters/kafka adapters/redis adapters/models adapters/metrics",
+        "worker": "errors settings features delivery operating adapters/faust bootstrap",
+        "api": "errors messages settings features scoring operating bootstrap",
+        "local": "errors messages settings",
+        "commands": "errors messages settings features explaining scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap worker api",
+        "cli": "errors",
     },
     "training": {
-        "data": Room("From files, or a simulation, to the features of a history, split by time", ""),
-        "fitting": Room("From features to a model: recipes, fit, measure, calibrate, export", "data"),
-        "book": Room("The tables of the Fraud Detection Handbook", "data fitting"),
-        "registry": Room("From a model to the one that is served: record, register, gates, promote", "fitting"),
-        "pipeline": Room("All steps as one run, and as stages of DVC", "data fitting registry"),
-        "train": Room("The door: `python -m training.train`", "data fitting registry pipeline"),
+        "data": "",
+        "fitting": "data",
+        "book": "data fitting",
+        "registry": "fitting",
+        "pipeline": "data fitting registry",
+        "train": "data fitting registry pipeline",
     },
 }
+"""Each room, a folder or a file at the top, and the rooms that it may import beside itself. What it promises is the first sentence of its docstring."""
 PURE = ("messages", "features", "explaining", "scoring", "audit")
 OUTSIDE = {
     "aiohttp",
@@ -116,8 +85,13 @@ def files(package: str) -> list[Path]:
     return sorted(f for f in (ROOT / package).rglob("*.py") if f.stem not in {"__init__", "__main__"})
 
 
-def imported(file: Path) -> Iterator[str]:
+@cache
+def imported(file: Path) -> tuple[str, ...]:
     """Dotted names that a module imports, wherever in it."""
+    return tuple(_imported(file))
+
+
+def _imported(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -143,11 +117,17 @@ def rooms_of(file: Path, package: str) -> set[str]:
     return {room_of(name) for name in imported(file) if name.startswith(f"{package}.")} - {own}
 
 
+def promise_of(package: str, room: str) -> str:
+    """The first sentence of a room's docstring."""
+    file = next(f for f in (ROOT / package / room / "__init__.py", ROOT / package / f"{room}.py") if f.exists())
+    return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n")[0].removesuffix(".")
+
+
 def table(package: str) -> str:
     """The rooms of a package, inmost first, as CONTRIBUTING.md has them."""
     rows = [
-        f"| `{name}` | {room.promise} | {' '.join(f'`{i}`' for i in room.imports.split()) or 'nothing'} |"
-        for name, room in ROOMS[package].items()
+        f"| `{name}` | {promise_of(package, name)} | {', '.join(f'`{i}`' for i in imports.split()) or 'nothing'} |"
+        for name, imports in ROOMS[package].items()
     ]
     return "\n".join([f"| `{package}/` | promises | may import |", "|---|---|---|", *rows]) + "\n"
 
@@ -168,8 +148,8 @@ def test_every_module_lies_in_a_room_and_every_room_holds_one(package: str) -> N
 def test_rooms_lie_in_order(package: str) -> None:
     """Each may import rooms that stand above it in the table, so there is no circle."""
     above: list[str] = []
-    for name, room in ROOMS[package].items():
-        assert set(room.imports.split()) <= set(above), name
+    for name, imports in ROOMS[package].items():
+        assert set(imports.split()) <= set(above), name
         above.append(name)
 
 
@@ -177,7 +157,7 @@ def test_rooms_lie_in_order(package: str) -> None:
 def test_a_module_imports_what_its_room_may(file: Path) -> None:
     """Nothing outwards, nothing sideways."""
     package = name_of(file).split(".")[0]
-    assert rooms_of(file, package) - set(ROOMS[package][room_of(name_of(file))].imports.split()) == set()
+    assert rooms_of(file, package) - set(ROOMS[package][room_of(name_of(file))].split()) == set()
 
 
 @pytest.mark.parametrize("package", ROOMS)
@@ -186,9 +166,15 @@ def test_no_room_is_allowed_more_than_it_uses(package: str) -> None:
     used: dict[str, set[str]] = {name: set() for name in ROOMS[package]}
     for file in files(package):
         used[room_of(name_of(file))] |= rooms_of(file, package)
-    assert {
-        name: set(room.imports.split()) - used[name] for name, room in ROOMS[package].items() if set(room.imports.split()) - used[name]
-    } == {}
+    unused = {name: set(imports.split()) - used[name] for name, imports in ROOMS[package].items()}
+    assert {name: rooms for name, rooms in unused.items() if rooms} == {}
+
+
+def test_a_class_name_stands_once() -> None:
+    """One word for one thing: who reads `Batch` need not ask which of four."""
+    classes = [(node.name, name_of(f)) for p in ROOMS for f in files(p) for node in ast.parse(f.read_text(encoding="utf-8")).body
+               if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]  # fmt: skip
+    assert {name: sorted(m for n, m in classes if n == name) for name, count in Counter(n for n, _ in classes).items() if count > 1} == {}
 
 
 def test_the_map_is_in_contributing() -> None:
