@@ -20,7 +20,7 @@ from stream_app.adapters.faust.batches import BatchSchema, use_batches
 from stream_app.adapters.faust.options import PlainWorker, faust_options
 from stream_app.bootstrap import WorkerParts, build_worker
 from stream_app.delivery.held_partitions import Seek
-from stream_app.delivery.waiting import Fetched
+from stream_app.delivery.inbox import Fetched
 from stream_app.errors import FraudstreamError, Stop, UnpackError
 from stream_app.features.warm import warm
 from stream_app.operating.logs import set_up_logs

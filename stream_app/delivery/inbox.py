@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from stream_app.delivery.trusted_clock import TrustedClock
-from stream_app.delivery.waiting import Done, Fetched, Waiting
 from stream_app.errors import RecordError
 from stream_app.messages.records import Record
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
@@ -15,10 +15,87 @@ from stream_app.scoring.intake import Decoded, decode_all
 from stream_app.scoring.majority import sample
 from stream_app.scoring.positions import Cursor
 
+type Done = Callable[[], None]
+
 _QUEUED_BATCHES = 2
+MOST_BATCH_BYTES = 4 * 2**20
+"""Of the fetches that a micro-batch takes from; so many bytes of dead letters are under way at the most, and one fetch more."""
 MOST_QUEUED_BYTES = 64 * 2**20
 """Of all partitions of a worker, as long as each has a fair share of `LEAST_QUEUED_BYTES`."""
 LEAST_QUEUED_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records of one topic and partition as they were fetched, a megabyte or so.
+
+    Attributes:
+        done: acknowledges them.
+        position: the next offset after them, where it is told.
+        size: bytes of their keys, values and headers.
+    """
+
+    records: Sequence[Record]
+    done: Done
+    position: int = 0
+    size: int = 0
+
+
+@dataclass(slots=True)
+class RecordQueue:
+    """Fetched records of one topic, in the log's order.
+
+    Attributes:
+        position: next offset to be fetched; everything below it was put here or lies below the cursor.
+        count: records that wait.
+        size: bytes of the fetches that are not used up.
+    """
+
+    position: int
+    count: int = 0
+    size: int = 0
+    _fetched: deque[Fetched] = field(default_factory=deque)
+    _taken: int = 0
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """Kafka timestamp of the first record that waits; None where none does."""
+        return self._fetched[0].records[self._taken].timestamp if self._fetched else None
+
+    def put(self, fetched: Fetched) -> None:
+        """Queue records behind those that wait."""
+        self._fetched.append(fetched)
+        self.count += len(fetched.records)
+        self.size += fetched.size
+        self.position = max(fetched.records[-1].offset + 1, fetched.position)
+
+    def take(self, most: int, until: Callable[[Record], bool] | None = None) -> tuple[list[Record], list[Done]]:
+        """The first records, `most` at most, up to the first that `until` holds back, of so many fetches as `MOST_BATCH_BYTES` allow.
+
+        Returns:
+            the records, and the acknowledgements of the fetches that are used up with them.
+        """
+        records: list[Record] = []
+        done: list[Done] = []
+        size = 0
+        while self._fetched and len(records) < most and size < MOST_BATCH_BYTES:
+            fetched = self._fetched[0]
+            size += fetched.size
+            end = min(len(fetched.records), self._taken + most - len(records))
+            chosen = fetched.records[self._taken : end]
+            if until is not None:
+                held = next((i for i, r in enumerate(chosen) if until(r)), len(chosen))
+                chosen = chosen[:held]
+            records.extend(chosen)
+            self._taken += len(chosen)
+            if self._taken < len(fetched.records):
+                break
+            done.append(fetched.done)
+            self.size -= fetched.size
+            self._fetched.popleft()
+            self._taken = 0
+        self.count -= len(records)
+        return records, done
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +172,8 @@ class Inbox:
         self._decode_labels = Decoder(Label, gate.rules)
         self._present = gate.present
         self._refused_payments, self._refused_labels = gate.published.refused
-        self._payments = Waiting(cursor.transactions)
-        self._labels = Waiting(cursor.labels)
+        self._payments = RecordQueue(cursor.transactions)
+        self._labels = RecordQueue(cursor.labels)
         self._ended = all_fetched
         self._reached_ms = 0
         self._most_bytes = max(LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES // (len(topics) * partitions))
@@ -113,8 +190,8 @@ class Inbox:
 
     def has_room(self, topic: str, most: int) -> bool:
         """Whether more records of a topic can be queued, where a batch takes `most`: in number and in bytes."""
-        waiting = self._of(topic)
-        return waiting.count < _QUEUED_BATCHES * most and waiting.size < self._most_bytes
+        queue = self._of(topic)
+        return queue.count < _QUEUED_BATCHES * most and queue.size < self._most_bytes
 
     def put(self, topic: str, fetched: Fetched) -> None:
         """Queue records; those of a topic are taken in order."""
@@ -122,8 +199,8 @@ class Inbox:
 
     def reached(self, topic: str, position: int) -> None:
         """Nothing was fetched, and this is the next offset: what lies between are no records, as marks of transactions."""
-        waiting = self._of(topic)
-        waiting.position = max(waiting.position, position)
+        queue = self._of(topic)
+        queue.position = max(queue.position, position)
 
     def next(self, cursor: Cursor, most: int) -> MicroBatch:
         """The next micro-batch, `most` payments and `most` labels at most. Records below the cursor were decided: they are passed over."""
@@ -165,7 +242,7 @@ class Inbox:
     def _all_fetched(self, topic: str) -> bool:
         return self._ended(topic, self._of(topic).position)
 
-    def _of(self, topic: str) -> Waiting:
+    def _of(self, topic: str) -> RecordQueue:
         return self._payments if topic == self._payments_topic else self._labels
 
 

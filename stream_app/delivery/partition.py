@@ -11,13 +11,12 @@ import msgspec
 
 from stream_app.delivery.dead_letter import dead_letter
 from stream_app.delivery.faulty_records import FaultyRecords
-from stream_app.delivery.inbox import Admission, Inbox, MicroBatch
+from stream_app.delivery.inbox import Admission, Fetched, Inbox, MicroBatch
 from stream_app.delivery.rebuild import RebuildProgress
 from stream_app.delivery.retry import with_retries
 from stream_app.delivery.sweeper import Sweeper
 from stream_app.delivery.takeover import OwnedPartition, Takeover, Topics
 from stream_app.delivery.trusted_clock import TrustedClock
-from stream_app.delivery.waiting import Fetched
 from stream_app.messages.event_time import day_of
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing

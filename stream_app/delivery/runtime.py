@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from loguru import logger
 
 from stream_app.delivery.held_partitions import HeldPartitions, Seek, one_count
+from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.ports import FeatureStore
 from stream_app.delivery.retry import with_retries
-from stream_app.delivery.waiting import Fetched
 from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.messages.records import Place
 from stream_app.scoring.scorer import Scorer

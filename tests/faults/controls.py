@@ -17,8 +17,8 @@ from stream_app.adapters.redis import store as redis_store
 from stream_app.adapters.redis.line import RedisLine
 from stream_app.adapters.redis.store import _RedisPartition
 from stream_app.delivery import held_partitions, partition
+from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.takeover import Takeover
-from stream_app.delivery.waiting import Fetched
 from stream_app.errors import StateError
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import IntakeRules

@@ -23,8 +23,8 @@ from hiredis import pack_command
 from stream_app.adapters.kafka.publisher import KafkaPublisher
 from stream_app.adapters.redis.line import RedisLine
 from stream_app.adapters.redis.store import _RedisPartition
+from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition
-from stream_app.delivery.waiting import Fetched
 from stream_app.messages.records import Outgoing
 
 POINTS = (

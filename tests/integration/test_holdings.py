@@ -15,10 +15,10 @@ from redis import Redis
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery import held_partitions
 from stream_app.delivery.held_partitions import HeldPartitions
+from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import PartitionDependencies
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.trusted_clock import TrustedClock
-from stream_app.delivery.waiting import Fetched
 from stream_app.messages.money import Money
 from stream_app.messages.records import Place
 from stream_app.messages.transaction import IntakeRules

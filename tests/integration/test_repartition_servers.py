@@ -21,10 +21,10 @@ from stream_app.adapters.kafka.topics import create_topics, partition_counts
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.bootstrap import SystemClock, topics_of
 from stream_app.commands.repartition import repartition
+from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.trusted_clock import TrustedClock
-from stream_app.delivery.waiting import Fetched
 from stream_app.errors import ClockBehind, TopologyError
 from stream_app.features.plan import CARD_HEADER, HEADER, LAST, NEWEST, Ints, RowLayout
 from stream_app.messages.money import Money

@@ -13,11 +13,11 @@ import numpy as np
 
 from stream_app.adapters.kafka.partitioners import by_crc32
 from stream_app.adapters.redis.write_through import add_parts
+from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.repartition import Repartition, RepartitionDependencies, Repartitioned
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.trusted_clock import TrustedClock
-from stream_app.delivery.waiting import Fetched
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints, catalogue_plan
 from stream_app.messages.money import Money

@@ -13,8 +13,8 @@ import pytest
 
 from stream_app.delivery import held_partitions as holdings_
 from stream_app.delivery.held_partitions import HeldPartitions
+from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.takeover import OwnedPartition, Takeover
-from stream_app.delivery.waiting import Fetched
 from stream_app.errors import DamagedAgain, StateError
 from stream_app.messages.records import Place
 from stream_app.scoring.already_published import AlreadyPublished

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from stream_app.adapters.redis.memory_store import MemoryStore
+from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.takeover import Takeover, Topics
 from stream_app.delivery.trusted_clock import TrustedClock
-from stream_app.delivery.waiting import Fetched
 from stream_app.errors import NotOwner, RecordError
 from stream_app.features.compute import Vectors
 from stream_app.messages.headers import header

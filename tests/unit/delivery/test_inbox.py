@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.delivery.inbox import LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES, Admission, Inbox
+from stream_app.delivery.inbox import LEAST_QUEUED_BYTES, MOST_BATCH_BYTES, MOST_QUEUED_BYTES, Admission, Fetched, Inbox, RecordQueue
 from stream_app.delivery.trusted_clock import TrustedClock
-from stream_app.delivery.waiting import MOST_BATCH_BYTES, Fetched, Waiting
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.positions import Cursor
@@ -52,19 +51,19 @@ def test_a_partition_takes_no_more_than_its_share_of_the_workers_memory(partitio
 @given(fetches=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3 * MB)), min_size=1, max_size=20), most=st.integers(1, 100))
 def test_batches_have_all_records_once_in_order_and_are_bounded_in_bytes(fetches: list[tuple[int, int]], most: int) -> None:
     """The oracle is the list of all records; a batch takes from one fetch more than its bytes allow at the most."""
-    waiting = Waiting(0)
+    queue = RecordQueue(0)
     sizes: dict[int, int] = {}
     for count, size in fetches:
         first = len(sizes)
-        waiting.put(fetched(first, count, size))
+        queue.put(fetched(first, count, size))
         sizes |= dict.fromkeys(range(first, first + count), first)
     size_of_fetch = {first: size for first, (_, size) in zip(sorted(set(sizes.values())), fetches, strict=True)}
     seen: list[int] = []
-    while waiting.count:
-        records, _ = waiting.take(most)
+    while queue.count:
+        records, _ = queue.take(most)
         touched = list(dict.fromkeys(sizes[r.offset] for r in records))
         assert 1 <= len(records) <= most
         assert sum(size_of_fetch[first] for first in touched[:-1]) < MOST_BATCH_BYTES
         seen += [r.offset for r in records]
     assert seen == list(range(len(sizes)))
-    assert waiting.size == 0
+    assert queue.size == 0
