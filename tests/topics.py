@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stream_app.delivery.ports import Log
+from stream_app.delivery.ports import Bounds, Log
 from stream_app.messages.headers import Headers
 from stream_app.messages.records import Outgoing, Place, Published
 
@@ -45,9 +45,9 @@ class MemoryTopics:
     async def settle(self) -> None:
         """Nothing is ever under way."""
 
-    async def bounds(self, places: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
+    async def bounds(self, places: Collection[Place]) -> Mapping[Place, Bounds]:
         """See `ports.Log`."""
-        return {p: (self.first.get(p, 0), len(self.logs[p])) for p in places}
+        return {p: Bounds(self.first.get(p, 0), len(self.logs[p])) for p in places}
 
     async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Kept]]]:
         """See `ports.Log`: two records at a time."""

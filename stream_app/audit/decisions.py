@@ -138,7 +138,7 @@ def batches(decisions: Iterable[ServedDecision], histories: Sequence[PartitionHi
         provenance, history = decision.provenance, histories[decision.partition]
         if provenance is None:
             raise ValueError(f"Decision {decision.transaction_id} of card {decision.card_id} does not say what it had seen.")
-        place, before = history.count((decision.offset, provenance.labels))
+        place, before = history.payments_below(decision.offset), history.labels_below(provenance.labels)
         made_from = (provenance.start, provenance.seen)
         known = open_.get(decision.partition)
         if known is None or known[0] != made_from or not known[1].takes(place, before, decision.sequence):
@@ -156,6 +156,6 @@ def labels_before(decisions: Iterable[ServedDecision], histories: Sequence[Parti
     before = [np.zeros(len(history.payments), dtype=np.int64) for history in histories]
     for decision in decisions:
         if decision.provenance is not None:
-            place, labels = histories[decision.partition].count((decision.offset, decision.provenance.labels))
-            before[decision.partition][place] = labels
+            history = histories[decision.partition]
+            before[decision.partition][history.payments_below(decision.offset)] = history.labels_below(decision.provenance.labels)
     return before

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,12 @@ from stream_app.scoring.intake import Decoded, merge
 from stream_app.scoring.ports import Ids
 from stream_app.scoring.positions import Position
 
-type Count = tuple[int, int]
-"""How many payments and how many labels of a history are counted: a position in terms of what the history holds."""
+
+class Count(NamedTuple):
+    """How many payments and how many labels of a history are counted: a position in terms of what the history holds."""
+
+    payments: int
+    labels: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +54,15 @@ class PartitionHistory:
 
     def count(self, position: Position) -> Count:
         """How many payments and labels lie below a position."""
-        return bisect_left(self.payment_offsets, position[0]), bisect_left(self.label_offsets, position[1])
+        return Count(self.payments_below(position.transactions), self.labels_below(position.labels))
+
+    def payments_below(self, offset: int) -> int:
+        """How many payments lie below an offset: the place of the payment that stands there, if one does."""
+        return bisect_left(self.payment_offsets, offset)
+
+    def labels_below(self, offset: int) -> int:
+        """How many labels lie below an offset."""
+        return bisect_left(self.label_offsets, offset)
 
     def interleaved(self, start: Count, end: Count, before: Ints) -> Ints:
         """The places among `events` of what lies between two counts, in processing order.
@@ -61,8 +73,8 @@ class PartitionHistory:
             before: for each of these payments, how many labels are counted when its turn comes, at least; labels are taken as late as that
                 allows, what is left of them at the end.
         """
-        known = np.maximum.accumulate(np.clip(before, start[1], end[1]))
-        labels, payments = np.arange(start[1], end[1]), np.arange(start[0], end[0])
+        known = np.maximum.accumulate(np.clip(before, start.labels, end.labels))
+        labels, payments = np.arange(start.labels, end.labels), np.arange(start.payments, end.payments)
         first = np.searchsorted(known, labels, side="right")
         order = np.argsort(np.concatenate([2 * first, 2 * np.arange(len(payments)) + 1]), kind="stable")
         return np.concatenate([labels, len(self.labels) + payments])[order]

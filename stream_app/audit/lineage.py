@@ -39,19 +39,19 @@ class Lineage:
         self._values: list[Versions] = [{} for _ in self._plan.entities]
         ordered = np.array(sorted(set(counts)), dtype=np.int64).reshape(-1, 2)
         fewest = np.minimum.accumulate(ordered[::-1, 1])[::-1]
-        pairs = list(zip(ordered[:, 0].tolist(), fewest.tolist(), strict=True))
-        self._nodes: list[Count] = sorted(set(pairs))
+        of_nodes = [Count(*pair) for pair in zip(ordered[:, 0].tolist(), fewest.tolist(), strict=True)]
+        self._nodes = sorted(set(of_nodes))
         places = {count: place for place, count in enumerate(self._nodes)}
-        self._node = {(t, n): places[pair] for (t, n), pair in zip(ordered.tolist(), pairs, strict=True)}
+        self._node = {Count(*count): places[of_node] for count, of_node in zip(ordered.tolist(), of_nodes, strict=True)}
         self._at = -1
 
     def node(self, count: Count) -> int:
         """The node of a count."""
         return self._node[count]
 
-    def labels_missing(self, count: Count) -> Count:
-        """The labels of a count that are not in its node: from, to."""
-        return self._nodes[self._node[count]][1], count[1]
+    def labels_missing(self, count: Count) -> range:
+        """The labels of a count that are not in its node."""
+        return range(self._nodes[self._node[count]].labels, count.labels)
 
     def go_to(self, count: Count, oldest: int) -> None:
         """Count everything up to a count's node; a count that was passed stays known as long as `oldest` does not pass it.
@@ -61,12 +61,12 @@ class Lineage:
             oldest: the first node that may still be asked for.
         """
         while self._at < self._node[count]:
-            start = self._nodes[self._at] if self._at >= 0 else (0, 0)
+            start = self._nodes[self._at] if self._at >= 0 else Count(0, 0)
             self._at += 1
             self._step(start, self._nodes[self._at], oldest)
 
     def _step(self, start: Count, end: Count, oldest: int) -> None:
-        order = self._history.interleaved(start, end, self._before[start[0] : end[0]])
+        order = self._history.interleaved(start, end, self._before[start.payments : end.payments])
         if not len(order):
             return
         named, rows = self._counted(taken(self._history.events, order), self._at)
@@ -100,9 +100,8 @@ class Lineage:
         """
         node = self._node[count]
         values = self._packed(entity, names, node)
-        missing = self.labels_missing(count) if whole else (0, 0)
-        if missing[0] < missing[1]:
-            named, counted = self._counted(taken(self._history.events, np.arange(*missing)), node)
+        if whole and (missing := self.labels_missing(count)):
+            named, counted = self._counted(taken(self._history.events, np.array(missing, dtype=np.int64)), node)
             packed = self._packers[entity].pack(counted[entity], np.arange(len(named[entity])))
             after = dict(zip(named[entity], packed, strict=True))
             values = [after.get(name, value) for name, value in zip(names, values, strict=True)]

@@ -60,11 +60,10 @@ def _oldest(batches: Sequence[ServedBatch], lineages: Sequence[Lineage]) -> Ints
 
 def _vectors(batch: ServedBatch, history: PartitionHistory, lineages: Sequence[Lineage], plan: Plan, unit: int) -> Vectors:
     own = lineages[batch.partition]
-    first_label, _ = own.labels_missing(batch.start)
-    start, end = (batch.start[0], first_label), (batch.places[-1] + 1, batch.before[-1])
-    known = np.zeros(end[0] - start[0], dtype=np.int64)
-    known[:] = batch.start[1]
-    known[np.array(batch.places) - start[0]] = batch.before
+    start = Count(batch.start.payments, own.labels_missing(batch.start).start)
+    end = Count(batch.places[-1] + 1, batch.before[-1])
+    known = np.full(end.payments - start.payments, batch.start.labels, dtype=np.int64)
+    known[np.array(batch.places) - start.payments] = batch.before
     order = history.interleaved(start, end, known)
     events = taken(history.events, order)
     place_of = np.empty(len(history.events.kinds), dtype=np.int64)

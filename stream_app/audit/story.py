@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from stream_app.audit.history import PartitionHistory
+from stream_app.audit.history import Count, PartitionHistory
 from stream_app.audit.verification import Difference
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES
@@ -30,21 +30,21 @@ def story(difference: Difference, histories: Sequence[PartitionHistory]) -> list
     ]
     told: list[tuple[int, str]] = []
     for partition, (history, seen) in enumerate(zip(histories, batch.seen, strict=True)):
-        payments, labels = (batch.places[place] + 1, batch.before[place]) if partition == batch.partition else seen
+        counted = Count(batch.places[place] + 1, batch.before[place]) if partition == batch.partition else seen
         if name in history.ids[entity]:
-            told += _events(history, entity, name, (payments, labels), partition)
+            told += _events(history, entity, name, counted, partition)
     told.sort()
     if len(told) > MOST_EVENTS:
         lines.append(f"  … {len(told) - MOST_EVENTS} earlier")
     return lines + [line for _, line in told[-MOST_EVENTS:]]
 
 
-def _events(history: PartitionHistory, entity: int, name: str, seen: tuple[int, int], partition: int) -> list[tuple[int, str]]:
+def _events(history: PartitionHistory, entity: int, name: str, counted: Count, partition: int) -> list[tuple[int, str]]:
     of_it = np.flatnonzero(history.events.entities[entity] == history.ids[entity].index(name))
     told = []
     for at in of_it.tolist():
         inside = at - len(history.labels)
-        if inside >= seen[0] or (inside < 0 and at >= seen[1]):
+        if inside >= counted.payments or (inside < 0 and at >= counted.labels):
             continue
         message = history.labels[at] if inside < 0 else history.payments[inside]
         offset = history.label_offsets[at] if inside < 0 else history.payment_offsets[inside]

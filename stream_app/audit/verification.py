@@ -138,12 +138,12 @@ class Verification:
         if provenance.stands and not self._place.keys() >= set(decision.features):
             return "vector of a model that decided nothing"
         history = self._histories[decision.partition]
-        place, _ = history.count((decision.offset, 0))
+        place = history.payments_below(decision.offset)
         there = place < len(history.payments) and history.payment_offsets[place] == decision.offset
         paid = history.payments[place] if there else None
         if paid is None or (paid.card_id, paid.transaction_id) != (decision.card_id, decision.transaction_id):
             return "transaction not in the topics"
-        return "" if decision.offset >= provenance.start[0] else "order not recorded"
+        return "" if decision.offset >= provenance.start.transactions else "order not recorded"
 
     def _count_unserved(self, decisions: Sequence[ServedDecision], event_order: EventOrder) -> None:
         for partition in range(len(self._histories)):

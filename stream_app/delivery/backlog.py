@@ -6,15 +6,23 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from stream_app.delivery.partition import Partition
-from stream_app.delivery.ports import Log
+from stream_app.delivery.ports import Bounds, Log
 from stream_app.delivery.takeover import Topics
 from stream_app.errors import Unavailable
 from stream_app.messages.records import Place
 from stream_app.scoring.observation import Backlog, Observer
 
 EVERY_S = 5.0
+
+
+class _Oldest(NamedTuple):
+    """The first transaction from an offset on: its Kafka timestamp, None where there is none."""
+
+    offset: int
+    timestamp_ms: int | None
 
 
 class BacklogWatch:
@@ -42,8 +50,8 @@ class BacklogWatch:
         self._topics = topics
         self._observer = observer
         self._now = now
-        self._ends: Mapping[Place, tuple[int, int]] = {}
-        self._asked: dict[int, tuple[int, int | None]] = {}
+        self._bounds: Mapping[Place, Bounds] = {}
+        self._oldest: dict[int, _Oldest] = {}
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -58,12 +66,14 @@ class BacklogWatch:
             return
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(EVERY_S):
-                self._ends = await self._log.bounds(places)
+                self._bounds = await self._log.bounds(places)
         for number, partition in self._held().items():
             await self._tell(number, partition)
 
     async def _tell(self, number: int, partition: Partition) -> None:
-        transactions, labels = (self._waiting((topic, number), at) for topic, at in self._stand(partition))
+        transactions, labels = (
+            self._waiting((topic, number), at) for topic, at in zip(self._topics.read, partition.cursor.position, strict=True)
+        )
         oldest_ms = partition.oldest_ms
         if oldest_ms is None and transactions:
             oldest_ms = await self._oldest_in_kafka(number, partition.cursor.transactions)
@@ -72,19 +82,16 @@ class BacklogWatch:
         age_s = 0.0 if oldest_ms is None else max(0.0, self._now() - oldest_ms / 1000)
         self._observer.waiting(Backlog(number, transactions, labels, age_s))
 
-    def _stand(self, partition: Partition) -> tuple[tuple[str, int], tuple[str, int]]:
-        return (self._topics.transactions, partition.cursor.transactions), (self._topics.labels, partition.cursor.labels)
-
     def _waiting(self, place: Place, cursor: int) -> int:
-        begin, end = self._ends.get(place, (0, 0))
-        return max(0, end - max(begin, cursor))
+        known = self._bounds.get(place)
+        return 0 if known is None else max(0, known.end - max(known.begin, cursor))
 
     async def _oldest_in_kafka(self, number: int, offset: int) -> int | None:
         """Kafka timestamp of the first transaction from an offset on; asked once, as it does not change."""
-        if number not in self._asked or self._asked[number][0] != offset:
+        if number not in self._oldest or self._oldest[number].offset != offset:
             try:
                 async with asyncio.timeout(EVERY_S):
-                    self._asked[number] = (offset, await self._log.timestamp((self._topics.transactions, number), offset))
+                    self._oldest[number] = _Oldest(offset, await self._log.timestamp((self._topics.transactions, number), offset))
             except (Unavailable, TimeoutError):
                 return None
-        return self._asked[number][1]
+        return self._oldest[number].timestamp_ms

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.errors import RecordError
@@ -13,7 +14,7 @@ from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transac
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.intake import Decoded, decode_all
 from stream_app.scoring.majority import sample
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position, SourceTopics
 
 type Done = Callable[[], None]
 
@@ -98,25 +99,38 @@ class RecordQueue:
         return records, done
 
 
+class NextOffsets(NamedTuple):
+    """Next offsets after a micro-batch; None: as before, it has no record of that topic."""
+
+    transactions: int | None
+    labels: int | None
+
+    def after(self, before: Position) -> Position:
+        """Where a batch ends that began there."""
+        return Position(
+            before.transactions if self.transactions is None else self.transactions, before.labels if self.labels is None else self.labels
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
     """What is taken through all steps together.
 
     Attributes:
         payments, labels: decoded; those that could not be read among the refused.
-        offsets: next offsets of both topics after it; None: as before.
+        offsets: next offsets after it.
         done: acknowledgements of the fetches that are used up with it.
     """
 
     payments: Decoded[Transaction]
     labels: Decoded[Label]
-    offsets: tuple[int | None, int | None]
+    offsets: NextOffsets
     done: list[Done] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do, not even to acknowledge."""
-        return not self.done and self.offsets == (None, None)
+        return not self.done and self.offsets == NextOffsets(None, None)
 
     def __len__(self) -> int:
         return len(self.payments) + len(self.labels)
@@ -126,9 +140,9 @@ class MicroBatch:
         alone: list[tuple[tuple[int, int], MicroBatch]] = []
         nothing: Decoded[Label] = Decoded.of_none()
         for newest_ms, one in self.labels.singles(lambda label: label.labelled_at):
-            alone.append(((newest_ms, 0), MicroBatch(Decoded.of_none(), one, (None, one.offset + 1))))
+            alone.append(((newest_ms, 0), MicroBatch(Decoded.of_none(), one, NextOffsets(None, one.offset + 1))))
         for newest_ms, payment in self.payments.singles(lambda payment: payment.event_time):
-            alone.append(((newest_ms, 1), MicroBatch(payment, nothing, (payment.offset + 1, None))))
+            alone.append(((newest_ms, 1), MicroBatch(payment, nothing, NextOffsets(payment.offset + 1, None))))
         alone.sort(key=lambda a: a[0])
         return (batch for _, batch in alone)
 
@@ -156,13 +170,13 @@ class Inbox:
     """Payments and labels of one partition that were fetched and not taken yet."""
 
     def __init__(
-        self, cursor: Cursor, topics: tuple[str, str], gate: Admission, all_fetched: Callable[[str, int], bool], partitions: int = 1
+        self, cursor: Cursor, topics: SourceTopics, gate: Admission, all_fetched: Callable[[str, int], bool], partitions: int = 1
     ) -> None:
         """Wait for the records from a cursor on.
 
         Args:
             cursor: where the partition stands.
-            topics: names of transactions and labels.
+            topics: that it comes from.
             gate: what is taken.
             all_fetched: whether a topic ends at an offset, as far as known.
             partitions: how many the worker holds, which share its memory.
@@ -171,7 +185,7 @@ class Inbox:
         self._decode_payments = Decoder(Transaction, gate.rules)
         self._decode_labels = Decoder(Label, gate.rules)
         self._present = gate.present
-        self._refused_payments, self._refused_labels = gate.published.refused
+        self._refused = gate.published.refused
         self._payments = RecordQueue(cursor.transactions)
         self._labels = RecordQueue(cursor.labels)
         self._ended = all_fetched
@@ -207,16 +221,16 @@ class Inbox:
         records: list[Record] = []
         done: list[Done] = []
         if self._labels.count or self._all_fetched(self._labels_topic):
-            records, done = self._payments.take(most, _until_decided(cursor.transactions, cursor.decided[0]))
+            records, done = self._payments.take(most, _until_decided(cursor.transactions, cursor.decided.transactions))
         fresh = [r for r in records if r.offset >= cursor.transactions]
-        now_ms = self._now_ms(fresh, again=cursor.transactions < cursor.decided[0])
-        payments = decode_all(self._refused_payments.without(fresh), self._decode_payments, now_ms)
+        now_ms = self._now_ms(fresh, again=cursor.transactions < cursor.decided.transactions)
+        payments = decode_all(self._refused.transactions.without(fresh), self._decode_payments, now_ms)
         self._reached_ms = max([self._reached_ms, *[m.event_time for m in payments.messages]])
         due, more_done = self._due_labels(cursor, most)
         labels = [r for r in due if r.offset >= cursor.labels]
-        now_ms = self._now_ms(labels, again=cursor.labels < cursor.decided[1])
-        decoded = decode_all(self._refused_labels.without(labels), self._decode_labels, now_ms)
-        offsets = (fresh[-1].offset + 1 if fresh else None, labels[-1].offset + 1 if labels else None)
+        now_ms = self._now_ms(labels, again=cursor.labels < cursor.decided.labels)
+        decoded = decode_all(self._refused.labels.without(labels), self._decode_labels, now_ms)
+        offsets = NextOffsets(fresh[-1].offset + 1 if fresh else None, labels[-1].offset + 1 if labels else None)
         return MicroBatch(payments, decoded, offsets, done + more_done)
 
     def _now_ms(self, records: Sequence[Record], *, again: bool) -> int | None:
@@ -226,7 +240,7 @@ class Inbox:
     def _due_labels(self, cursor: Cursor, most: int) -> tuple[list[Record], list[Done]]:
         if not self._labels.count:
             return [], []
-        decided = _until_decided(cursor.labels, cursor.decided[1])
+        decided = _until_decided(cursor.labels, cursor.decided.labels)
         if not self._payments.count and self._all_fetched(self._payments_topic):
             return self._labels.take(most, decided)
         now_ms = None if decided else self._present.at(())

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from loguru import logger
 
-from stream_app.delivery.ports import Log
+from stream_app.delivery.ports import Bounds, Log
 from stream_app.messages.records import Place, Published
 from stream_app.scoring.already_published import PublishedDecision, Refusals, of_these_topics, read_decision, source_offset, surely_decided
-from stream_app.scoring.positions import Position
+from stream_app.scoring.positions import START, Position
 
 LOOK_BACK = 5_000
 """So many of the last messages of each output are looked at where no cursor says more."""
@@ -43,11 +43,10 @@ class Outputs:
         self.pieces = 0
 
     async def surely_decided(self, starts: Mapping[Place, int], ids: Sequence[str]) -> Position:
-        """See `standing.surely_decided`, of the outputs from these offsets on. Nothing of them is kept."""
-        newest = (0, 0)
+        """See `already_published.surely_decided`, of the outputs from these offsets on. Nothing of them is kept."""
+        newest = START
         async for _, records in self._walk(starts):
-            transactions, labels = surely_decided(records, ids)
-            newest = max(newest[0], transactions), max(newest[1], labels)
+            newest = newest.or_later(surely_decided(records, ids))
         return newest
 
     async def made(self, starts: Mapping[Place, int], ids: Sequence[str], decisions: Collection[str]) -> AsyncIterator[PublishedOutput]:
@@ -85,7 +84,7 @@ class Outputs:
             ids: Kafka's ids of transactions and labels.
         """
         found = {letters: array("q") for letters in dead_letters.values()}
-        starts = {p: begin for p, (begin, _) in (await self._log.bounds(found)).items()}
+        starts = {p: of_log.begin for p, of_log in (await self._log.bounds(found)).items()}
         async for letters, offset, _ in self.made(starts, ids, ()):
             found[letters].append(offset)
         return {place: Refusals(found[letters]) for place, letters in dead_letters.items()}
@@ -96,7 +95,7 @@ class Outputs:
             yield place, records
 
 
-def starts_of(places: Sequence[Place], outputs: Mapping[str, int], bounds: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:
+def starts_of(places: Sequence[Place], outputs: Mapping[str, int], bounds: Mapping[Place, Bounds]) -> dict[Place, int]:
     """Where to read each output from; an offset beyond the end is of a topic that was made anew since."""
     starts = {}
     for place in places:

@@ -27,7 +27,7 @@ from stream_app.scoring.majority import sample
 from stream_app.scoring.observation import Observer
 from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, keys_of, outcomes_of
 from stream_app.scoring.ports import Publisher, WorkingSet
-from stream_app.scoring.positions import Cursor, Position
+from stream_app.scoring.positions import START, Cursor, Position
 from stream_app.scoring.scorer import Decided, Scorer
 
 _LOOK_AGAIN_S = 0.02
@@ -97,7 +97,7 @@ class Partition:
         self._sweeper = Sweeper(self._state.sweep, dependencies.observer, dependencies.present.now_ms)
         self._isolation = FaultyRecords(number, self._take_through, self._state.forget)
         self._in_hand: MicroBatch | None = None
-        self._unsure: Position = (0, 0)
+        self._unsure = START
         self._wake = asyncio.Event()
 
     @property
@@ -172,12 +172,13 @@ class Partition:
         work = await with_retries(lambda: self._state.read(intake.ids, wanted), self.name, shared.away)
         read = clock()
         decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._published)
-        packed = self._state.pack(work, self._reached(batch.offsets))
+        reached = batch.offsets.after(self.cursor.position)
+        packed = self._state.pack(work, reached)
         notes, judged = self._judge(intake, work, decided)
         packed_at = clock()
-        await self._publish(decided.messages + self._dead_letters(intake), self._reached(batch.offsets))
+        await self._publish(decided.messages + self._dead_letters(intake), reached)
         published_at, published_s = clock(), time.time()
-        cursor = self._after(batch.offsets)
+        cursor = self._after(reached)
         await with_retries(lambda: self._state.write(packed, cursor, notes), self.name, shared.away)
         self.cursor = cursor
         stages = {"read": read - began, "publish": published_at - packed_at, "write": clock() - published_at}
@@ -212,16 +213,15 @@ class Partition:
             nonlocal left
             if self._is_unsure(self.cursor):
                 left = await self._shared.takeover.missing(self.number, self.cursor, left)
-            self._unsure = max(self._unsure[0], reached[0]), max(self._unsure[1], reached[1])
+            self._unsure = self._unsure.or_later(reached)
             self._outputs |= await self._shared.publisher.publish(self.number, left, headers)
 
         if left:
             await with_retries(step, self.name, self._shared.away)
 
-    def _after(self, offsets: tuple[int | None, int | None]) -> Cursor:
+    def _after(self, reached: Position) -> Cursor:
         """The cursor after a batch. Positions of outputs stay while something stands there, or may, that was not reached yet."""
-        transactions, labels = self._reached(offsets)
-        cursor = msgspec.structs.replace(self.cursor, transactions=transactions, labels=labels)
+        cursor = msgspec.structs.replace(self.cursor, transactions=reached.transactions, labels=reached.labels)
         if self._published is not None and self._published.passed_by(cursor):
             self._published = None
         if self._published is None and self._outputs and not self._is_unsure(cursor):
@@ -231,17 +231,12 @@ class Partition:
 
     def _is_unsure(self, cursor: Cursor) -> bool:
         """Whether outputs may be there of records that this cursor has not passed."""
-        return cursor.transactions < self._unsure[0] or cursor.labels < self._unsure[1]
-
-    def _reached(self, offsets: tuple[int | None, int | None]) -> Position:
-        """The position after a batch."""
-        payments, labels = offsets
-        return self.cursor.transactions if payments is None else payments, self.cursor.labels if labels is None else labels
+        return not cursor.position.has_passed(self._unsure)
 
     def _dead_letters(self, intake: Intake) -> list[Outgoing]:
-        topics, (payments, labels) = self._shared.topics, self.cursor.decided
-        letters = self._refused(intake.payments, topics.transactions, topics.transactions_dlq, payments)
-        letters += self._refused(intake.labels, topics.labels, topics.labels_dlq, labels)
+        topics, decided = self._shared.topics, self.cursor.decided
+        letters = self._refused(intake.payments, topics.transactions, topics.transactions_dlq, decided.transactions)
+        letters += self._refused(intake.labels, topics.labels, topics.labels_dlq, decided.labels)
         return letters
 
     def _refused[T: (Transaction, Label)](self, decoded: Decoded[T], topic: str, dead_letters: str, decided: int) -> list[Outgoing]:

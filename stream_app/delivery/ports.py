@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stream_app.messages.records import Place, Published
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
@@ -93,11 +93,18 @@ class FeatureStore(Protocol):
         ...
 
 
+class Bounds(NamedTuple):
+    """A stretch of a partition's log: the offset it begins at, and the next one after it."""
+
+    begin: int
+    end: int
+
+
 class Log(Protocol):
     """Reads topics outside the consumer group. Every method raises Unavailable if Kafka does not answer."""
 
-    async def bounds(self, places: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
-        """Offset of the first record kept, and the next offset to be written."""
+    async def bounds(self, places: Collection[Place]) -> Mapping[Place, Bounds]:
+        """From the first record that is kept to the next that will be written."""
         ...
 
     def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:

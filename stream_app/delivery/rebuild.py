@@ -43,4 +43,4 @@ class RebuildProgress:
 
 
 def _left(cursor: Cursor) -> int:
-    return sum(max(0, decided - at) for decided, at in zip(cursor.decided, (cursor.transactions, cursor.labels), strict=True))
+    return sum(max(0, decided - at) for decided, at in zip(cursor.decided, cursor.position, strict=True))

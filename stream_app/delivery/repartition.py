@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from stream_app.delivery.outputs import Outputs
-from stream_app.delivery.ports import FeatureStore, Log, Packed, PartitionState
+from stream_app.delivery.ports import Bounds, FeatureStore, Log, Packed, PartitionState
 from stream_app.delivery.takeover import UNFINISHED, Takeover, Topics, checked
 from stream_app.delivery.timeline import LogSpans, Moment, Timeline, decoded
 from stream_app.errors import TopologyError
@@ -28,14 +28,16 @@ from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import AlreadyPublished, PublishedDecision, Refusals
 from stream_app.scoring.intake import Intake, merge
 from stream_app.scoring.ports import Clock, WorkingSet
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.scorer import keep_case
 
 SAMPLE = 200
 """So many of the newest records of each partition show by which rule they were put there."""
 
-type Spans = Mapping[Place, tuple[int, int]]
+type Spans = Mapping[Place, Bounds]
 type Progress = Callable[[int, int], None]
+type Verdicts = Mapping[int, Mapping[int, PublishedDecision]]
+"""By partition and offset of their payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Repartition:
                 checked(msgspec.structs.replace(kept, partitions=0), number, (topics.read, ids, 0), bounds)
             cursors[number] = await takeover.horizon(number, bounds, ids, kept)
             outputs[number] = cursors[number].outputs | kept.outputs
-            ends |= {(t, number): bounds[t, number][1] for t in topics.read}
+            ends |= {(t, number): bounds[t, number].end for t in topics.read}
         refused = await Outputs(ground.log).refusals(topics.dead_letters(cursors), [ids.get(t, "") for t in topics.read])
         return OldGroup(cursors, outputs, ends, frozenset(counts), ids, refused)
 
@@ -133,7 +135,7 @@ class Repartition:
         topic = self._ground.topics.transactions
         places = [(topic, number) for number in before.cursors]
         bounds = await self._ground.log.bounds(places)
-        newest = self._ground.log.walk({p: max(bounds[p][0], bounds[p][1] - SAMPLE) for p in places})
+        newest = self._ground.log.walk({p: max(bounds[p].begin, bounds[p].end - SAMPLE) for p in places})
         found = [(r.timestamp, r.key, place[1]) async for place, records in newest for r in records if r.key]
         return list({key: place for _, key, place in sorted(found)}.items())
 
@@ -158,7 +160,7 @@ class Repartition:
         """
         await self._begin()
         decided, left = self._spans(before)
-        all_, counted, strays = sum(end - start for start, end in (*decided.values(), *left.values())), 0, 0
+        all_, counted, strays = sum(span.end - span.begin for span in (*decided.values(), *left.values())), 0, 0
         verdicts = await self._verdicts(before)
         async for step in self._steps(decided, before, None):
             for number, moments in _by_home(step, home).items():
@@ -188,17 +190,17 @@ class Repartition:
 
     def _spans(self, before: OldGroup) -> tuple[Spans, Spans]:
         """What was decided, from the horizon on; and what was not."""
-        decided: dict[Place, tuple[int, int]] = {}
-        left: dict[Place, tuple[int, int]] = {}
+        decided: dict[Place, Bounds] = {}
+        left: dict[Place, Bounds] = {}
         for number, cursor in before.cursors.items():
-            for topic, start, end in zip(self._ground.topics.read, (cursor.transactions, cursor.labels), cursor.decided, strict=True):
+            for topic, start, end in zip(self._ground.topics.read, cursor.position, cursor.decided, strict=True):
                 place, last = (topic, number), before.ends[topic, number]
-                decided |= {place: (start, end)} if start < end else {}
-                left |= {place: (max(start, end), last)} if max(start, end) < last else {}
+                decided |= {place: Bounds(start, end)} if start < end else {}
+                left |= {place: Bounds(max(start, end), last)} if max(start, end) < last else {}
         return decided, left
 
-    async def _verdicts(self, before: OldGroup) -> dict[tuple[int, int], PublishedDecision]:
-        """The alerts of the last day and later, by partition and offset of their payment: from them the present cases are known again."""
+    async def _verdicts(self, before: OldGroup) -> Verdicts:
+        """The alerts of the last day and later: from them the present cases are known again."""
         ground = self._ground
         ids = [before.ids.get(t, "") for t in ground.topics.read]
         starts = {(ground.topics.alerts, n): cursor.outputs[ground.topics.alerts] for n, cursor in before.cursors.items()}
@@ -206,7 +208,7 @@ class Repartition:
         async for (_, number), offset, verdict in Outputs(ground.log).made(starts, ids, (ground.topics.alerts,)):
             if verdict is not None:
                 published[number].add_alert(offset, verdict)
-        return {(number, offset): verdict for number, of in published.items() for offset, verdict in of.verdicts.items()}
+        return {number: of.verdicts for number, of in published.items()}
 
     async def _steps(self, spans: Spans, before: OldGroup, now_ms: int | None) -> AsyncIterator[list[Moment]]:
         if not spans:
@@ -216,13 +218,13 @@ class Repartition:
             async for step in Timeline(history, refused, ground.topics.transactions, ground.rules, now_ms).steps():
                 yield step
 
-    async def _count(self, number: int, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], PublishedDecision]) -> None:
+    async def _count(self, number: int, moments: Sequence[Moment], verdicts: Verdicts) -> None:
         intake = self._intake(moments)
         work = await self._states[number].read(intake.ids)
         self._compute(work, intake, moments, verdicts)
         await self._write(number, self._packed(number, work))
 
-    async def _count_strays(self, number: int, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], PublishedDecision]) -> None:
+    async def _count_strays(self, number: int, moments: Sequence[Moment], verdicts: Verdicts) -> None:
         """Count records for their cards alone, after a copy of each card was left where they stand."""
         intake = _of_cards_alone(self._intake(moments))
         work = await self._states[number].read(intake.ids)
@@ -235,7 +237,7 @@ class Repartition:
         await self._write(number, self._packed(number, work))
 
     def _packed(self, number: int, work: WorkingSet) -> Packed:
-        return self._states[number].pack(work, (self._cursors[number].transactions, 0))
+        return self._states[number].pack(work, Position(self._cursors[number].transactions, 0))
 
     async def _write(self, number: int, packed: Packed) -> None:
         """Write under a cursor that changes with each write: so a lost answer can be told."""
@@ -246,10 +248,11 @@ class Repartition:
     async def _finish(self, before: OldGroup) -> None:
         full_from_ms = max(cursor.full_from_ms for cursor in before.cursors.values())
         for number, old in before.cursors.items():
+            goes_on = old.position.or_later(old.decided)
             cursor = Cursor(
                 owner=self._cursors[number].owner,
-                transactions=max(old.transactions, old.decided[0]),
-                labels=max(old.labels, old.decided[1]),
+                transactions=goes_on.transactions,
+                labels=goes_on.labels,
                 outputs=before.outputs[number],
                 decided=old.decided,
                 full_from_ms=full_from_ms,
@@ -261,11 +264,9 @@ class Repartition:
     def _intake(self, moments: Sequence[Moment]) -> Intake:
         return merge(*decoded(moments), self._ground.money)
 
-    def _compute(
-        self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], verdicts: Mapping[tuple[int, int], PublishedDecision]
-    ) -> None:
+    def _compute(self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], verdicts: Verdicts) -> None:
         computed = compute(catalogue_plan(), intake.events, work.rows, self._ground.money.unit)
-        _recall_cases(work, intake, computed, [verdicts.get((m.place[1], m.offset)) for m in moments if m.is_payment])
+        _recall_cases(work, intake, computed, [verdicts[m.place[1]].get(m.offset) for m in moments if m.is_payment])
 
 
 def _by_home(moments: Sequence[Moment], home: Callable[[str], int]) -> Mapping[int, list[Moment]]:

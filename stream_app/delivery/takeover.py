@@ -10,15 +10,15 @@ import msgspec
 from loguru import logger
 
 from stream_app.delivery.outputs import Outputs, starts_of
-from stream_app.delivery.ports import FeatureStore, Log, PartitionState
+from stream_app.delivery.ports import Bounds, FeatureStore, Log, PartitionState
 from stream_app.errors import TopologyError
 from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS
 from stream_app.messages.records import Outgoing, Place
-from stream_app.scoring.already_published import AlreadyPublished, Refusals, source_offset
+from stream_app.scoring.already_published import AlreadyPublished, Refusals, RefusedRecords, source_offset
 from stream_app.scoring.majority import MOST, median
 from stream_app.scoring.ports import Clock
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position, SourceTopics
 
 MOST_AHEAD_MS = 120_000
 """A transaction's event time lies at most so far ahead of its Kafka timestamp, with room for clocks that differ."""
@@ -42,9 +42,9 @@ class Topics:
     labels_dlq: str
 
     @property
-    def read(self) -> tuple[str, str]:
+    def read(self) -> SourceTopics:
         """Those that are read."""
-        return self.transactions, self.labels
+        return SourceTopics(self.transactions, self.labels)
 
     @property
     def decisions(self) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ class Takeover:
                 logger.warning(
                     "Partition {}: its state is not in Redis, or damaged. It is rebuilt from {} transactions; nothing is published for them again.",
                     number,
-                    anew.decided[0] - anew.transactions,
+                    anew.decided.transactions - anew.transactions,
                 )
             full_from_ms = max(anew.full_from_ms, await self._moved_until(partitions))
             cursor = msgspec.structs.replace(
@@ -126,7 +126,7 @@ class Takeover:
             await state.begin(cursor)
         return OwnedPartition(state, cursor, await self._published(number, cursor, bounds))
 
-    async def _published(self, number: int, cursor: Cursor, bounds: Mapping[Place, tuple[int, int]]) -> AlreadyPublished:
+    async def _published(self, number: int, cursor: Cursor, bounds: Mapping[Place, Bounds]) -> AlreadyPublished:
         """What the outputs hold for offsets at or above the cursor."""
         topics, published = self._topics, AlreadyPublished(cursor.decided)
         ids = [cursor.topic_ids.get(t, "") for t in topics.read]
@@ -143,12 +143,12 @@ class Takeover:
                 published.add_score(offset, verdict)
         if cursor.rebuilding:  # what is counted again was refused long ago
             refused = await self._outputs.refusals(topics.dead_letters([number]), ids)
-            published.add_refused(*(refused[topic, number] for topic in topics.read))
+            published.add_refused(RefusedRecords(*(refused[topic, number] for topic in topics.read)))
         else:
-            published.add_refused(Refusals(letters[topics.transactions_dlq]), Refusals(letters[topics.labels_dlq]))
+            published.add_refused(RefusedRecords(Refusals(letters[topics.transactions_dlq]), Refusals(letters[topics.labels_dlq])))
         return published
 
-    async def horizon(self, number: int, bounds: Mapping[Place, tuple[int, int]], ids: Mapping[str, str], kept: Cursor) -> Cursor:
+    async def horizon(self, number: int, bounds: Mapping[Place, Bounds], ids: Mapping[str, str], kept: Cursor) -> Cursor:
         """Where to begin again: one horizon before what was decided; the outputs from where they tell the cases of the last day.
 
         Args:
@@ -162,27 +162,25 @@ class Takeover:
         starts = starts_of([(t, number) for t in topics.written], {}, bounds)
         surely = await self._outputs.surely_decided(starts, [ids.get(t, "") for t in topics.read])
         committed = await log.committed([transactions, labels])
-        decided = (
-            min(bounds[transactions][1], max(kept.transactions, kept.decided[0], committed[transactions], surely[0])),
-            min(bounds[labels][1], max(kept.labels, kept.decided[1], committed[labels], surely[1])),
-        )
-        last = await self._decided_at(transactions, decided[0])
+        latest = kept.position.or_later(kept.decided).or_later(surely).or_later(Position(committed[transactions], committed[labels]))
+        decided = Position(min(bounds[transactions].end, latest.transactions), min(bounds[labels].end, latest.labels))
+        last = await self._decided_at(transactions, decided.transactions)
         if last is None:
             outputs = {t: offset for (t, _), offset in starts.items()}
-            return Cursor("", bounds[transactions][0], bounds[labels][0], outputs=outputs, decided=decided, noted_from_ms=0)
+            return Cursor("", bounds[transactions].begin, bounds[labels].begin, outputs=outputs, decided=decided, noted_from_ms=0)
         last_ms, newest_ms = last
         since_ms = last_ms - HORIZON_S * 1000 - MOST_AHEAD_MS
         alerts = (topics.alerts, number)
         at = await log.from_time({transactions: since_ms, labels: since_ms, alerts: last_ms - DAY_S * 1000 - MOST_AHEAD_MS})
-        starts |= {alerts: max(min(at[alerts], starts[alerts]), bounds[alerts][1] - LOOK_BACK_ALERTS)}
+        starts |= {alerts: max(min(at[alerts], starts[alerts]), bounds[alerts].end - LOOK_BACK_ALERTS)}
         return Cursor(
             "",
-            transactions=min(at[transactions], decided[0]),
-            labels=min(at[labels], decided[1]),
+            transactions=min(at[transactions], decided.transactions),
+            labels=min(at[labels], decided.labels),
             outputs={t: offset for (t, _), offset in starts.items()},
             decided=decided,
             noted_from_ms=newest_ms,
-            full_from_ms=await self._full_from(transactions, at[transactions], bounds[transactions][0]),
+            full_from_ms=await self._full_from(transactions, at[transactions], bounds[transactions].begin),
         )
 
     async def _decided_at(self, transactions: Place, decided: int) -> tuple[int, int] | None:
@@ -213,8 +211,8 @@ class Takeover:
         """
         topic = self._topics.transactions
         bounds, now_ms = await self._log.bounds([(topic, number) for number in range(partitions)]), self._clock.now_ms()
-        first_ms = {p: at for p, (begin, _) in bounds.items() if (at := await began_ms(self._log, p, begin, now_ms)) is not None}
-        youngest_ms = max((at for p, at in first_ms.items() if not bounds[p][0]), default=0)
+        first_ms = {p: at for p, of_log in bounds.items() if (at := await began_ms(self._log, p, of_log.begin, now_ms)) is not None}
+        youngest_ms = max((at for p, at in first_ms.items() if not bounds[p].begin), default=0)
         if not youngest_ms or youngest_ms - min(first_ms.values()) <= DAY_S * 1000:
             return 0
         logger.warning(
@@ -233,8 +231,8 @@ class Takeover:
         """
         places = {(self._topics.transactions, number): offset for number, offset in offsets.items()}
         bounds = await self._log.bounds(places)
-        behind = {p: max(offset, bounds[p][0]) for p, offset in places.items() if offset < bounds[p][1]}
-        return sum([bounds[p][1] - offset for p, offset in behind.items() if await self._log.timestamp(p, offset) is not None])
+        behind = {p: max(offset, bounds[p].begin) for p, offset in places.items() if offset < bounds[p].end}
+        return sum([bounds[p].end - offset for p, offset in behind.items() if await self._log.timestamp(p, offset) is not None])
 
     async def missing(self, number: int, cursor: Cursor, messages: Sequence[Outgoing]) -> list[Outgoing]:
         """Those of the messages of a batch that are not in their topics: asked after a publication of unknown end."""
@@ -253,9 +251,7 @@ async def began_ms(log: Log, place: Place, first: int, now_ms: int) -> int | Non
     return median(times_ms) if times_ms else None
 
 
-def checked(
-    cursor: Cursor, number: int, now: tuple[Sequence[str], Mapping[str, str], int], bounds: Mapping[Place, tuple[int, int]]
-) -> Cursor:
+def checked(cursor: Cursor, number: int, now: tuple[Sequence[str], Mapping[str, str], int], bounds: Mapping[Place, Bounds]) -> Cursor:
     """The cursor, if it belongs to the topics as they are now.
 
     Args:
@@ -274,7 +270,7 @@ def checked(
         known = cursor.topic_ids.get(topic)
         if known and topic in ids and known != ids[topic]:
             raise TopologyError(f"Topic {topic!r} was deleted and made again since partition {number} was written. {remedy}")
-    for topic, offset in zip(topics, (cursor.transactions, cursor.labels), strict=True):
+    for topic, offset in zip(topics, cursor.position, strict=True):
         begin, end = bounds[topic, number]
         if offset > end:
             raise TopologyError(

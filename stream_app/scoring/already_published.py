@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,7 +16,7 @@ from stream_app.messages.alert import Action, ClockMs, ModelReference, Probabili
 from stream_app.messages.headers import Headers, header, number
 from stream_app.messages.records import Published, Record
 from stream_app.messages.transaction import Identifier
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import START, Cursor, Position, SourceTopics
 
 SOURCE_OFFSET = "source.offset"
 """Header of every output: the offset of the transaction or label that it was made from."""
@@ -71,64 +72,73 @@ class Refusals:
         return [r for r in records if r.offset not in refused] if refused else records
 
 
+class RefusedRecords(NamedTuple):
+    """What was refused of each topic of a partition."""
+
+    transactions: Refusals
+    labels: Refusals
+
+
+NONE_REFUSED = RefusedRecords(Refusals(), Refusals())
+
+
 @dataclass(slots=True)
 class AlreadyPublished:
     """What was published for offsets at or above the cursor, and what was surely decided.
 
     Attributes:
-        decided: offsets of transactions and labels below which nothing is published any more.
+        decided: below it nothing is published any more.
         verdicts: by offset of the transaction; each stands, whatever would be decided now.
         alerted, scored: offsets of transactions whose alert, whose score is there.
-        refused: transactions and labels whose dead letters are there.
+        refused: records whose dead letters are there.
     """
 
-    decided: tuple[int, int] = (0, 0)
+    decided: Position = START
     verdicts: dict[int, PublishedDecision] = field(default_factory=dict)
     alerted: set[int] = field(default_factory=set)
     scored: set[int] = field(default_factory=set)
-    refused: tuple[Refusals, Refusals] = (Refusals(), Refusals())
-    _last: tuple[int, int] = (-1, -1)
+    refused: RefusedRecords = NONE_REFUSED
+    _end: Position = START
 
     def add_alert(self, offset: int, verdict: PublishedDecision) -> None:
         """Learn from an alert, which holds the decision."""
         self.alerted.add(offset)
         self.verdicts.setdefault(offset, self._kept(offset, verdict))
-        self._reach(offset, -1)
+        self._reach(offset)
 
     def add_score(self, offset: int, verdict: PublishedDecision) -> None:
         """Learn from a score, which holds the decision too: of several the first one stands, whatever alerts say."""
         if offset not in self.scored:
             self.verdicts[offset] = self._kept(offset, verdict)
         self.scored.add(offset)
-        self._reach(offset, -1)
+        self._reach(offset)
 
-    def add_refused(self, transactions: Refusals, labels: Refusals) -> None:
+    def add_refused(self, refused: RefusedRecords) -> None:
         """Learn from the dead letters."""
-        self.refused = (transactions, labels)
-        self._reach(transactions.last, labels.last)
+        self.refused = refused
+        self._end = self._end.or_later(Position(refused.transactions.last + 1, refused.labels.last + 1))
 
     def passed_by(self, cursor: Cursor) -> bool:
         """Whether everything here lies below this cursor, so that it may be forgotten."""
-        transactions, labels = (max(self._last[n] + 1, self.decided[n]) for n in (0, 1))
-        return cursor.transactions >= transactions and cursor.labels >= labels
+        return cursor.position.has_passed(self._end.or_later(self.decided))
 
     def _kept(self, offset: int, verdict: PublishedDecision) -> PublishedDecision:
         """Where nothing is published any more, only the case is asked for: the reasons are most of a verdict's bytes."""
-        return msgspec.structs.replace(verdict, reasons=()) if offset < self.decided[0] else verdict
+        return msgspec.structs.replace(verdict, reasons=()) if offset < self.decided.transactions else verdict
 
-    def _reach(self, transactions: int, labels: int) -> None:
-        self._last = (max(self._last[0], transactions), max(self._last[1], labels))
+    def _reach(self, transaction: int) -> None:
+        if transaction >= self._end.transactions:
+            self._end = Position(transaction + 1, self._end.labels)
 
 
-def position_header(cursor: Cursor, topics: tuple[str, str]) -> tuple[str, bytes]:
+def position_header(cursor: Cursor, topics: SourceTopics) -> tuple[str, bytes]:
     """The header `source.cursor` of what is published from this cursor on.
 
     Args:
         cursor: the position before the batch.
-        topics: names of transactions and labels.
+        topics: that are read.
     """
-    offsets = (cursor.transactions, cursor.labels)
-    return SOURCE_CURSOR, ",".join(f"{cursor.topic_ids.get(t, '')}:{o}" for t, o in zip(topics, offsets, strict=True)).encode()
+    return SOURCE_CURSOR, ",".join(f"{cursor.topic_ids.get(t, '')}:{o}" for t, o in zip(topics, cursor.position, strict=True)).encode()
 
 
 def source_offset(headers: Headers) -> int | None:
@@ -136,8 +146,8 @@ def source_offset(headers: Headers) -> int | None:
     return number(header(headers, SOURCE_OFFSET))
 
 
-def surely_decided(records: Iterable[Published], ids: Sequence[str]) -> tuple[int, int]:
-    """Offsets of transactions and labels below which everything was decided when the newest of these outputs were published.
+def surely_decided(records: Iterable[Published], ids: Sequence[str]) -> Position:
+    """Below it everything was decided when the newest of these outputs were published.
 
     Args:
         records: outputs; those of topics that were deleted since, and foreign ones, count for nothing.
@@ -147,7 +157,7 @@ def surely_decided(records: Iterable[Published], ids: Sequence[str]) -> tuple[in
     for record in records:
         for n, offset in enumerate(_positions(record.headers, ids)):
             newest[n] = max(newest[n], offset)
-    return newest[0], newest[1]
+    return Position(*newest)
 
 
 def of_these_topics(records: Iterable[Published], ids: Sequence[str]) -> list[Published]:

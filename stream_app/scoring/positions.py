@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
-type Position = tuple[int, int]
-"""Next offsets of a partition's transactions and labels: what lies below is counted."""
+
+class SourceTopics(NamedTuple):
+    """Names of the topics that are read."""
+
+    transactions: str
+    labels: str
+
+
+class Position(NamedTuple):
+    """Next offsets of a partition's transactions and labels: what lies below is counted. Its order as a tuple says nothing: see `has_passed`."""
+
+    transactions: int
+    labels: int
+
+    def has_passed(self, other: Position) -> bool:
+        """Whether all that lies below the other lies below this one too."""
+        return self.transactions >= other.transactions and self.labels >= other.labels
+
+    def or_later(self, other: Position) -> Position:
+        """The first position that has passed both."""
+        return Position(max(self.transactions, other.transactions), max(self.labels, other.labels))
+
+
+START = Position(0, 0)
+"""Nothing is counted."""
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -15,8 +40,8 @@ class Cursor(msgspec.Struct, frozen=True):
         owner: token of the worker that holds the partition. The store sets it, whatever it is given: fresh at every takeover and `begin`.
         transactions, labels: next offset of each topic.
         outputs: for each output topic, the next offset of its partition: everything below belongs to what was written with a cursor.
-        decided: offsets of transactions and of labels below which everything was decided before this state was begun: such records
-            are counted again, nothing is published for them.
+        decided: below it everything was decided before this state was begun: such records are counted again, nothing is published for
+            them.
         full_from_ms: event time from which every window is full; before it decisions are degraded. 0: always.
         topic_ids: Kafka's id of each topic that is read.
         partitions: how many the topics have; `takeover.UNFINISHED` while `fraudstream repartition` makes the state.
@@ -29,7 +54,7 @@ class Cursor(msgspec.Struct, frozen=True):
     transactions: int = 0
     labels: int = 0
     outputs: dict[str, int] = {}
-    decided: tuple[int, int] = (0, 0)
+    decided: Position = START
     full_from_ms: int = 0
     topic_ids: dict[str, str] = {}
     partitions: int = 0
@@ -40,9 +65,9 @@ class Cursor(msgspec.Struct, frozen=True):
     @property
     def position(self) -> Position:
         """Where the partition stands."""
-        return self.transactions, self.labels
+        return Position(self.transactions, self.labels)
 
     @property
     def rebuilding(self) -> bool:
         """Whether the state still lacks what was decided before."""
-        return not self.begun or self.transactions < self.decided[0] or self.labels < self.decided[1]
+        return not self.begun or not self.position.has_passed(self.decided)

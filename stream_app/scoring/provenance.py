@@ -27,7 +27,7 @@ STANDS = (SOURCE_STANDS, b"1")
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Positions are next offsets of transactions and of labels.
+    """Where the state stood that a decision read.
 
     Attributes:
         start: where the micro-batch began.
@@ -59,9 +59,9 @@ def read_provenance(headers: Headers) -> Provenance | None:
 
 
 def _position(texts: Sequence[bytes]) -> Position | None:
-    """Next offsets of transactions and of labels; None where it is not these two."""
+    """None where it is not the offsets of transactions and of labels."""
     match [number(text) for text in texts]:
         case [int(transactions), int(labels)]:
-            return transactions, labels
+            return Position(transactions, labels)
         case _:
             return None

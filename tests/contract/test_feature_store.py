@@ -19,7 +19,7 @@ from stream_app.delivery.ports import FeatureStore, PartitionState
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position
 from tests.contract.stores import HOUR, START, Subject, cards, joined, moved, next_id, number_from, own, pay, run, same, taken, total, wrote
 from tests.examples import examples
 
@@ -32,12 +32,12 @@ def test_notes_are_written_with_the_cursor_and_read_by_their_day(subject: Subjec
         wanted = [(7, "t:a"), (8, "t:a"), (7, "c:x")]
         work = await state.read((["c1"], ["t1"], []), wanted)
         assert work.notes == {}
-        await state.write(state.pack(work, (1, 0)), moved(cursor, 1), {(7, "t:a"): b"one", (7, "c:x"): b"f"})
+        await state.write(state.pack(work, Position(1, 0)), moved(cursor, 1), {(7, "t:a"): b"one", (7, "c:x"): b"f"})
         work = await state.read((["c2"], [], []), wanted)
         assert work.notes == {(7, "t:a"): b"one", (7, "c:x"): b"f"}
         other, cursor = await taken(two, 0, 1)
         with pytest.raises(NotOwner):
-            await state.write(state.pack(work, (2, 0)), moved(cursor, 2), {(7, "t:a"): b"stale"})
+            await state.write(state.pack(work, Position(2, 0)), moved(cursor, 2), {(7, "t:a"): b"stale"})
         assert (await other.read(([], [], []), wanted[:1])).notes == {(7, "t:a"): b"one"}
         await other.begin(moved(cursor, 0))
         assert (await other.read(([], [], []), wanted)).notes == {}
@@ -177,10 +177,10 @@ def test_partitions_of_one_worker_see_each_other_before_the_write(subject: Subje
         second, cursor = await joined(store, 1)
         work = await first.read((["c0"], ["t1"], []))
         pay(work, [START])
-        packed = first.pack(work, (1, 0))
+        packed = first.pack(work, Position(1, 0))
         seen = await second.read((["c1"], ["t1"], []))
         vectors = pay(seen, [START + 1000])
-        await second.write(second.pack(seen, (1, 0)), moved(cursor, 1))
+        await second.write(second.pack(seen, Position(1, 0)), moved(cursor, 1))
         first.forget()
         assert packed
         again = await second.read((["c1"], ["t1"], []))
@@ -222,7 +222,7 @@ def test_while_a_forgotten_batch_is_on_its_way_nobody_can_say_what_is_counted(re
         second, _ = await joined(store, 1)
         work = await first.read((["c0"], ["t1"], []))
         pay(work, [START])
-        packed = first.pack(work, (1, 0))
+        packed = first.pack(work, Position(1, 0))
         assert (await second.read((["c1"], ["t1"], []))).positions == ((1, 0), (0, 0))
         second.forget()
         assert (await second.read((["c1"], ["t1"], []))).positions is None

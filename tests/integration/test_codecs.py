@@ -14,6 +14,7 @@ from stream_app.adapters.kafka.errors import INSTALL
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.log_spans import KafkaLogSpans
 from stream_app.commands.alerts import read_topic
+from stream_app.delivery.ports import Bounds
 from stream_app.errors import UnpackError
 from stream_app.settings import Settings, load_settings
 from tests.e2e.kafka import make_topic, publish
@@ -35,7 +36,9 @@ async def by_log(settings: Settings, topic: str) -> list[Any]:
 
 async def by_history(settings: Settings, topic: str) -> list[Any]:
     """As a rebuild and `repartition` read."""
-    async with KafkaLogSpans.open({"bootstrap_servers": settings.kafka_bootstrap_servers}, {(topic, 0): (0, len(RECORDS))}) as history:
+    async with KafkaLogSpans.open(
+        {"bootstrap_servers": settings.kafka_bootstrap_servers}, {(topic, 0): Bounds(0, len(RECORDS))}
+    ) as history:
         return list((await history.more([(topic, 0)]))[topic, 0])
 
 

@@ -22,7 +22,7 @@ from stream_app.messages.money import Money
 from stream_app.messages.transaction import Transaction
 from stream_app.scoring.intake import Decoded, merge
 from stream_app.scoring.online_scoring import ANSWERS, OnlineScoring
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.scorer import Scorer
 from tests.examples import examples
 from tests.redis_cluster import Client, client_of, values_of
@@ -57,7 +57,7 @@ class Bank:
         work = await state.read(intake.ids)
         decided = self.scorer.decide(intake, work, ("transactions", partition))
         cursor = msgspec.structs.replace(cursor, transactions=cursor.transactions + len(payments))
-        await state.write(state.pack(work, (cursor.transactions, cursor.labels)), cursor)
+        await state.write(state.pack(work, cursor.position), cursor)
         self.states[partition] = state, cursor
         return [msgspec.json.decode(m.value or b"", type=Score) for m in decided.messages if m.topic == "scores"]
 
@@ -161,7 +161,7 @@ def test_doubts_are_told(redis_url: str, unique: str) -> None:
         assert (await there.history.read((["c1"], ["t1"], []), START)).work.degraded is None
         cursor = f"{{{there.group}:1}}cursor"
         kept: Any = await there.redis.get(cursor)
-        rebuilding = msgspec.structs.replace(there.states[1][1], decided=(5, 0))
+        rebuilding = msgspec.structs.replace(there.states[1][1], decided=Position(5, 0))
         await there.redis.set(cursor, msgspec.json.encode(rebuilding))
         assert (await there.history.read((["c1"], ["t1"], []))).work.degraded == "the state of partition 1 is being rebuilt"
         await there.redis.set(cursor, kept)

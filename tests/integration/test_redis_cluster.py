@@ -20,7 +20,7 @@ from stream_app.delivery.ports import PartitionState
 from stream_app.errors import NotOwner, SettingsError, Unavailable
 from stream_app.features.plan import NEWEST
 from stream_app.scoring.ports import Ids
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position
 from stream_app.settings import load_settings
 from tests.contract.stores import START, cards, joined, moved, pay, taken, wrote
 from tests.redis_cluster import SLOTS, Cluster, redis_cluster
@@ -81,7 +81,7 @@ def test_a_replica_that_takes_over_goes_on_where_the_primary_stood(replicated: C
         store, _, state, cursor = await replicated_payment(replicated)
         work = await state.read(ASKED)
         pay(work, [START + 1])
-        packed = state.pack(work, (2, 0))
+        packed = state.pack(work, Position(2, 0))
         replicated.end(0)
         with pytest.raises(Unavailable):
             await state.write(packed, moved(cursor, 2))
@@ -201,7 +201,7 @@ def test_a_slot_that_moves_between_read_and_write_leaves_the_guard_standing(*, o
         neighbour, _ = await joined(store, elsewhere)
         work = await state.read(ASKED)
         pay(work, [START])
-        packed = state.pack(work, (1, 0))
+        packed = state.pack(work, Position(1, 0))
         Move(cluster, f"{{{group}:{partition}}}", 0, 1).whole()
         if overtaken:
             await taken(other, partition, 1 + max(partition, elsewhere))

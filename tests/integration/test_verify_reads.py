@@ -19,7 +19,7 @@ from stream_app.features.definitions import VELOCITY
 from stream_app.scoring.already_published import position_header
 from stream_app.settings import Settings, load_settings
 from tests.parity.test_recorded_order import DAY, START, label, payment
-from tests.parity.town import MONEY, EveryFeature, Town
+from tests.parity.town import MONEY, TOPICS, EveryFeature, Town
 from tests.topics import MemoryTopics
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_what_was_refused_is_no_part_of_the_history_though_it_could_be_read(sett
         for name in ("transactions", "labels", "scores"):
             await published(settings, town, name)
         offset = len(town.topics.logs["transactions", 0]) - 1
-        position = position_header(town.taken[0].cursor, ("transactions", "labels"))
+        position = position_header(town.taken[0].cursor, TOPICS.read)
         headers = [("error.code", b"future"), ("source.offset", str(offset).encode()), position]
         async with AIOKafkaProducer(**client_options(settings)) as producer:
             await producer.send_and_wait(settings.transactions_dlq_topic, b"{}", key=b"c0", partition=0, headers=headers)

@@ -112,7 +112,7 @@ class Town:
         tx, lb = logs[0][cursor.transactions :][:payments], logs[1][cursor.labels :][:labels]
         intake = merge(decode_all(tx, Decoder(Transaction, RULES), None), decode_all(lb, Decoder(Label, RULES), None), MONEY)
         work = await self.taken[partition].state.read(intake.ids)
-        self.open[partition] = (intake, work, (cursor.transactions + len(tx), cursor.labels + len(lb)))
+        self.open[partition] = (intake, work, Position(cursor.transactions + len(tx), cursor.labels + len(lb)))
 
     async def decide(self, partition: int, *, dies_after: int | None = None) -> None:
         """Decide what was read, and publish; or die after so many messages."""
@@ -124,7 +124,7 @@ class Town:
         if dies_after is not None:
             await self.take(partition)
             return
-        cursor = msgspec.structs.replace(taken.cursor, transactions=reached[0], labels=reached[1])
+        cursor = msgspec.structs.replace(taken.cursor, transactions=reached.transactions, labels=reached.labels)
         standing = taken.published
         if standing.passed_by(cursor):
             cursor, standing = msgspec.structs.replace(cursor, outputs=cursor.outputs | ends), type(standing)()

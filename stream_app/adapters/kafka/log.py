@@ -16,6 +16,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBroke
 from stream_app.adapters.kafka.consumer import new_consumer
 from stream_app.adapters.kafka.errors import answering
 from stream_app.adapters.kafka.topic_ids import TopicIdsRequest
+from stream_app.delivery.ports import Bounds
 from stream_app.messages.records import Place, Published
 
 _ANSWER_S = 30.0
@@ -29,14 +30,14 @@ class KafkaLog:
         self._options = client_options
         self._group = group
 
-    async def bounds(self, places: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
+    async def bounds(self, places: Collection[Place]) -> Mapping[Place, Bounds]:
         """See `ports.Log`."""
         async with self._consumer() as consumer:
             return await _bounds(consumer, places)
 
     async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
         """See `ports.Log`."""
-        ends = {p: end for p, (_, end) in (await self.bounds(starts)).items()}
+        ends = {p: of_log.end for p, of_log in (await self.bounds(starts)).items()}
         open_ = {p: start for p, start in starts.items() if start < ends[p]}
         if not open_:
             return
@@ -55,9 +56,9 @@ class KafkaLog:
     async def from_time(self, times_ms: Mapping[Place, int]) -> Mapping[Place, int]:
         """See `ports.Log`."""
         async with self._consumer() as consumer:
-            ends = await _bounds(consumer, times_ms)
+            bounds = await _bounds(consumer, times_ms)
             found = await consumer.offsets_for_times({TopicPartition(*p): max(0, at) for p, at in times_ms.items()})
-            return {p: ends[p][1] if (at := found[TopicPartition(*p)]) is None else at.offset for p in times_ms}
+            return {p: bounds[p].end if (at := found[TopicPartition(*p)]) is None else at.offset for p in times_ms}
 
     async def timestamp(self, place: Place, offset: int) -> int | None:
         """See `ports.Log`."""
@@ -140,8 +141,8 @@ async def _answering(within_s: float | None) -> AsyncIterator[None]:
             yield
 
 
-async def _bounds(consumer: AIOKafkaConsumer, places: Collection[Place]) -> dict[Place, tuple[int, int]]:
+async def _bounds(consumer: AIOKafkaConsumer, places: Collection[Place]) -> dict[Place, Bounds]:
     at = [TopicPartition(*p) for p in places]
     consumer.assign(at)  # so it learns of all topics at once: asked of offsets alone, it takes 0.1 s for each topic it does not know
     begins, ends = await consumer.beginning_offsets(at), await consumer.end_offsets(at)
-    return {(t.topic, t.partition): (begins[t], ends[t]) for t in at}
+    return {(t.topic, t.partition): Bounds(begins[t], ends[t]) for t in at}

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.adapters.kafka.consumer import new_consumer
 from stream_app.adapters.kafka.errors import answering
+from stream_app.delivery.ports import Bounds
 from stream_app.messages.records import Place, Record
 
 _ANSWER_S = 30.0
@@ -26,8 +27,8 @@ class KafkaLogSpans:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, client_options: dict[str, Any], spans: Mapping[Place, tuple[int, int]]) -> AsyncIterator[KafkaLogSpans]:
-        """The records of each partition from the first offset of its span to below the second; empty spans are left out by the caller.
+    async def open(cls, client_options: dict[str, Any], spans: Mapping[Place, Bounds]) -> AsyncIterator[KafkaLogSpans]:
+        """The records of each partition from where its span begins to below its end; empty spans are left out by the caller.
 
         Raises:
             Unavailable: if Kafka does not answer.
@@ -38,9 +39,9 @@ class KafkaLogSpans:
             try:
                 await consumer.start()
                 consumer.assign([TopicPartition(*place) for place in spans])
-                for place, (start, _) in spans.items():
-                    consumer.seek(TopicPartition(*place), start)
-                yield cls(consumer, {place: end for place, (_, end) in spans.items()})
+                for place, span in spans.items():
+                    consumer.seek(TopicPartition(*place), span.begin)
+                yield cls(consumer, {place: span.end for place, span in spans.items()})
             finally:
                 await consumer.stop()
 

@@ -21,7 +21,7 @@ from stream_app.features.packing import Packer
 from stream_app.features.plan import EntityPlan, catalogue_plan
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.scoring.ports import Ids, WorkingSet
-from stream_app.scoring.positions import Cursor, Position
+from stream_app.scoring.positions import START, Cursor, Position
 
 
 @dataclass
@@ -93,7 +93,7 @@ class _MemoryPartition:
         doubtful |= {p for p, other in self._others.items() if other.cursor is None or other.cursor.rebuilding}
         why = f"the state of partition {', '.join(map(str, sorted(doubtful)))} is being rebuilt" if doubtful else None
         cursors = {p: other.cursor for p, other in self._others.items()} | {self._partition: self._cursor}
-        positions = tuple(cursor.position if cursor else (0, 0) for _, cursor in sorted(cursors.items()))
+        positions = tuple(cursor.position if cursor else START for _, cursor in sorted(cursors.items()))
         notes = {key: self._kept.notes[key] for key in noted if key in self._kept.notes}
         return WorkingSet(ids, tuple(rows), cases, why, positions, notes)
 

@@ -32,7 +32,7 @@ from stream_app.delivery.ports import Packed, PartitionState
 from stream_app.errors import NotOwner, SettingsError
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.scoring.ports import Ids, WorkingSet
-from stream_app.scoring.positions import Cursor, Position
+from stream_app.scoring.positions import START, Cursor, Position
 
 _SCAN = 1000
 _SWEPT_AT_ONCE = 300
@@ -171,7 +171,7 @@ class _RedisPartition:
         held = self._worker.positions
         if held is None:
             return None
-        known = held | {p: cursor.position if cursor else (0, 0) for p, cursor in cursors.items()}
+        known = held | {p: cursor.position if cursor else START for p, cursor in cursors.items()}
         return tuple(known[p] for p in self._space.all)
 
     def _own(self, values: list[bytes | None], missing: Ids) -> list[Values]:

@@ -8,7 +8,7 @@ from stream_app.adapters.redis import write_through
 from stream_app.adapters.redis.write_through import PartitionMemory, Values, WorkerMemory
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position
 from tests.contract.stores import START, moved, own, pay
 
 ROOM = 16
@@ -25,7 +25,7 @@ def through(memory: PartitionMemory, ids: Ids, missing: Ids | None = None) -> No
     """A batch of one payment, read and written."""
     work = asked(memory, ids, missing or memory.missing(ids))
     pay(work, [START])
-    memory.pack(work, (1, 0))
+    memory.pack(work, Position(1, 0))
     memory.written(moved(CURSOR, 1))
 
 

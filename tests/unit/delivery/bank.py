@@ -15,6 +15,7 @@ from stream_app.adapters.kafka.partitioners import by_crc32
 from stream_app.adapters.redis.write_through import add_parts
 from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition, PartitionDependencies
+from stream_app.delivery.ports import Bounds
 from stream_app.delivery.repartition import Repartition, RepartitionDependencies, Repartitioned
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.trusted_clock import TrustedClock
@@ -33,7 +34,7 @@ from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel
 class MemoryHistory:
     """See `timeline.LogSpans`: two records at a time."""
 
-    def __init__(self, topics: MemoryTopics, spans: Mapping[Place, tuple[int, int]]) -> None:
+    def __init__(self, topics: MemoryTopics, spans: Mapping[Place, Bounds]) -> None:
         self._topics, self._spans = topics, dict(spans)
 
     async def more(self, places: Collection[Place]) -> Mapping[Place, Sequence[Record]]:
@@ -41,7 +42,7 @@ class MemoryHistory:
         found: dict[Place, Sequence[Record]] = {}
         for place in places:
             start, end = self._spans[place]
-            self._spans[place] = (start + 2, end)
+            self._spans[place] = Bounds(start + 2, end)
             found[place] = self._topics.logs[place][start : min(start + 2, end)]
         return found
 
@@ -117,7 +118,7 @@ class Bank:
 
     async def _repartition(self, old: Store, new: Store) -> Repartitioned:
         @asynccontextmanager
-        async def history(spans: Mapping[Place, tuple[int, int]]) -> AsyncIterator[MemoryHistory]:
+        async def history(spans: Mapping[Place, Bounds]) -> AsyncIterator[MemoryHistory]:
             yield MemoryHistory(self.topics, spans)
 
         work = Repartition(

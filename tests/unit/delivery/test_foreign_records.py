@@ -21,7 +21,7 @@ from stream_app.messages.alert import Reason
 from stream_app.messages.headers import Headers, header, number
 from stream_app.messages.records import Outgoing
 from stream_app.scoring.already_published import AlreadyPublished, PublishedDecision, read_decision
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.provenance import read_provenance
 from tests.examples import examples
 from tests.topics import MemoryTopics
@@ -225,7 +225,7 @@ def test_what_stands_does_not_depend_on_which_topic_is_read_first(made: list[tup
 
 def test_of_a_decision_that_is_only_counted_again_no_reasons_are_kept() -> None:
     """Of a day's alerts they would be most of what a rebuild holds in memory; a decision that is published again has its own."""
-    published = AlreadyPublished(decided=(5, 0))
+    published = AlreadyPublished(decided=Position(5, 0))
     published.add_alert(4, VERDICT)
     published.add_alert(5, VERDICT)
     assert published.verdicts == {4: msgspec.structs.replace(VERDICT, reasons=()), 5: VERDICT}

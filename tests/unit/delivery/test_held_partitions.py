@@ -18,7 +18,7 @@ from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.errors import DamagedAgain, StateError
 from stream_app.messages.records import Place
 from stream_app.scoring.already_published import AlreadyPublished
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position
 from tests.topics import Kept, MemoryTopics
 from tests.unit.delivery.world import TOPICS, Fuse, World
 from tests.unit.scoring.test_scorer import FakeRecord, payment
@@ -105,7 +105,7 @@ def test_a_damaged_value_that_every_partition_meets_is_rebuilt_once_and_ends_no_
     assert harm.begun_anew == [DAMAGED]
 
 
-WHOLE, REBUILDING = Cursor("owner"), Cursor("owner", decided=(5, 0))
+WHOLE, REBUILDING = Cursor("owner"), Cursor("owner", decided=Position(5, 0))
 
 
 @dataclass

@@ -8,14 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.delivery.inbox import LEAST_QUEUED_BYTES, MOST_BATCH_BYTES, MOST_QUEUED_BYTES, Admission, Fetched, Inbox, RecordQueue
+from stream_app.delivery.inbox import (
+    LEAST_QUEUED_BYTES,
+    MOST_BATCH_BYTES,
+    MOST_QUEUED_BYTES,
+    Admission,
+    Fetched,
+    Inbox,
+    NextOffsets,
+    RecordQueue,
+)
 from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import AlreadyPublished
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position, SourceTopics
 from tests.unit.scoring.test_scorer import FakeClock
 
-TOPICS = ("transactions", "labels")
+TOPICS = SourceTopics("transactions", "labels")
 MB = 2**20
 
 
@@ -67,3 +76,11 @@ def test_batches_have_all_records_once_in_order_and_are_bounded_in_bytes(fetches
         seen += [r.offset for r in records]
     assert seen == list(range(len(sizes)))
     assert queue.size == 0
+
+
+def test_a_batch_without_records_of_a_topic_leaves_its_offset_as_it_was() -> None:
+    """Also where the other one's moves."""
+    before = Position(5, 3)
+    assert NextOffsets(7, None).after(before) == Position(7, 3)
+    assert NextOffsets(None, 4).after(before) == Position(5, 4)
+    assert NextOffsets(None, None).after(before) == before

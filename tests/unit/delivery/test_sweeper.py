@@ -20,7 +20,7 @@ from stream_app.features.kernel import LABEL_FRAUD, LABEL_GENUINE, PAYMENT
 from stream_app.features.plan import catalogue_plan
 from stream_app.scoring.majority import LEAST
 from stream_app.scoring.ports import Ids
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position
 from tests.examples import examples
 from tests.unit.delivery.world import Counted, World, payment
 
@@ -53,7 +53,7 @@ class Line:
                 found.append(computed.vectors[0].tolist())
                 newest_ms = max(newest_ms, at_ms)
             cursor = msgspec.structs.replace(cursor, transactions=cursor.transactions + 1)
-            await state.write(state.pack(work, (cursor.transactions, 0)), cursor)
+            await state.write(state.pack(work, Position(cursor.transactions, 0)), cursor)
             if swept:
                 self.removed += await state.sweep(newest_ms - IDLE_MS)
         return found

@@ -16,6 +16,7 @@ from stream_app.features.compiled import jit
 from stream_app.features.compute import Events, compute
 from stream_app.features.plan import catalogue_plan
 from stream_app.features.warm import warm
+from stream_app.scoring.positions import Position
 
 KERNELS = (kernel.admit, kernel.fold, kernel.absorb_all, packing._pack_rows, packing._unpack_rows)
 IDS = (["c"], ["t", "u"], ["d"])
@@ -43,7 +44,7 @@ def test_a_worker_compiles_nothing_after_warm() -> None:
     for others in beside:
         work, _ = memory.assemble(IDS, (memory.missing(IDS), values[0], [{0: values[1]}, {0: values[2]}]), others)
         compute(catalogue_plan(), _events(), work.rows)
-        packed = [value for _, value in memory.pack(work, (2, 1))]
+        packed = [value for _, value in memory.pack(work, Position(2, 1))]
         memory.forget()
         values = ([packed[0]], [packed[1], packed[2]], [packed[3]])
     assert _signatures() == compiled
@@ -62,7 +63,7 @@ def test_the_plain_store_compiles_nothing_more_either() -> None:
             await state.begin(msgspec.structs.replace(cursor, begun=True))
             work = await state.read(IDS)
             compute(catalogue_plan(), _events(), work.rows)
-            await state.write(state.pack(work, (2, 1)), msgspec.structs.replace(cursor, begun=True))
+            await state.write(state.pack(work, Position(2, 1)), msgspec.structs.replace(cursor, begun=True))
 
     asyncio.run(both())
     assert _signatures() == compiled

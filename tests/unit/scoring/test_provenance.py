@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stream_app.scoring.positions import Position
 from stream_app.scoring.provenance import Provenance, read_provenance
 from tests.unit.delivery.world import World, payment
 
@@ -24,7 +25,7 @@ def test_a_score_names_where_its_batch_began_and_the_labels_counted_before_it() 
     world = World()
     world.send([payment(f"T{n}", 20.0, n * HOUR) for n in range(5)], [label("T0", HOUR), label("T1", 4 * HOUR)])
     assert world.run() == "done"
-    one, two = (0, 0), (3, 1)
+    one, two = Position(0, 0), Position(3, 1)
     assert found(world) == [
         Provenance(one, 0, (one,)),
         Provenance(one, 1, (one,)),
@@ -47,7 +48,7 @@ def test_a_score_whose_alert_stands_says_that_its_vector_is_of_later() -> None:
 def test_headers_that_say_less_say_nothing() -> None:
     """A score of an earlier version, or of another program."""
     whole = {"source.cursor": b"a:1,b:2", "source.labels": b"2", "source.seen": b"1:2,3:4"}
-    assert read_provenance(tuple(whole.items())) == Provenance((1, 2), 2, ((1, 2), (3, 4)))
+    assert read_provenance(tuple(whole.items())) == Provenance(Position(1, 2), 2, (Position(1, 2), Position(3, 4)))
     assert all(read_provenance([(k, v) for k, v in whole.items() if k != name]) is None for name in whole)
     for said in (("source.seen", b"1"), ("source.seen", b"1:2,-3:4"), ("source.cursor", b"a:1"), ("source.labels", None)):
         assert read_provenance([*whole.items(), said]) is None

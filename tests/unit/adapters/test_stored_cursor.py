@@ -1,0 +1,46 @@
+"""A cursor in Redis is read by the version before and the version after: its bytes are a contract."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from stream_app.adapters.redis.stored_cursor import decoded_cursor, read_cursor
+from stream_app.scoring.positions import Cursor, Position
+
+CURSOR = Cursor(
+    owner="a1",
+    transactions=1203,
+    labels=17,
+    outputs={"alerts": 40, "scores": 1188},
+    decided=Position(900, 12),
+    full_from_ms=1_535_760_000_000,
+    topic_ids={"transactions": "id-t", "labels": "id-l"},
+    partitions=4,
+    noted_from_ms=1_535_670_000_000,
+)
+WRITTEN = (
+    b'{"owner":"a1","transactions":1203,"labels":17,"outputs":{"alerts":40,"scores":1188},"decided":[900,12],"full_from_ms":1535760000000,'
+    b'"topic_ids":{"transactions":"id-t","labels":"id-l"},"partitions":4,"begun":true,"noted_from_ms":1535670000000,"format":2}'
+)
+"""As it stands in the Redis of every worker that runs."""
+
+
+def test_a_cursor_is_written_to_the_byte_as_the_version_before_wrote_it() -> None:
+    """While a new version is rolled out, workers of both take partitions over from one another."""
+    assert msgspec.json.encode(CURSOR) == WRITTEN
+
+
+def test_a_cursor_that_stands_in_redis_is_read_whole() -> None:
+    """With its positions as such."""
+    cursor = read_cursor(WRITTEN, "{g:0}cursor")
+    assert cursor == CURSOR
+    assert cursor.decided.transactions == 900
+    assert cursor.decided.labels == 12
+    assert cursor.rebuilding is False
+
+
+@pytest.mark.parametrize("decided", [b"[900]", b"[900,12,1]", b'{"transactions":900,"labels":12}', b"[900,null]"])
+def test_a_cursor_whose_position_is_none_cannot_be_read(decided: bytes) -> None:
+    """Half a position is no position: the partition is rebuilt."""
+    assert decoded_cursor(WRITTEN.replace(b"[900,12]", decided)) is None
