@@ -89,7 +89,7 @@ def _no_tail(_: Points) -> None:
 
         return around
 
-    replace(Takeover, "_standing", published)
+    replace(Takeover, "_published", published)
 
 
 def _take(_: Points) -> None:
