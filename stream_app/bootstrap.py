@@ -22,9 +22,11 @@ from stream_app.adapters.redis.state_reader import RedisStateReader
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.backlog import BacklogWatch
 from stream_app.delivery.held_partitions import Seek
+from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import PartitionDependencies
 from stream_app.delivery.runtime import Runtime, RuntimeDependencies
-from stream_app.delivery.takeover import Takeover, Topics
+from stream_app.delivery.takeover import Takeover
+from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import ServerClock, TrustedClock
 from stream_app.errors import ModelError
 from stream_app.messages.addresses import without_password
@@ -176,7 +178,8 @@ def build_worker(
     watches, witness = _watches(settings, publisher, store), ServerClock(present, store.now_ms)
 
     log = KafkaLog(options, settings.consumer_group)
-    takeover = Takeover(store, log, topics, clock)
+    outputs = Outputs(log)
+    takeover = Takeover(store, log, outputs, topics, clock)
 
     def away() -> str | None:
         return next(filter(None, (watch.away() for watch in watches)), None)
@@ -184,7 +187,7 @@ def build_worker(
     runtime = Runtime(
         store,
         lambda scorer: PartitionDependencies(
-            scorer, end_offset, publisher, takeover, metrics, topics, rules, present, money, settings.batch_max_records, away
+            scorer, end_offset, publisher, takeover, outputs, metrics, topics, rules, present, money, settings.batch_max_records, away
         ),
         RuntimeDependencies(serving, counts, retention, seek, on_fatal, metrics.partitions_owned, witness.look, partial(unequal, settings)),
     )
@@ -195,8 +198,8 @@ def build_worker(
     _show_health(metrics, watches, not_ready)
     metrics.watch_clock(lambda: present.behind_s)
     progress = Progress(metrics.totals, runtime.behind, away)
-    watchdog = Watchdog(runtime.progress, runtime.undecided, lambda: not_ready() is not None)
     backlog = BacklogWatch(runtime.held, log, topics, metrics)
+    watchdog = Watchdog(runtime.progress, backlog.undecided, lambda: not_ready() is not None)
     background = (*(watch.run for watch in watches), witness.run, progress.run, watchdog.run, backlog.run)
     return WorkerParts(runtime, publisher, StatusServer(metrics.render, not_ready), background)
 

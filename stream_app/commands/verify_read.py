@@ -14,7 +14,7 @@ from stream_app.audit.decisions import DecisionReader, ServedDecision
 from stream_app.audit.history import PartitionHistory
 from stream_app.bootstrap import intake_rules, topics_of
 from stream_app.delivery.outputs import Outputs
-from stream_app.delivery.takeover import MOST_AHEAD_MS, began_ms
+from stream_app.delivery.rebuild import MOST_AHEAD_MS, began_ms
 from stream_app.errors import DataError, SettingsError, TopologyError
 from stream_app.features.aggregations import HORIZON_S
 from stream_app.messages.money import Money

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from stream_app.delivery.partition import Partition
 from stream_app.delivery.ports import Bounds, Log
-from stream_app.delivery.takeover import Topics
+from stream_app.delivery.topics import Topics
 from stream_app.errors import Unavailable
 from stream_app.messages.records import Place
 from stream_app.scoring.observation import Backlog, Observer
@@ -69,6 +69,17 @@ class BacklogWatch:
                 self._bounds = await self._log.bounds(places)
         for number, partition in self._held().items():
             await self._tell(number, partition)
+
+    async def undecided(self) -> int:
+        """Transactions that wait, asked of Kafka now; where only marks of transactions follow, which are no records, none does.
+
+        Raises:
+            Unavailable: if Kafka does not answer.
+        """
+        cursors = {(self._topics.transactions, number): partition.cursor.transactions for number, partition in self._held().items()}
+        bounds = await self._log.bounds(cursors)
+        behind = {place: max(at, bounds[place].begin) for place, at in cursors.items() if at < bounds[place].end}
+        return sum([bounds[place].end - at for place, at in behind.items() if await self._log.timestamp(place, at) is not None])
 
     async def _tell(self, number: int, partition: Partition) -> None:
         transactions, labels = (

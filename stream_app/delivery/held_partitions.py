@@ -84,15 +84,7 @@ class HeldPartitions:
     def progress(self) -> int:
         """A number that changes with each batch, each partition that is taken over, each piece of the outputs that is read for it."""
         cursors = [held.partition.cursor for held in self._held.values()]
-        return sum(cursor.transactions + cursor.labels for cursor in cursors) + len(cursors) + self._shared.takeover.progress
-
-    async def undecided(self) -> int:
-        """Transactions of the held partitions that wait, as Kafka itself says; marks of transactions count as none.
-
-        Raises:
-            Unavailable: if Kafka does not answer.
-        """
-        return await self._shared.takeover.waiting({n: held.partition.cursor.transactions for n, held in self._held.items()})
+        return sum(cursor.transactions + cursor.labels for cursor in cursors) + len(cursors) + self._shared.outputs.pieces
 
     async def take(self, numbers: Collection[int], count: int, seek: Seek) -> dict[Place, int]:
         """Hold these partitions, of `count`, and no others, and have each of their topics read from its cursor; from where.

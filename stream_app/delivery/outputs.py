@@ -9,9 +9,10 @@ from typing import NamedTuple
 from loguru import logger
 
 from stream_app.delivery.ports import Bounds, Log
-from stream_app.messages.records import Place, Published
+from stream_app.delivery.topics import Topics
+from stream_app.messages.records import Outgoing, Place, Published
 from stream_app.scoring.already_published import PublishedDecision, Refusals, of_these_topics, read_decision, source_offset, surely_decided
-from stream_app.scoring.positions import START, Position
+from stream_app.scoring.positions import START, Cursor, Position
 
 LOOK_BACK = 5_000
 """So many of the last messages of each output are looked at where no cursor says more."""
@@ -88,6 +89,22 @@ class Outputs:
         async for letters, offset, _ in self.made(starts, ids, ()):
             found[letters].append(offset)
         return {place: Refusals(found[letters]) for place, letters in dead_letters.items()}
+
+    async def missing(self, number: int, cursor: Cursor, topics: Topics, messages: Sequence[Outgoing]) -> list[Outgoing]:
+        """Those of the messages of a batch that are not in their topics: asked after a publication of unknown end.
+
+        Args:
+            number: of the partition.
+            cursor: where it stands: what the outputs hold from there on is looked through.
+            topics: of the worker.
+            messages: of the batch.
+        """
+        places = [(topic, number) for topic in {m.topic for m in messages}]
+        starts = starts_of(places, cursor.outputs, await self._log.bounds(places))
+        wanted = {(m.topic, source_offset(m.headers)) for m in messages}
+        made = self.made(starts, topics.ids_of_read(cursor.topic_ids), topics.decisions)
+        there = {named async for place, offset, _ in made if (named := (place[0], offset)) in wanted}
+        return [m for m in messages if (m.topic, source_offset(m.headers)) not in there]
 
     async def _walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
         async for place, records in self._log.walk(starts):

@@ -12,10 +12,12 @@ import msgspec
 from stream_app.delivery.dead_letter import dead_letter
 from stream_app.delivery.faulty_records import FaultyRecords
 from stream_app.delivery.inbox import Admission, Fetched, Inbox, MicroBatch
+from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.rebuild import RebuildProgress
 from stream_app.delivery.retry import with_retries
 from stream_app.delivery.sweeper import Sweeper
-from stream_app.delivery.takeover import OwnedPartition, Takeover, Topics
+from stream_app.delivery.takeover import OwnedPartition, Takeover
+from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.messages.event_time import day_of
 from stream_app.messages.money import Money
@@ -40,7 +42,8 @@ class PartitionDependencies:
     Attributes:
         scorer: asked for each batch, so that a model can change between two.
         end_offset: the log's end of a topic and partition as last heard, None before the first answer.
-        takeover: asked what is published where a publication ended unknown.
+        takeover: makes this worker the owner of a partition.
+        outputs: asked what is published where a publication ended unknown.
         present: what time it is.
         most_records: largest micro-batch.
         away: which server does not answer, where somebody else tells of it, or None.
@@ -50,6 +53,7 @@ class PartitionDependencies:
     end_offset: Callable[[str, int], int | None]
     publisher: Publisher
     takeover: Takeover
+    outputs: Outputs
     observer: Observer
     topics: Topics
     rules: IntakeRules
@@ -212,7 +216,7 @@ class Partition:
         async def step() -> None:
             nonlocal left
             if self._is_unsure(self.cursor):
-                left = await self._shared.takeover.missing(self.number, self.cursor, left)
+                left = await self._shared.outputs.missing(self.number, self.cursor, self._shared.topics, left)
             self._unsure = self._unsure.or_later(reached)
             self._outputs |= await self._shared.publisher.publish(self.number, left, headers)
 

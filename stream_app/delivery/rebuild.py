@@ -1,16 +1,127 @@
-"""How far the rebuilding of a partition's state has come: in a metric, and in a log line every ten seconds."""
+"""Rebuilding lost state from the topics: where that begins, and how far it has come, in a metric and in a log line every ten seconds."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from loguru import logger
 
+from stream_app.delivery.outputs import Outputs, starts_of
+from stream_app.delivery.ports import Bounds, Log
+from stream_app.delivery.topics import Topics
+from stream_app.features.aggregations import DAY_S, HORIZON_S
+from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS
+from stream_app.messages.records import Place
+from stream_app.scoring.majority import MOST, median
 from stream_app.scoring.observation import Observer
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.ports import Clock
+from stream_app.scoring.positions import Cursor, Position
 
+MOST_AHEAD_MS = 120_000
+"""A transaction's event time lies at most so far ahead of its Kafka timestamp, with room for clocks that differ."""
+LOOK_BACK_ALERTS = 200_000
+"""Bound of the alerts of a day, from which the present cases of cards are known again."""
+FIRST = 5
+"""So many of the first records that a log keeps say when it begins."""
 TELL_EVERY_S = 10.0
+
+
+class LastDecided(NamedTuple):
+    """When the last transactions that were decided came, by their Kafka timestamps; neither is after now.
+
+    Attributes:
+        most_ms: as most of them say: from here a horizon is counted back.
+        newest_ms: of the newest of them.
+    """
+
+    most_ms: int
+    newest_ms: int
+
+
+class Horizon:
+    """How far back a partition's state begins again where it was lost: asked of the topics alone."""
+
+    def __init__(self, log: Log, outputs: Outputs, topics: Topics, clock: Clock) -> None:
+        self._log = log
+        self._outputs = outputs
+        self._topics = topics
+        self._clock = clock
+
+    async def cursor(self, number: int, bounds: Mapping[Place, Bounds], ids: Mapping[str, str], kept: Cursor) -> Cursor:
+        """Where to begin again: one horizon before what was decided; the outputs from where they tell the cases of the last day.
+
+        Args:
+            number: of the partition.
+            bounds: of its topics.
+            ids: of the topics that are read.
+            kept: the cursor that is known; nothing in it where none is.
+        """
+        topics, log = self._topics, self._log
+        transactions, labels = (topics.transactions, number), (topics.labels, number)
+        starts = starts_of([(t, number) for t in topics.written], {}, bounds)
+        surely = await self._outputs.surely_decided(starts, topics.ids_of_read(ids))
+        committed = await log.committed([transactions, labels])
+        latest = kept.position.or_later(kept.decided).or_later(surely).or_later(Position(committed[transactions], committed[labels]))
+        decided = Position(min(bounds[transactions].end, latest.transactions), min(bounds[labels].end, latest.labels))
+        last = await self.last_decided(transactions, decided.transactions)
+        if last is None:
+            outputs = {t: offset for (t, _), offset in starts.items()}
+            return Cursor("", bounds[transactions].begin, bounds[labels].begin, outputs=outputs, decided=decided, noted_from_ms=0)
+        since_ms = last.most_ms - HORIZON_S * 1000 - MOST_AHEAD_MS
+        alerts = (topics.alerts, number)
+        at = await log.from_time({transactions: since_ms, labels: since_ms, alerts: last.most_ms - DAY_S * 1000 - MOST_AHEAD_MS})
+        starts |= {alerts: max(min(at[alerts], starts[alerts]), bounds[alerts].end - LOOK_BACK_ALERTS)}
+        return Cursor(
+            "",
+            transactions=min(at[transactions], decided.transactions),
+            labels=min(at[labels], decided.labels),
+            outputs={t: offset for (t, _), offset in starts.items()},
+            decided=decided,
+            noted_from_ms=last.newest_ms,
+            full_from_ms=await self._full_from(transactions, at[transactions], bounds[transactions].begin),
+        )
+
+    async def last_decided(self, transactions: Place, decided: int) -> LastDecided | None:
+        """When the last transactions below an offset came; None where there is none. No record alone says it, nor the clock."""
+        times_ms = await self._log.timestamps(transactions, decided - MOST, decided)
+        if not times_ms and decided:
+            times_ms = await self._log.timestamps(transactions, decided, decided + MOST)
+        now_ms = self._clock.now_ms()
+        return LastDecided(min(median(times_ms), now_ms), min(max(times_ms), now_ms)) if times_ms else None
+
+    async def _full_from(self, transactions: Place, start: int, first: int) -> int:
+        """Event time from which all windows are full; 0 where the log was not cut within the horizon."""
+        if not first or start > first:
+            return 0
+        oldest_ms = await began_ms(self._log, transactions, first, self._clock.now_ms())
+        return (oldest_ms or self._clock.now_ms()) + HORIZON_S * 1000 + MOST_AHEAD_MS
+
+    async def moved_until(self, partitions: int) -> int:
+        """Event time from which every window lies in one partition again, where some were added within the horizon; else 0.
+
+        A partition is rebuilt from itself alone, and a card that moved has its earlier payments in another.
+        """
+        topic = self._topics.transactions
+        bounds, now_ms = await self._log.bounds([(topic, number) for number in range(partitions)]), self._clock.now_ms()
+        first_ms = {p: at for p, of_log in bounds.items() if (at := await began_ms(self._log, p, of_log.begin, now_ms)) is not None}
+        youngest_ms = max((at for p, at in first_ms.items() if not bounds[p].begin), default=0)
+        if not youngest_ms or youngest_ms - min(first_ms.values()) <= DAY_S * 1000:
+            return 0
+        logger.warning(
+            "Topic {!r} was given partitions within the last {} days, so what cards paid in others before is missing in a rebuilt one. "
+            "To have it at once, stop all workers and run `fraudstream repartition --to NEW_GROUP`.",
+            topic,
+            HORIZON_S // DAY_S,
+        )
+        return youngest_ms + HORIZON_S * 1000 + MOST_AHEAD_MS
+
+
+async def began_ms(log: Log, place: Place, first: int, now_ms: int) -> int | None:
+    """When the records from the first that is kept on came, as most of a few say whose time can be; None where there is none."""
+    times_ms = [at for at in await log.timestamps(place, first, first + FIRST) if EARLIEST_EVENT_TIME_MS <= at <= now_ms + DAY_S * 1000]
+    return median(times_ms) if times_ms else None
 
 
 class RebuildProgress:

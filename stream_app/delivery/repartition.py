@@ -16,8 +16,10 @@ import numpy as np
 
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.ports import Bounds, FeatureStore, Log, Packed, PartitionState
-from stream_app.delivery.takeover import UNFINISHED, Takeover, Topics, checked
+from stream_app.delivery.rebuild import Horizon
+from stream_app.delivery.takeover import UNFINISHED, checked
 from stream_app.delivery.timeline import LogSpans, Moment, Timeline, decoded
+from stream_app.delivery.topics import Topics, Topology
 from stream_app.errors import TopologyError
 from stream_app.features.compute import Computed, compute
 from stream_app.features.plan import catalogue_plan
@@ -110,7 +112,8 @@ class Repartition:
         """
         ground, topics = self._ground, self._ground.topics
         ground.old.hold((), ground.partitions)
-        takeover = Takeover(ground.old, ground.log, topics, ground.clock)
+        found = Outputs(ground.log)
+        horizon = Horizon(ground.log, found, topics, ground.clock)
         ids = await ground.log.topic_ids(topics.read)
         cursors: dict[int, Cursor] = {}
         outputs: dict[int, dict[str, int]] = {}
@@ -123,11 +126,11 @@ class Repartition:
                 raise TopologyError(f"The old group is unfinished itself (partition {number}). Name the group that it was made from.")
             if kept.begun:
                 counts |= {kept.partitions} - {0}
-                checked(msgspec.structs.replace(kept, partitions=0), number, (topics.read, ids, 0), bounds)
-            cursors[number] = await takeover.horizon(number, bounds, ids, kept)
+                checked(msgspec.structs.replace(kept, partitions=0), number, Topology(topics.read, ids, 0), bounds)
+            cursors[number] = await horizon.cursor(number, bounds, ids, kept)
             outputs[number] = cursors[number].outputs | kept.outputs
             ends |= {(t, number): bounds[t, number].end for t in topics.read}
-        refused = await Outputs(ground.log).refusals(topics.dead_letters(cursors), [ids.get(t, "") for t in topics.read])
+        refused = await found.refusals(topics.dead_letters(cursors), topics.ids_of_read(ids))
         return OldGroup(cursors, outputs, ends, frozenset(counts), ids, refused)
 
     async def sample(self, before: OldGroup) -> list[tuple[bytes, int]]:
@@ -202,7 +205,7 @@ class Repartition:
     async def _verdicts(self, before: OldGroup) -> Verdicts:
         """The alerts of the last day and later: from them the present cases are known again."""
         ground = self._ground
-        ids = [before.ids.get(t, "") for t in ground.topics.read]
+        ids = ground.topics.ids_of_read(before.ids)
         starts = {(ground.topics.alerts, n): cursor.outputs[ground.topics.alerts] for n, cursor in before.cursors.items()}
         published = {n: AlreadyPublished(cursor.decided) for n, cursor in before.cursors.items()}
         async for (_, number), offset, verdict in Outputs(ground.log).made(starts, ids, (ground.topics.alerts,)):

@@ -101,10 +101,6 @@ class Runtime:
         """A number that changes with each batch, and within a takeover."""
         return self._held.progress()
 
-    async def undecided(self) -> int:
-        """Transactions of the held partitions that wait, as Kafka itself says."""
-        return await self._held.undecided()
-
     def taker(self, topic: str, partition: int) -> Partition | None:
         """Who takes more records of this partition now; None where it is not held, has no room, or there is no model."""
         held = self._held.get(partition)

@@ -16,6 +16,7 @@ from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery import held_partitions
 from stream_app.delivery.held_partitions import HeldPartitions
 from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import PartitionDependencies
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.trusted_clock import TrustedClock
@@ -95,12 +96,13 @@ class Fleet:
         return len({r.value for n in range(PARTITIONS) for r in self.topics.logs["scores", n]})
 
     def _dependencies(self, store: RedisStore) -> PartitionDependencies:
-        scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock())
+        scorer, outputs = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock()), Outputs(self.topics)
         return PartitionDependencies(
             scorer=lambda: scorer,
             end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
             publisher=self.topics,
-            takeover=Takeover(store, self.topics, TOPICS, FakeClock()),
+            takeover=Takeover(store, self.topics, outputs, TOPICS, FakeClock()),
+            outputs=outputs,
             observer=Counted(),
             topics=TOPICS,
             rules=IntakeRules(),

@@ -22,6 +22,7 @@ from stream_app.adapters.redis.store import RedisStore
 from stream_app.bootstrap import SystemClock, topics_of
 from stream_app.commands.repartition import repartition
 from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.trusted_clock import TrustedClock
@@ -91,7 +92,8 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
     topics = topics_of(settings)
     publisher = KafkaPublisher({"bootstrap_servers": settings.kafka_bootstrap_servers})
     await publisher.start()
-    takeover = Takeover(store, log, topics, FakeClock())
+    outputs = Outputs(log)
+    takeover = Takeover(store, log, outputs, topics, FakeClock())
     bounds = await log.bounds([(t, n) for t in topics.read for n in range(4)])
     scorer = Scorer(FakeModel(), Money("EUR"), Output(topics.alerts, topics.scores), FakeClock())
     dependencies = PartitionDependencies(
@@ -99,6 +101,7 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
         lambda t, n: bounds[t, n][1],
         publisher,
         takeover,
+        outputs,
         Counted(),
         topics,
         IntakeRules(),

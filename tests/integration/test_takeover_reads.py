@@ -15,6 +15,7 @@ from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import create_topics
 from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.bootstrap import topics_of
+from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.messages.records import Place, Published
 from stream_app.scoring.already_published import position_header
@@ -48,7 +49,7 @@ async def taken_over(settings: Settings, log: KafkaLog) -> OwnedPartition:
     """The partition, whose state is lost."""
     store = MemoryStore()
     store.hold([0], 1)
-    return await Takeover(store, log, topics_of(settings), FakeClock()).of(0, 1)
+    return await Takeover(store, log, Outputs(log), topics_of(settings), FakeClock()).of(0, 1)
 
 
 def test_large_dead_letters_cost_a_takeover_no_memory(stack: Servers, unique: str) -> None:

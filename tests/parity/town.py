@@ -13,8 +13,10 @@ from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.audit.decisions import DecisionReader, ServedDecision
 from stream_app.audit.history import PartitionHistory
 from stream_app.audit.verification import Verification, VerificationReport
+from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.ports import FeatureStore, Packed
-from stream_app.delivery.takeover import OwnedPartition, Takeover, Topics
+from stream_app.delivery.takeover import OwnedPartition, Takeover
+from stream_app.delivery.topics import Topics
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import VELOCITY
 from stream_app.features.model_metadata import Bands, ModelMetadata, ParityVectors
@@ -102,7 +104,9 @@ class Town:
         self.unwritten.pop(partition, None)
         if not self.taken:
             self.store.hold(range(self.partitions), self.partitions)
-        self.taken[partition] = await Takeover(self.store, self.topics, TOPICS, self.clock).of(partition, self.partitions)
+        self.taken[partition] = await Takeover(self.store, self.topics, Outputs(self.topics), TOPICS, self.clock).of(
+            partition, self.partitions
+        )
         self.scorers[partition] = Scorer(EveryFeature(), MONEY, Output("alerts", "scores"), self.clock)
 
     async def read(self, partition: int, payments: int, labels: int) -> None:

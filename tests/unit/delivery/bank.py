@@ -14,6 +14,7 @@ import numpy as np
 from stream_app.adapters.kafka.partitioners import by_crc32
 from stream_app.adapters.redis.write_through import add_parts
 from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.ports import Bounds
 from stream_app.delivery.repartition import Repartition, RepartitionDependencies, Repartitioned
@@ -80,7 +81,7 @@ class Bank:
     async def _work(self, group: str, most: int | None) -> None:
         store = self.store(group)
         store.hold(range(self.partitions), self.partitions)
-        takeover = Takeover(store, self.topics, TOPICS, self.clock)
+        takeover = Takeover(store, self.topics, Outputs(self.topics), TOPICS, self.clock)
         for number in range(self.partitions):
             await self._work_on(number, takeover, most)
 
@@ -104,6 +105,7 @@ class Bank:
             end_offset=lambda topic, _: ends[topic],
             publisher=Publishing(self.topics, Fuse(), frozenset()),
             takeover=takeover,
+            outputs=Outputs(self.topics),
             observer=self.seen,
             topics=TOPICS,
             rules=IntakeRules(),

@@ -6,8 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pytest
+
 from stream_app.delivery.backlog import BacklogWatch
 from stream_app.delivery.partition import Partition
+from stream_app.delivery.ports import Bounds
 from stream_app.errors import Unavailable
 from stream_app.scoring.observation import Backlog
 from stream_app.scoring.positions import Cursor
@@ -37,15 +40,16 @@ class Told(Counted):
 
 
 class Sometimes(MemoryTopics):
-    """A Kafka that can be away."""
+    """A Kafka that can be away, and whose logs may end in so many marks of transactions."""
 
     away = False
+    marks = 0
 
     async def bounds(self, places: Any) -> Any:
         """See `ports.Log`."""
         if self.away:
             raise Unavailable("away")
-        return await super().bounds(places)
+        return {p: Bounds(of_log.begin, of_log.end + self.marks) for p, of_log in (await super().bounds(places)).items()}
 
 
 def scene(records: int = 3) -> tuple[Sometimes, Held, Told, BacklogWatch]:
@@ -113,3 +117,28 @@ def test_a_partition_that_was_given_away_meanwhile_is_not_told() -> None:
     watch = BacklogWatch(lambda: cast("Any", next(looks)), topics, TOPICS, told, lambda: NOW / 1000)
     asyncio.run(watch.look())
     assert told.backlogs == []
+
+
+@pytest.mark.parametrize(("at", "first", "undecided"), [(0, 0, 3), (1, 0, 2), (1, 2, 1), (3, 0, 0)])
+def test_undecided_is_what_kafka_keeps_from_the_cursor_on(at: int, first: int, undecided: int) -> None:
+    """What retention removed will not be decided any more."""
+    topics, held, _, watch = scene()
+    topics.first["transactions", 0] = first
+    held.cursor = Cursor("me", transactions=at)
+    assert asyncio.run(watch.undecided()) == undecided
+
+
+def test_marks_of_transactions_are_nothing_that_is_undecided() -> None:
+    """Nothing is fetched there, so the cursor stands before them until the next record comes: that is no worker that hangs."""
+    topics, held, _, watch = scene()
+    topics.marks = 2
+    held.cursor = Cursor("me", transactions=3)
+    assert asyncio.run(watch.undecided()) == 0
+
+
+def test_that_kafka_is_away_is_not_taken_for_nothing_undecided() -> None:
+    """The watchdog asks again."""
+    topics, _, _, watch = scene()
+    topics.away = True
+    with pytest.raises(Unavailable):
+        asyncio.run(watch.undecided())

@@ -13,10 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from loguru import logger
 
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.audit.decisions import DecisionReader
 from stream_app.commands.alerts import _seconds
-from stream_app.delivery.takeover import Takeover
+from stream_app.delivery.outputs import Outputs
 from stream_app.messages.alert import Reason
 from stream_app.messages.headers import Headers, header, number
 from stream_app.messages.records import Outgoing
@@ -28,7 +27,6 @@ from tests.topics import MemoryTopics
 from tests.unit.delivery.test_delivery import EXPECTED, FAULT, LABELS, PAYMENTS, assert_as_undisturbed
 from tests.unit.delivery.test_repartition import CARDS, grown, payments
 from tests.unit.delivery.world import TOPICS, World
-from tests.unit.scoring.test_scorer import FakeClock
 
 NAMES = ("source.cursor", "source.offset", "source.labels", "source.seen", "source.stands", "source.timestamp", "x")
 HONEST = b"id-of-transactions:0,id-of-labels:0"
@@ -125,8 +123,7 @@ def test_none_of_them_is_taken_for_a_message_of_unknown_end(foreign: list[tuple[
         topics.append((topic, 0), b"k", value, headers)
     messages = [Outgoing(topic, b"k", b"v", (("source.offset", str(n).encode()),)) for topic in TOPICS.written for n in range(20)]
     cursor = Cursor("", topic_ids={t: f"id-of-{t}" for t in TOPICS.read})
-    missing = Takeover(MemoryStore(), topics, TOPICS, FakeClock()).missing(0, cursor, messages)
-    assert asyncio.run(missing) == messages
+    assert asyncio.run(Outputs(topics).missing(0, cursor, TOPICS, messages)) == messages
 
 
 def test_a_repartition_passes_them_over() -> None:

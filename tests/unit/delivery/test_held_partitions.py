@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from stream_app.delivery import held_partitions as holdings_
 from stream_app.delivery.held_partitions import HeldPartitions
 from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.errors import DamagedAgain, StateError
 from stream_app.messages.records import Place
@@ -243,8 +244,10 @@ def test_a_takeover_that_reads_its_outputs_for_long_makes_progress() -> None:
         for _ in range(6):
             world.topics.append(("dlq", number), b"k", b"of another program")
     world.store.fuse = Fuse()
-    takeover = Takeover(world.store, world.topics, TOPICS, world.clock)
-    held = HeldPartitions(world.store, world._dependencies(takeover, Fuse()), _nothing, lambda *_: None)
+    outputs = Outputs(world.topics)
+    takeover = Takeover(world.store, world.topics, outputs, TOPICS, world.clock)
+    dependencies = replace(world._dependencies(takeover, Fuse()), outputs=outputs)
+    held = HeldPartitions(world.store, dependencies, _nothing, lambda *_: None)
 
     async def taken() -> None:
         await held.take((0, 1), 2, _nothing)

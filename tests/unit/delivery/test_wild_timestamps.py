@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from stream_app.adapters.redis.memory_store import MemoryStore
-from stream_app.delivery.takeover import Takeover, began_ms
+from stream_app.delivery.outputs import Outputs
+from stream_app.delivery.rebuild import began_ms
+from stream_app.delivery.takeover import Takeover
 from stream_app.messages.event_time import day_of
 from tests.topics import MemoryTopics
 from tests.unit.delivery.world import TOPICS, World, payment
@@ -29,7 +31,7 @@ def test_one_records_time_does_not_say_when_its_partition_began(wild_ms: int) ->
     assert asyncio.run(began_ms(topics, ("transactions", 1), 0, NOW)) == NOW - 60_000
     store = MemoryStore()
     store.hold([1], 2)
-    taken = asyncio.run(Takeover(store, topics, TOPICS, FakeClock()).of(1, 2))
+    taken = asyncio.run(Takeover(store, topics, Outputs(topics), TOPICS, FakeClock()).of(1, 2))
     assert taken.cursor.full_from_ms == 0
 
 

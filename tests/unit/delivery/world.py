@@ -13,8 +13,10 @@ import msgspec
 
 from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
-from stream_app.delivery.takeover import Takeover, Topics
+from stream_app.delivery.takeover import Takeover
+from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.errors import NotOwner, RecordError
 from stream_app.features.compute import Vectors
@@ -199,7 +201,7 @@ class World:
     async def _live(self, fuse: Fuse, remembered: Cursor | None) -> None:
         self.store.fuse = fuse
         self.store.hold([0], 1)
-        takeover = Takeover(self.store, self.topics, TOPICS, self.clock)
+        takeover = Takeover(self.store, self.topics, Outputs(self.topics), TOPICS, self.clock)
         taken = await takeover.of(0, 1, remembered=remembered)
         partition = Partition(0, taken, self._dependencies(takeover, fuse))
         logs = {topic: self.topics.logs[topic, 0] for topic in TOPICS.read}
@@ -222,6 +224,7 @@ class World:
             end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
             publisher=Publishing(self.topics, fuse, self.too_large),
             takeover=takeover,
+            outputs=Outputs(self.topics),
             observer=self.seen,
             topics=TOPICS,
             rules=IntakeRules(),
