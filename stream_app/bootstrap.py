@@ -135,7 +135,7 @@ def build_api(settings: Settings) -> BuiltApi:
 
     online, labels = OnlineScoring(serving.present, history, money), LabelIntake(history, publisher.started, settings.labels_topic)
     patience_s = min(PATIENCE_S, settings.api_timeout_s)  # a Redis that takes longer has every request that needs it run out of time
-    redis = Watch(("Redis", without_password(settings.redis_url)), _ASK_REDIS, history.ping, patience_s=patience_s)
+    redis = Watch("Redis", without_password(settings.redis_url), _ASK_REDIS, history.ping, patience_s=patience_s)
 
     def not_ready() -> str | None:
         if serving.why_not_ready is not None:
@@ -236,6 +236,6 @@ def topics_of(settings: Settings) -> Topics:
 def _watches(settings: Settings, publisher: KafkaPublisher, store: RedisStore) -> tuple[Watch, ...]:
     kafka, redis = settings.kafka_bootstrap_servers, without_password(settings.redis_url)
     return (
-        Watch(("Kafka", kafka), "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers.", publisher.ping),
-        Watch(("Redis", redis), _ASK_REDIS, store.ping),
+        Watch("Kafka", kafka, "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers.", publisher.ping),
+        Watch("Redis", redis, _ASK_REDIS, store.ping),
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stream_app.errors import RecordError
 from stream_app.messages.card_numbers import redact
 from stream_app.messages.cut_bytes import CutBytes, size_of
-from stream_app.messages.records import Outgoing, Record
+from stream_app.messages.records import Outgoing, Place, Record
 from stream_app.messages.transaction import MAX_MESSAGE_BYTES, shown
 from stream_app.scoring.already_published import SOURCE_OFFSET
 
@@ -38,15 +38,19 @@ class RecordOrigin(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """Key and value as they go into a letter.
+    """What a letter says, before anything is cut.
 
     Attributes:
-        key, value: card numbers are taken out, nothing is cut.
-        source: the record they are of, which says how many bytes they had.
+        key, value: of the record; card numbers are taken out.
+        headers: why it was refused, and where it stands.
+        origin: where it stands.
+        source: the record itself, which says how many bytes key and value had.
     """
 
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    origin: RecordOrigin
     source: Record
 
     def missing(self, key: bytes, value: bytes | None) -> Iterator[tuple[str, bytes]]:
@@ -58,7 +62,7 @@ class _Content(NamedTuple):
             yield "source.bytes", str(size_of(of.value)).encode()
 
 
-def dead_letter(record: Record, error: RecordError, source: tuple[str, int], topic: str, *, redacted: bool) -> Outgoing:
+def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *, redacted: bool) -> Outgoing:
     """The dead letter of a refused record: its bytes as they came, card numbers taken out, the reason in the headers.
 
     1. A key has `MOST_KEY_BYTES` at the most, a value `MOST_VALUE_BYTES`, with the headers `MOST_LETTER_BYTES`. What is cut keeps its first
@@ -70,7 +74,7 @@ def dead_letter(record: Record, error: RecordError, source: tuple[str, int], top
     Args:
         record: the refused record.
         error: why.
-        source: topic and partition that it came from.
+        source: where it came from.
         topic: the dead-letter topic.
         redacted: whether card numbers are taken out of key and value.
     """
@@ -83,18 +87,17 @@ def dead_letter(record: Record, error: RecordError, source: tuple[str, int], top
         ("source.partition", str(origin.partition).encode()),
         (SOURCE_OFFSET, str(origin.offset).encode()),
     )
-    return _letter(topic, _Content(key, value, record), (origin, headers), MOST_LETTER_BYTES)
+    return _letter(topic, _Content(key, value, headers, origin, record), MOST_LETTER_BYTES)
 
 
-def _letter(topic: str, content: _Content, told: tuple[RecordOrigin, tuple[tuple[str, bytes], ...]], most: int) -> Outgoing:
+def _letter(topic: str, content: _Content, most: int) -> Outgoing:
     """The letter within so many bytes, and a way to its shorter forms."""
-    origin, headers = told
-    key, value = content.key, content.value
+    key, value, origin = content.key, content.value, content.origin
     if most:
         key = origin.key if key is None else key[: min(MOST_KEY_BYTES, most // 2)]
         value = value and value[: min(MOST_VALUE_BYTES, max(0, most - len(key) - min(_ROOM_FOR_HEADERS_BYTES, most // 2)))]
     else:
         key, value = origin.key, b""
-    headers = (*headers, *content.missing(key, value))
-    shorter = partial(_letter, topic, content, told, most // _SHORTER_BY if most // _SHORTER_BY >= _SHORTEST_CUT_BYTES else 0)
+    headers = (*content.headers, *content.missing(key, value))
+    shorter = partial(_letter, topic, content, most // _SHORTER_BY if most // _SHORTER_BY >= _SHORTEST_CUT_BYTES else 0)
     return Outgoing(topic, key, value, headers, shorter if most else None)

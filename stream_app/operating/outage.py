@@ -20,7 +20,8 @@ class Watch:
 
     def __init__(
         self,
-        server: tuple[str, str],
+        server: str,
+        address: str,
         remedy: str,
         ask: Callable[[], Awaitable[object]],
         now: Callable[[], float] = time.monotonic,
@@ -29,13 +30,14 @@ class Watch:
         """Watch a server.
 
         Args:
-            server: its name and its address, without passwords.
+            server: its name.
+            address: where it is, without passwords.
             remedy: what the operator can look at, a sentence.
             ask: returns when it answers, raises Unavailable where it does not.
             now: seconds of a clock that only goes forward.
             patience_s: a server that takes longer over its answer is away.
         """
-        self.server, self._address = server
+        self.server, self._address = server, address
         self._remedy = self._advice = remedy
         self._ask = ask
         self._now = now

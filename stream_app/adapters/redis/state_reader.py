@@ -69,7 +69,7 @@ class RedisStateReader:
         holders, cards, cases = self._cards(ids[0], by_entity[0], damaged)
         rows = [Rows.alone(cards)]
         for plan, packer, wanted, parts in zip(self._plans[1:], self._packers[1:], ids[1:], by_entity[1:], strict=True):
-            rows.append(self._shared((plan, packer), wanted, parts, (next(filter(None, holders), 0), damaged)))
+            rows.append(_shared(plan, packer, wanted, parts, partition=next(filter(None, holders), 0), damaged=damaged))
         known = tuple(
             tuple(sum(part[n] is not None for part in parts) for n in range(len(w))) for w, parts in zip(ids, by_entity, strict=True)
         )
@@ -96,20 +96,6 @@ class RedisStateReader:
                     holders[n], rows[n], cases[n] = partition, one[0], case
         return holders, rows, cases
 
-    def _shared(self, entity: tuple[EntityPlan, Packer], ids: list[str], parts: list[list[bytes | None]], of: tuple[int, set[int]]) -> Rows:
-        """The sum over all parts, beside the part of the partition that a payment would be counted in."""
-        (plan, packer), (own_partition, damaged) = entity, of
-        total, own = (np.zeros((len(ids), plan.layout.width), dtype=np.int64) for _ in range(2))
-        for partition, values in enumerate(parts):
-            try:
-                add_parts(total, plan.layout, packer, ids, values, partition)
-                if partition == own_partition:
-                    add_parts(own, plan.layout, packer, ids, values, partition)
-            except StateError:
-                damaged.add(partition)
-        at = np.arange(len(ids))
-        return Rows(own, total, at, at)
-
     def _doubts(self, cursors: list[Cursor | None], damaged: set[int], holders: list[int | None], at_ms: int | None) -> str | None:
         if not self._partitions:
             return _NO_STATE
@@ -121,6 +107,22 @@ class RedisStateReader:
         if at_ms is None or at_ms >= full_from_ms:
             return None
         return f"state was lost and the topics keep less than the windows need: they are full from {day_of(full_from_ms)}"
+
+
+def _shared(
+    plan: EntityPlan, packer: Packer, ids: list[str], parts: list[list[bytes | None]], *, partition: int, damaged: set[int]
+) -> Rows:
+    """The sum over all parts, beside the part of the partition that a payment would be counted in; `damaged` gets those that cannot be read."""
+    total, own = (np.zeros((len(ids), plan.layout.width), dtype=np.int64) for _ in range(2))
+    for number, values in enumerate(parts):
+        try:
+            add_parts(total, plan.layout, packer, ids, values, number)
+            if number == partition:
+                add_parts(own, plan.layout, packer, ids, values, number)
+        except StateError:
+            damaged.add(number)
+    at = np.arange(len(ids))
+    return Rows(own, total, at, at)
 
 
 def _cursor(value: bytes | None) -> Cursor | None:

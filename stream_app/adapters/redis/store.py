@@ -27,7 +27,7 @@ from stream_app.adapters.redis.line import ANSWER_WITHIN_S, CONNECT_WITHIN_S, un
 from stream_app.adapters.redis.namespace import Namespace, by_day, found_notes
 from stream_app.adapters.redis.servers import Line, RedisServers
 from stream_app.adapters.redis.stored_cursor import decoded_cursor, read_cursor
-from stream_app.adapters.redis.write_through import PartitionMemory, Values, WorkerMemory
+from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
 from stream_app.delivery.ports import Packed, PartitionState
 from stream_app.errors import NotOwner, SettingsError
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
@@ -143,7 +143,7 @@ class _RedisPartition:
         ]
         cursors, foreign = self._foreign({p: iter(next(answers)) for p in self._others}, ids)
         notes = found_notes(days, answers)
-        work, damaged = self._memory.assemble(ids, (missing, own[0], of_others), foreign)
+        work, damaged = self._memory.assemble(ids, ReadValues(missing, own[0], of_others, foreign))
         return await self._with_doubts(replace(work, positions=self._positions(cursors), notes=notes), cursors, damaged)
 
     def _questions(self, ids: Ids, missing: Ids) -> list[tuple[Any, ...]]:

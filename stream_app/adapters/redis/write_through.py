@@ -12,6 +12,7 @@ fails, its partition is forgotten, and with it every sum, because they contain w
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,29 @@ CARD_MEMORY_BYTES = 48 * 2**20
 """Of all cards of a worker."""
 SHARED_MEMORY_BYTES = 72 * 2**20
 """Of the sums of one shared entity of a worker."""
+
+
+class RowUse(NamedTuple):
+    """When a micro-batch uses rows, in ticks; rows used since the tick of the oldest batch in flight stay where they are."""
+
+    used_at: int
+    in_use_since: int
+
+
+class ReadValues(NamedTuple):
+    """What was read for a micro-batch, packed.
+
+    Attributes:
+        missing: ids that are not remembered.
+        cards: of the missing cards.
+        shared: for each shared entity, of what is missing of it: its parts in every partition held here.
+        others: for each shared entity, of all ids of the batch: its parts in every partition that other workers hold.
+    """
+
+    missing: Ids
+    cards: Values
+    shared: Sequence[dict[int, Values]]
+    others: Sequence[dict[int, Values]]
 
 
 class WorkerMemory:
@@ -75,11 +99,11 @@ class WorkerMemory:
         """What the parts held here contain; None where a batch in flight was forgotten: it is in what is read again, or it is not."""
         return None if self._unsettled else self._written | self._counted
 
-    def start(self, partition: int) -> tuple[int, int]:
-        """A batch of this partition begins: its tick, and the oldest tick in flight."""
+    def start(self, partition: int) -> RowUse:
+        """A batch of this partition begins."""
         self._tick += 1
         self._in_flight[partition] = self._tick
-        return self._tick, min(self._in_flight.values())
+        return RowUse(self._tick, min(self._in_flight.values()))
 
     @property
     def newest(self) -> int:
@@ -120,13 +144,13 @@ class SharedMemory:
         for part in self.parts.values():
             part.clear()
 
-    def learn(self, ids: list[str], values: dict[int, Values], when: tuple[int, int]) -> None:
+    def learn(self, ids: list[str], values: dict[int, Values], use: RowUse) -> None:
         """Remember the parts as read, a list for each partition held here; ids that came meanwhile stay as they are.
 
         Raises:
             StateError: if a value cannot be read; its `partition` says whose.
         """
-        new = set(self.sums.missing(ids, when[0]))
+        new = set(self.sums.missing(ids, use.used_at))
         if not new:
             return
         chosen = [n for n, name in enumerate(ids) if name in new]
@@ -134,7 +158,7 @@ class SharedMemory:
         total = np.zeros((len(names), self._layout.width), dtype=np.int64)
         for partition in self.parts:
             add_parts(total, self._layout, self._packer, names, [values[partition][n] for n in chosen], partition)
-        slots, gone = self.sums.add(names, *when)
+        slots, gone = self.sums.add(names, *use)
         self.sums.rows[slots] = total
         for partition, parts in self.parts.items():
             parts.update(zip(names, (values[partition][n] for n in chosen), strict=True))
@@ -173,7 +197,7 @@ class PartitionMemory:
         self._packer = worker.packers[0]
         self._width = worker.layouts[0].width
         self._capacity = max(1, CARD_MEMORY_BYTES // (8 * self._width * max(1, len(worker.owned))))
-        self._when = (0, 0)
+        self._use = RowUse(0, 0)
         self._generation = worker.generation
         self._clear()
 
@@ -183,45 +207,43 @@ class PartitionMemory:
 
     def missing(self, ids: Ids) -> Ids:
         """What must be read of this partition, and of the others held here, before `assemble`; the rest stays until `written`."""
-        self._when, self._generation = self._worker.start(self._partition), self._worker.generation
+        self._use, self._generation = self._worker.start(self._partition), self._worker.generation
         rows = (self._cards, *(memory.sums for memory in self._worker.shared))
-        return tuple(memory.missing(wanted, self._when[0]) for memory, wanted in zip(rows, ids, strict=True))
+        return tuple(memory.missing(wanted, self._use.used_at) for memory, wanted in zip(rows, ids, strict=True))
 
     @property
     def still_there(self) -> bool:
         """Whether nothing was forgotten since `missing`."""
         return self._generation == self._worker.generation
 
-    def assemble(
-        self, ids: Ids, read: tuple[Ids, Values, Sequence[dict[int, Values]]], others: Sequence[dict[int, Values]]
-    ) -> tuple[WorkingSet, dict[int, str]]:
+    def assemble(self, ids: Ids, read: ReadValues) -> tuple[WorkingSet, dict[int, str]]:
         """The working set, and why parts of other workers' partitions could not be read, by partition.
 
         Args:
             ids: distinct, of each entity.
-            read: what was missing, the values of the cards, and for each shared entity those of every partition held here.
-            others: for each shared entity, the values of all `ids` in each partition that other workers hold.
+            read: what `missing` asked for, and what other workers hold.
 
         Raises:
             StateError: if a value of a partition held here cannot be read; its `partition` says whose.
         """
-        missing, cards, shared = read
-        when = self._worker.newest, self._when[1]
-        self._learn_cards(missing[0], cards, when)
-        at = self._cards.find(ids[0], when[0])
+        use = RowUse(self._worker.newest, self._use.in_use_since)
+        self._learn_cards(read.missing[0], read.cards, use)
+        at = self._cards.find(ids[0], use.used_at)
         rows, damaged = [Rows(self._cards.rows, self._cards.rows, at, at)], dict[int, str]()
-        for memory, wanted, lacked, values, foreign in zip(self._worker.shared, ids[1:], missing[1:], shared, others, strict=True):
-            memory.learn(lacked, values, when)
-            of_entity, unread = memory.rows(self._partition, wanted, foreign, when[0])
+        for memory, wanted, lacked, values, foreign in zip(
+            self._worker.shared, ids[1:], read.missing[1:], read.shared, read.others, strict=True
+        ):
+            memory.learn(lacked, values, use)
+            of_entity, unread = memory.rows(self._partition, wanted, foreign, use.used_at)
             rows.append(of_entity)
             damaged |= unread
         cases = self._cases
         return WorkingSet(ids, tuple(rows), [cases.get(c, "") for c in ids[0]]), damaged
 
-    def _learn_cards(self, ids: list[str], values: Values, when: tuple[int, int]) -> None:
+    def _learn_cards(self, ids: list[str], values: Values, use: RowUse) -> None:
         if not ids:
             return
-        slots, gone = self._cards.add(ids, *when)
+        slots, gone = self._cards.add(ids, *use)
         for name in gone:
             self._cases.pop(name, None)
         try:

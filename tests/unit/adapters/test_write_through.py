@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream_app.adapters.redis import write_through
-from stream_app.adapters.redis.write_through import PartitionMemory, Values, WorkerMemory
+from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
@@ -18,7 +18,7 @@ CURSOR = Cursor("owner")
 def asked(memory: PartitionMemory, ids: Ids, missing: Ids) -> WorkingSet:
     """The working set where the store has nothing of what is missing."""
     parts: list[dict[int, Values]] = [{number: [None] * len(names) for number in range(3)} if names else {} for names in missing[1:]]
-    return memory.assemble(ids, (missing, [None] * len(missing[0]), parts), [{} for _ in ids[1:]])[0]
+    return memory.assemble(ids, ReadValues(missing, [None] * len(missing[0]), parts, [{} for _ in ids[1:]]))[0]
 
 
 def through(memory: PartitionMemory, ids: Ids, missing: Ids | None = None) -> None:

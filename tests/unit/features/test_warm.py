@@ -10,7 +10,7 @@ import pytest
 from numba.core.errors import TypingError
 
 from stream_app.adapters.redis.memory_store import MemoryStore
-from stream_app.adapters.redis.write_through import PartitionMemory, Values, WorkerMemory
+from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
 from stream_app.features import kernel, packing
 from stream_app.features.compiled import jit
 from stream_app.features.compute import Events, compute
@@ -42,7 +42,7 @@ def test_a_worker_compiles_nothing_after_warm() -> None:
     values: tuple[list[bytes | None], ...] = ([None], [None, None], [None])
     beside: tuple[list[dict[int, Values]], ...] = ([{}, {}], [{1: [None, None]}, {1: [None]}])
     for others in beside:
-        work, _ = memory.assemble(IDS, (memory.missing(IDS), values[0], [{0: values[1]}, {0: values[2]}]), others)
+        work, _ = memory.assemble(IDS, ReadValues(memory.missing(IDS), values[0], [{0: values[1]}, {0: values[2]}], others))
         compute(catalogue_plan(), _events(), work.rows)
         packed = [value for _, value in memory.pack(work, Position(2, 1))]
         memory.forget()

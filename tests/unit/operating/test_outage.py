@@ -28,7 +28,7 @@ class Server:
 
     def watch(self) -> Watch:
         """A watch over it."""
-        return Watch(("Kafka", "kafka:9092"), "Check the brokers.", self.ask, lambda: self.now_s)
+        return Watch("Kafka", "kafka:9092", "Check the brokers.", self.ask, lambda: self.now_s)
 
     def look(self, watch: Watch, *seconds: float) -> None:
         """Look at each of these times."""
@@ -67,7 +67,7 @@ def test_a_server_that_is_away_is_told_at_once_then_every_half_minute_and_when_i
 
 def test_a_server_that_hangs_is_away(told: list[str]) -> None:
     """It takes connections and answers nothing."""
-    watch = Watch(("Redis", "redis:6379"), "", asyncio.Event().wait, patience_s=0.01)
+    watch = Watch("Redis", "redis:6379", "", asyncio.Event().wait, patience_s=0.01)
     asyncio.run(watch.look())
     assert told[0].startswith("WARNING Redis does not answer at redis:6379")
 
@@ -98,7 +98,7 @@ def test_asking_that_breaks_is_no_answer_and_is_told_by_its_cause(error: Excepti
         if (end := next(ends)) is not None:
             raise end
 
-    watch = Watch(("Redis", "redis:6379"), "Check the server.", ask)
+    watch = Watch("Redis", "redis:6379", "Check the server.", ask)
     asyncio.run(watch.look())
     assert (watch.is_up(), told) == (False, [f"WARNING Redis does not answer at redis:6379: {told_as}"])
     asyncio.run(watch.look())
