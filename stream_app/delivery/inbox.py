@@ -261,5 +261,5 @@ class Inbox:
 
 
 def _until_decided(at: int, decided: int) -> Callable[[Record], bool] | None:
-    """Where the next batch ends at the latest: all its records of a topic were decided before, or none was."""
+    """Where the next batch ends at the latest, by rule 2 of `partition`."""
     return (lambda record: record.offset >= decided) if at < decided else None

@@ -1,4 +1,42 @@
-"""The work on one partition: its micro-batches, one after the other, by one task that is the partition's only writer. Knows no Faust."""
+"""The work on one partition: its micro-batches, one after the other, by one task that is the partition's only writer. Knows no Faust.
+
+Each goes through five steps; whatever is killed between two of them, the next owner finds what was done before:
+
+    read         -> compute     -> publish         -> write             -> acknowledge
+    cursor,         features,      scores, alerts,    what was read,       to Kafka, for
+    cards,          scores,        dead letters:      changed, and the     monitoring alone:
+    terminals …     decisions      every one is       cursor: one          the cursor decides
+                                   acknowledged       guarded transaction
+
+What is done with a record follows from where it lies in its log (of transactions and of labels alike):
+
+                        begin           cursor            decided             end
+    while rebuilding    |  counted      |  counted again  |  published and counted
+                        begin           decided           cursor              end
+    at work             |  counted      |  counted        |  published and counted
+
+A publication failed, and what of it is there is not known; here of transactions 10 to 12, in one output:
+
+                                    cursor            _unsure: the batch ends here
+                                    |                 |
+    transactions      …   8    9    10    11    12    13    …
+    messages of them  …   8    9    10    12
+                                    |       |
+                       cursor.outputs       end: what lies between is read; 10 and 12 are there, 11 alone is published
+
+1. Order. While payments lag, labels are merged with them by time, as in training: a label waits until the payments have reached its
+   `labelled_at`, and payments wait until the labels are fetched. Where nothing lags, a label counts from its arrival.
+2. Nothing is published of a record below `decided`, and no label judges before all of them are counted. No batch has transactions from
+   both sides of it, nor labels.
+3. A step that fails because a server is away is tried again by itself: features are computed once.
+4. Once a batch was handed to the publisher, its messages may be there: until the cursor has passed its end (`_unsure`), every publication
+   reads the outputs first and sends what is missing. The batch may be taken again record by record meanwhile.
+5. The next owner reads the outputs from `cursor.outputs` on. So that moves past a message only when the cursor has passed its record: it
+   stays while messages of the owner before (`_published`), or those of rule 4, are ahead of the cursor.
+6. What the owner before published stands, whatever would be decided now. It is forgotten when the cursor has passed all of it.
+7. Where lost state was rebuilt from topics that keep too little, windows are full from `full_from_ms` on: a batch with a payment that came
+   before is degraded, all of it.
+"""
 
 from __future__ import annotations
 
@@ -64,21 +102,7 @@ class PartitionDependencies:
 
 
 class Partition:
-    """Takes payments and labels of one partition through all steps.
-
-    For each micro-batch:
-
-    1. *read* cursor, cards and terminals;
-    2. *compute* features, scores, decisions;
-    3. *publish* scores, alerts and dead letters, every one acknowledged;
-    4. *write* cards, terminals and cursor in one transaction that fails if the cursor changed;
-    5. *acknowledge* to Kafka. The committed offset is for monitoring: the cursor decides.
-
-    While payments lag, labels are merged with them by time, as in training: a label waits until the payments have reached its
-    `labelled_at`, and payments wait until the labels are fetched. Where nothing lags, a label counts from its arrival.
-
-    While state is rebuilt, records below `cursor.decided` are counted and nothing is published for them.
-    """
+    """Takes payments and labels of one partition through all steps, by the rules above."""
 
     def __init__(self, number: int, taken: OwnedPartition, dependencies: PartitionDependencies, partitions: int = 1) -> None:
         """Begin where it was taken over.
@@ -163,7 +187,7 @@ class Partition:
         return end is not None and offset >= end
 
     async def _take_through(self, batch: MicroBatch) -> None:
-        """All steps but the acknowledgement. Each is tried again by itself: features are computed once.
+        """All steps but the acknowledgement.
 
         Raises:
             Unavailable: if a server stayed away; what was published and not written is found by the next owner.
@@ -190,13 +214,13 @@ class Partition:
         shared.observer.judged(judged)
 
     def _judge(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, LabelOutcomes]:
-        """What the labels say of the decisions; nothing while state is rebuilt: they were judged before."""
+        """What the labels say of the decisions, by rule 2."""
         if self._rebuild is not None:
             return NO_NOTES, LabelOutcomes()
         return outcomes_of(intake.labels.messages, work.notes, decided.alerts, (self.cursor.noted_from_ms or 0, self._shared.money.unit))
 
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
-        """The working set, degraded as long as topics that do not keep the horizon leave windows unfilled, for one of the payments at least."""
+        """The working set, degraded by rule 7."""
         full_from_ms, oldest_ms = self.cursor.full_from_ms, min(intake.payments.timestamps_ms, default=0)
         if work.degraded or not intake.payments.messages or oldest_ms >= full_from_ms:
             return work
@@ -205,11 +229,7 @@ class Partition:
         )
 
     async def _publish(self, messages: Sequence[Outgoing], reached: Position) -> None:
-        """Publish all that a batch makes, which ends here.
-
-        Where a publication ended unknown, or in part, only what is found to be missing is published again: until the cursor has passed all
-        of its batch, which may be taken once more record by record.
-        """
+        """Publish what a batch makes that ends at `reached`; by rule 4 only what is missing."""
         headers = (position_header(self.cursor, self._shared.topics.read),)
         left = list(messages)
 
@@ -224,17 +244,17 @@ class Partition:
             await with_retries(step, self.name, self._shared.away)
 
     def _after(self, reached: Position) -> Cursor:
-        """The cursor after a batch. Positions of outputs stay while something stands there, or may, that was not reached yet."""
+        """The cursor after a batch; its `outputs` by rule 5."""
         cursor = msgspec.structs.replace(self.cursor, transactions=reached.transactions, labels=reached.labels)
         if self._published is not None and self._published.passed_by(cursor):
-            self._published = None
+            self._published = None  # rule 6
         if self._published is None and self._outputs and not self._is_unsure(cursor):
             cursor = msgspec.structs.replace(cursor, outputs=cursor.outputs | self._outputs)
             self._outputs = {}
         return cursor
 
     def _is_unsure(self, cursor: Cursor) -> bool:
-        """Whether outputs may be there of records that this cursor has not passed."""
+        """Whether by rule 4 messages may be there of records that this cursor has not passed."""
         return not cursor.position.has_passed(self._unsure)
 
     def _dead_letters(self, intake: Intake) -> list[Outgoing]:
