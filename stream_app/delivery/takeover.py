@@ -99,9 +99,9 @@ class Takeover:
                 published.add_score(offset, verdict)
         if cursor.rebuilding:  # what is counted again was refused long ago
             refused = await self._outputs.refusals(topics.dead_letters([number]), ids)
-            published.add_refused(RefusedRecords(*(refused[topic, number] for topic in topics.read)))
+            published.refused = RefusedRecords(*(refused[topic, number] for topic in topics.read))
         else:
-            published.add_refused(RefusedRecords(Refusals(letters[topics.transactions_dlq]), Refusals(letters[topics.labels_dlq])))
+            published.refused = RefusedRecords(Refusals(letters[topics.transactions_dlq]), Refusals(letters[topics.labels_dlq]))
         return published
 
 

@@ -98,37 +98,29 @@ class AlreadyPublished:
     alerted: set[int] = field(default_factory=set)
     scored: set[int] = field(default_factory=set)
     refused: RefusedRecords = NONE_REFUSED
-    _end: Position = START
+    _newest: int = -1
 
     def add_alert(self, offset: int, verdict: PublishedDecision) -> None:
         """Learn from an alert, which holds the decision."""
         self.alerted.add(offset)
         self.verdicts.setdefault(offset, self._kept(offset, verdict))
-        self._reach(offset)
+        self._newest = max(self._newest, offset)
 
     def add_score(self, offset: int, verdict: PublishedDecision) -> None:
         """Learn from a score, which holds the decision too: of several the first one stands, whatever alerts say."""
         if offset not in self.scored:
             self.verdicts[offset] = self._kept(offset, verdict)
         self.scored.add(offset)
-        self._reach(offset)
-
-    def add_refused(self, refused: RefusedRecords) -> None:
-        """Learn from the dead letters."""
-        self.refused = refused
-        self._end = self._end.or_later(Position(refused.transactions.last + 1, refused.labels.last + 1))
+        self._newest = max(self._newest, offset)
 
     def passed_by(self, cursor: Cursor) -> bool:
         """Whether everything here lies below this cursor, so that it may be forgotten."""
-        return cursor.position.has_passed(self._end.or_later(self.decided))
+        end = Position(max(self._newest, self.refused.transactions.last) + 1, self.refused.labels.last + 1)
+        return cursor.position.has_passed(end.or_later(self.decided))
 
     def _kept(self, offset: int, verdict: PublishedDecision) -> PublishedDecision:
         """Where nothing is published any more, only the case is asked for: the reasons are most of a verdict's bytes."""
         return msgspec.structs.replace(verdict, reasons=()) if offset < self.decided.transactions else verdict
-
-    def _reach(self, transaction: int) -> None:
-        if transaction >= self._end.transactions:
-            self._end = Position(transaction + 1, self._end.labels)
 
 
 def position_header(cursor: Cursor, topics: SourceTopics) -> tuple[str, bytes]:

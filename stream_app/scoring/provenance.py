@@ -60,8 +60,7 @@ def read_provenance(headers: Headers) -> Provenance | None:
 
 def _position(texts: Sequence[bytes]) -> Position | None:
     """None where it is not the offsets of transactions and of labels."""
-    match [number(text) for text in texts]:
-        case [int(transactions), int(labels)]:
-            return Position(transactions, labels)
-        case _:
-            return None
+    if len(texts) != len(Position._fields):
+        return None
+    transactions, labels = map(number, texts)
+    return None if transactions is None or labels is None else Position(transactions, labels)
