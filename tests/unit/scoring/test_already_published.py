@@ -1,0 +1,35 @@
+"""What was published before is forgotten when the cursor has passed all of it, and no sooner."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.messages.alert import ModelReference
+from stream_app.scoring.already_published import AlreadyPublished, PublishedDecision, Refusals, RefusedRecords
+from stream_app.scoring.positions import Cursor, Position
+
+OFFSETS = st.lists(st.integers(0, 5), max_size=2)
+VERDICT = PublishedDecision(0.1, -2.0, 0.5, None, None, ModelReference("m", "1"), (), None, 0)
+
+
+@given(
+    alerts=OFFSETS,
+    scores=OFFSETS,
+    refused=OFFSETS,
+    refused_labels=OFFSETS,
+    decided=st.integers(0, 5),
+    at=st.builds(Position, *[st.integers(0, 6)] * 2),
+)
+def test_it_is_passed_by_a_cursor_above_all_of_its_records(
+    alerts: list[int], scores: list[int], refused: list[int], refused_labels: list[int], decided: int, at: Position
+) -> None:
+    """Alerts, scores and dead letters of transactions, dead letters of labels, and what was surely decided."""
+    published = AlreadyPublished(Position(decided, 0), refused=RefusedRecords(Refusals(refused), Refusals(refused_labels)))
+    for offset in alerts:
+        published.add_alert(offset, VERDICT)
+    for offset in scores:
+        published.add_score(offset, VERDICT)
+    of_transactions = {*alerts, *scores, *refused, *range(decided)}
+    passed = all(offset < at.transactions for offset in of_transactions) and all(offset < at.labels for offset in refused_labels)
+    assert published.passed_by(Cursor("me", at.transactions, at.labels)) is passed
