@@ -1,4 +1,8 @@
-"""`fraudstream produce`: a file of past transactions, published to Kafka."""
+"""`fraudstream produce`: a file of past transactions, published to Kafka when each is due.
+
+The records' Kafka timestamp is the wall clock's *now*, not `event_time`: latency can then be measured, topics do not delete a history of
+2018 at once by their retention, and nothing is "ahead of its record".
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,29 @@ import importlib
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from stream_app.commands.replay import ATTRIBUTE, Pace, Replay, ReplayTopics, Tally, produce_to_kafka
+from stream_app.adapters.kafka.bulk_publisher import bulk_publisher
+from stream_app.adapters.kafka.options import client_options
+from stream_app.commands.replay import Pace, Replay, Tally, label_records, replay_of, transaction_records
 from stream_app.commands.times import moment_ms
 from stream_app.errors import DataError, Unavailable
-from stream_app.messages.transaction import Label, Transaction
 from stream_app.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     import pandas as pd
 
+    from stream_app.commands.replay import Record
+
+CHUNK = 1_000
+IDLE_S = 0.2
 INTERRUPTED = 130
 LATE_S = 0.5
 
@@ -42,7 +53,7 @@ def produce_command(  # noqa: PLR0913 - the command's options
         raise typer.BadParameter("give --rate or --speed, not both", param_hint="--speed")
     window = (moment_ms(start, "--start"), moment_ms(end, "--end"))
     settings = load_settings()
-    client = importlib.import_module("stream_app.adapters.kafka.options").client_options(settings)
+    client = client_options(settings)
     frame = importlib.import_module("training.data.dataset").read_transactions(file, label_delay_days=label_delay_days)
     replay = replay_of(frame, labels=labels, window=window, limit=limit)
     if not len(replay):
@@ -65,35 +76,64 @@ def produce_command(  # noqa: PLR0913 - the command's options
         raise Unavailable(f"Kafka did not take {tally.failed:,} records ({tally.error}). {remedy}.")
 
 
-def replay_of(
-    frame: pd.DataFrame, *, labels: bool = True, window: tuple[int | None, int | None] = (None, None), limit: int | None = None
-) -> Replay:
-    """What of the frame (`training.data.dataset`'s columns) is to be published.
+class ReplaySink(Protocol):
+    """Where records go. `publish` may wait: back-pressure."""
 
-    Args:
-        frame: transactions in any order; where it has `sent_at`, that is the order of publishing.
-        labels: also the labels due in the window, those of earlier transactions among them: adjoining windows replay the whole.
-        window: ms, [from, to).
-        limit: at most so many transactions; labels due after the last of them are left out.
-    """
-    times = frame["sent_at" if "sent_at" in frame.columns else "event_time"].to_numpy()
-    first, end = (bound if bound is not None else default for bound, default in zip(window, (0, np.iinfo(np.int64).max), strict=True))
-    chosen = np.flatnonzero((times >= first) & (times < end))
-    chosen = chosen[np.argsort(times[chosen], kind="stable")][:limit]
-    if limit is not None and len(chosen) == limit:
-        end = min(end, int(times[chosen[-1]]) + 1)
-    names = [name for name in frame.columns if name in Transaction.__struct_fields__ or name.startswith(ATTRIBUTE)]
-    label_times, due = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    if labels and "labelled_at" in frame.columns:
-        label_times = frame["labelled_at"].to_numpy(dtype=np.int64, na_value=-1)
-        due = np.flatnonzero((label_times >= first) & (label_times < end))
-        due = due[np.argsort(label_times[due], kind="stable")]
-    return Replay(
-        transactions=_columns(frame[names].iloc[chosen]),
-        transaction_times_ms=times[chosen],
-        labels=_columns(frame[[name for name in Label.__struct_fields__ if name in frame.columns]].iloc[due]),
-        label_times_ms=label_times[due],
-    )
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        """Hand over records; those of one key keep their order."""
+
+    async def flush(self) -> None:
+        """Wait for the outcome of all."""
+
+
+class ReplayTopics(NamedTuple):
+    """Where transactions and labels go."""
+
+    transactions: str
+    labels: str
+
+
+async def produce(
+    replay: Replay,
+    sink: ReplaySink,
+    topics: ReplayTopics,
+    pace: Pace,
+    tally: Tally,
+    *,
+    on_chunk: Callable[[Tally], None] = lambda _tally: None,
+) -> None:
+    """Publish the replay in runs of at most `CHUNK` transactions, or labels; ends early once a record has failed."""
+    is_transaction, times_ms = replay.order()
+    due_s = pace.due_s(is_transaction, times_ms)
+    runs = np.append(np.flatnonzero(np.diff(is_transaction)) + 1, len(due_s))
+    start, position = time.monotonic(), 0
+    while position < len(due_s) and not tally.failed:
+        tally.seconds = time.monotonic() - start
+        due = int(np.searchsorted(due_s, tally.seconds, side="right"))
+        if due <= position:
+            await asyncio.sleep(min(float(due_s[position]) - tally.seconds, IDLE_S))
+            continue
+        tally.late_s = tally.seconds - float(due_s[position]) if pace.is_set else 0.0
+        end = min(due, position + CHUNK, int(runs[np.searchsorted(runs, position, side="right")]))
+        if is_transaction[position]:
+            from_, tally.transactions = tally.transactions, tally.transactions + end - position
+            await sink.publish(topics.transactions, transaction_records(replay.transactions, from_, tally.transactions))
+        else:
+            from_, tally.labels = tally.labels, tally.labels + end - position
+            await sink.publish(topics.labels, label_records(replay.labels, from_, tally.labels))
+        position = end
+        on_chunk(tally)
+    await sink.flush()
+    tally.seconds = time.monotonic() - start
+    on_chunk(tally)
+
+
+async def produce_to_kafka(
+    replay: Replay, client: Mapping[str, Any], topics: ReplayTopics, pace: Pace, tally: Tally, on_chunk: Callable[[Tally], None]
+) -> None:
+    """`produce` to a real Kafka; errors as those of `bulk_publisher`."""
+    async with bulk_publisher(client, topics, tally) as publisher:
+        await produce(replay, publisher, topics, pace, tally, on_chunk=on_chunk)
 
 
 def summary(tally: Tally, topics: ReplayTopics) -> str:
@@ -104,17 +144,6 @@ def summary(tally: Tally, topics: ReplayTopics) -> str:
     if tally.late_s > LATE_S:
         lines.append(f"Could not keep up: the last records left {tally.late_s:.1f} s after their time. Lower --rate or --speed.")
     return "\n".join(lines)
-
-
-def _columns(frame: pd.DataFrame) -> dict[str, Any]:
-    """Numbers as they are; the rest as Python objects, None or NaN where missing."""
-    columns: dict[str, Any] = {}
-    for name in frame.columns:
-        column = frame[name]
-        kind = getattr(column.dtype, "kind", "O")
-        plain = isinstance(column.dtype, np.dtype) and kind in "iufb"
-        columns[str(name)] = column.to_numpy() if plain else column.astype(object).where(column.notna(), None).to_numpy()
-    return columns
 
 
 def _span(frame: pd.DataFrame) -> str:

@@ -1,46 +1,34 @@
-"""Past transactions and their labels, published again: in order of time, at a rate, at a multiple of real time, or at once.
+"""A replay: what of a file of past payments is published, in which order, when each is due, and in which bytes. No I/O, no clock.
 
-1. `Replay` merges transactions and labels by time: a label is due when the replayed time reaches its `labelled_at`, before the
-   transactions of that millisecond.
+1. `replay_of` chooses from a frame; `Replay.order` merges transactions and labels by time: a label is due when the replayed time reaches
+   its `labelled_at`, before the transactions of that millisecond.
 2. `Pace` gives each event the second at which it is due. The schedule is open-loop: it never waits for Kafka, so a slow broker shows as
    lateness (`Tally.late_s`) and is not hidden in a lower rate.
-3. `produce` encodes what is due, in order, and hands it to a `ReplaySink`.
+3. `transaction_records` and `label_records` encode a run of them; `Tally` says what became of all.
 
-The records' Kafka timestamp is the wall clock's *now*, not `event_time`: latency can then be measured, topics do not delete a history of
-2018 at once by their retention, and nothing is "ahead of its record".
+Who publishes them is `produce`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
-from stream_app.errors import TopologyError, Unavailable
 from stream_app.messages.transaction import Label, Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     type Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
     type Record = tuple[bytes, bytes]  # key, value
 
-CHUNK = 1_000
-BATCH_BYTES = 131_072
-MAX_IN_FLIGHT = 64
-IDLE_S = 0.2
 ATTRIBUTE = "attributes."
 
 
@@ -62,6 +50,37 @@ class Replay:
         times = np.concatenate([self.label_times_ms, self.transaction_times_ms])
         merged = np.argsort(times, kind="stable")  # labels stand first: they win ties
         return merged >= len(self.label_times_ms), times[merged]
+
+
+def replay_of(
+    frame: pd.DataFrame, *, labels: bool = True, window: tuple[int | None, int | None] = (None, None), limit: int | None = None
+) -> Replay:
+    """What of the frame (`training.data.dataset`'s columns) is to be published.
+
+    Args:
+        frame: transactions in any order; where it has `sent_at`, that is the order of publishing.
+        labels: also the labels due in the window, those of earlier transactions among them: adjoining windows replay the whole.
+        window: ms, [from, to).
+        limit: at most so many transactions; labels due after the last of them are left out.
+    """
+    times = frame["sent_at" if "sent_at" in frame.columns else "event_time"].to_numpy()
+    first, end = (bound if bound is not None else default for bound, default in zip(window, (0, np.iinfo(np.int64).max), strict=True))
+    chosen = np.flatnonzero((times >= first) & (times < end))
+    chosen = chosen[np.argsort(times[chosen], kind="stable")][:limit]
+    if limit is not None and len(chosen) == limit:
+        end = min(end, int(times[chosen[-1]]) + 1)
+    names = [name for name in frame.columns if name in Transaction.__struct_fields__ or name.startswith(ATTRIBUTE)]
+    label_times, due = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if labels and "labelled_at" in frame.columns:
+        label_times = frame["labelled_at"].to_numpy(dtype=np.int64, na_value=-1)
+        due = np.flatnonzero((label_times >= first) & (label_times < end))
+        due = due[np.argsort(label_times[due], kind="stable")]
+    return Replay(
+        transactions=_columns(frame[names].iloc[chosen]),
+        transaction_times_ms=times[chosen],
+        labels=_columns(frame[[name for name in Label.__struct_fields__ if name in frame.columns]].iloc[due]),
+        label_times_ms=label_times[due],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,59 +124,6 @@ class Tally:
         return self.transactions / self.seconds if self.seconds else 0.0
 
 
-class ReplaySink(Protocol):
-    """Where records go. `publish` may wait: back-pressure."""
-
-    async def publish(self, topic: str, records: Sequence[Record]) -> None:
-        """Hand over records; those of one key keep their order."""
-
-    async def flush(self) -> None:
-        """Wait for the outcome of all."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayTopics:
-    """Where transactions and labels go."""
-
-    transactions: str
-    labels: str
-
-
-async def produce(
-    replay: Replay,
-    publisher: ReplaySink,
-    topics: ReplayTopics,
-    pace: Pace,
-    tally: Tally,
-    *,
-    on_chunk: Callable[[Tally], None] = lambda _tally: None,
-) -> None:
-    """Publish the replay in runs of at most `CHUNK` transactions, or labels; ends early once a record has failed."""
-    is_transaction, times_ms = replay.order()
-    due_s = pace.due_s(is_transaction, times_ms)
-    runs = np.append(np.flatnonzero(np.diff(is_transaction)) + 1, len(due_s))
-    start, position = time.monotonic(), 0
-    while position < len(due_s) and not tally.failed:
-        tally.seconds = time.monotonic() - start
-        due = int(np.searchsorted(due_s, tally.seconds, side="right"))
-        if due <= position:
-            await asyncio.sleep(min(float(due_s[position]) - tally.seconds, IDLE_S))
-            continue
-        tally.late_s = tally.seconds - float(due_s[position]) if pace.is_set else 0.0
-        end = min(due, position + CHUNK, int(runs[np.searchsorted(runs, position, side="right")]))
-        if is_transaction[position]:
-            from_, tally.transactions = tally.transactions, tally.transactions + end - position
-            await publisher.publish(topics.transactions, transaction_records(replay.transactions, from_, tally.transactions))
-        else:
-            from_, tally.labels = tally.labels, tally.labels + end - position
-            await publisher.publish(topics.labels, label_records(replay.labels, from_, tally.labels))
-        position = end
-        on_chunk(tally)
-    await publisher.flush()
-    tally.seconds = time.monotonic() - start
-    on_chunk(tally)
-
-
 def transaction_records(columns: Columns, from_: int, to: int) -> list[Record]:
     """Rows [from, to) as `transaction.v1`; optional fields without a value, and columns that are no field of it, are left out."""
     values = {name: _values(column, from_, to) for name, column in columns.items()}
@@ -193,107 +159,12 @@ def _values(column: Sequence[Any] | NDArray[Any], from_: int, to: int) -> list[A
     return [value if value == value else None for value in values]  # noqa: PLR0124
 
 
-@dataclass(slots=True)
-class KafkaReplaySink:
-    """Batches built here and sent whole: several times faster than aiokafka's `send`, with the order of each partition kept.
-
-    Keys go to the partition that Kafka's own default partitioner (murmur2) would choose. At most one batch of a partition waits behind
-    the one on its way, and at most `MAX_IN_FLIGHT` batches are not acknowledged: a slow broker makes `publish` wait.
-    """
-
-    producer: Any
-    partitions: Mapping[str, int]
-    tally: Tally
-    _in_flight: set[asyncio.Future[Any]] = field(default_factory=set)
-    _hashes: dict[bytes, int] = field(default_factory=dict)
-
-    async def publish(self, topic: str, records: Sequence[Record]) -> None:
-        """Queue records; those of one partition keep their order."""
-        by_partition: defaultdict[int, list[Record]] = defaultdict(list)
-        for record in records:
-            by_partition[self._hash(record[0]) % self.partitions[topic]].append(record)
-        for partition, own in by_partition.items():
-            batch = self.producer.create_batch()
-            for key, value in own:
-                if batch.append(key=key, value=value, timestamp=None) is None:
-                    await self._send(batch, topic, partition)
-                    batch = self.producer.create_batch()
-                    batch.append(key=key, value=value, timestamp=None)
-            await self._send(batch, topic, partition)
-
-    async def flush(self) -> None:
-        """Wait until every batch is acknowledged or has failed."""
-        if self._in_flight:
-            await asyncio.wait(self._in_flight)
-
-    def _hash(self, key: bytes) -> int:
-        known = self._hashes.get(key)
-        if known is None:
-            known = self._hashes[key] = murmur2(key) & 0x7FFFFFFF
-        return known
-
-    async def _send(self, batch: Any, topic: str, partition: int) -> None:
-        while len(self._in_flight) >= MAX_IN_FLIGHT:
-            await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
-        number = batch.record_count()
-        try:
-            future = await self.producer.send_batch(batch, topic, partition=partition)
-        except KafkaError as error:
-            self._fail(number, error)
-            return
-        self._in_flight.add(future)
-        future.add_done_callback(lambda done: self._done(done, number))
-
-    def _done(self, future: asyncio.Future[Any], number: int) -> None:
-        self._in_flight.discard(future)
-        error = future.exception()
-        if error is None:
-            self.tally.acknowledged += number
-        else:
-            self._fail(number, error)
-
-    def _fail(self, number: int, error: BaseException) -> None:
-        self.tally.failed += number
-        self.tally.error = self.tally.error or str(error) or type(error).__name__
-
-
-async def produce_to_kafka(
-    replay: Replay, client: Mapping[str, Any], topics: ReplayTopics, pace: Pace, tally: Tally, on_chunk: Callable[[Tally], None]
-) -> None:
-    """Publish to real Kafka, idempotent, acks=all; `client` is what `stream_app.adapters.kafka.options.client_options` returns.
-
-    Raises:
-        Unavailable: Kafka does not answer.
-        TopologyError: a topic is missing, or the two have different numbers of partitions.
-    """
-    servers = client["bootstrap_servers"]
-    try:
-        partitions = await _partitions(client, topics)
-        producer = AIOKafkaProducer(**client, acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES)
-        await producer.start()
-    except KafkaError as error:
-        remedy = "Start it (`fraudstream local up`), or set FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS."
-        raise Unavailable(f"Kafka at {servers} does not answer ({error}). {remedy}") from None
-    try:
-        await produce(replay, KafkaReplaySink(producer, partitions, tally), topics, pace, tally, on_chunk=on_chunk)
-    finally:
-        await producer.stop()
-
-
-async def _partitions(client: Mapping[str, Any], topics: ReplayTopics) -> dict[str, int]:
-    """Number of partitions of both topics. Asked of the admin API: a producer's question could create them, with a wrong number."""
-    admin = AIOKafkaAdminClient(**client)
-    try:
-        await admin.start()
-        there = set(await admin.list_topics())
-        for topic in (topics.transactions, topics.labels):
-            if topic not in there:
-                raise TopologyError(f"Topic {topic!r} is missing. Create it, and the others: fraudstream topics --partitions 4")
-        described = await admin.describe_topics([topics.transactions, topics.labels])
-    finally:
-        await admin.close()
-    numbers = {topic["topic"]: len(topic["partitions"]) for topic in described}
-    if len(set(numbers.values())) > 1:
-        counts = ", ".join(f"{topic!r} {number}" for topic, number in numbers.items())
-        raise TopologyError(f"Topics differ in their number of partitions: {counts}. Create them again with the same number.")
-    return numbers
+def _columns(frame: pd.DataFrame) -> dict[str, Any]:
+    """Numbers as they are; the rest as Python objects, None or NaN where missing."""
+    columns: dict[str, Any] = {}
+    for name in frame.columns:
+        column = frame[name]
+        kind = getattr(column.dtype, "kind", "O")
+        plain = isinstance(column.dtype, np.dtype) and kind in "iufb"
+        columns[str(name)] = column.to_numpy() if plain else column.astype(object).where(column.notna(), None).to_numpy()
+    return columns

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import DefaultPartitioner
 
-from stream_app.commands.produce import replay_of
-from stream_app.commands.replay import Pace, ReplayTopics, Tally, produce_to_kafka
+from stream_app.commands.produce import ReplayTopics, produce_to_kafka
+from stream_app.commands.replay import Pace, Tally, replay_of
 from stream_app.errors import TopologyError, Unavailable
 from tests.e2e.kafka import make_topic
 from training.data.simulate import Simulation, simulate
@@ -106,8 +107,16 @@ def test_a_rate_is_kept(stack: Any, topics: ReplayTopics, frame: pd.DataFrame) -
     assert tally.seconds > 1.9
 
 
-def test_topics_that_are_missing_or_differ_are_named(stack: Any, topics: ReplayTopics, frame: pd.DataFrame) -> None:
-    """Nothing is created by asking, nothing is sent."""
+def test_topics_that_are_missing_or_differ_are_named(
+    stack: Any, topics: ReplayTopics, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent; and no topic is asked for by its name, which creates it where brokers are set so, with a number of partitions of theirs."""
+    asked, describe = list[Any](), AIOKafkaAdminClient.describe_topics
+
+    async def noted(admin: AIOKafkaAdminClient, *names: Any) -> list[Any]:
+        asked.extend(names)
+        found: list[Any] = await describe(admin, *names)
+        return found
 
     async def scenario() -> None:
         tally, client = Tally(), {"bootstrap_servers": stack.kafka}
@@ -120,7 +129,9 @@ def test_topics_that_are_missing_or_differ_are_named(stack: Any, topics: ReplayT
             await produce_to_kafka(replay, client, topics, Pace(), tally, ignore)
         assert tally == Tally()
 
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_topics", noted)
     asyncio.run(scenario())
+    assert asked == []
 
 
 def test_a_kafka_that_does_not_answer_is_named(frame: pd.DataFrame, topics: ReplayTopics) -> None:

@@ -25,14 +25,14 @@ KNOWN_WITHIN_S = 30.0
 
 
 async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, int]:
-    """Partitions of each topic that exists.
+    """Partitions of each topic that exists. All are asked for: by its name, a broker may create one that is missing.
 
     Raises:
         Unavailable: if Kafka does not answer.
     """
     async with _admin(client_options) as admin:
-        found = await admin.describe_topics(list(topics))
-    return {t["topic"]: len(t["partitions"]) for t in found if t["error_code"] == 0}
+        found = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if t["error_code"] == 0}
+    return {topic: found[topic] for topic in topics if topic in found}
 
 
 async def topic_configs(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, TopicConfig]:

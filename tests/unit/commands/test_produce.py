@@ -10,22 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.adapters.kafka.options import client_options
-from stream_app.commands.produce import replay_of, summary
-from stream_app.commands.replay import Pace, Replay, ReplayTopics, Tally, label_records, produce, transaction_records
-from stream_app.commands.times import moment_ms
-from stream_app.errors import SettingsError
+from stream_app.commands.produce import ReplayTopics, produce, summary
+from stream_app.commands.replay import Pace, Replay, Tally, label_records, replay_of, transaction_records
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
-from stream_app.settings import load_settings
 from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 T0 = 1_522_540_800_000
 DAY_MS = 86_400_000
@@ -233,56 +227,3 @@ def test_workers_read_what_was_written(card: str, amount: float, event_time: int
     assert read == Transaction("1", event_time, card, "T", amount, "EUR", country=country)
     ((key, value),) = label_records(columns | {"is_fraud": [True], "labelled_at": [event_time + 1]}, 0, 1)
     assert Decoder(Label, rules).decode(value, key, event_time + 1, None) == Label("1", card, "T", event_time, amount, True, event_time + 1)
-
-
-@pytest.mark.parametrize(
-    ("text", "ms"),
-    [
-        (None, None),
-        ("2018-04-01", T0),
-        ("20180401", T0),
-        ("2018-04-01T00:00:10", T0 + 10_000),
-        ("2018-04-01T02:00:10+02:00", T0 + 10_000),
-        (str(T0), T0),
-    ],
-)
-def test_times_of_options_are_utc(text: str | None, ms: int | None) -> None:
-    """Dates, times, with an offset, or milliseconds."""
-    assert moment_ms(text, "--start") == ms
-
-
-def test_a_wrong_time_names_the_option() -> None:
-    """And shows a right one."""
-    with pytest.raises(typer.BadParameter, match="2018-07-01T12:00:00") as refused:
-        moment_ms("yesterday", "--end")
-    assert refused.value.param_hint == "--end"
-
-
-def test_client_options_follow_the_security_protocol() -> None:
-    """Nothing secret where nothing is needed; SASL and TLS where they are."""
-    assert client_options(load_settings(kafka_bootstrap_servers="k:1")) == {"bootstrap_servers": "k:1", "security_protocol": "PLAINTEXT"}
-    sasl = client_options(load_settings(kafka_security_protocol="SASL_SSL", kafka_sasl_username="u", kafka_sasl_password="p"))  # noqa: S106 - no secret
-    assert (sasl["sasl_mechanism"], sasl["sasl_plain_username"], sasl["sasl_plain_password"]) == ("SCRAM-SHA-512", "u", "p")
-    assert sasl["ssl_context"].check_hostname
-
-
-@pytest.mark.parametrize(
-    ("given_", "names"),
-    [
-        ({"kafka_security_protocol": "SASL_PLAINTEXT"}, "KAFKA_SASL_USERNAME"),
-        ({"kafka_security_protocol": "SSL", "kafka_ssl_cafile": "/none.pem"}, "KAFKA_SSL_CAFILE"),
-        ({"kafka_security_protocol": "SSL", "kafka_ssl_certfile": "/none.pem"}, "KAFKA_SSL_CERTFILE"),
-        ({"kafka_security_protocol": "SSL", "kafka_ssl_keyfile": "/none.key"}, "KAFKA_SSL_KEYFILE"),
-    ],
-)
-def test_settings_that_cannot_connect_are_named(given_: dict[str, str], names: str) -> None:
-    """One line, before anything connects."""
-    with pytest.raises(SettingsError, match=f"FRAUDSTREAM_{names}"):
-        client_options(load_settings(**given_))
-
-
-def test_a_damaged_ca_file_is_named(tmp_path: Path) -> None:
-    """Not a traceback of OpenSSL."""
-    (tmp_path / "ca.pem").write_text("no certificate")
-    with pytest.raises(SettingsError, match=r"ca\.pem"):
-        client_options(load_settings(kafka_security_protocol="SSL", kafka_ssl_cafile=str(tmp_path / "ca.pem")))
