@@ -1,37 +1,44 @@
 """`fraudstream demo`: the whole path once, on real servers, with a summary. Everything it starts, it stops.
 
-It is alone: no `FRAUDSTREAM_*` variable and no `.env` of the user reaches it or what it starts. Else it would publish simulated
-payments to the user's Kafka and move the user's champion.
+1. `DemoPlan`: what of the file is history, and what is the live part.
+2. Servers, a model trained on what came before, a worker: in the sandbox.
+3. `play_history` publishes the history at once, `play_live` the live part on schedule, and shows alerts as they come.
+4. `summary`: the figures.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
-import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
+from rich.table import Table
 
-from stream_app.commands.demo_replay import DemoPart, DemoPlan, Played, play_history, play_live, summary
-from stream_app.commands.demo_worker import started
-from stream_app.errors import Stop
-from stream_app.settings import PREFIX, Settings, load_settings
+from stream_app.commands.alerts import describe, read_alerts
+from stream_app.commands.demo_sandbox import HOME, alone, emptied, ended_by_signals, only_one, servers, title
+from stream_app.commands.demo_worker import POLL_S, Counts, DemoWorker, started
+from stream_app.errors import Stop, Unavailable
+from stream_app.settings import Settings
 
-HOME = Path(".fraudstream") / "demo"
 LIVE_DAYS = 7
 HISTORY_DAYS = 38
 """What every window needs before the live part: 30 days, 7 days of delay, one tile."""
+SHOWN = 12
+REST_S = 2.0
+"""How long nothing may move for the labels to be through too; how many of them are due is not known here."""
+STANDSTILL_S = 60.0
+ALERTS_S = 15.0
 _DAY_MS = 86_400_000
 _SIZE = {"customers": 2000, "terminals": 4000, "days": 100}
 
@@ -47,35 +54,38 @@ def demo_command(
     if data and file.resolve().is_relative_to(home.resolve()):
         raise Stop(f"{data} lies in {HOME}, which every demo empties. Move it elsewhere.")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_ended_by_signals())
-        stack.enter_context(_only_one(home))
+        stack.enter_context(ended_by_signals())
+        stack.enter_context(only_one(home))
         plan = _plan(file) if data else None  # what cannot be used is told before anything is started
-        _emptied(home)
-        stack.enter_context(_alone(home))
+        emptied(home)
+        stack.enter_context(alone(home))
         if plan is None:
-            _title(console, "Simulate card payments with known frauds")
+            title(console, "Simulate card payments with known frauds")
             _run("simulate", "--out", str(file), *[word for name, value in _SIZE.items() for word in (f"--{name}", str(value))])
             plan = _plan(file)
-        settings = stack.enter_context(_servers(console, home))
-        _title(console, "Train a model on what came before the live part, register it")
+        settings = stack.enter_context(servers(console, home))
+        title(console, "Train a model on what came before the live part, register it")
         _run("train", "--data", str(file), "--until", _day(plan.live_ms - _DAY_MS), "--alias", "champion")
-        history, live = _played(console, settings, home, plan, (rate, most))
+        history, live = _played(console, settings, home, plan, LivePace(rate, most))
         console.print(summary(plan, history, live))
 
 
-def _played(console: Console, settings: Settings, home: Path, plan: DemoPlan, pace: tuple[float, int]) -> tuple[Played, Played]:
+class LivePace(NamedTuple):
+    """Transactions a second in the live part, and at most how many."""
+
+    per_s: float
+    most: int
+
+
+def _played(console: Console, settings: Settings, home: Path, plan: DemoPlan, pace: LivePace) -> tuple[Played, Played]:
     """The worker's part: the history at once, then the live part on schedule."""
-    _title(console, "Start a worker")
+    title(console, "Start a worker")
     _run("topics")
     with started(f"http://127.0.0.1:{settings.metrics_port}", home / "worker.log") as worker:
         console.print(f"Ready; metrics on {worker.url}/metrics, log in {HOME / 'worker.log'}", soft_wrap=True)
-        _title(console, f"Let it read the {HISTORY_DAYS} days before, then {LIVE_DAYS} days live at {pace[0]:,.0f}/s")
+        title(console, f"Let it read the {HISTORY_DAYS} days before, then {LIVE_DAYS} days live at {pace.per_s:,.0f}/s")
         history = asyncio.run(play_history(console, worker, plan))
         return history, asyncio.run(play_live(console, settings, worker, plan, pace))
-
-
-def _title(console: Console, text: str) -> None:
-    console.print(f"\n[bold cyan]── {text}[/]")
 
 
 def _run(*arguments: str) -> None:
@@ -89,80 +99,31 @@ def _day(ms: int) -> str:
     return str(np.datetime64(ms, "ms").astype("datetime64[D]"))
 
 
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM, and the end of the terminal, end the demo as Ctrl-C does: what it started is stopped."""
+@dataclass(frozen=True, slots=True)
+class DemoPart:
+    """Payments in the order in which they are published: (card, transaction) of each, and which of them are frauds."""
 
-    def end(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # nohup's wish
-            signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    names: list[tuple[str, str]]
+    frauds: NDArray[np.bool_]
 
 
-@contextlib.contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """A second demo of this folder would end the servers of the first."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "demo.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Stop(f"Another demo runs in {HOME}. Wait for its end, or end it.") from None
-        yield
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What of the file is published.
 
+    Attributes:
+        file: the transactions.
+        first_ms: where the history begins.
+        live_ms: where the live part begins.
+        history: how many transactions the history has.
+        live: those of the live part.
+    """
 
-def _emptied(home: Path) -> None:
-    """End what a killed demo left, servers and worker, then delete its data."""
-    import_module("stream_app.local.stack").LocalStack(home).reset()
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-
-
-@contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Nobody's settings, here and in every child: none of the environment, and a current directory without `.env`."""
-    kept = dict(os.environ)
-    for name in kept:
-        if name.upper().startswith(PREFIX):
-            del os.environ[name]
-    try:
-        with contextlib.chdir(home):
-            yield
-    finally:
-        os.environ.clear()
-        os.environ.update(kept)
-
-
-@contextlib.contextmanager
-def _servers(console: Console, home: Path) -> Iterator[Settings]:
-    _title(console, "Start Kafka, Redis and MLflow")
-    stack: Any = import_module("stream_app.local.stack")
-    local = stack.LocalStack(home)
-    with import_module("stream_app.local.commands").download_bar() as progress:
-        addresses = local.up(on_progress=progress)
-    try:
-        variables = {
-            "KAFKA_BOOTSTRAP_SERVERS": addresses.kafka,
-            "REDIS_URL": addresses.redis,
-            "MLFLOW_TRACKING_URI": addresses.mlflow,
-            "MODEL_CACHE": str(home / "models"),
-            "METRICS_PORT": str(stack.free_ports(1)[0]),
-        }
-        os.environ.update({PREFIX + name: value for name, value in variables.items()} | local.marked())
-        console.print(f"Kafka {addresses.kafka}, Redis {addresses.redis}, MLflow {addresses.mlflow}", soft_wrap=True)
-        yield load_settings()
-    finally:
-        _title(console, "Stop what was started")
-        local.down()
-        console.print(f"Stopped. Data and logs stay in {HOME} until the next demo.")
+    file: Path
+    first_ms: int
+    live_ms: int
+    history: int
+    live: DemoPart
 
 
 def _plan(file: Path) -> DemoPlan:
@@ -184,3 +145,160 @@ def _plan(file: Path) -> DemoPlan:
     cards, ids = (frame[name].iloc[rows].astype(str).tolist() for name in ("card_id", "transaction_id"))
     names, frauds = list(zip(cards, ids, strict=True)), frame["is_fraud"].to_numpy(dtype=bool)[rows]
     return DemoPlan(file, first_ms, live_ms, int(((sent >= first_ms) & (sent < live_ms)).sum()), DemoPart(names, frauds))
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of one part.
+
+    Attributes:
+        sent: transactions published.
+        counts: what the worker did with them.
+        seconds: of the history, from the first to the last decision; of the live part, from its start to its last decision.
+        alerts: seconds from each transaction until its alert was read, by (card, transaction).
+    """
+
+    sent: int
+    counts: Counts
+    seconds: float
+    alerts: dict[tuple[str, str], float]
+
+
+async def play_history(console: Console, worker: DemoWorker, plan: DemoPlan) -> Played:
+    """Publish the history at once and wait until all of it is decided, its labels counted.
+
+    Raises:
+        Stop: most of it was refused, the worker ended, or the file could not be published.
+        Unavailable: the worker stands still.
+    """
+    if not plan.history:
+        raise Stop(f"{plan.file} has no transactions before its last days. Give a longer history.")
+    before = worker.counts()
+    async with _producer(plan.file, "--start", str(plan.first_ms), "--end", str(plan.live_ms), shown=True) as check:
+        counts, seconds = await _settled(worker, check, before, plan.history, rest_s=REST_S)
+    _refuse_refusals(worker, counts)
+    console.print(f"{counts.scored:,} transactions of history scored")
+    return Played(plan.history, counts, seconds, {})
+
+
+async def play_live(console: Console, settings: Settings, worker: DemoWorker, plan: DemoPlan, pace: LivePace) -> Played:
+    """Publish the live part at this pace; show the first alerts as they come.
+
+    Raises:
+        Stop, Unavailable: as for the history; or Kafka went away.
+    """
+    sent = min(pace.most, len(plan.live.names))
+    before, alerts, standing = worker.counts(), dict[tuple[str, str], float](), asyncio.Event()
+    reader = asyncio.create_task(_follow(console, settings, alerts, standing))
+    await asyncio.wait([reader, asyncio.create_task(standing.wait())], return_when=asyncio.FIRST_COMPLETED)
+    began = time.monotonic()
+    arguments = ("--start", str(plan.live_ms), "--rate", f"{pace.per_s:g}", "--limit", str(sent))
+    async with _producer(plan.file, *arguments, shown=False) as check:
+        counts, _ = await _settled(worker, check, before, sent)
+    seconds = time.monotonic() - began
+    _refuse_refusals(worker, counts)
+    deadline = time.monotonic() + ALERTS_S
+    while len(alerts) < counts.alerts and not reader.done() and time.monotonic() < deadline:  # noqa: ASYNC110 - the reader is not ours to wake
+        await asyncio.sleep(POLL_S)
+    if reader.done():
+        await reader
+    reader.cancel()
+    return Played(sent, counts, seconds, alerts)
+
+
+@contextlib.asynccontextmanager
+async def _producer(file: Path, *arguments: str, shown: bool) -> AsyncIterator[Callable[[], None]]:
+    """`fraudstream produce` beside the caller, which it never outlives; yields a check that raises Stop once it has failed."""
+    command = ("-m", "stream_app.cli", "produce", str(file), *arguments)
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=None if shown else asyncio.subprocess.PIPE)
+    told = asyncio.create_task(process.communicate())
+
+    def check() -> None:
+        if told.done() and process.returncode:
+            why = "see above" if shown else (told.result()[1].decode().strip().splitlines() or ["it said nothing"])[-1]
+            raise Stop(f"`fraudstream produce {file}` ended with {process.returncode}: {why}")
+
+    try:
+        yield check
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await told
+
+
+async def _settled(
+    worker: DemoWorker, check: Callable[[], None], before: Counts, expected: int, *, rest_s: float = 0.0
+) -> tuple[Counts, float]:
+    """Wait until so many transactions are decided, and nothing moves for `rest_s`; the counts, and seconds from first to last decision."""
+    now = before
+    first = last = time.monotonic()
+    while now.since(before).decided < expected or time.monotonic() - last < rest_s:
+        await asyncio.sleep(POLL_S)
+        check()
+        found = worker.counts()
+        if found != now:
+            last = time.monotonic()
+            first = first if now != before else last
+            now = found
+        elif time.monotonic() - last > STANDSTILL_S:
+            done = now.since(before).decided
+            raise Unavailable(
+                f"The worker stands still: {done:,} of {expected:,} decided, nothing for {STANDSTILL_S:.0f} s; see {worker.log}."
+            )
+    return now.since(before), last - first
+
+
+def _refuse_refusals(worker: DemoWorker, counts: Counts) -> None:
+    """Figures over a file of which most was refused would say nothing."""
+    if counts.refused * 2 > counts.decided:
+        raise Stop(
+            f"The worker refused {counts.refused:,} of {counts.decided:,} records ({worker.refusals()}): see the README's table of bad input. "
+            "Mend the file, then repeat."
+        )
+
+
+async def _follow(console: Console, settings: Settings, alerts: dict[tuple[str, str], float], standing: asyncio.Event) -> None:
+    async for alert, seconds in read_alerts(settings, follow=True, standing=standing):
+        named = (alert.card_id, alert.transaction_id)
+        if named in alerts:
+            continue
+        alerts[named] = seconds
+        if len(alerts) <= SHOWN:
+            for line in describe(alert):
+                console.print(line, soft_wrap=True)
+        elif len(alerts) == SHOWN + 1:
+            console.print("[dim]…[/]")
+
+
+def summary(plan: DemoPlan, history: Played, live: Played) -> Table:
+    """The figures; those that are nought and should be are left out."""
+    table = Table("what", "figure", title="Summary")
+    seconds = max(history.seconds, 0.1)
+    table.add_row(
+        "history: scored", f"{history.counts.scored:,} in {seconds:.1f} s: {history.counts.decided / seconds:,.0f} transactions/s"
+    )
+    _others(table, "history", history.counts)
+    table.add_row("live: scored", f"{live.counts.scored:,} of {live.sent:,} sent, in {live.seconds:.1f} s")
+    _others(table, "live", live.counts)
+    table.add_row("live: alerts", f"{len(live.alerts):,}")
+    frauds = {name for name, fraud in zip(plan.live.names[: live.sent], plan.live.frauds[: live.sent].tolist(), strict=True) if fraud}
+    if frauds:
+        found = frauds & live.alerts.keys()
+        table.add_row("frauds among the sent", f"{len(frauds):,}")
+        table.add_row("precision", f"{len(found) / max(len(live.alerts), 1):.1%} of the alerts are frauds")
+        table.add_row("recall", f"{len(found) / len(frauds):.1%} of the frauds are alerted")
+    if live.alerts:
+        p50, p99 = np.percentile([s * 1000 for s in live.alerts.values()], [50, 99])
+        table.add_row("transaction sent → alert read", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+    return table
+
+
+def _others(table: Table, part: str, counts: Counts) -> None:
+    rows = (
+        ("refused, in the dead letters", counts.refused),
+        ("repeated, not scored", counts.repeated),
+        ("refunds, not scored", counts.credits),
+    )
+    for what, count in rows:
+        if count:
+            table.add_row(f"{part}: {what}", f"{count:,}")

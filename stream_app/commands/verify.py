@@ -15,8 +15,8 @@ from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.audit.story import story
 from stream_app.audit.verification import ModelName, Verification, VerificationReport
 from stream_app.commands.coroutines import result_of
+from stream_app.commands.evidence import Evidence, gathered
 from stream_app.commands.times import moment_ms
-from stream_app.commands.verify_read import Evidence, gathered
 from stream_app.errors import ModelError
 from stream_app.messages.money import Money, read_rates
 from stream_app.settings import Settings, load_settings

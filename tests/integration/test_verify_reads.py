@@ -13,7 +13,7 @@ from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import create_topics
 from stream_app.audit.verification import Verification, VerificationReport
-from stream_app.commands.verify_read import Evidence, gathered
+from stream_app.commands.evidence import Evidence, gathered
 from stream_app.errors import DataError, SettingsError, TopologyError
 from stream_app.features.definitions import VELOCITY
 from stream_app.scoring.already_published import position_header

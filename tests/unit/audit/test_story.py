@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from stream_app.audit.story import MOST_EVENTS, story
+from stream_app.commands.evidence import Evidence
 from stream_app.commands.times import moment_ms
 from stream_app.commands.verify import summary
-from stream_app.commands.verify_read import Evidence
 from stream_app.features.aggregations import HOPS_S, HOUR_S
 from tests.parity.test_recorded_order import DAY, START, label, lived, payment
 

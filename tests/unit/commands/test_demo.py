@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from stream_app.commands.demo import HOME, demo_command
-from stream_app.commands.demo_replay import DemoPart, DemoPlan, Played, _refuse_refusals, summary
+from stream_app.commands.demo import DemoPart, DemoPlan, Played, _refuse_refusals, demo_command, summary
+from stream_app.commands.demo_sandbox import HOME
 from stream_app.commands.demo_worker import Counts, DemoWorker
 from stream_app.errors import DataError, Stop
 

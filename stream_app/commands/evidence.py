@@ -1,4 +1,4 @@
-"""What `fraudstream verify` reads from Kafka: decisions, and the payments and labels that they were made from."""
+"""The evidence of `fraudstream verify`, gathered from Kafka: decisions, and the payments and labels that they were made from."""
 
 from __future__ import annotations
 
