@@ -25,7 +25,7 @@ async def owned(store: FeatureStore) -> tuple[PartitionState, Cursor]:
 
 
 def test_a_mark_under_the_present_token_is_heeded_until_the_partition_is_begun_anew(subject: Subject) -> None:
-    """The owner is told at its next read, and again at each; begun anew, it reads, and the mark is gone."""
+    """Rule 3 of `damage_mark`: the owner is told at its next read, and again at each; begun anew, it reads, and the mark is gone."""
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
         state, cursor = await owned(store)
@@ -42,7 +42,7 @@ def test_a_mark_under_the_present_token_is_heeded_until_the_partition_is_begun_a
 
 
 def test_a_mark_that_comes_between_read_and_write_is_not_lost(subject: Subject) -> None:
-    """The write leaves it where it is: the next read tells."""
+    """Rule 4 of `damage_mark`: the write leaves it where it is, and the next read tells."""
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
         state, cursor = await owned(store)
@@ -57,7 +57,7 @@ def test_a_mark_that_comes_between_read_and_write_is_not_lost(subject: Subject) 
 
 @pytest.mark.parametrize("of_before", ["takeover", "begin", "version"])
 def test_a_mark_of_before_is_passed_over_and_falls_with_the_next_write(subject: Subject, of_before: str) -> None:
-    """It was read under the token before a takeover, or before the state was begun anew, or is the sentence of the version before."""
+    """Rules 3, 4 and 6 of `damage_mark`: it was read under the token before a takeover, or before the state was begun anew, or is the sentence of the version before."""
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
         state, cursor = await owned(store)
@@ -78,7 +78,7 @@ def test_a_mark_of_before_is_passed_over_and_falls_with_the_next_write(subject: 
 
 @pytest.mark.servers
 def test_a_mark_that_comes_while_keys_are_removed_falls_with_the_cursor(redis_url: str) -> None:
-    """It is set again after each look at the keys, the last one too; with the cursor of the state begun anew it is gone."""
+    """Rule 4 of `damage_mark`: it is set again after each look at the keys, the last one too; with the cursor of the state begun anew it is gone."""
     subject = in_redis(redis_url)
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
@@ -101,7 +101,7 @@ def test_a_mark_that_comes_while_keys_are_removed_falls_with_the_cursor(redis_ur
 
 
 def test_a_takeover_removes_the_mark_and_the_next_reader_sets_it_again(subject: Subject) -> None:
-    """The damage outlives a plain takeover, which begins nothing anew: who needs the part says so once more, under the new token."""
+    """Rules 1 and 5 of `damage_mark`: the damage outlives a plain takeover, which begins nothing anew: who needs the part says so once more, under the new token."""
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         theirs, cursor = await owned(other)
@@ -122,7 +122,7 @@ def test_a_takeover_removes_the_mark_and_the_next_reader_sets_it_again(subject: 
 
 
 def test_no_caller_brings_a_token_of_before_back(subject: Subject) -> None:
-    """The store sets it, whatever cursor it is given: a write keeps it, a partition that is begun anew has another."""
+    """Rule 2 of `damage_mark`: the store sets it, whatever cursor it is given: a write keeps it, a partition that is begun anew has another."""
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
         state, cursor = await owned(store)

@@ -93,7 +93,7 @@ async def disconnect(line: Line) -> None:
 @pytest.mark.servers
 @pytest.mark.parametrize("done", [True, False])
 def test_a_write_whose_answer_was_lost_is_done_once(redis_url: str, *, done: bool) -> None:
-    """The connection breaks after the commands were sent: called again, the write finds what it did, or does it."""
+    """Rule 4 of `store`: the connection breaks after the commands were sent: called again, the write finds what it did, or does it."""
 
     async def body() -> None:
         store = RedisStore(redis_url, f"test-{uuid4().hex}")
@@ -125,7 +125,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(redis_url: str, *, done: boo
 
 @pytest.mark.servers
 def test_after_a_lost_connection_the_batch_is_read_and_written_again(stack: Any) -> None:
-    """The server cuts the connection between read and write: Unavailable; the same write, called again, goes through."""
+    """Rules 3 and 4 of `store`: the server cuts the connection between read and write: Unavailable; the same write, called again, goes through."""
 
     async def body() -> None:
         store = RedisStore(stack.redis, f"test-{uuid4().hex}")

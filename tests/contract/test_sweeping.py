@@ -104,7 +104,7 @@ def test_a_stale_owner_removes_nothing(subject: Subject) -> None:
 
 @pytest.mark.servers
 def test_the_guard_holds_after_a_sweep(redis_url: str) -> None:
-    """EXEC ended the WATCH: the next write watches again, so that another owner's cursor is never written over."""
+    """Rule 3 of `store`: EXEC ended the WATCH: the next write watches again, so that another owner's cursor is never written over."""
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         state, _ = await two_partitions(store)
@@ -122,7 +122,7 @@ def test_the_guard_holds_after_a_sweep(redis_url: str) -> None:
 
 @pytest.mark.servers
 def test_the_guard_holds_where_a_partition_is_begun_anew(redis_url: str) -> None:
-    """Between the removal of what was there and the first cursor another worker takes over: that cursor is not written over."""
+    """Rules 2 and 3 of `store`: between the removal of what was there and the first cursor another worker takes over: that cursor is not written over."""
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         state, _ = await two_partitions(store)

@@ -1,4 +1,11 @@
-"""Rows by id in one array, bounded: the least recently used give way."""
+"""Rows by id in one array, bounded: the least recently used give way.
+
+A *tick* is the number of a batch, in the order in which batches begin. Rules:
+
+1. A row is used at a tick, and never falls back to an earlier one: a batch that began earlier may look later.
+2. Rows that were used since the oldest batch in flight began stay. Of the others the least recently used give way, an eighth of all at a time.
+3. Where too few may give way, the array grows: `rows` is another array then, with what the one before held.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +15,14 @@ import numpy as np
 
 from stream_app.features.plan import Ints
 
-_GIVE_WAY = 8  # one row in so many at a time: choosing the oldest costs a pass over all
+_GIVE_WAY = 8  # one row in so many at a time (2): choosing the oldest costs a pass over all
 
 
 class RowMemory:
     """Rows of one entity.
 
     Attributes:
-        rows: int64 [capacity, width]. Replaced by a larger array when rows in use fill it: look it up after `add`.
+        rows: int64 [capacity, width]. Look it up after each `add` (rule 3).
     """
 
     def __init__(self, width: int, capacity: int) -> None:
@@ -33,17 +40,17 @@ class RowMemory:
         found = [*map(self._slots.get, ids)]
         missing = [name for name, slot in zip(ids, found, strict=True) if slot is None]
         there = [slot for slot in found if slot is not None]
-        self._used[there] = np.maximum(self._used[there], tick)
+        self._used[there] = np.maximum(self._used[there], tick)  # rule 1
         return missing
 
     def find(self, ids: Sequence[str], tick: int) -> Ints:
         """The rows of `ids`, all remembered; used at `tick`."""
         at = np.array([*map(self._slots.__getitem__, ids)], dtype=np.int64)
-        self._used[at] = np.maximum(self._used[at], tick)  # a batch that began earlier may look later
+        self._used[at] = np.maximum(self._used[at], tick)  # rule 1
         return at
 
     def add(self, ids: Sequence[str], tick: int, in_use_since: int) -> tuple[Ints, list[str]]:
-        """Rows for new ids, to be filled by the caller, and the ids that gave way; rows used since `in_use_since` stay."""
+        """Rows for new ids, to be filled by the caller, and the ids that gave way; `in_use_since` is the oldest tick in flight (rule 2)."""
         gone = self._make_room(len(ids) - len(self._free), in_use_since)
         at = [self._free.pop() if self._free else self._grown() for _ in ids]
         for name, slot in zip(ids, at, strict=True):
@@ -58,7 +65,7 @@ class RowMemory:
         return len(self._ids) - 1
 
     def _make_room(self, wanted: int, in_use_since: int) -> list[str]:
-        """Free rows where the array would not hold `wanted` more; a larger array where too few are free to go."""
+        """Free rows where the array would not hold `wanted` more (rule 2), or make it larger (rule 3)."""
         used = len(self._ids)
         if used + wanted <= len(self.rows):
             return []

@@ -7,7 +7,20 @@
     {g:p}n:<day>          notes on that day's alerts and labels (a hash that expires), see `outcomes`
     {g:p}damaged          set by a reader that met a part it cannot read: the owner rebuilds, see `damage_mark`
 
-g is the consumer group, p the partition. Two round trips a micro-batch: read under WATCH of the cursor, write under EXEC.
+g is the consumer group, p the partition. Two round trips a micro-batch: read under WATCH of the cursor, write under EXEC. Rules:
+
+1. What a partition writes is written with its cursor in one transaction: all or nothing.
+2. A takeover, or a beginning anew, writes a fresh owner into the cursor. Who finds another cursor than it wrote last has lost the partition:
+   it reads and writes no more.
+3. A WATCH stands from the look at the cursor to EXEC. Where it fell, by EXEC or with the connection, the cursor is looked at again before
+   anything is written.
+4. A write whose answer was lost is done once: not again where the cursor is that of the write, again where it is that of before.
+5. The cursor of another worker's partition comes in one command with the parts: it says exactly what they contain.
+6. A takeover forgets sums before and after: other partitions go on meanwhile, and read parts that the owner before still writes.
+
+    owner before                               writes t, cursor
+    takeover        forget · WATCH, cursor ···················· EXEC fails · WATCH, cursor · EXEC · forget
+    partition 0                     reads t
 """
 
 from __future__ import annotations
@@ -55,23 +68,23 @@ class RedisStore:
         self._partitions = partitions
 
     async def take_over(self, partition: int) -> tuple[PartitionState, Cursor]:
-        """See `ports.FeatureStore`: writes a fresh owner into the cursor, so that an owner before this one can write no more."""
+        """See `ports.FeatureStore`, and rules 2 and 6."""
         space = Namespace(self._group, partition, self._partitions)
         for number in self._held.keys() - set(self._memory.owned) | self._held.keys() & {partition}:
             await self._held.pop(number).let_go()
-        self._memory.forget(partition)
+        self._memory.forget(partition)  # rule 6
         line = await self._servers.line(space.own)
         try:
             cursor = await self._take_cursor(line, space)
         except BaseException:
             await line.close()
             raise
-        self._memory.forget(partition)  # again: other partitions went on, and read parts that the owner before still wrote
+        self._memory.forget(partition)  # rule 6, again
         self._held[partition] = _RedisPartition(line, space, self._memory, cursor)
         return self._held[partition], cursor
 
     async def _take_cursor(self, line: Line, space: Namespace) -> Cursor:
-        """The cursor, under a fresh owner; read again where an owner wrote meanwhile, so that cursor and state stay together."""
+        """The cursor, under a fresh owner (rule 2); read again where an owner wrote meanwhile, so that cursor and state stay together."""
         key = space.cursor
         while True:
             _, (before,) = await line.round_trip([("WATCH", key), ("MGET", key)])
@@ -135,7 +148,7 @@ class _RedisPartition:
             answers = iter(await self._round_trip(self._questions(ids, missing) + self._space.notes_wanted(days)))
             next(answers)
             own = self._own(next(answers), missing)
-            if self._memory.still_there:
+            if self._memory.still_there:  # `write_through`, rule 3
                 break
         of_others = [
             {p: own[entity] if p == self._space.partition else next(answers) for p in self._worker.owned} if lacked else {}
@@ -147,10 +160,7 @@ class _RedisPartition:
         return await self._with_doubts(replace(work, positions=self._positions(cursors), notes=notes), cursors, damaged)
 
     def _questions(self, ids: Ids, missing: Ids) -> list[tuple[Any, ...]]:
-        """WATCH; own keys; missing parts of the partitions held here; cursor and parts of each partition of other workers.
-
-        These come in one command each: so the cursor says exactly what the parts contain.
-        """
+        """WATCH; own keys; missing parts of the partitions held here; cursor and parts of each partition of other workers (rule 5)."""
         space, prefixes = self._space, self._worker.prefixes
         own = [space.own + prefix + name for prefix, lacked in zip(prefixes, missing, strict=True) for name in lacked]
         commands: list[tuple[Any, ...]] = [("WATCH", space.cursor), ("MGET", space.cursor, space.damaged, *own)]
@@ -175,7 +185,7 @@ class _RedisPartition:
         return tuple(known[p] for p in self._space.all)
 
     def _own(self, values: list[bytes | None], missing: Ids) -> list[Values]:
-        """The values of what was missing, for each entity, after a look at cursor and mark."""
+        """The values of what was missing, for each entity, after a look at cursor (rule 2) and mark."""
         if values[0] != self._cursor:
             raise self._lost()
         self._mark_of_before = is_of_before(values[1], self._owner, self._space.partition)
@@ -209,7 +219,7 @@ class _RedisPartition:
 
     async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
         encoded = msgspec.json.encode(msgspec.structs.replace(cursor, owner=self._owner))
-        if not self._guarded and await self._stands(encoded):
+        if not self._guarded and await self._stands(encoded):  # rules 3, 4
             self._now_at(cursor, encoded)
             return
         pairs: list[str | bytes] = [self._space.cursor, encoded]
@@ -230,7 +240,7 @@ class _RedisPartition:
         self._memory.written(cursor)
 
     async def _stands(self, encoded: bytes) -> bool:
-        """After a lost answer: whether the write of `encoded` was done. The cursor is watched again."""
+        """Whether a write of `encoded` whose answer was lost was done (rule 4). The cursor is watched again (rule 3)."""
         _, (found,) = await self._round_trip([("WATCH", self._space.cursor), ("MGET", self._space.cursor)])
         if found == encoded == self._attempted:
             return True
@@ -291,5 +301,5 @@ class _RedisPartition:
         except BaseException:
             self._guarded = False
             raise
-        self._guarded = commands[-1][0] != "EXEC" and (self._guarded or commands[0][0] == "WATCH")  # EXEC ends a WATCH
+        self._guarded = commands[-1][0] != "EXEC" and (self._guarded or commands[0][0] == "WATCH")  # rule 3
         return answers

@@ -5,8 +5,27 @@
   parts in its packed form. So a payment in one partition counts at once for the next payment at the terminal in another.
   Parts of partitions that other workers hold are read each time.
 
-Nobody else writes any of it while the cursors are as remembered. It runs ahead of the store by the batches in flight: where one
-fails, its partition is forgotten, and with it every sum, because they contain what was not written.
+Nobody else writes any of it: the store finds out where somebody did (`store`, rule 2). A batch is *in flight* from `missing` until it is
+`written` or its partition is forgotten; its *tick* is its number, in the order in which batches begin. Rules:
+
+1. A batch counts in the sums before it is written: memory runs ahead of the store by the batches in flight.
+2. A batch that fails takes every sum along, and its partition's cards: they contain what was not written.
+3. A batch that asked before sums were dropped asks again, before it is assembled.
+4. A batch that was packed before sums were dropped drops those that were made since when it is written: they may lack it.
+
+    partition 0    asks ······· packs ··············································· written: sums dropped
+    partition 1         asks ········· fails: sums dropped · asks · reads 0's part as it was
+
+5. A shared id is in the sum and in every part, or in none. What is there is never replaced by what was read.
+6. A row that is used stays until every batch has ended that had begun by then: it may have asked for the same row, and what it is told
+   is older.
+
+    partition 0    asks for t ····················································· told: nothing · t is there: passed over (5)
+    partition 1         asks for t · told: nothing · counts in t · written
+    partition 2                                                       fills the memory: t stays (6)
+
+7. The sums contain what is known of each partition held here: all that is written, and what is packed. Where sums were dropped under a
+   batch that was packed, nobody can say so until it is written: what is read meanwhile has it, or has it not.
 """
 
 from __future__ import annotations
@@ -91,12 +110,12 @@ class WorkerMemory:
         self._written[partition] = cursor.position
 
     def counts(self, partition: int, reached: Position) -> None:
-        """The sums include a partition's batch, which ends here and is not written yet."""
+        """The sums include a partition's batch, which ends here and is not written yet (rule 1)."""
         self._counted[partition] = reached
 
     @property
     def positions(self) -> dict[int, Position] | None:
-        """What the parts held here contain; None where a batch in flight was forgotten: it is in what is read again, or it is not."""
+        """What the parts held here contain; None where nobody can say (rule 7)."""
         return None if self._unsettled else self._written | self._counted
 
     def start(self, partition: int) -> RowUse:
@@ -107,10 +126,7 @@ class WorkerMemory:
 
     @property
     def newest(self) -> int:
-        """The newest tick given out. What is used now stays until every batch that has begun by now has ended.
-
-        One of them may have asked for the same rows, and what it is told is older than what happens to them meanwhile.
-        """
+        """The newest tick given out: what is used now is used at it (rule 6)."""
         return self._tick
 
     def end(self, partition: int) -> None:
@@ -120,7 +136,7 @@ class WorkerMemory:
         self._unsettled.discard(partition)
 
     def forget(self, partition: int) -> None:
-        """Drop every sum: they may contain what this partition did not write."""
+        """Drop every sum (rules 2, 4); what is packed and not written is in doubt from now on (rule 7)."""
         self.end(partition)
         self._unsettled |= self._counted.keys()
         self._counted.clear()
@@ -130,7 +146,7 @@ class WorkerMemory:
 
 
 class SharedMemory:
-    """One shared entity: sums over the parts held here, and these parts packed. An id is in all of them or in none."""
+    """One shared entity: sums over the parts held here, and these parts packed (rule 5)."""
 
     def __init__(self, layout: RowLayout, packer: Packer, owned: Collection[int]) -> None:
         self._layout, self._packer = layout, packer
@@ -145,7 +161,7 @@ class SharedMemory:
             part.clear()
 
     def learn(self, ids: list[str], values: dict[int, Values], use: RowUse) -> None:
-        """Remember the parts as read, a list for each partition held here; ids that came meanwhile stay as they are.
+        """Remember the parts as read, a list for each partition held here; ids that came meanwhile stay as they are (rule 5).
 
         Raises:
             StateError: if a value cannot be read; its `partition` says whose.
@@ -206,14 +222,14 @@ class PartitionMemory:
         self._cases: dict[str, str] = {}
 
     def missing(self, ids: Ids) -> Ids:
-        """What must be read of this partition, and of the others held here, before `assemble`; the rest stays until `written`."""
+        """What must be read of this partition, and of the others held here, before `assemble`; the rest stays until `written` (rule 6)."""
         self._use, self._generation = self._worker.start(self._partition), self._worker.generation
         rows = (self._cards, *(memory.sums for memory in self._worker.shared))
         return tuple(memory.missing(wanted, self._use.used_at) for memory, wanted in zip(rows, ids, strict=True))
 
     @property
     def still_there(self) -> bool:
-        """Whether nothing was forgotten since `missing`."""
+        """Whether no sum was dropped since `missing`: if not, ask again (rule 3)."""
         return self._generation == self._worker.generation
 
     def assemble(self, ids: Ids, read: ReadValues) -> tuple[WorkingSet, dict[int, str]]:
@@ -267,7 +283,7 @@ class PartitionMemory:
         return packed
 
     def written(self, cursor: Cursor) -> None:
-        """The batch in flight is in the store. Sums made anew since it was packed lack it: they are dropped."""
+        """The batch in flight is in the store (rule 4)."""
         self._worker.stands(self._partition, cursor)
         if self.still_there:
             self._worker.end(self._partition)

@@ -1,4 +1,4 @@
-"""What partitions of a worker remember together, where their batches overlap."""
+"""The rules of `write_through`: what partitions of a worker remember together, where their batches overlap."""
 
 from __future__ import annotations
 
@@ -9,38 +9,153 @@ from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues,
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
-from tests.contract.stores import START, moved, own, pay
+from tests.contract.stores import START, moved, own, pay, total
 
 ROOM = 16
 CURSOR = Cursor("owner")
 
 
-def asked(memory: PartitionMemory, ids: Ids, missing: Ids) -> WorkingSet:
+def three() -> tuple[WorkerMemory, PartitionMemory, PartitionMemory, PartitionMemory]:
+    """A worker that holds three partitions."""
+    worker = WorkerMemory()
+    worker.hold(range(3))
+    return worker, PartitionMemory(worker, 0), PartitionMemory(worker, 1), PartitionMemory(worker, 2)
+
+
+def ids(card: str, terminal: str = "t") -> Ids:
+    """What a batch of one payment asks for."""
+    return [card], [terminal], []
+
+
+def asked(memory: PartitionMemory, wanted: Ids, missing: Ids) -> WorkingSet:
     """The working set where the store has nothing of what is missing."""
     parts: list[dict[int, Values]] = [{number: [None] * len(names) for number in range(3)} if names else {} for names in missing[1:]]
-    return memory.assemble(ids, ReadValues(missing, [None] * len(missing[0]), parts, [{} for _ in ids[1:]]))[0]
+    return memory.assemble(wanted, ReadValues(missing, [None] * len(missing[0]), parts, [{} for _ in wanted[1:]]))[0]
 
 
-def through(memory: PartitionMemory, ids: Ids, missing: Ids | None = None) -> None:
-    """A batch of one payment, read and written."""
-    work = asked(memory, ids, missing or memory.missing(ids))
+def packed(memory: PartitionMemory, wanted: Ids, missing: Ids | None = None) -> WorkingSet:
+    """A batch of one payment, read and packed."""
+    work = asked(memory, wanted, missing or memory.missing(wanted))
     pay(work, [START])
     memory.pack(work, Position(1, 0))
+    return work
+
+
+def through(memory: PartitionMemory, wanted: Ids, missing: Ids | None = None) -> None:
+    """A batch of one payment, read, packed and written."""
+    packed(memory, wanted, missing)
     memory.written(moved(CURSOR, 1))
 
 
-def test_a_part_that_was_asked_for_before_it_was_written_never_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two partitions ask for a terminal; the later one's answer is long on its way. Meanwhile the earlier one writes and the memory is full."""
+def counted(memory: PartitionMemory, terminal: str = "t") -> bool:
+    """Whether the sum of a terminal has a payment, as this partition's next batch reads it."""
+    wanted: Ids = ([], [terminal], [])
+    return bool(total(asked(memory, wanted, memory.missing(wanted)))[0, NEWEST])
+
+
+def test_a_batch_counts_in_the_sums_before_it_is_written() -> None:
+    """Rule 1 of `write_through`: packed in one partition, seen by the next batch of another."""
+    _, first, second, _ = three()
+    packed(first, ids("a"))
+    assert counted(second)
+
+
+def test_a_batch_that_fails_takes_every_sum_along_and_its_partitions_cards() -> None:
+    """Rule 2 of `write_through`: another partition's cards stay, and so do the parts that were written, in the store."""
+    _, fails, stays, _ = three()
+    through(stays, ids("b", "u"))
+    packed(fails, ids("a"))
+    fails.forget()
+    assert fails.missing((["a"], ["t"], [])) == (["a"], ["t"], [])
+    assert stays.missing((["b"], ["t", "u"], [])) == ([], ["t", "u"], [])
+    assert not counted(stays)
+
+
+def test_a_batch_that_asked_before_sums_were_dropped_asks_again() -> None:
+    """Rule 3 of `write_through`: it is told so, and once it has asked again, that it need not."""
+    _, asks, fails, _ = three()
+    through(asks, ids("a"))
+    asks.missing(ids("a"))
+    before = asks.still_there
+    fails.forget()
+    dropped = asks.still_there
+    assert asks.missing(ids("a")) == ([], ["t"], [])
+    assert (before, dropped, asks.still_there) == (True, False, True)
+
+
+def test_a_batch_that_was_packed_before_sums_were_dropped_drops_those_made_since_when_it_is_written() -> None:
+    """Rule 4 of `write_through`: what another partition read meanwhile lacks it."""
+    _, packs, fails, _ = three()
+    packed(packs, ids("a"))
+    fails.forget()
+    assert not counted(fails)
+    packs.written(moved(CURSOR, 1))
+    assert fails.missing(([], ["t"], [])) == ([], ["t"], [])
+
+
+def test_a_batch_that_is_packed_after_sums_were_dropped_leaves_no_part_behind() -> None:
+    """Rule 5 of `write_through`: its part is not remembered beside a sum without it."""
+    worker, packs, fails, _ = three()
+    work = asked(packs, ids("a"), packs.missing(ids("a")))
+    pay(work, [START])
+    fails.forget()
+    packs.pack(work, (1, 0))
+    assert [*worker.shared[0].parts[0]] == []
+
+
+def test_an_id_is_in_the_sum_and_in_every_part_or_in_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 5 of `write_through`: when it is learnt, and where ids give way."""
     monkeypatch.setattr(write_through, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * ROOM)
-    worker = WorkerMemory()
-    worker.hold(range(3))
-    waits, writes, fills = (PartitionMemory(worker, number) for number in range(3))
+    worker, *partitions = three()
+    shared = worker.shared[0]
+    named = [f"t{n}" for n in range(3 * ROOM)]
+    for n, name in enumerate(named):
+        through(partitions[n % 3], ids("c", name))
+        there = set(named) - set(shared.sums.missing(named, 0))
+        assert all(part.keys() == there for part in shared.parts.values())
+    assert "t0" not in shared.parts[0]
+
+
+def test_what_is_remembered_is_never_replaced_by_what_was_read() -> None:
+    """Rule 5 of `write_through`: two partitions ask for a terminal; the answer to the second comes when the first has counted there."""
+    _, writes, waits, _ = three()
+    missing = writes.missing(ids("a")), waits.missing(ids("b"))
+    assert missing[1][1] == ["t"]
+    through(writes, ids("a"), missing[0])
+    assert total(asked(waits, ids("b"), missing[1]))[0, NEWEST] == START
+    assert own(asked(writes, ids("a"), writes.missing(ids("a"))))[0, NEWEST] == START
+
+
+def test_a_row_that_is_used_stays_until_every_batch_has_ended_that_had_begun_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 6 of `write_through`: as 5, and the memory is filled before the answer comes; once that batch has ended, the row may give way."""
+    monkeypatch.setattr(write_through, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * ROOM)
+    worker, waits, writes, fills = three()
     through(fills, (["c"], [f"full{n}" for n in range(ROOM - 1)], []))
-    ids: tuple[Ids, Ids] = (["earlier"], ["t"], []), (["later"], ["t"], [])
-    missing = writes.missing(ids[0]), waits.missing(ids[1])
-    through(writes, ids[0], missing[0])
+    missing = writes.missing(ids("earlier")), waits.missing(ids("later"))
+    through(writes, ids("earlier"), missing[0])
     for n in range(ROOM):
-        through(fills, ([f"c{n}"], [f"other{n}"], []))
+        through(fills, ids(f"c{n}", f"other{n}"))
     assert waits.still_there
-    asked(waits, ids[1], missing[1])
-    assert own(asked(writes, ids[0], writes.missing(ids[0])))[0, NEWEST] == START
+    asked(waits, ids("later"), missing[1])
+    assert own(asked(writes, ids("earlier"), writes.missing(ids("earlier"))))[0, NEWEST] == START
+    for ends in (waits, writes):
+        ends.written(moved(CURSOR, 2))
+    for n in range(4 * ROOM):
+        through(fills, ids(f"c{n}", f"more{n}"))
+    assert worker.shared[0].sums.missing(["t"], 0) == ["t"]
+
+
+def test_nobody_can_say_what_sums_contain_until_a_batch_is_written_that_they_were_dropped_under() -> None:
+    """Rule 7 of `write_through`: before, what is written and what is packed; afterwards, what is written."""
+    worker, packs, fails, _ = three()
+    for memory in (packs, fails):
+        through(memory, ids("a"))
+    packs.missing(ids("a"))
+    known = [worker.positions]
+    packs.pack(asked(packs, ids("a"), packs.missing(ids("a"))), (2, 0))
+    known.append(worker.positions)
+    fails.forget()
+    known.append(worker.positions)
+    packs.written(moved(CURSOR, 2))
+    known.append(worker.positions)
+    assert known == [{0: (1, 0), 1: (1, 0)}, {0: (2, 0), 1: (1, 0)}, None, {0: (2, 0), 1: (1, 0)}]
