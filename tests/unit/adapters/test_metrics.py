@@ -74,7 +74,10 @@ def test_metrics_are_named_by_prometheus_rules(metric: Metric) -> None:
 def test_the_table_of_metrics_is_current() -> None:
     """Made anew with `python -m tests.unit.adapters.test_metrics`."""
     begin, end = OPERATIONS.index("<!-- metrics:"), OPERATIONS.index("<!-- /metrics -->")
-    assert OPERATIONS[begin:end].split("\n", 1)[1].strip() == metrics_table()
+    current = OPERATIONS[begin:end].split("\n", 1)[1].strip() == metrics_table()
+    assert current, (
+        "docs/operations.md is behind the catalogue: `.venv/bin/python -m tests.unit.adapters.test_metrics` makes its table anew"
+    )
 
 
 def names(page: bytes) -> set[str]:

@@ -12,7 +12,10 @@ BEGIN, END = "<!-- features: made by stream_app.features.profiles.features_table
 def test_the_table_of_features_is_current() -> None:
     """Made anew with `python -m tests.unit.features.test_features_document`."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert text[text.index(BEGIN) + len(BEGIN) : text.index(END)] == f"{features_table()}\n"
+    current = text[text.index(BEGIN) + len(BEGIN) : text.index(END)] == f"{features_table()}\n"
+    assert current, (
+        "docs/features.md is behind the features: `.venv/bin/python -m tests.unit.features.test_features_document` makes it anew"
+    )
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ def test_a_page_is_read_as_it_is_meant() -> None:
 
 def test_the_picture_of_the_paths_is_current() -> None:
     """As `python scripts/draw_paths.py` draws it."""
-    assert runpy.run_path(str(ROOT / "scripts" / "draw_paths.py"))["draw"]() == ROOT.joinpath("docs", "paths.svg").read_text()
+    current = runpy.run_path(str(ROOT / "scripts" / "draw_paths.py"))["draw"]() == ROOT.joinpath("docs", "paths.svg").read_text()
+    assert current, "docs/paths.svg is behind its script: `.venv/bin/python scripts/draw_paths.py` draws it anew"
 
 
 def test_the_documents_need_no_network() -> None:

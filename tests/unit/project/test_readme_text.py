@@ -12,9 +12,10 @@ README = ROOT.joinpath("README.md").read_text()
 
 
 def test_the_table_of_settings_is_current() -> None:
-    """Made anew with `python tests/unit/project/test_readme_text.py`."""
+    """Made anew with `python -m tests.unit.project.test_readme_text`."""
     begin, end = README.index("<!-- settings:"), README.index("<!-- /settings -->")
-    assert README[begin:end].split("\n", 1)[1].strip() == settings_table()
+    current = README[begin:end].split("\n", 1)[1].strip() == settings_table()
+    assert current, "README's table is behind the settings: `.venv/bin/python -m tests.unit.project.test_readme_text` makes it anew"
 
 
 def test_every_dead_letter_code_is_explained() -> None:

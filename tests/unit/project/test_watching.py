@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from tests.conftest import ROOT
 RULES_FILE = ROOT / "docker" / "prometheus" / "rules.yml"
 RULES: list[dict[str, Any]] = [r for g in yaml.safe_load(RULES_FILE.read_text())["groups"] for r in g["rules"]]
 ALARMS = [r for r in RULES if "alert" in r]
-DASHBOARDS = {f.stem: json.loads(f.read_text()) for f in sorted((ROOT / "docker" / "grafana" / "dashboards").glob("*.json"))}
+BOARD_FILES = sorted((ROOT / "docker" / "grafana" / "dashboards").glob("*.json"))
+DASHBOARDS = {f.stem: json.loads(f.read_text()) for f in BOARD_FILES}
 OPERATIONS = ROOT.joinpath("docs", "operations.md").read_text()
 PROMTOOL = shutil.which("promtool")
 OF_PROMETHEUS = {"up", "ALERTS"}
@@ -82,6 +84,18 @@ def test_a_dashboard_is_sound(name: str) -> None:
             assert asked["datasource"] == {"type": "prometheus", "uid": "prometheus"}
 
 
+def canonical(board: dict[str, Any]) -> str:
+    """The one form of a dashboard's file, so that a change shows what changed: keys in their order, an indent of one, a line at the end."""
+    return json.dumps(board, indent=1, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("file", BOARD_FILES, ids=lambda f: f.stem)
+def test_a_dashboard_is_in_its_one_form(file: Path) -> None:
+    """However it was edited: by hand, or exported by Grafana."""
+    same = canonical(DASHBOARDS[file.stem]) == file.read_text()
+    assert same, f"{file.relative_to(ROOT)} is not in its one form: `.venv/bin/python -m tests.unit.project.test_watching` rewrites it"
+
+
 def test_dashboards_and_data_source_are_those_that_are_provisioned() -> None:
     """Compose mounts the folder; the data source has the uid that the panels name; rules lie where Prometheus looks."""
     sources = yaml.safe_load(ROOT.joinpath("docker/grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
@@ -121,3 +135,8 @@ def test_promtool_finds_rules_and_configuration_sound_and_the_unit_tests_hold() 
     for command in (("check", "config", "prometheus.yml"), ("test", "rules", "rules_test.yml")):
         ran = subprocess.run([PROMTOOL, *command], cwd=RULES_FILE.parent, capture_output=True, text=True, check=False, timeout=150)
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+if __name__ == "__main__":
+    for path in BOARD_FILES:
+        path.write_text(canonical(DASHBOARDS[path.stem]))
