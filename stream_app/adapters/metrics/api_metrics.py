@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
-from stream_app.adapters.metrics.catalogue import API
+from stream_app.adapters.metrics.catalogue import API_REQUEST
 from stream_app.adapters.metrics.model_metrics import ModelMetrics
 
 
@@ -16,8 +16,7 @@ class ApiMetrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.models = ModelMetrics(self.registry, threshold)
-        (requests,) = API
-        self._requests = Histogram(requests.name, requests.text, requests.labels, buckets=requests.buckets, registry=self.registry)
+        self._requests = API_REQUEST.made(self.registry)
 
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """One request was answered; status 0: its caller went away."""

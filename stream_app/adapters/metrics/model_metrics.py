@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
-from stream_app.adapters.metrics.catalogue import MODELS
+from stream_app.adapters.metrics import catalogue
 from stream_app.scoring.ports import Model
 from stream_app.scoring.registered import CHALLENGER, CHAMPION, RegisteredVersion
 
@@ -16,15 +16,14 @@ class ModelMetrics:
 
     def __init__(self, registry: CollectorRegistry, threshold: float | None = None) -> None:
         """Args: `threshold` overrules the model's own."""
-        gauges = {m.name: Gauge(m.name, m.text, m.labels, registry=registry) for m in MODELS if m.kind == "gauge"}
-        counters = {m.name: Counter(m.name, m.text, m.labels, registry=registry) for m in MODELS if m.kind == "counter"}
         self._threshold = threshold
-        self._in_use = {CHAMPION: gauges["fraudstream_model_info"], CHALLENGER: gauges["fraudstream_challenger_info"]}
-        self._trained = gauges["fraudstream_model_trained_timestamp_seconds"]
-        self._loaded = gauges["fraudstream_model_loaded_timestamp_seconds"]
-        self._alerting = gauges["fraudstream_threshold"]
-        self._refused = gauges["fraudstream_model_refused"]
-        self._changes, self._refusals = counters["fraudstream_model_changes"], counters["fraudstream_models_refused"]
+        self._in_use = {CHAMPION: catalogue.MODEL_INFO.made(registry), CHALLENGER: catalogue.CHALLENGER_INFO.made(registry)}
+        self._trained = catalogue.MODEL_TRAINED.made(registry)
+        self._loaded = catalogue.MODEL_LOADED.made(registry)
+        self._alerting = catalogue.THRESHOLD.made(registry)
+        self._refused = catalogue.MODEL_REFUSED.made(registry)
+        self._changes = catalogue.MODEL_CHANGES.made(registry)
+        self._refusals = catalogue.MODELS_REFUSED.made(registry)
         for role in (CHAMPION, CHALLENGER):
             self._changes.labels(role)
             self._refusals.labels(role)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import cast
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
-from stream_app.adapters.metrics.batch_histogram import BatchHistogram
-from stream_app.adapters.metrics.catalogue import API, CATALOGUE, COUNTED, MODELS, STAGES, Metric
+from stream_app.adapters.metrics import catalogue
 from stream_app.adapters.metrics.model_metrics import ModelMetrics
 from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.transaction import DeadLetterCode
@@ -20,8 +18,6 @@ from stream_app.scoring.observation import Backlog, Decisions
 from stream_app.scoring.outcomes import OUTCOMES, LabelOutcomes
 
 _CHANGES = {True: "added", False: "taken_back"}
-
-type _Made = Counter | Gauge | Histogram | BatchHistogram
 
 
 class WorkerMetrics:
@@ -34,32 +30,35 @@ class WorkerMetrics:
             minor_per_major: minor units of one major unit of the base currency.
             threshold: that overrules the model's own.
         """
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self.registry = to = CollectorRegistry()
+        ProcessCollector(registry=to)
         self._unit = minor_per_major
-        self.models = ModelMetrics(self.registry, threshold)
-        self._made = {metric.name: _make(metric, self.registry) for metric in CATALOGUE if metric not in (*MODELS, *API)}
-        self._counters = {what: self._counter(metric.name) for what, metric in COUNTED.items()}
-        self._refused = self._counter("fraudstream_dead_letters")
+        self.models = ModelMetrics(to, threshold)
+        self._counted = {metric: metric.made(to) for metric in catalogue.COUNTED.values()}
+        self._refused = catalogue.DEAD_LETTERS.made(to)
         for code in DeadLetterCode:
             self._refused.labels(code)
-        stages = cast("Histogram", self._made["fraudstream_batch_stage_seconds"])
-        self._by_stage = {stage: stages.labels(stage) for stage in STAGES}
-        self._records = self._batches("fraudstream_batch_records")
-        self._alert_latency = self._batches("fraudstream_alert_latency_seconds")
-        self._decision_latency = self._batches("fraudstream_decision_latency_seconds")
-        self._scores = self._batches("fraudstream_score")
-        self._challenger_scores = self._batches("fraudstream_challenger_score")
-        self._alerted_amount = self._counter("fraudstream_alerted_amount")
-        self._partitions = self._gauge("fraudstream_partitions_owned")
-        self._outcomes = tuple(self._counter(f"fraudstream_outcome{name}") for name in ("s", "s_amount", "_cards"))
+        stages = catalogue.BATCH_STAGE.made(to)
+        self._by_stage = {stage: stages.labels(stage) for stage in catalogue.STAGES}
+        self._records = catalogue.BATCH_RECORDS.made(to)
+        self._alert_latency, self._decision_latency = catalogue.ALERT_LATENCY.made(to), catalogue.DECISION_LATENCY.made(to)
+        self._scores, self._challenger_scores = catalogue.SCORE.made(to), catalogue.CHALLENGER_SCORE.made(to)
+        self._alerted_amount = catalogue.ALERTED_AMOUNT.made(to)
+        self._partitions = catalogue.PARTITIONS_OWNED.made(to)
+        self._lag, self._cursor_age = catalogue.LAG.made(to), catalogue.CURSOR_AGE.made(to)
+        self._rebuilds, self._rebuild_left = catalogue.REBUILDS.made(to), catalogue.REBUILD_LEFT.made(to)
+        self._ready, self._server_up = catalogue.READY.made(to), catalogue.SERVER_UP.made(to)
+        self._clock_behind = catalogue.CLOCK_BEHIND.made(to)
+        self._outcomes = catalogue.OUTCOMES.made(to), catalogue.OUTCOMES_AMOUNT.made(to), catalogue.OUTCOME_CARDS.made(to)
         for counter in self._outcomes:
             for outcome in OUTCOMES:
                 for change in _CHANGES.values():
                     counter.labels(outcome, change)
+        self._outcomes_unknown = catalogue.OUTCOMES_UNKNOWN.made(to)
         self._followed: ModelMetadata | None = None
         self._drift: Drift | None = None
-        self._gauge("fraudstream_build_info").labels(version("fraudstream")).set(1)
+        self._drift_index, self._drift_decisions = catalogue.DRIFT_INDEX.made(to), catalogue.DRIFT_DECISIONS.made(to)
+        catalogue.BUILD_INFO.made(to).labels(version("fraudstream")).set(1)
 
     def stage(self, name: str, seconds: float) -> None:
         """See `observation.Observer`."""
@@ -72,7 +71,7 @@ class WorkerMetrics:
     def counted(self, what: str, count: int) -> None:
         """See `observation.Observer`."""
         if count:
-            self._counters[what].inc(count)
+            self._counted[catalogue.COUNTED[what]].inc(count)
 
     def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:
         """See `observation.Observer`. Clocks of two machines may differ: nothing is decided before it came."""
@@ -101,7 +100,7 @@ class WorkerMetrics:
         for counter, changes, unit in of_each:
             for (outcome, added), value in changes.items():
                 counter.labels(outcome, _CHANGES[added]).inc(value / unit)
-        self._counter("fraudstream_outcomes_unknown").inc(judged.unknown)
+        self._outcomes_unknown.inc(judged.unknown)
 
     def refused(self, code: str) -> None:
         """See `observation.Observer`."""
@@ -109,36 +108,36 @@ class WorkerMetrics:
 
     def rebuild_begun(self) -> None:
         """See `observation.Observer`."""
-        self._counter("fraudstream_rebuilds").inc()
+        self._rebuilds.inc()
 
     def rebuilding(self, partition: int, records_left: int) -> None:
         """See `observation.Observer`."""
-        self._gauge("fraudstream_rebuild_records_left").labels(str(partition)).set(records_left)
+        self._rebuild_left.labels(str(partition)).set(records_left)
 
     def waiting(self, backlog: Backlog) -> None:
         """See `observation.Observer`."""
-        partition, lag = str(backlog.partition), self._gauge("fraudstream_lag_records")
-        lag.labels("transactions", partition).set(backlog.transactions)
-        lag.labels("labels", partition).set(backlog.labels)
-        self._gauge("fraudstream_cursor_age_seconds").labels(partition).set(backlog.age_s)
+        partition = str(backlog.partition)
+        self._lag.labels("transactions", partition).set(backlog.transactions)
+        self._lag.labels("labels", partition).set(backlog.labels)
+        self._cursor_age.labels(partition).set(backlog.age_s)
 
     def partitions_owned(self, count: int) -> None:
         """How many partitions this worker holds. What was told of those before is forgotten: another worker may hold them now."""
         self._partitions.set(count)
-        for name in ("fraudstream_lag_records", "fraudstream_cursor_age_seconds"):
-            self._gauge(name).clear()
+        self._lag.clear()
+        self._cursor_age.clear()
 
     def watch(self, server: str, is_up: Callable[[], bool]) -> None:
         """Show whether a server answers, whenever somebody looks."""
-        self._gauge("fraudstream_server_up").labels(server).set_function(lambda: float(is_up()))
+        self._server_up.labels(server).set_function(lambda: float(is_up()))
 
     def watch_readiness(self, is_ready: Callable[[], bool]) -> None:
         """Show whether this worker scores, whenever somebody looks."""
-        self._gauge("fraudstream_ready").set_function(lambda: float(is_ready()))
+        self._ready.set_function(lambda: float(is_ready()))
 
     def watch_clock(self, behind_s: Callable[[], float]) -> None:
         """Show how far this machine's clock is behind, whenever somebody looks."""
-        self._gauge("fraudstream_clock_behind_seconds").set_function(behind_s)
+        self._clock_behind.set_function(behind_s)
 
     def totals(self) -> Totals:
         """What was done since the start."""
@@ -146,35 +145,14 @@ class WorkerMetrics:
         def total(metric: Counter | Gauge) -> int:
             return int(sum(s.value for family in metric.collect() for s in family.samples if not s.name.endswith("_created")))
 
-        scored, alerts, labels = (total(self._counters[what]) for what in ("scored", "alerts", "labels"))
+        scored, alerts, labels = (total(self._counted[m]) for m in (catalogue.SCORED, catalogue.ALERTS, catalogue.LABELS))
         return Totals(scored, alerts, labels, total(self._refused), total(self._partitions))
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format; drift is worked out now."""
-        index = self._gauge("fraudstream_drift_index")
-        index.clear()
+        self._drift_index.clear()
         if self._drift is not None:
-            self._gauge("fraudstream_drift_decisions").set(self._drift.rows)
+            self._drift_decisions.set(self._drift.rows)
             for feature, value in self._drift.indices().items():
-                index.labels(feature).set(value)
+                self._drift_index.labels(feature).set(value)
         return generate_latest(self.registry)
-
-    def _counter(self, name: str) -> Counter:
-        return cast("Counter", self._made[name])
-
-    def _gauge(self, name: str) -> Gauge:
-        return cast("Gauge", self._made[name])
-
-    def _batches(self, name: str) -> BatchHistogram:
-        return cast("BatchHistogram", self._made[name])
-
-
-def _make(metric: Metric, registry: CollectorRegistry) -> _Made:
-    match metric.kind:
-        case "counter":
-            return Counter(metric.name, metric.text, metric.labels, registry=registry)
-        case "gauge":
-            return Gauge(metric.name, metric.text, metric.labels, registry=registry)
-    if metric.labels:
-        return Histogram(metric.name, metric.text, metric.labels, buckets=metric.buckets, registry=registry)
-    return BatchHistogram(metric.name, metric.text, metric.buckets, registry)
