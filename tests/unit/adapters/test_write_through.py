@@ -99,7 +99,7 @@ def test_a_batch_that_is_packed_after_sums_were_dropped_leaves_no_part_behind() 
     work = asked(packs, ids("a"), packs.missing(ids("a")))
     pay(work, [START])
     fails.forget()
-    packs.pack(work, (1, 0))
+    packs.pack(work, Position(1, 0))
     assert [*worker.shared[0].parts[0]] == []
 
 
@@ -152,7 +152,7 @@ def test_nobody_can_say_what_sums_contain_until_a_batch_is_written_that_they_wer
         through(memory, ids("a"))
     packs.missing(ids("a"))
     known = [worker.positions]
-    packs.pack(asked(packs, ids("a"), packs.missing(ids("a"))), (2, 0))
+    packs.pack(asked(packs, ids("a"), packs.missing(ids("a"))), Position(2, 0))
     known.append(worker.positions)
     fails.forget()
     known.append(worker.positions)
