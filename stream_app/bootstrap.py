@@ -36,11 +36,12 @@ from stream_app.operating.outage import PATIENCE_S, Watch
 from stream_app.operating.progress import Progress
 from stream_app.operating.watchdog import Watchdog
 from stream_app.scoring.bound_model import Challenger
-from stream_app.scoring.online_scoring import ANSWERS, LabelIntake, OnlineScoring
+from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring
 from stream_app.scoring.ports import Clock, Model
+from stream_app.scoring.publication import NO_OUTPUT, Output
 from stream_app.scoring.registered import CHALLENGER, CHAMPION, FetchedModel, ModelObserver
 from stream_app.scoring.rehearsal import rehearse
-from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.serving import FollowedAlias, ModelSource, Serving
 from stream_app.settings import Settings
 
@@ -126,7 +127,7 @@ def build_api(settings: Settings) -> BuiltApi:
     """All parts of the API. Kafka is connected to by the first label: scoring does not wait for it."""
     metrics, history = ApiMetrics(settings.threshold), RedisStateReader(settings.redis_url, settings.consumer_group)
     money = Money(settings.base_currency, read_rates(settings.rates_file))
-    serving = serving_scorers(settings, metrics.models, money, ANSWERS)
+    serving = serving_scorers(settings, metrics.models, money, NO_OUTPUT)
     publisher = LazyPublisher(client_options(settings))
 
     async def close() -> None:

@@ -21,7 +21,7 @@ from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.errors import TopologyError
 from stream_app.messages.alert import Alert
 from stream_app.messages.headers import header, number
-from stream_app.scoring.scorer import SOURCE_TIMESTAMP
+from stream_app.scoring.publication import SOURCE_TIMESTAMP
 from stream_app.settings import Settings, load_settings
 
 _FETCH_WAIT_MS = 20

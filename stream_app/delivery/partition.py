@@ -217,7 +217,8 @@ class Partition:
         """What the labels say of the decisions, by rule 2."""
         if self._rebuild is not None:
             return NO_NOTES, LabelOutcomes()
-        return outcomes_of(intake.labels.messages, work.notes, decided.alerts, (self.cursor.noted_from_ms or 0, self._shared.money.unit))
+        since_ms, unit = self.cursor.noted_from_ms or 0, self._shared.money.unit
+        return outcomes_of(intake.labels.messages, work.notes, decided.alerts, noted_from_ms=since_ms, unit=unit)
 
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
         """The working set, degraded by rule 7."""

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from stream_app.messages.alert import Action, ClockMs, ModelReference, Probability, Reason
+from stream_app.messages.alert import ClockMs, Probability
 from stream_app.messages.headers import Headers, header, number
 from stream_app.messages.records import Published, Record
 from stream_app.messages.transaction import Identifier
+from stream_app.scoring.decision import Verdict
 from stream_app.scoring.positions import START, Cursor, Position, SourceTopics
 
 SOURCE_OFFSET = "source.offset"
@@ -24,17 +25,12 @@ SOURCE_CURSOR = "source.cursor"
 """Header of every output: `<topic id>:<offset>` of transactions and of labels, below which everything was decided, joined by a comma."""
 
 
-class PublishedDecision(msgspec.Struct, frozen=True):
-    """A decision as it was published, in an alert or a score."""
+class PublishedDecision(Verdict, frozen=True, kw_only=True):
+    """A decision as it was published, in an alert or a score. Anybody may have written it: it is held to the bounds of `Score`."""
 
     score: Probability
-    raw_score: float
     threshold: Probability
-    action: Action | None
     case_id: Identifier | None
-    model: ModelReference
-    reasons: tuple[Reason, ...]
-    degraded: str | None
     scored_at: ClockMs
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import xxhash
@@ -124,9 +125,6 @@ def is_challengers(card_id: str, share: float) -> bool:
     return xxhash.xxh3_64_intdigest(card_id.encode()) < share * _HASHES
 
 
-def beside(champion: tuple[BoundModel, float], challenger: tuple[BoundModel, float], *, challenger_decides: bool) -> Beside:
-    """The say of the one of the two that does not decide."""
-    judge, score = champion if challenger_decides else challenger
-    return Beside(
-        "champion" if challenger_decides else "challenger", judge.model.reference, score, judge.policy.threshold, judge.policy.action(score)
-    )
+def beside(role: Literal["champion", "challenger"], model: BoundModel, score: float) -> Beside:
+    """The say of a model that does not decide."""
+    return Beside(role, model.model.reference, score, model.policy.threshold, model.policy.action(score))

@@ -16,22 +16,17 @@ from stream_app.features.aggregations import ENTITIES, Entity
 from stream_app.features.compute import Events, Vectors, compute
 from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, Feature
 from stream_app.features.plan import LAST, NEWEST, Plan, compile_plan
-from stream_app.messages.alert import Action, ModelReference, Reason, Score
+from stream_app.messages.alert import Action, ModelReference
 from stream_app.messages.event_time import EventTimeMs
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import DeadLetterCode, Label, Transaction, shown
+from stream_app.scoring.decision import Verdict
 from stream_app.scoring.intake import Decoded, merge
 from stream_app.scoring.ports import Publisher
-from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.state_reader import StateReader, StateSnapshot
 
-ANSWERS = Output("alerts", "scores")
-"""A desk's scorer makes the messages that a worker would; nothing is published."""
-
-
-_NOWHERE = "request"
-"""In place of a topic: the transaction stands in none."""
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -44,7 +39,14 @@ class RowError(RecordError):
         self.feature = feature
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class _Named(Verdict, frozen=True):
+    """The payment first, then its decision: the order in which an answer is written."""
+
+    transaction_id: str
+    card_id: str
+
+
+class Decision(_Named, frozen=True, kw_only=True):
     """What a worker would decide of the transaction now.
 
     Attributes:
@@ -58,17 +60,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         features: the vector that was scored.
     """
 
-    transaction_id: str
-    card_id: str
-    score: float
-    raw_score: float
-    threshold: float
-    action: Action | None
-    case_id: str | None
-    model: ModelReference
-    reasons: tuple[Reason, ...]
-    degraded: str | None
-    scored_at: int
     features: dict[str, float]
 
 
@@ -137,13 +128,13 @@ class OnlineScoring:
         scorer = self.scorer()
         intake = merge(Decoded([tx], [], [0], [tx.event_time], []), Decoded.of_none(), self._money)
         seen = await self.history.read(intake.ids, tx.event_time)
-        decided = scorer.decide(intake, seen.work, (_NOWHERE, seen.holders[0] or 0))
-        if decided.counts["duplicates"]:
+        decided = scorer.decisions(intake, seen.work)
+        if decided.counts()["duplicates"]:
             raise AlreadyCounted(f"transaction_id {tx.transaction_id!r} was counted on this card already: a worker has decided it.")
-        if not decided.messages:
+        if not len(decided):
             raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"type {tx.type!r} is not scored: it gives money back.")
-        score = msgspec.json.decode(decided.messages[-1].value or b"", type=Score)
-        return Decision(**{name: getattr(score, name) for name in Decision.__struct_fields__})
+        verdict = msgspec.structs.asdict(decided.verdict(0))
+        return Decision(transaction_id=tx.transaction_id, card_id=tx.card_id, features=decided.features(0), **verdict)
 
     def predict(self, rows: Sequence[Mapping[str, float]]) -> Prediction:
         """Scores of vectors that the caller made, in one call of the model.

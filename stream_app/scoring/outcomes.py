@@ -114,7 +114,7 @@ def keys_of(labels: Iterable[Label]) -> list[NoteKey]:
 
 
 def outcomes_of(
-    labels: Sequence[Label], known: Notes, alerts: Iterable[Alerted], since: tuple[int, int]
+    labels: Sequence[Label], known: Notes, alerts: Iterable[Alerted], *, noted_from_ms: int, unit: int
 ) -> tuple[dict[NoteKey, bytes], LabelOutcomes]:
     """The notes to write, and what the labels changed.
 
@@ -126,10 +126,9 @@ def outcomes_of(
         labels: of the batch, in order.
         known: the notes of `keys_of(labels)`, as far as there are any.
         alerts: of the batch.
-        since: event time from which alerts are noted, ms; and the minor units of one major unit: a label's amount is taken to be in the
-            base currency.
+        noted_from_ms: event time from which alerts are noted.
+        unit: minor units of one major unit; a label's amount is taken to be in the base currency.
     """
-    noted_from_ms, unit = since
     written: dict[NoteKey, bytes] = {}
     judged = LabelOutcomes()
     for alert in alerts:

@@ -14,7 +14,8 @@ from stream_app.messages.money import Money
 from stream_app.messages.transaction import Transaction
 from stream_app.scoring.intake import Decoded, merge
 from stream_app.scoring.ports import Clock, Model, WorkingSet
-from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Scorer
 
 PAYMENTS = 20
 LARGEST_BATCH = 1000

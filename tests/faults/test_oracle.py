@@ -17,7 +17,8 @@ from stream_app.messages.alert import Score
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.scoring.intake import decode_all, merge
-from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Scorer
 from tests.faults import model
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import Oracle

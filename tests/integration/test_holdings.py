@@ -23,7 +23,8 @@ from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.messages.money import Money
 from stream_app.messages.records import Place
 from stream_app.messages.transaction import IntakeRules
-from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Scorer
 from tests.servers import Servers
 from tests.topics import MemoryTopics
 from tests.unit.delivery.world import TOPICS, Counted

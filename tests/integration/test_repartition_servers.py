@@ -32,7 +32,8 @@ from stream_app.messages.money import Money
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.ports import WorkingSet
 from stream_app.scoring.positions import Cursor
-from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Scorer
 from stream_app.settings import Settings, load_settings
 from tests.faults.oracle import LAYOUTS, Tally, _facts
 from tests.servers import Servers

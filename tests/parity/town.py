@@ -27,7 +27,8 @@ from stream_app.scoring.already_published import position_header
 from stream_app.scoring.intake import Intake, decode_all, merge
 from stream_app.scoring.ports import Scores, WorkingSet
 from stream_app.scoring.positions import Position
-from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Scorer
 from tests.topics import MemoryTopics
 
 TOPICS = Topics("transactions", "labels", "alerts", "scores", "dlq", "labels-dlq")

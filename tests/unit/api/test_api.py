@@ -26,8 +26,9 @@ from stream_app.messages.alert import alert_id_of
 from stream_app.messages.event_time import NOT_MILLISECONDS
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Label
-from stream_app.scoring.online_scoring import ANSWERS, LabelIntake, OnlineScoring
+from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring
 from stream_app.scoring.ports import Ids, Scores, WorkingSet
+from stream_app.scoring.publication import NO_OUTPUT
 from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.state_reader import StateSnapshot
 from tests.topics import MemoryTopics
@@ -91,7 +92,7 @@ class Api:
 
     def __post_init__(self) -> None:
         """Put it together."""
-        scorer = Scorer(Slow(), Money("EUR"), ANSWERS, FakeClock())
+        scorer = Scorer(Slow(), Money("EUR"), NO_OUTPUT, FakeClock())
 
         async def publisher() -> MemoryTopics:
             return self.topics

@@ -20,7 +20,8 @@ from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import VELOCITY
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import IntakeRules
-from stream_app.scoring.online_scoring import ANSWERS, LabelIntake, OnlineScoring
+from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring
+from stream_app.scoring.publication import NO_OUTPUT
 from stream_app.scoring.scorer import Scorer
 from tests.conftest import ROOT
 from tests.topics import MemoryTopics
@@ -55,7 +56,7 @@ class Then(FakeClock):
 def app() -> Any:
     """The API over a fake model, and a history that knows the examples' card and terminal."""
     history, topics = MemoryHistory({"card-58c1": 3, "term-0042": 3}), MemoryTopics(now_ms=NOW_MS)
-    scorer = Scorer(Whole(), Money("EUR"), ANSWERS, Then())
+    scorer = Scorer(Whole(), Money("EUR"), NO_OUTPUT, Then())
 
     async def publisher() -> MemoryTopics:
         return topics

@@ -26,7 +26,8 @@ from stream_app.messages.money import Money
 from stream_app.messages.records import Place, Record
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.positions import Cursor
-from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Scorer
 from tests.topics import MemoryTopics
 from tests.unit.delivery.world import TOPICS, Counted, Fuse, Publishing, Store
 from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel

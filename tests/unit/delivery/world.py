@@ -28,7 +28,8 @@ from stream_app.scoring.observation import Backlog, Decisions
 from stream_app.scoring.outcomes import LabelOutcomes
 from stream_app.scoring.ports import Scores
 from stream_app.scoring.positions import Cursor
-from stream_app.scoring.scorer import Output, Scorer
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Scorer
 from tests.topics import MemoryTopics
 from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel, payment
 

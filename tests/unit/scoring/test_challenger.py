@@ -17,7 +17,8 @@ from stream_app.features.model_metadata import ParityVectors
 from stream_app.messages.alert import ModelReference, Score
 from stream_app.scoring.bound_model import Challenger, is_challengers
 from stream_app.scoring.ports import Scores
-from stream_app.scoring.scorer import Decided, Output, Scorer
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Decided, Scorer
 from tests.examples import examples
 from tests.unit.scoring.test_scorer import HOUR, FakeClock, FakeModel, Till, alerts, counts, payment, scores, validate
 

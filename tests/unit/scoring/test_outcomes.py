@@ -40,7 +40,7 @@ class Desk:
     def take(self, labels: list[Label], alerts: list[Alerted], noted_from_ms: int = 0) -> LabelOutcomes:
         """One micro-batch."""
         known = {key: self.notes[key] for key in keys_of(labels) if key in self.notes}
-        written, judged = outcomes_of(labels, known, alerts, (noted_from_ms, 100))
+        written, judged = outcomes_of(labels, known, alerts, noted_from_ms=noted_from_ms, unit=100)
         self.notes |= written
         for net, changes in ((self.payments, judged.payments), (self.cards, judged.cards), (self.minor, judged.minor)):
             for (outcome, added), value in changes.items():

@@ -27,7 +27,8 @@ from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.scoring.intake import decode_all, merge
 from stream_app.scoring.ports import Scores
-from stream_app.scoring.scorer import Decided, Output, Scorer
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Decided, Scorer
 from tests.examples import examples
 
 START, SECOND, HOUR, DAY = 1_522_540_800_000, 1000, 3_600_000, 86_400_000

@@ -1,0 +1,167 @@
+"""The decisions of a micro-batch as values: arrays over its payments, and each decision by its place. No I/O, no bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_app.features.compute import Computed, Vectors
+from stream_app.features.model_metadata import ModelMetadata
+from stream_app.features.plan import Ints
+from stream_app.messages.alert import Beside, Reason
+from stream_app.messages.transaction import Transaction
+from stream_app.scoring.bound_model import BoundModel, ChallengerScores, Chosen, beside
+from stream_app.scoring.decision import Verdict
+from stream_app.scoring.intake import Intake
+from stream_app.scoring.observation import Decisions
+from stream_app.scoring.outcomes import Alerted
+from stream_app.scoring.ports import Scores, WorkingSet
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPayments:
+    """The payments that get a decision, as arrays of one length; a *place* is an index into them.
+
+    Attributes:
+        payments, events: their places among the payments and among the events.
+        offsets: theirs in the log.
+        champion: the model that decides, but where a challenger does.
+        vectors, of_champion: the champion's.
+        scores: those that decide.
+        opinion: the challenger's, where there is one.
+    """
+
+    payments: Ints
+    events: Ints
+    offsets: list[int]
+    champion: BoundModel
+    vectors: Vectors
+    scores: Scores
+    of_champion: Scores
+    opinion: ChallengerScores | None
+
+    def __len__(self) -> int:
+        return len(self.payments)
+
+    def alerts(self) -> Chosen:
+        """Which of them the model that decides would alert, bool [payments]."""
+        own, opinion = self.champion.alerts(self.of_champion), self.opinion
+        return own if opinion is None else np.where(opinion.decides, opinion.judge.alerts(opinion.scores), own)
+
+    def decider(self, place: int) -> tuple[BoundModel, Vectors]:
+        """The model that decides a payment, and the vector that it was given."""
+        if self.opinion is not None and self.opinion.decides[place]:
+            return self.opinion.judge, self.opinion.vectors[place]
+        return self.champion, self.vectors[place]
+
+    def beside(self, place: int) -> Beside | None:
+        """What the model says that does not decide; None where there is one model."""
+        opinion = self.opinion
+        if opinion is None:
+            return None
+        if opinion.decides[place]:
+            return beside("champion", self.champion, float(self.of_champion.probability[place]))
+        return beside("challenger", opinion.judge, float(opinion.scores.probability[place]))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An alert's own id, that of its case, and why."""
+
+    alert_id: str
+    id: str
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedPayments:
+    """The decisions of a micro-batch.
+
+    Attributes:
+        intake: its payments and labels.
+        work: the state they touched.
+        computed: the features of its events, and what became of each.
+        scored: the payments that get a decision.
+        cases: of those that alert, by place.
+        standing: the decisions that were published before, by place: each stands, whatever would be decided now.
+        scored_at: Unix time, ms.
+    """
+
+    intake: Intake
+    work: WorkingSet
+    computed: Computed
+    scored: ScoredPayments
+    cases: Mapping[int, Case]
+    standing: Mapping[int, Verdict]
+    scored_at: int
+
+    def __len__(self) -> int:
+        return len(self.scored)
+
+    def transaction(self, place: int) -> Transaction:
+        """The payment."""
+        return self.intake.payments.messages[int(self.scored.payments[place])]
+
+    def arrived_ms(self, place: int) -> int:
+        """Its Kafka timestamp."""
+        return self.intake.payments.timestamps_ms[int(self.scored.payments[place])]
+
+    def verdict(self, place: int) -> Verdict:
+        """The decision: the one that stands, or the one that was taken now."""
+        if place in self.standing:
+            return self.standing[place]
+        scores, case, (model, _) = self.scored.scores, self.cases.get(place), self.scored.decider(place)
+        score = float(scores.probability[place])
+        return Verdict(
+            score=score,
+            raw_score=float(scores.raw[place]),
+            threshold=model.policy.threshold,
+            action=model.policy.action(score),
+            case_id=case.id if case else None,
+            model=model.model.reference,
+            reasons=case.reasons if case else (),
+            degraded=self.work.degraded,
+            scored_at=self.scored_at,
+        )
+
+    def features(self, place: int) -> dict[str, float]:
+        """The vector that the model was given which decides now, by name."""
+        model, vector = self.scored.decider(place)
+        return dict(zip(model.names, vector.tolist(), strict=True))
+
+    def counts(self) -> dict[str, int]:
+        """See `Decided.counts`."""
+        scored, opinion = self.scored, self.scored.opinion
+        duplicates = int(self.computed.duplicates.sum())
+        return {
+            "scored": len(scored),
+            "alerts": len(self.cases),
+            "labels": len(self.intake.labels.messages),
+            "duplicates": duplicates,
+            "late": int(self.computed.late.sum()),
+            "unpriced": int((self.intake.events.minor[scored.events] < 0).sum()),
+            "credits": len(self.intake.payments.messages) - len(scored) - duplicates,
+            "degraded": len(scored) if self.work.degraded else 0,
+            **(opinion.counts(scored.champion.alerts(scored.of_champion)) if opinion else {}),
+        }
+
+    def observed(self, metadata: ModelMetadata) -> Decisions:
+        """What operators are told; `metadata` is the champion's."""
+        scored, events = self.scored, self.intake.events
+        return Decisions(
+            metadata,
+            scored.vectors,
+            scored.of_champion.probability,
+            events.times_ms[scored.events],
+            np.array(self.intake.payments.timestamps_ms, dtype=np.int64)[scored.payments],
+            events.minor[scored.events],
+            np.array(list(self.cases), dtype=np.int64),
+            scored.opinion.scores.probability if scored.opinion else None,
+        )
+
+    def alerted(self) -> tuple[Alerted, ...]:
+        """The alerts, as labels are held against them."""
+        paid = [(self.transaction(place), int(self.intake.events.minor[self.scored.events[place]])) for place in self.cases]
+        return tuple(Alerted(tx.card_id, tx.transaction_id, tx.event_time, minor) for tx, minor in paid)

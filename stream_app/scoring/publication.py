@@ -1,0 +1,100 @@
+"""What is published of decisions: alerts and scores, as JSON, each with the headers that say what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import msgspec
+
+from stream_app.messages.alert import Alert, Score, Source
+from stream_app.messages.records import Outgoing, Place
+from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
+from stream_app.scoring.decided_payments import DecidedPayments
+from stream_app.scoring.provenance import SOURCE_LABELS, STANDS, seen_header
+
+SOURCE_TIMESTAMP = "source.timestamp"
+"""Header of alerts: the Kafka timestamp of the transaction, ms, so that any reader can measure the way through."""
+_SEQUENCE_PER_MS = 1000
+"""Numbers of decisions start at the time in us: they rise across restarts, and stay whole in readers that know only doubles."""
+
+type _Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where decisions go. Scores are published where `scores_topic` names a topic."""
+
+    alerts_topic: str
+    scores_topic: str
+
+
+NO_OUTPUT = Output("", "")
+"""Of a scorer that is asked for values, and publishes nothing."""
+
+
+class Publication:
+    """Makes messages of decisions."""
+
+    def __init__(self, output: Output, began_ms: int) -> None:
+        """Args: `began_ms`: Unix time, from which decisions are numbered."""
+        self._output = output
+        self._encode = msgspec.json.Encoder().encode
+        self._sequence = count(began_ms * _SEQUENCE_PER_MS)
+
+    def messages(self, decided: DecidedPayments, source: Place, published: AlreadyPublished) -> list[Outgoing]:
+        """Alerts and scores of a micro-batch, in order.
+
+        1. what was published before is left out;
+        2. an alert for each payment that has a case;
+        3. a score for each payment, where scores are published.
+
+        Args:
+            decided: the decisions, those that stand among them.
+            source: topic and partition of the payments.
+            published: what was published for them before.
+        """
+        every = bool(self._output.scores_topic)
+        seen = _seen(decided, source[1]) if every else ()
+        messages: list[Outgoing] = []
+        for place in range(len(decided)) if every else decided.cases:
+            offset = decided.scored.offsets[place]
+            if place in decided.cases and offset not in published.alerted:
+                messages.append(self._alert(decided, place, source))
+            if every and offset not in published.scored:
+                messages.append(self._score(decided, place, source, seen[place]))
+        return messages
+
+    def _alert(self, decided: DecidedPayments, place: int, source: Place) -> Outgoing:
+        tx, case, offset = decided.transaction(place), decided.cases[place], decided.scored.offsets[place]
+        fields = msgspec.structs.asdict(tx) | msgspec.structs.asdict(decided.verdict(place)) | {"case_id": case.id}
+        alert = Alert(alert_id=case.alert_id, source=Source(*source, offset), **fields)
+        headers = (_offset_header(offset), (SOURCE_TIMESTAMP, str(decided.arrived_ms(place)).encode()))
+        return Outgoing(self._output.alerts_topic, tx.card_id.encode(), self._encode(alert), headers)
+
+    def _score(self, decided: DecidedPayments, place: int, source: Place, seen: _Headers) -> Outgoing:
+        tx, offset, stands = decided.transaction(place), decided.scored.offsets[place], place in decided.standing
+        score = Score(
+            features=decided.features(place),
+            sequence=next(self._sequence),
+            beside=None if stands else decided.scored.beside(place),
+            source=Source(*source, offset),
+            **msgspec.structs.asdict(tx),
+            **msgspec.structs.asdict(decided.verdict(place)),
+        )
+        headers = (_offset_header(offset), *seen, *((STANDS,) if stands else ()))
+        return Outgoing(self._output.scores_topic, tx.card_id.encode(), self._encode(score), headers)
+
+
+def _offset_header(offset: int) -> tuple[str, bytes]:
+    return SOURCE_OFFSET, str(offset).encode()
+
+
+def _seen(decided: DecidedPayments, partition: int) -> Sequence[_Headers]:
+    """For each decision the headers that say what it had seen: see `provenance`."""
+    positions, scored = decided.work.positions, decided.scored
+    if positions is None:
+        return [()] * len(decided)
+    of_all, offsets = seen_header(positions), [positions[partition][1], *(offset + 1 for offset in decided.intake.labels.offsets)]
+    return [((SOURCE_LABELS, str(offsets[before]).encode()), of_all) for before in (scored.events - scored.payments).tolist()]
