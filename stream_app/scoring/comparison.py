@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_app.features.compute import Floats
 from stream_app.messages.alert import Score
+from stream_app.scoring.ranking import card_precisions, places_of, rounded
 
 MATURE_MS = 7 * 86_400_000
 """A payment counts as genuine once it is so much older than the newest and no label says otherwise."""
-CARDS_A_DAY = 100
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def compare(payments: Sequence[BothScores], frauds: Mapping[tuple[str, str], boo
     labels = np.array([frauds.get((p.card_id, p.transaction_id), False) for p in mature], dtype=bool)
     disagreed = len(only["champion"]) + len(only["challenger"])
     of_champion, of_challenger = (
-        Quality(average_precision(scores, labels), card_precision(mature, scores, labels))
+        quality(mature, scores, labels)
         for scores in (np.array([p.champion[0] for p in mature]), np.array([p.challenger[0] for p in mature]))
     )
     agreement, found = 1 - disagreed / len(payments), int(labels.sum())
@@ -89,30 +88,17 @@ def compare(payments: Sequence[BothScores], frauds: Mapping[tuple[str, str], boo
     return Comparison(len(payments), agreement, champion, challenger, len(mature), found, of_champion, of_challenger)
 
 
-def average_precision(scores: Floats, labels: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
-    """Precision at each score, weighed by the recall that it adds; payments of one score count at once. NaN without frauds."""
+def quality(payments: Sequence[BothScores], scores: Floats, labels: NDArray[np.bool_]) -> Quality:
+    """How good one model's scores of these payments are; see `ranking` for how they are ranked."""
     if not labels.any():
-        return float("nan")
+        return Quality(float("nan"), float("nan"))
+    times_ms, cards = np.array([p.event_time for p in payments], dtype=np.int64), places_of([p.card_id for p in payments])
+    return Quality(average_precision(rounded(scores), labels), float(card_precisions(scores, labels, times_ms, cards).mean()))
+
+
+def average_precision(scores: Floats, labels: NDArray[np.bool_]) -> float:
+    """Precision at each score, weighed by the recall that it adds; payments of one score count at once. At least one is fraud."""
     order = np.argsort(-scores, kind="stable")
     hits, last = np.cumsum(labels[order]), np.flatnonzero(np.append(np.diff(scores[order]) != 0, np.array([True])))
     gained = np.diff(hits[last], prepend=0)
     return float((hits[last] / (last + 1) * gained).sum() / hits[-1])
-
-
-def card_precision(payments: Sequence[BothScores], scores: Floats, labels: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
-    """Mean over the days of the share of compromised cards among the 100 highest; cards found on earlier days are left out."""
-    if not labels.any():
-        return float("nan")
-    rows = sorted(zip(payments, scores.tolist(), labels.tolist(), strict=True), key=lambda row: row[0].event_time)
-    found, shares = set[str](), list[float]()
-    for _, of_day in groupby(rows, key=lambda row: row[0].event_time // _DAY_MS):
-        cards: dict[str, tuple[float, bool]] = {}
-        for payment, score, fraud in of_day:
-            if payment.card_id not in found:
-                best, is_fraud = cards.get(payment.card_id, (0.0, False))
-                cards[payment.card_id] = max(best, score), is_fraud or fraud
-        top = sorted(cards.items(), key=lambda card: -card[1][0])[:CARDS_A_DAY]
-        caught = {card for card, (_, fraud) in top if fraud}
-        shares.append(len(caught) / CARDS_A_DAY)
-        found |= caught
-    return float(np.mean(shares))

@@ -23,6 +23,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from stream_app.errors import DataError
 from stream_app.features.model_metadata import Bands
+from stream_app.scoring import ranking
+from stream_app.scoring.ranking import CARDS_A_DAY
 from training.data.split import DAY_MS
 
 if TYPE_CHECKING:
@@ -31,13 +33,11 @@ if TYPE_CHECKING:
     from stream_app.features.compute import Floats
     from stream_app.features.plan import Ints
 
-DIGITS = 5
-STEP = 10.0**-DIGITS
+STEP = 10.0**-ranking.DIGITS
 ALERT_SHARE = 0.01
 STEP_UP_PRECISION = 0.5
 DECLINE_PRECISION = 0.9
 BANDS, LEAST_SHARE = 3, 0.2
-CARDS_A_DAY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +68,12 @@ class Scored:
 
 def scored(scores: Floats, is_fraud: NDArray[np.bool_], times_ms: Ints, cards: Ints, amounts: Floats) -> Scored:
     """The same, with the scores rounded beside them."""
-    return Scored(scores, np.round(scores, DIGITS), is_fraud, times_ms, cards, amounts)
+    return Scored(scores, ranking.rounded(scores), is_fraud, times_ms, cards, amounts)
 
 
 def card_ranks(card_ids: pd.Series[Any]) -> Ints:
     """Of each row, the place of its card among all cards in the order of their ids as texts: the same whatever the order of the file."""
-    ids = card_ids.cat.categories.to_numpy(dtype=str)
-    ranks = np.empty(len(ids), dtype=np.int64)
-    ranks[np.argsort(ids, kind="stable")] = np.arange(len(ids))
-    return ranks[card_ids.cat.codes.to_numpy()]
+    return ranking.places_of(card_ids.cat.categories.astype(str).tolist())[card_ids.cat.codes.to_numpy()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,24 +120,8 @@ def card_precision(what: Scored, k: int = CARDS_A_DAY) -> float:
 
 
 def card_precisions(what: Scored, k: int = CARDS_A_DAY) -> Floats:
-    """Of each day, of its k cards with the highest scores, the share with a fraud that day.
-
-    1. leave out the cards that were found on earlier days;
-    2. a card's score is the highest of its day;
-    3. the k cards with the highest, ties to the lower number; those with a fraud that day are found.
-
-    A day with fewer than k cards still counts k: a quiet day is no success.
-    """
-    frame = pd.DataFrame({"day": what.times_ms // DAY_MS, "card": what.cards, "score": what.rounded, "is_fraud": what.is_fraud})
-    cards = frame.groupby(["day", "card"], as_index=False).max()
-    found: set[int] = set()
-    precisions = []
-    for _, day in cards.groupby("day"):
-        top = day[~day["card"].isin(found)].sort_values(["score", "card"], ascending=[False, True]).head(k)
-        frauds = top.loc[top["is_fraud"], "card"]
-        found.update(frauds)
-        precisions.append(len(frauds) / k)
-    return np.array(precisions)
+    """Of each day, of its k cards with the highest scores, the share with a fraud that day: see `stream_app.scoring.ranking`."""
+    return ranking.card_precisions(what.scores, what.is_fraud, what.times_ms, what.cards, k)
 
 
 def threshold_for(what: Scored, alerts_a_day: float | None = None) -> float:

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from stream_app.commands.compare import described
-from stream_app.scoring.comparison import MATURE_MS, BothScores, average_precision, both_scores, card_precision, compare
+from stream_app.scoring.comparison import MATURE_MS, BothScores, average_precision, both_scores, compare
 from tests.unit.scoring.test_challenger import Ring
 from tests.unit.scoring.test_scorer import payment, scores
-
-DAY = 86_400_000
 
 
 def said(n: int, champion: float, challenger: float, at: int = 0, amount: float = 10.0) -> BothScores:
@@ -68,7 +66,13 @@ def test_average_precision_is_scikit_learns(rows: list[tuple[float, bool]]) -> N
         assert average_precision(values, labels) == pytest.approx(average_precision_score(labels, values))
 
 
-def test_a_card_that_was_found_is_left_out_on_later_days() -> None:
-    """Found on the first of two days: one card in 100, then none."""
-    payments = [BothScores(f"t{d}", "c", d * DAY, 1, (0.9, True), (0.9, True)) for d in range(2)]
-    assert card_precision(payments, np.array([0.9, 0.9]), np.array([True, True])) == pytest.approx((0.01 + 0) / 2)
+def test_scores_that_differ_by_less_than_the_tolerance_are_equal() -> None:
+    """A fraud that one runtime scores a ten-millionth higher is ranked no higher."""
+    found = compare([said(0, 0.5, 0.500_000_1), said(1, 0.5, 0.5), said(2, 0, 0, at=MATURE_MS)], {("c0", "t0"): True})
+    assert found.champion == found.challenger
+
+
+def test_without_a_fraud_there_is_no_figure() -> None:
+    """Not zero: nothing was there to be found."""
+    found = compare([said(0, 0.5, 0.5), said(1, 0, 0, at=MATURE_MS)], {})
+    assert (found.mature, math.isnan(found.champion.card_precision)) == (1, True)

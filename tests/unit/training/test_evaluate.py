@@ -74,24 +74,6 @@ def test_brier_is_the_mean_squared_difference() -> None:
     assert evaluate(what, 0.5).brier == pytest.approx(((what.scores - what.is_fraud) ** 2).mean(), abs=1e-12)
 
 
-def test_card_precision_follows_its_words() -> None:
-    """Day by day: found cards out, highest score a card, the best k, ties to the lower card."""
-    what = sample()
-    found: set[int] = set()
-    precisions = []
-    for day in range(5):
-        best: dict[int, tuple[float, bool]] = {}
-        for card, score, fraud, time in zip(what.cards, what.scores, what.is_fraud, what.times_ms, strict=True):
-            if time // DAY_MS == day and card not in found:
-                before = best.get(int(card), (0.0, False))
-                best[int(card)] = max(before[0], float(score)), before[1] or bool(fraud)
-        top = sorted(best, key=lambda card: (-best[card][0], card))[:10]
-        caught = {card for card in top if best[card][1]}
-        precisions.append(len(caught) / 10)
-        found |= caught
-    assert card_precision(what, 10) == pytest.approx(np.mean(precisions))
-
-
 def test_a_card_found_yesterday_is_not_found_again() -> None:
     """Two days, one card: it counts on the first day only."""
     assert card_precision(made([0.9, 0.9], [1, 1], days=[0, 1], cards=[7, 7]), 1) == 0.5
