@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from stream_app.api.problems import of_json
 from stream_app.messages.alert import Action, ModelReference
+from stream_app.messages.records import NOT_DECODED
 from stream_app.messages.transaction import Label, Transaction
 
 
@@ -90,7 +91,7 @@ class Body[T]:
             return self._decoder.decode(str(content, "utf-8"))
         except msgspec.ValidationError as error:
             raise of_json(error, self._shape, _no_number(content)) from None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except NOT_DECODED as error:
             raise of_json(error, self._shape) from None
 
 

@@ -13,7 +13,7 @@ from stream_app.features.compute import Vectors
 from stream_app.features.plan import Ints
 from stream_app.messages.alert import ModelReference, Source
 from stream_app.messages.event_time import EventTimeMs
-from stream_app.messages.records import Published
+from stream_app.messages.records import Published, decoded
 from stream_app.scoring.positions import Position
 from stream_app.scoring.provenance import Provenance, read_provenance
 
@@ -72,9 +72,8 @@ class DecisionReader:
 
     def read(self, record: Published) -> ServedDecision | None:
         """The decision in a record of the topic of scores; None of a record that is no score."""
-        try:
-            score = _SCORE.decode(record.value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        score = decoded(_SCORE, record.value)
+        if score is None:
             return None
         names = tuple(score.features)
         return ServedDecision(

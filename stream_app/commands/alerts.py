@@ -21,6 +21,7 @@ from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.errors import TopologyError
 from stream_app.messages.alert import Alert
 from stream_app.messages.headers import header, number
+from stream_app.messages.records import NOT_DECODED
 from stream_app.scoring.publication import SOURCE_TIMESTAMP
 from stream_app.settings import Settings, load_settings
 
@@ -79,7 +80,7 @@ async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Eve
     async for records in read_topic(settings, settings.alerts_topic, follow=follow, standing=standing):
         now = time.time()
         for record in records:
-            if alert := _decoded(record):
+            if alert := _alert_in(record):
                 yield alert, _seconds(record, now)
 
 
@@ -132,10 +133,10 @@ async def _starts(consumer: AIOKafkaConsumer, places: list[TopicPartition], sinc
 _DECODER = msgspec.json.Decoder(Alert)
 
 
-def _decoded(record: Any) -> Alert | None:
+def _alert_in(record: Any) -> Alert | None:
     try:
         return _DECODER.decode(record.value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_DECODED as error:
         typer.echo(f"{record.topic}, partition {record.partition}, offset {record.offset}: no alert, left out ({error})", err=True)
         return None
 

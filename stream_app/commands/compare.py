@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -11,6 +11,7 @@ from stream_app.commands.alerts import read_topic
 from stream_app.commands.coroutines import result_of
 from stream_app.errors import DataError, SettingsError
 from stream_app.messages.alert import Score
+from stream_app.messages.records import decoded
 from stream_app.messages.transaction import Label
 from stream_app.scoring.comparison import BothScores, Comparison, Quality, both_scores, compare
 from stream_app.settings import Settings, load_settings
@@ -62,11 +63,4 @@ async def _all[T](settings: Settings, topic: str, kind: type[T]) -> list[T]:
         TopologyError, Unavailable, UnpackError: as `read_topic`.
     """
     decoder = msgspec.json.Decoder(kind)
-    return [m async for records in read_topic(settings, topic) for record in records if (m := _decoded(decoder, record)) is not None]
-
-
-def _decoded[T](decoder: msgspec.json.Decoder[T], record: Any) -> T | None:
-    try:
-        return decoder.decode(record.value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+    return [m async for records in read_topic(settings, topic) for record in records if (m := decoded(decoder, record.value)) is not None]

@@ -19,6 +19,7 @@ from stream_app.commands.alerts import read_topic
 from stream_app.errors import DataError, SettingsError
 from stream_app.explaining.explanation import Explanation, explain
 from stream_app.messages.alert import Score
+from stream_app.messages.records import decoded
 from stream_app.settings import Settings, load_settings
 
 MOST_CARDS = 20
@@ -64,10 +65,11 @@ async def find(settings: Settings, transaction_id: str, card_id: str = "", since
         )
     wanted = msgspec.json.encode(transaction_id)  # decoding each of millions would take minutes
     found: dict[str, Score] = {}
+    decoder = msgspec.json.Decoder(Score)
     async with aclosing(cast("AsyncGenerator[list[Any]]", read_topic(settings, settings.scores_topic, since_ms=since_ms))) as read:
         async for records in read:
             for record in records:
-                score = _decoded(record.value) if wanted in (record.value or b"") else None
+                score = decoded(decoder, record.value) if wanted in (record.value or b"") else None
                 if score and score.transaction_id == transaction_id and card_id in {"", score.card_id}:
                     found.setdefault(score.card_id, score)
             if len(found) >= (1 if card_id else MOST_CARDS):
@@ -142,10 +144,3 @@ def _moment(day: str) -> int:
         return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError:
         raise typer.BadParameter(f"{day!r} is not a date. Write it as 2026-01-31.", param_hint="--since") from None
-
-
-def _decoded(value: bytes) -> Score | None:
-    try:
-        return msgspec.json.decode(value, type=Score)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None

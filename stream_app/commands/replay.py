@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from stream_app.messages.transaction import Label, Transaction
+from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     type Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
     type Record = tuple[bytes, bytes]  # key, value
 
-ATTRIBUTE = "attributes."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from stream_app.messages.headers import Headers
+
+NOT_DECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises of bytes that are no message of its type: no JSON, another shape, not UTF-8, nested too deep."""
+
+
+def decoded[T](decoder: msgspec.json.Decoder[T], value: bytes | None) -> T | None:
+    """The message in a record's value; None where there is none: anybody may write to a topic."""
+    try:
+        return decoder.decode(value or b"")
+    except NOT_DECODED:
+        return None
 
 
 class Record(Protocol):

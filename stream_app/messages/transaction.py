@@ -36,6 +36,8 @@ Longitude = Annotated[float, Meta(ge=-180, le=180)]
 TransactionType = Literal["purchase", "withdrawal", "refund", "reversal", "verification"]
 Channel = Literal["chip", "contactless", "magstripe", "online", "moto", "atm"]
 CREDITS = frozenset({"refund", "reversal"})  # they give money back: never scored, never in a spend window
+ATTRIBUTE = "attributes."
+"""In a table, what the name of each column begins with that holds one of a payment's own numbers."""
 
 
 class Transaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

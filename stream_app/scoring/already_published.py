@@ -14,7 +14,7 @@ import numpy as np
 
 from stream_app.messages.alert import ClockMs, Probability
 from stream_app.messages.headers import Headers, header, number
-from stream_app.messages.records import Published, Record
+from stream_app.messages.records import Published, Record, decoded
 from stream_app.messages.transaction import Identifier
 from stream_app.scoring.decision import Verdict
 from stream_app.scoring.positions import START, Cursor, Position, SourceTopics
@@ -39,10 +39,7 @@ _VERDICT = msgspec.json.Decoder(PublishedDecision)
 
 def read_decision(value: bytes | None) -> PublishedDecision | None:
     """The decision in an alert or score; None where there is none."""
-    try:
-        return _VERDICT.decode(value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+    return decoded(_VERDICT, value)
 
 
 class Refusals:

@@ -21,7 +21,7 @@ from stream_app.features.compute import Rows, compute, to_minor
 from stream_app.features.definitions import VELOCITY
 from stream_app.features.plan import compile_plan
 from stream_app.messages.money import Money
-from training.data.files import ATTRIBUTE
+from stream_app.messages.transaction import ATTRIBUTE
 from training.data.replay import ReplayedHistory
 
 if TYPE_CHECKING:

@@ -32,8 +32,8 @@ import pyarrow.compute as pc
 from stream_app.errors import DataError
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, NOT_MILLISECONDS
 from stream_app.messages.iso import CURRENCIES
-from stream_app.messages.transaction import MAX_AMOUNT, Transaction
-from training.data.files import ATTRIBUTE, FLOATS, OPTIONAL_TEXTS, REQUIRED, TIMES, columns_of
+from stream_app.messages.transaction import ATTRIBUTE, MAX_AMOUNT, Transaction
+from training.data.files import FLOATS, OPTIONAL_TEXTS, REQUIRED, TIMES, columns_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from stream_app.errors import DataError
+from stream_app.messages.transaction import ATTRIBUTE
 from training.data.column_mapping import ColumnMapping, column_mapping_of, read_mapping
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ TEXTS = OPTIONAL_TEXTS | {"transaction_id", "card_id", "terminal_id", "currency"
 TIMES = frozenset({"event_time", "sent_at", "labelled_at"})
 FLOATS = frozenset({"amount", "billing_amount", "latitude", "longitude"})
 KNOWN = TEXTS | TIMES | FLOATS | {"approved", "attributes", "is_fraud", "fraud_scenario"}
-ATTRIBUTE = "attributes."
 
 
 def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapping]:

@@ -15,8 +15,7 @@ from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, LABELLED
 from stream_app.features.compute import Events
 from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
-from stream_app.messages.transaction import CREDITS
-from training.data.files import ATTRIBUTE
+from stream_app.messages.transaction import ATTRIBUTE, CREDITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -44,8 +44,13 @@ def answering(remedy: str = _CHECK) -> Iterator[None]:
         if (unpacking := unpack_error(error)) is not None:
             raise unpacking from None
         if isinstance(error, (KafkaError, OSError, TimeoutError)):
-            raise Unavailable(f"Kafka did not answer ({str(error) or type(error).__name__}). {remedy}") from None
+            raise no_answer(error, remedy) from None
         raise
+
+
+def no_answer(error: BaseException, remedy: str = _CHECK) -> Unavailable:
+    """Kafka does not answer; `error` is how that was seen, `remedy` a sentence."""
+    return Unavailable(f"Kafka did not answer ({str(error) or type(error).__name__}). {remedy}")
 
 
 def unpack_error(error: BaseException) -> UnpackError | None:

@@ -27,6 +27,7 @@ from aiokafka.errors import (
     UnsupportedForMessageFormatError,
 )
 
+from stream_app.adapters.kafka.errors import no_answer
 from stream_app.adapters.kafka.topology import MAX_BATCH_BYTES
 from stream_app.errors import FraudstreamError, RecordError, Refused, Stop, TopologyError, Unavailable
 from stream_app.messages.records import Outgoing
@@ -274,6 +275,4 @@ def _error(error: BaseException, topic: str = "") -> FraudstreamError:
         return Unavailable(f"Kafka answers with an error of its own for {at}. See the log of its brokers.")
     if isinstance(error, _REFUSED):
         return Refused(f"Kafka refuses messages to {at} ({type(error).__name__}: {error}). See its configuration, and the brokers' log.")
-    return Unavailable(
-        f"Kafka did not answer ({type(error).__name__}: {error}). Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
-    )
+    return no_answer(error)
