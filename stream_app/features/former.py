@@ -15,9 +15,9 @@ import numpy as np
 
 from stream_app.features.aggregations import Entity, Quantity
 from stream_app.features.compiled import jit
-from stream_app.features.ledger import unpack_ledger
+from stream_app.features.ledger import unpack_head
 from stream_app.features.numbers import get
-from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, RowLayout
+from stream_app.features.plan import NEWEST, Ints, RowLayout
 from stream_app.features.tiles import FIRST, HOP, TILES
 
 FORMER_FORMAT = 1
@@ -70,12 +70,7 @@ class FormerLayout:
 @jit  # type: ignore[untyped-decorator]
 def unpack_former(former: Any, series: Any, header: int, row: Any, buffer: Any, at: int, end: int) -> Any:
     """Fill a row, which is zero, from the numbers of a former value; the position after them, or -1."""
-    row[NEWEST], at = get(buffer, at, end)
-    if at < 0:
-        return -1
-    row[LAST], at = get(buffer, at, end)
-    if at >= 0 and header == CARD_HEADER:
-        at = unpack_ledger(row, buffer, at, end)
+    at = unpack_head(row, header, buffer, at, end)
     for f in range(len(former)):
         if at < 0:
             return -1

@@ -7,13 +7,16 @@ from typing import Any
 from stream_app.features.compiled import jit
 from stream_app.features.numbers import VARINT_MAX, get, get_word, put, put_word
 from stream_app.features.plan import (
+    CARD_HEADER,
     CASE_LAST,
     DECLINES,
     DECLINES_LEN,
     LABELS,
     LABELS_LEN,
+    LAST,
     LATITUDE,
     LONGITUDE,
+    NEWEST,
     PLACED,
     RECENT,
     RECENT_LEN,
@@ -22,6 +25,25 @@ from stream_app.features.plan import (
 
 LARGEST_LEDGER = (7 + DECLINES_LEN) * VARINT_MAX + 8 * RECENT_LEN + LABELS_LEN * (8 + VARINT_MAX)
 """Bytes, however busy the card."""
+
+
+@jit  # type: ignore[untyped-decorator]
+def _get_count(buffer: Any, at: int, end: int, most: int) -> Any:
+    """(a count of at most so many, position after it); position -1 where it is none."""
+    used, at = get(buffer, at, end)
+    return (used, at) if 0 <= used <= most else (0, -1)
+
+
+@jit  # type: ignore[untyped-decorator]
+def unpack_head(row: Any, header: int, buffer: Any, at: int, end: int) -> Any:
+    """What every packed format begins with: newest and last time, and for cards the ledger; the position after it, or -1."""
+    row[NEWEST], at = get(buffer, at, end)
+    if at < 0:
+        return -1
+    row[LAST], at = get(buffer, at, end)
+    if at >= 0 and header == CARD_HEADER:
+        at = unpack_ledger(row, buffer, at, end)
+    return at
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -55,15 +77,15 @@ def unpack_ledger(row: Any, buffer: Any, at: int, end: int) -> Any:
     row[RECENT_NEXT], at = get(buffer, at, end)
     if at < 0:
         return -1
-    used, at = get(buffer, at, end)
-    if at < 0 or used > RECENT_LEN or used < 0:
+    used, at = _get_count(buffer, at, end, RECENT_LEN)
+    if at < 0:
         return -1
     for j in range(used):
         row[RECENT + j], at = get_word(buffer, at, end)
         if at < 0:
             return -1
-    used, at = get(buffer, at, end)
-    if at < 0 or used > LABELS_LEN or used < 0:
+    used, at = _get_count(buffer, at, end, LABELS_LEN)
+    if at < 0:
         return -1
     for j in range(used):
         row[LABELS + 2 * j], at = get_word(buffer, at, end)
@@ -100,8 +122,8 @@ def unpack_recent(row: Any, buffer: Any, at: int, end: int) -> Any:
             row[LONGITUDE], at = get(buffer, at, end)
     if at < 0:
         return -1
-    used, at = get(buffer, at, end)
-    if at < 0 or used > DECLINES_LEN or used < 0:
+    used, at = _get_count(buffer, at, end, DECLINES_LEN)
+    if at < 0:
         return -1
     for j in range(used):
         row[DECLINES + j], at = get(buffer, at, end)

@@ -24,7 +24,7 @@ from stream_app.errors import StateError
 from stream_app.features.aggregations import HOPS_S, Quantity
 from stream_app.features.compiled import jit
 from stream_app.features.former import FORMER_FORMAT, FormerLayout, unpack_former
-from stream_app.features.ledger import LARGEST_LEDGER, pack_ledger, pack_recent, unpack_ledger, unpack_recent
+from stream_app.features.ledger import LARGEST_LEDGER, pack_ledger, pack_recent, unpack_head, unpack_recent
 from stream_app.features.numbers import VARINT_MAX, get, get_word, put, put_word
 from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, RowLayout
 from stream_app.features.tiles import BITS, FIRST, HOP, QUANTITY, TILES, WORDS
@@ -153,14 +153,9 @@ def _unpack_set(series: Any, s: int, row: Any, buffer: Any, at: int, end: int) -
 
 @jit  # type: ignore[untyped-decorator]
 def _unpack_row(series: Any, places: Any, header: int, row: Any, buffer: Any, at: int, end: int) -> Any:
-    row[NEWEST], at = get(buffer, at, end)
-    if at < 0:
-        return -1
-    row[LAST], at = get(buffer, at, end)
+    at = unpack_head(row, header, buffer, at, end)
     if at >= 0 and header == CARD_HEADER:
-        at = unpack_ledger(row, buffer, at, end)
-        if at >= 0:
-            at = unpack_recent(row, buffer, at, end)
+        at = unpack_recent(row, buffer, at, end)
     while at >= 0:
         mark, at = get(buffer, at, end)
         if at < 0 or mark == 0:

@@ -18,7 +18,17 @@ from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.definitions import HANDBOOK
 from stream_app.features.facts import facts_of, hashes
 from stream_app.features.packing import FORMAT, Packer, largest_packed
-from stream_app.features.plan import NEWEST, RECENT_LEN, RECENT_NEXT, EntityPlan, Ints, catalogue_plan, row_layout_of
+from stream_app.features.plan import (
+    DECLINES_LEN,
+    LABELS_LEN,
+    NEWEST,
+    RECENT_LEN,
+    RECENT_NEXT,
+    EntityPlan,
+    Ints,
+    catalogue_plan,
+    row_layout_of,
+)
 from tests.examples import examples
 
 START, DAY = 1_522_540_800_000, 86_400_000
@@ -109,6 +119,27 @@ def test_a_flipped_or_cut_value_is_refused_by_the_name_of_its_key(plan: EntityPl
         damaged += data.draw(st.binary(min_size=1, max_size=3))
     with pytest.raises(StateError, match=r"\{g:0\}c:bad"):
         packer.unpack([good, bytes(damaged)], ["{g:0}c:good", "{g:0}c:bad"], np.zeros_like(rows), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("more", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_a_card_that_says_it_remembers_more_than_there_is_room_for_is_refused(more: tuple[int, int, int]) -> None:
+    """Transactions, labels, declines: the checksum is right, the next number's place would be another's. As many as there is room for are read."""
+    recent, labels, declines = (most + one for most, one in zip((RECENT_LEN, LABELS_LEN, DECLINES_LEN), more, strict=True))
+    word, one = (7).to_bytes(8, "little"), b"\x01"
+    numbers = b"\x01\x01\x00\x00" + bytes([recent]) + recent * word + bytes([labels]) + labels * (word + one)
+    numbers += b"\x00" + bytes([declines]) + declines * one + b"\x00"
+    layout = PLANS["card"].layout
+    body = bytes([FORMAT]) + layout.fingerprint.to_bytes(4, "little") + numbers
+    rows = np.zeros((1, layout.width), dtype=np.int64)
+
+    def unpack() -> list[str]:
+        return Packer(layout).unpack([xxhash.xxh32_intdigest(body).to_bytes(4, "little") + body], ["k"], rows, np.arange(1))
+
+    if any(more):
+        with pytest.raises(StateError, match="its numbers end too early"):
+            unpack()
+    else:
+        assert unpack() == [""]
 
 
 @entities
