@@ -1,6 +1,13 @@
-"""What stands: messages that were published for payments and labels which are decided, or counted, once more.
+"""What stands: messages that a worker published before it was killed. A new owner of its partition reads them before it takes a record.
 
-Each output carries where it comes from in its headers, so that a new owner of a partition knows what a killed one had done.
+1. Every output says in its headers which record it was made from (`source.offset`), and where its micro-batch began (`source.cursor`):
+   whatever lies below was decided, published and written by then.
+2. Below the highest of these cursors everything was *surely decided*: such a record is counted again, nothing is published for it.
+3. At or above it, a decision that was published stands: score, action, case and reasons are its own, whatever would be decided now.
+4. Where a payment has a score, the first score is the decision; otherwise its first alert is.
+5. Of alert and score, what is missing is published, what is there is not published again.
+6. A record whose dead letter is there is passed over.
+7. Outputs count only if they were made from these very topics, by Kafka's ids: a topic that was deleted and made anew starts at 0.
 """
 
 from __future__ import annotations
@@ -43,7 +50,7 @@ def read_decision(value: bytes | None) -> PublishedDecision | None:
 
 
 class Refusals:
-    """Offsets of one topic and partition whose dead letters stand: such a record is passed over, whatever clock, settings and program say now.
+    """Offsets of one topic and partition whose dead letters stand (rule 6), whatever clock, settings and program say of them now.
 
     Memory: eight bytes for each.
     """
@@ -77,13 +84,13 @@ NONE_REFUSED = RefusedRecords(Refusals(), Refusals())
 
 @dataclass(slots=True)
 class AlreadyPublished:
-    """What was published for offsets at or above the cursor, and what was surely decided.
+    """What was published for records that a partition takes once more.
 
     Attributes:
-        decided: below it nothing is published any more.
-        verdicts: by offset of the transaction; each stands, whatever would be decided now.
-        alerted, scored: offsets of transactions whose alert, whose score is there.
-        refused: records whose dead letters are there.
+        decided: below it everything was surely decided (rule 2).
+        verdicts: by offset of the transaction, the decisions that stand (rules 3 and 4).
+        alerted, scored: offsets of transactions whose alert, whose score is there (rule 5).
+        refused: records whose dead letters are there (rule 6).
     """
 
     decided: Position = START
@@ -94,25 +101,25 @@ class AlreadyPublished:
     _newest: int = -1
 
     def add_alert(self, offset: int, verdict: PublishedDecision) -> None:
-        """Learn from an alert, which holds the decision."""
+        """An alert is there: its decision stands where no other does (rule 4)."""
         self.alerted.add(offset)
         self.verdicts.setdefault(offset, self._kept(offset, verdict))
         self._newest = max(self._newest, offset)
 
     def add_score(self, offset: int, verdict: PublishedDecision) -> None:
-        """Learn from a score, which holds the decision too: of several the first one stands, whatever alerts say."""
+        """A score is there: the first one's decision stands, in the place of an alert's (rule 4)."""
         if offset not in self.scored:
             self.verdicts[offset] = self._kept(offset, verdict)
         self.scored.add(offset)
         self._newest = max(self._newest, offset)
 
     def passed_by(self, cursor: Cursor) -> bool:
-        """Whether everything here lies below this cursor, so that it may be forgotten."""
+        """Whether this may be forgotten: every record that it speaks of lies below this cursor."""
         end = Position(max(self._newest, self.refused.transactions.last) + 1, self.refused.labels.last + 1)
         return cursor.position.has_passed(end.or_later(self.decided))
 
     def _kept(self, offset: int, verdict: PublishedDecision) -> PublishedDecision:
-        """Where nothing is published any more, only the case is asked for: the reasons are most of a verdict's bytes."""
+        """The decision without its reasons where it was surely decided: only its case is asked for, and reasons are most of its bytes."""
         return msgspec.structs.replace(verdict, reasons=()) if offset < self.decided.transactions else verdict
 
 
@@ -132,10 +139,10 @@ def source_offset(headers: Headers) -> int | None:
 
 
 def surely_decided(records: Iterable[Published], ids: Sequence[str]) -> Position:
-    """Below it everything was decided when the newest of these outputs were published.
+    """Below it everything was surely decided (rule 2): the highest that these outputs say.
 
     Args:
-        records: outputs; those of topics that were deleted since, and foreign ones, count for nothing.
+        records: outputs; foreign ones count for nothing, nor do those of topics that were deleted since (rule 7).
         ids: Kafka's ids of transactions and labels.
     """
     newest = [0, 0]
@@ -146,7 +153,7 @@ def surely_decided(records: Iterable[Published], ids: Sequence[str]) -> Position
 
 
 def of_these_topics(records: Iterable[Published], ids: Sequence[str]) -> list[Published]:
-    """The outputs that were made from these very topics, not from others that once had their names."""
+    """The outputs that were made from these very topics (rule 7)."""
     return [r for r in records if _positions(r.headers, ids)]
 
 
