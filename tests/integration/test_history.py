@@ -23,7 +23,7 @@ from stream_app.messages.transaction import Transaction
 from stream_app.scoring.intake import Decoded, merge
 from stream_app.scoring.online_scoring import OnlineScoring
 from stream_app.scoring.positions import Cursor, Position
-from stream_app.scoring.publication import NO_OUTPUT
+from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
 from tests.examples import examples
 from tests.redis_cluster import Client, client_of, values_of
@@ -81,7 +81,7 @@ async def bank(url: str, group: str, model: FakeModel | None = None) -> AsyncIte
         cursor = msgspec.structs.replace(cursor, begun=True, partitions=PARTITIONS)
         await state.begin(cursor)
         states[partition] = state, cursor
-    scorer = Scorer(model or FakeModel(), Money("EUR"), NO_OUTPUT, FakeClock())
+    scorer = Scorer(model or FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock())
     try:
         yield Bank(redis, group, states, history, scorer, OnlineScoring(lambda: scorer, history, Money("EUR")))
     finally:
