@@ -1,16 +1,19 @@
 """What can be computed, as data: the entities, and one entry for each aggregation over their payments.
 
-A new aggregation that is made of sums is an entry here and a line in the kernel; a new entity is a name here and, where payments carry it
-under another name than `<entity>_id`, nothing else: shared state, training, worker and the list in the documents follow.
+A new aggregation is an entry here and, where no operation makes it yet, one in `Op` and a line in the kernel. What it is made of is a
+`Quantity`: how that combines is declared with it, and tiles, kernel, plan and packed rows follow. A new entity is a name here and in the
+sentences: shared state, training, worker and the list in the documents follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, unique
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
+
+from stream_app.errors import SettingsError
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
@@ -31,31 +34,6 @@ OPTIONAL: tuple[Entity, ...] = ("device",)
 """What a payment may lack: its features are neutral then."""
 
 
-class Quantity(IntEnum):
-    """What a series keeps in each tile: a sum, or from `TERMINALS` on a set."""
-
-    COUNT = 0
-    AMOUNT = 1
-    AMOUNT_SQ = 2
-    FRAUD = 3
-    ONLINE = 4
-    DECLINED = 5
-    CREDITED = 6
-    TERMINALS = 8
-    COUNTRIES = 9
-    DEVICES = 10
-
-
-SET_SHAPE: Mapping[Quantity, tuple[int, int]] = MappingProxyType(
-    {Quantity.TERMINALS: (8, 4), Quantity.COUNTRIES: (11, 1), Quantity.DEVICES: (4, 4)}
-)
-"""Words of 64 bits of a set's tile, and bits that one member sets. Countries have a bit each: that set never errs."""
-
-FIELD_OF_SET: Mapping[str, Quantity] = MappingProxyType(
-    {"terminal_id": Quantity.TERMINALS, "country": Quantity.COUNTRIES, "device_id": Quantity.DEVICES}
-)
-
-
 class Fact(IntEnum):
     """What the kernel reads of a payment beside time and money: columns of `Events.facts`, 0 where the payment has none.
 
@@ -71,6 +49,96 @@ class Fact(IntEnum):
 
 
 PLACE_ZERO = 1_000_000_000
+
+
+class Measure(IntEnum):
+    """What an event leaves in the tiles of a scalar: columns of the kernel's `weights`, 0 where it leaves nothing."""
+
+    PAYMENT = 0
+    MONEY = 1
+    MONEY_SQ = 2
+    FRAUD = 3
+    ONLINE = 4
+    DECLINED = 5
+    CREDITED = 6
+
+
+TAKEN_BACK = frozenset({Measure.FRAUD})
+"""What a later event may undo, by a number below 0."""
+
+
+class Combination(IntEnum):
+    """How a tile takes an event in, how tiles make a window, and partitions' tiles one row. In any order the same comes of it."""
+
+    SUM = 0
+    LARGEST = 1
+    SET = 2
+
+
+SCALARS, SETS = 16, 48
+"""Numbers that a scalar and a set may have lie below: a scalar's is a bit in a packed row, a set's a mark."""
+MOST_WORDS = 63
+"""Of a set's tile: each is a bit in a packed row."""
+
+
+def _wrong_in(one: Quantity, number: int) -> str | None:
+    """What of a declaration makes no sense."""
+    is_set = one.combination is Combination.SET
+    if not 0 <= number < (SETS if is_set else SCALARS):
+        return f"a set's number is 0 to {SETS - 1}, any other's 0 to {SCALARS - 1}"
+    if not isinstance(one.of, Fact if is_set else Measure):
+        return "a set is of a Fact, any other of a Measure"
+    if is_set != (one.bits > 0) or not 1 <= one.words <= (MOST_WORDS if is_set else 1):
+        return f"a set, and nothing else, has bits for each member, in 1 to {MOST_WORDS} words"
+    if one.combination is Combination.LARGEST and one.of in TAKEN_BACK:
+        return "what can be taken back has no largest"
+    return None
+
+
+@unique
+class Quantity(IntEnum):
+    """What a series keeps in each tile. A new one takes any free number; a number stands in packed rows, so it never changes.
+
+    Attributes:
+        combination: a scalar is a sum, or the largest of numbers that are 0 or more; else it is a set.
+        of: what an event leaves there; of a set, the fact that is its member.
+        unit: what it counts, or measures, for people.
+        words, bits: of a set: words of 64 bits of a tile, and bits that one member sets. Countries have a bit each: that set never errs.
+
+    Raises:
+        SettingsError: if the declaration makes no sense, naming what is allowed.
+    """
+
+    combination: Combination
+    of: Measure | Fact
+    unit: str
+    words: int
+    bits: int
+
+    COUNT = 0, Combination.SUM, Measure.PAYMENT, "payments"
+    AMOUNT = 1, Combination.SUM, Measure.MONEY, "minor units"
+    AMOUNT_SQ = 2, Combination.SUM, Measure.MONEY_SQ, "minor units, squared"
+    FRAUD = 3, Combination.SUM, Measure.FRAUD, "frauds"
+    ONLINE = 4, Combination.SUM, Measure.ONLINE, "online payments"
+    DECLINED = 5, Combination.SUM, Measure.DECLINED, "declined payments"
+    CREDITED = 6, Combination.SUM, Measure.CREDITED, "refunds and reversals"
+    TERMINALS = 8, Combination.SET, Fact.TERMINAL, "terminals", 8, 4
+    COUNTRIES = 9, Combination.SET, Fact.COUNTRY, "countries", 11, 1
+    DEVICES = 10, Combination.SET, Fact.DEVICE, "devices", 4, 4
+
+    def __new__(cls, number: int, combination: Combination, of: Measure | Fact, unit: str, words: int = 1, bits: int = 0) -> Self:
+        """A member, as its line declares it."""
+        one = int.__new__(cls, number)
+        one._value_ = number
+        one.combination, one.of, one.unit, one.words, one.bits = combination, of, unit, words, bits
+        if (wrong := _wrong_in(one, number)) is not None:
+            raise SettingsError(f"The quantity of {unit} with number {number} cannot be kept: {wrong}. Correct its declaration.")
+        return one
+
+
+FIELD_OF_SET: Mapping[str, Quantity] = MappingProxyType(
+    {"terminal_id": Quantity.TERMINALS, "country": Quantity.COUNTRIES, "device_id": Quantity.DEVICES}
+)
 
 
 class Op(IntEnum):

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.features import kernel
-from stream_app.features.aggregations import Fact
+from stream_app.features.aggregations import Fact, Measure
 from stream_app.features.definitions import Feature
 from stream_app.features.plan import EntityPlan, Ints, Plan
-from stream_app.features.tiles import SUMS
 
 type Floats = NDArray[np.float64]
 type Bytes = NDArray[np.int8]
@@ -144,7 +143,7 @@ def _fold(  # noqa: PLR0913 - arrays
     out: tuple[Vectors, NDArray[np.uint8]],
     unit: int,
 ) -> None:
-    layout, scratch = plan.layout, (np.empty(plan.sums, dtype=np.int64), np.empty(SUMS, dtype=np.int64))
+    layout, scratch = plan.layout, (np.empty(plan.sums, dtype=np.int64), np.empty(len(Measure), dtype=np.int64))
     own, total = (rows.own, rows.own_at), (rows.total, rows.total_at)
     of_events = slots, read[0], events.times_ms, events.minor, read[1]
     shared = rows.own is not rows.total
@@ -162,6 +161,12 @@ def _of_record(feature: Feature, events: Events, unit: int) -> Vectors:
             return ((events.times_ms // _DAY_MS + _EPOCH_WEEKDAY) % 7 >= _SATURDAY).astype(np.float32)
         case "night":
             return (events.times_ms // _HOUR_MS % 24 <= _LAST_NIGHT_HOUR).astype(np.float32)
+        case "attributes":
+            return _attribute(feature, events)
+    raise NotImplementedError(f"Nobody says what {feature.aggregation!r} makes of a payment. Add it to `compute._of_record`.")
+
+
+def _attribute(feature: Feature, events: Events) -> Vectors:
     if events.attribute is None:
         return np.full(len(events.kinds), feature.of.neutral, dtype=np.float32)
     clipped = np.clip(events.attribute(feature.field, slice(None)), -LARGEST_ATTRIBUTE, LARGEST_ATTRIBUTE)

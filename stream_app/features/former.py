@@ -17,8 +17,7 @@ from stream_app.features.aggregations import Entity, Quantity
 from stream_app.features.compiled import jit
 from stream_app.features.ledger import unpack_head
 from stream_app.features.numbers import get
-from stream_app.features.plan import NEWEST, Ints, RowLayout
-from stream_app.features.tiles import FIRST, HOP, TILES
+from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, RowLayout, Table, columns
 
 FORMER_FORMAT = 1
 
@@ -44,6 +43,9 @@ _SERIES: Mapping[Entity, tuple[int, tuple[tuple[int, int, Quantity], ...]]] = Ma
 )  # fmt: skip
 """Fingerprint of the layout, and its series in order: hop in seconds, tiles, quantity."""
 
+_RING = columns("tiles", "series")
+"""A former ring: its tiles, and the place of its series in the present layout, -1 where it has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class FormerLayout:
@@ -51,20 +53,20 @@ class FormerLayout:
 
     Attributes:
         prefix: format and fingerprint, as they stand in a value; empty where the entity is new.
-        table: int64 [series, 3]: hop_ms, tiles, and the place of the series in the present layout, -1 where it has none.
+        table: [series] of `_RING`.
     """
 
     prefix: bytes
-    table: Ints
+    table: Table
 
     @staticmethod
     def of(layout: RowLayout) -> FormerLayout:
         """The former rings of the entity of a layout, each with its place there."""
         fingerprint, series = _SERIES.get(layout.entity, (0, ()))
         order = list(layout.series)
-        rows = [(hop * 1000, tiles, order.index((hop, q)) if (hop, q) in layout.series else -1) for hop, tiles, q in series]
+        rows = [(tiles, order.index((hop, q)) if (hop, q) in layout.series else -1) for hop, tiles, q in series]
         prefix = bytes([FORMER_FORMAT]) + fingerprint.to_bytes(4, "little") if series else b""
-        return FormerLayout(prefix, np.array(rows, dtype=np.int64).reshape(-1, 3))
+        return FormerLayout(prefix, np.array(rows, dtype=_RING))
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -75,7 +77,7 @@ def unpack_former(former: Any, series: Any, header: int, row: Any, buffer: Any, 
         if at < 0:
             return -1
         used, at = get(buffer, at, end)
-        age, s = -1, former[f, 2]
+        age, s = -1, former[f].series
         for _ in range(used):
             if at < 0:
                 return -1
@@ -84,8 +86,8 @@ def unpack_former(former: Any, series: Any, header: int, row: Any, buffer: Any, 
                 return -1
             value, at = get(buffer, at, end)
             age += gap + 1
-            if age >= former[f, 1] or gap < 0:
+            if age >= former[f].tiles or gap < 0:
                 return -1
-            if s >= 0 and age < series[s, TILES]:
-                row[series[s, FIRST] + (row[NEWEST] // series[s, HOP] - age) % series[s, TILES]] = value
+            if s >= 0 and age < series[s].tiles:
+                row[series[s].first + (row[NEWEST] // series[s].hop_ms - age) % series[s].tiles] = value
     return at

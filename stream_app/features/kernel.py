@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.features.aggregations import HORIZON_S, PLACE_ZERO, Fact, Op, Quantity
+from stream_app.features.aggregations import HORIZON_S, PLACE_ZERO, Fact, Measure, Op
 from stream_app.features.compiled import jit
 from stream_app.features.plan import (
     DECLINES,
@@ -30,7 +30,7 @@ from stream_app.features.plan import (
     RECENT_NEXT,
 )
 from stream_app.features.prefetch import ask_for_row
-from stream_app.features.tiles import CLIP_MINOR, QUANTITY, absorb, add_up, count, has, member, retained
+from stream_app.features.tiles import CLIP_MINOR, absorb, add_up, count, has, retained
 
 PAYMENT, DECLINED, CREDIT, LABEL_GENUINE, LABEL_FRAUD = 0, 1, 2, 3, 4
 """Kinds of event, the kernel's input. DECLINED is scored, CREDIT (refund, reversal) is not; both have counters of their own."""
@@ -38,12 +38,14 @@ PAYMENT, DECLINED, CREDIT, LABEL_GENUINE, LABEL_FRAUD = 0, 1, 2, 3, 4
 SKIP, COUNT, SCORE, ADD_FRAUD, TAKE_FRAUD, GIVE_BACK = 0, 1, 2, 3, 4, 5
 """What `admit` made of an event. COUNT is scored and counted, SCORE is scored and counted as declined, SKIP has no effect."""
 
-_COUNT, _MEAN, _RATIO, _ZSCORE, _PRIOR_MEAN, _PRIOR_COUNT, _SHARE = (
-    int(op) for op in (Op.COUNT, Op.MEAN, Op.RATIO, Op.ZSCORE, Op.PRIOR_MEAN, Op.PRIOR_COUNT, Op.SHARE)
+_COUNT, _MEAN, _RATIO, _ZSCORE, _RISK, _PRIOR_MEAN, _PRIOR_COUNT, _SHARE = (
+    int(op) for op in (Op.COUNT, Op.MEAN, Op.RATIO, Op.ZSCORE, Op.RISK, Op.PRIOR_MEAN, Op.PRIOR_COUNT, Op.SHARE)
 )
-_SINCE_LAST, _DISTANCE, _SPEED, _IN_A_ROW = (int(op) for op in (Op.SINCE_LAST, Op.DISTANCE, Op.SPEED, Op.DECLINES_IN_A_ROW))
-_Q_COUNT, _Q_AMOUNT, _Q_AMOUNT_SQ, _Q_FRAUD = (int(q) for q in (Quantity.COUNT, Quantity.AMOUNT, Quantity.AMOUNT_SQ, Quantity.FRAUD))
-_Q_ONLINE, _Q_DECLINED, _Q_CREDITED = (int(q) for q in (Quantity.ONLINE, Quantity.DECLINED, Quantity.CREDITED))
+_SINCE_LAST, _DISTANCE, _SPEED, _IN_A_ROW, _FIRST_TIME = (
+    int(op) for op in (Op.SINCE_LAST, Op.DISTANCE, Op.SPEED, Op.DECLINES_IN_A_ROW, Op.FIRST_TIME)
+)
+_M_PAYMENT, _M_MONEY, _M_MONEY_SQ, _M_FRAUD = (int(m) for m in (Measure.PAYMENT, Measure.MONEY, Measure.MONEY_SQ, Measure.FRAUD))
+_M_ONLINE, _M_DECLINED, _M_CREDITED = (int(m) for m in (Measure.ONLINE, Measure.DECLINED, Measure.CREDITED))
 _FACT_ONLINE, _FACT_LATITUDE, _FACT_LONGITUDE = (int(f) for f in (Fact.ONLINE, Fact.LATITUDE, Fact.LONGITUDE))
 _HORIZON_MS = HORIZON_S * 1000
 _AHEAD = 2
@@ -128,7 +130,9 @@ def _of_sums(op: int, a: int, b: int, c: int, minor: int, counted: int, unit: in
         mean = b / a if a else 0.0
         variance = c / a - mean * mean if a > 1 else 0.0
         return (min(amount, CLIP_MINOR) - mean) / np.sqrt(variance) if variance >= 1.0 and minor >= 0 else 0.0
-    return min(1.0, b / a) if a else 0.0
+    if op == _RISK:
+        return min(1.0, b / a) if a else 0.0
+    raise NotImplementedError("Nobody says what this operation makes of sums. Add it to `kernel._of_sums`.")
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -149,8 +153,10 @@ def _of_row(op: int, series: Any, s: int, row: Any, t: int, facts: Any) -> Any:
             return 0.0
         km = _kilometres(row[LATITUDE], row[LONGITUDE], facts[_FACT_LATITUDE], facts[_FACT_LONGITUDE])
         return km if op == _DISTANCE else km * 3_600_000.0 / max(away_ms, 1000)
-    name = member(series[s, QUANTITY], facts)
-    return 1.0 if name != 0 and not has(series, s, row, t, name) else 0.0
+    if op == _FIRST_TIME:
+        name = facts[series[s].of]
+        return 1.0 if name != 0 and not has(series, s, row, t, name) else 0.0
+    raise NotImplementedError("Nobody says what this operation makes of a row. Add it to `kernel._of_row`.")
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -164,18 +170,18 @@ def _kilometres(latitude: int, longitude: int, other_latitude: int, other_longit
 
 @jit  # type: ignore[untyped-decorator]
 def _weigh(effect: int, counted: bool, minor: int, facts: Any, weights: Any) -> None:  # noqa: FBT001 - numba takes no keywords
-    """What an event adds to each sum. `minor` < 0: its money is not known, and not added."""
+    """What an event leaves of each `Measure`. `minor` < 0: its money is not known, and leaves nothing."""
     weights[:] = 0
     if counted:
         clipped = min(max(minor, 0), CLIP_MINOR)
-        weights[_Q_COUNT], weights[_Q_AMOUNT], weights[_Q_AMOUNT_SQ] = 1, max(minor, 0), clipped * clipped
-        weights[_Q_ONLINE] = facts[_FACT_ONLINE]
+        weights[_M_PAYMENT], weights[_M_MONEY], weights[_M_MONEY_SQ] = 1, max(minor, 0), clipped * clipped
+        weights[_M_ONLINE] = facts[_FACT_ONLINE]
     elif effect == SCORE:
-        weights[_Q_DECLINED] = 1
+        weights[_M_DECLINED] = 1
     elif effect == GIVE_BACK:
-        weights[_Q_CREDITED] = 1
+        weights[_M_CREDITED] = 1
     elif effect == ADD_FRAUD or effect == TAKE_FRAUD:
-        weights[_Q_FRAUD] = 1 if effect == ADD_FRAUD else -1
+        weights[_M_FRAUD] = 1 if effect == ADD_FRAUD else -1
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -203,10 +209,10 @@ def fold(
     """Features of each scored event; each event is then counted in its entity's rows.
 
     Args:
-        series: the layout's table.
+        series: [series] of `plan.SERIES`, the layout's.
         header: the layout's.
-        terms: the entity plan's.
-        features: the entity plan's.
+        terms: [terms] of `plan.TERM`, the entity plan's.
+        features: [features] of `plan.FEATURE`, the entity plan's.
         own: int64 [any, width], the part that this partition writes, updated in place.
         own_at: int64 [entities], the row of the n-th entity in `own`.
         total: int64 [any, width], the sum over all parts; the same array as `own` where not shared.
@@ -221,7 +227,7 @@ def fold(
         out: float32 [events, columns], the entity's columns are written.
         late: uint8 [events], 1 where the payment is behind every ring: scored, not counted.
         sums: int64 [sums], scratch.
-        weights: int64 [`tiles.SUMS`], scratch.
+        weights: int64 [measures], scratch.
     """
     for i in range(len(slots)):
         ask_for_row(own, own_at, slots, i + _AHEAD)
@@ -237,12 +243,13 @@ def fold(
         if effect == COUNT or effect == SCORE:
             add_up(terms, sum_, t, sums)
             for f in range(len(features)):
-                op, a = features[f, 0], features[f, 1]
+                wanted = features[f]
+                op = wanted.op
                 if op >= _SINCE_LAST:
-                    out[i, features[f, 4]] = _of_row(op, series, a, sum_, t, facts[i])
+                    out[i, wanted.column] = _of_row(op, series, wanted.a, sum_, t, facts[i])
                 else:
-                    b, c = sums[features[f, 2]], sums[features[f, 3]]
-                    out[i, features[f, 4]] = _of_sums(op, sums[a], b, c, minor[i], 1 if counted else 0, unit)
+                    a, b, c = sums[wanted.a], sums[wanted.b], sums[wanted.c]
+                    out[i, wanted.column] = _of_sums(op, a, b, c, minor[i], 1 if counted else 0, unit)
         _weigh(effect, counted, minor[i], facts[i], weights)
         if effect == COUNT and not counted:
             continue

@@ -21,31 +21,30 @@ import xxhash
 from numpy.typing import NDArray
 
 from stream_app.errors import StateError
-from stream_app.features.aggregations import HOPS_S, Quantity
+from stream_app.features.aggregations import HOPS_S, SCALARS, SETS, Combination
 from stream_app.features.compiled import jit
 from stream_app.features.former import FORMER_FORMAT, FormerLayout, unpack_former
 from stream_app.features.ledger import LARGEST_LEDGER, pack_ledger, pack_recent, unpack_head, unpack_recent
 from stream_app.features.numbers import VARINT_MAX, get, get_word, put, put_word
 from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, RowLayout
-from stream_app.features.tiles import BITS, FIRST, HOP, QUANTITY, TILES, WORDS
 
 FORMAT = FORMER_FORMAT + 1
 """Of packed values. Hops and quantities keep their numbers, sets their shape: what changes one of these is a format of its own."""
 
 _CHECKSUM, _PREFIX = 4, 9
 _HOPS_MS = tuple(1000 * hop for hop in sorted(HOPS_S.values()))
-_SET = 16  # first mark of a set; below stand marks of hops, and each quantity is a bit below it
-_LAST_MARK = _SET + max(Quantity)
+_SET = SCALARS  # first mark of a set; below stand marks of hops
+_IS_SET = int(Combination.SET)
 
 
 def _places(layout: RowLayout) -> Ints:
-    """int64 [marks, 16]: the series of each hop and quantity (a set's in column 0 of its mark), -1 where the layout has none."""
-    places = np.full((_LAST_MARK + 1, _SET), -1, dtype=np.int64)
-    for s, (hop, _, _, quantity, _, bits) in enumerate(layout.table.tolist()):
-        if bits:
-            places[_SET + quantity, 0] = s
+    """int64 [marks, scalars]: the series of each hop and quantity (a set's in column 0 of its mark), -1 where the layout has none."""
+    places = np.full((_SET + SETS, SCALARS), -1, dtype=np.int64)
+    for s, ring in enumerate(layout.table):
+        if ring["combination"] == _IS_SET:
+            places[_SET + ring["quantity"], 0] = s
         else:
-            places[1 + _HOPS_MS.index(hop), quantity] = s
+            places[1 + _HOPS_MS.index(ring["hop_ms"]), ring["quantity"]] = s
     return places
 
 
@@ -58,8 +57,8 @@ def _pack_sums(series: Any, which: Any, mark: int, row: Any, scratch: Any, buffe
         s = which[quantity]
         if s < 0:
             continue
-        n, first = series[s, TILES], series[s, FIRST]
-        head = row[NEWEST] // series[s, HOP] % n
+        n, first = series[s].tiles, series[s].first
+        head = row[NEWEST] // series[s].hop_ms % n
         for column in range(np.uint64(first), np.uint64(first + n)):
             if row[column] != 0:
                 age = head + first - np.int64(column)
@@ -79,7 +78,7 @@ def _pack_sums(series: Any, which: Any, mark: int, row: Any, scratch: Any, buffe
         at, gap = put(buffer, at, gap), 1
         for quantity in range(_SET):
             if mask >> quantity & 1:
-                n, first, place = series[which[quantity], TILES], series[which[quantity], FIRST], heads[quantity] - age
+                n, first, place = series[which[quantity]].tiles, series[which[quantity]].first, heads[quantity] - age
                 at = put(buffer, at, row[first + (place if place >= 0 else place + n)] if age < n else 0)
     return put(buffer, at, 0)
 
@@ -87,12 +86,12 @@ def _pack_sums(series: Any, which: Any, mark: int, row: Any, scratch: Any, buffe
 @jit  # type: ignore[untyped-decorator]
 def _pack_set(series: Any, s: int, row: Any, buffer: Any, at: int) -> Any:
     """The tiles of a set that has members."""
-    hop, n, words = series[s, HOP], series[s, TILES], series[s, WORDS]
-    if not row[series[s, FIRST] : series[s, FIRST] + n * words].any():
+    hop, n, words = series[s].hop_ms, series[s].tiles, series[s].words
+    if not row[series[s].first : series[s].first + n * words].any():
         return at
-    at = put(buffer, at, _SET + series[s, QUANTITY])
+    at = put(buffer, at, _SET + series[s].quantity)
     for age in range(n):
-        first, mask = series[s, FIRST] + (row[NEWEST] // hop - age) % n * words, 0
+        first, mask = series[s].first + (row[NEWEST] // hop - age) % n * words, 0
         for w in range(words):
             mask |= (1 << w) if row[first + w] != 0 else 0
         if mask:
@@ -112,7 +111,7 @@ def _pack_row(series: Any, places: Any, header: int, row: Any, scratch: Any, buf
         if mark <= len(_HOPS_MS):
             at = _pack_sums(series, places[mark], mark, row, scratch, buffer, at)
     for s in range(len(series)):
-        if series[s, BITS]:
+        if series[s].combination == _IS_SET:
             at = _pack_set(series, s, row, buffer, at)
     return put(buffer, at, 0)
 
@@ -130,8 +129,8 @@ def _unpack_sums(series: Any, which: Any, row: Any, buffer: Any, at: int, end: i
             if mask >> quantity & 1 and at >= 0:
                 value, at = get(buffer, at, end)
                 s = which[quantity]
-                if s >= 0 and 0 <= age < series[s, TILES]:
-                    row[series[s, FIRST] + (row[NEWEST] // series[s, HOP] - age) % series[s, TILES]] = value
+                if s >= 0 and 0 <= age < series[s].tiles:
+                    row[series[s].first + (row[NEWEST] // series[s].hop_ms - age) % series[s].tiles] = value
     return -1
 
 
@@ -145,9 +144,9 @@ def _unpack_set(series: Any, s: int, row: Any, buffer: Any, at: int, end: int) -
         for w in range(64):
             if mask >> w & 1 and at >= 0:
                 word, at = get_word(buffer, at, end)
-                if s >= 0 and 1 <= age <= series[s, TILES] and w < series[s, WORDS]:
-                    tile = (row[NEWEST] // series[s, HOP] - age + 1) % series[s, TILES]
-                    row[series[s, FIRST] + tile * series[s, WORDS] + w] = word
+                if s >= 0 and 1 <= age <= series[s].tiles and w < series[s].words:
+                    tile = (row[NEWEST] // series[s].hop_ms - age + 1) % series[s].tiles
+                    row[series[s].first + tile * series[s].words + w] = word
     return -1
 
 
@@ -191,11 +190,14 @@ def _unpack_rows(series: Any, places: Any, former: Any, header: int, rows: Any, 
 def largest_packed(layout: RowLayout) -> int:
     """Upper bound in bytes of a packed row without its case id, however busy the entity."""
     table = layout.table
-    sums, sets = table[table[:, BITS] == 0], table[table[:, BITS] > 0]
+    is_set = table["combination"] == _IS_SET
+    scalars, sets = table[~is_set], table[is_set]
     size = _PREFIX + 3 * VARINT_MAX + (LARGEST_LEDGER if layout.header == CARD_HEADER else 0)
-    size += int((2 * VARINT_MAX + sets[:, TILES] * (1 + 2 + 8 * sets[:, WORDS])).sum())
-    for hop in np.unique(sums[:, HOP]):
-        tiles = sums[sums[:, HOP] == hop, TILES]  # beside the widest numbers: a gap for each tile, and zeros beyond a shorter ring
+    mask = np.maximum(2, -(-sets["words"] // 7))  # a varint has 7 bits of a number in a byte
+    size += int((2 * VARINT_MAX + sets["tiles"] * (1 + (sets["tiles"] >> 7 > 0) + mask + 8 * sets["words"])).sum())
+    for hop in np.unique(scalars["hop_ms"]):
+        tiles = scalars["tiles"][scalars["hop_ms"] == hop]
+        # Beside the widest numbers: a gap for each tile, and zeros beyond a shorter ring.
         size += int(3 * VARINT_MAX + tiles.max() + (VARINT_MAX * tiles + tiles.max() - tiles).sum())
     return size
 
@@ -210,7 +212,7 @@ class Packer:
         self._former = FormerLayout.of(layout)
         self._largest = largest_packed(layout)
         self._buffer = np.empty(self._largest, dtype=np.uint8)
-        self._scratch = np.zeros(_SET, dtype=np.int64), np.zeros(layout.table[:, TILES].max(initial=1), dtype=np.uint8)
+        self._scratch = np.zeros(_SET, dtype=np.int64), np.zeros(layout.table["tiles"].max(initial=1), dtype=np.uint8)
 
     def pack(self, rows: Ints, chosen: Ints, case_ids: Sequence[str] | None = None) -> list[bytes]:
         """The packed values of `rows[chosen]`; `case_ids` stand beside `chosen`."""

@@ -15,10 +15,26 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.features.aggregations import ENTITIES, FIELD_OF_SET, HOUR_S, SET_SHAPE, Entity, Op, Quantity
+from stream_app.errors import SettingsError
+from stream_app.features.aggregations import ENTITIES, FIELD_OF_SET, HOUR_S, Combination, Entity, Op, Quantity
 from stream_app.features.definitions import CATALOGUE, Feature
 
 type Ints = NDArray[np.int64]
+type Table = NDArray[np.void]
+"""An array of records, all of whose columns are int64: `SERIES`, `TERM` or `FEATURE`."""
+
+
+def columns(*names: str) -> np.dtype[np.void]:
+    """The columns of a table that a kernel reads, by name."""
+    return np.dtype([(name, np.int64) for name in names])
+
+
+SERIES = columns("hop_ms", "tiles", "first", "quantity", "words", "bits", "combination", "of")
+"""A ring of tiles: width of a tile, how many, the first one's column in the row, and what its quantity declares."""
+TERM = columns("span", "window_ms", "delay_ms", "hop_ms", "coarse_hop_ms", "tiles", "reads", "first", "sum", "combination")
+"""A run of tiles: when it is, the ring (hop, tiles, first column), how many of its tiles it may read, and into which sum they go, and how."""
+FEATURE = columns("op", "a", "b", "c", "column")
+"""A feature: its operation, the sums that it is made of (`a` of FIRST_TIME: its series), and where it stands in the vector."""
 
 NEWEST, LAST, HEADER = 0, 1, 2
 """Columns of every row: newest time seen (payments, credits, labels), time of the last payment counted; how many they are."""
@@ -32,6 +48,9 @@ PLACED, LATITUDE, LONGITUDE = (LABELS + 2 * LABELS_LEN + n for n in range(3))
 DECLINES, DECLINES_LEN = LONGITUDE + 1, 8
 """Times of a card's newest declined payments that are newer than `LAST`, the newest first, 0 where there are fewer."""
 CARD_HEADER = DECLINES + DECLINES_LEN
+
+
+_DESCRIBED = 6  # columns of `SERIES` that a fingerprint is over; the others follow from the quantity
 
 
 class Span(IntEnum):
@@ -90,7 +109,7 @@ class RowLayout:
     Attributes:
         entity: whose.
         series: (hop_s, quantity) → (first column, tiles in the ring).
-        table: the same for the kernel, int64 [series, 6]: hop_ms, tiles, first column, quantity, words of a tile, bits of a member (0: a sum).
+        table: the same for the kernel, [series] of `SERIES`, in the same order.
         header: columns before the first series.
         width: columns of a row.
         fingerprint: 32 bits over all of it; every packed value carries it.
@@ -98,7 +117,7 @@ class RowLayout:
 
     entity: Entity
     series: dict[tuple[int, Quantity], tuple[int, int]]
-    table: Ints
+    table: Table
     header: int
     width: int
     fingerprint: int
@@ -119,12 +138,12 @@ def row_layout_of(entity: Entity, catalogue: Sequence[Feature]) -> RowLayout:
     rows: list[tuple[int, ...]] = []
     for hop, quantity in sorted(tiles):
         series[hop, quantity] = (at, tiles[hop, quantity])
-        words, bits = SET_SHAPE.get(quantity, (1, 0))
-        rows.append((hop * 1000, tiles[hop, quantity], at, quantity, words, bits))
-        at += tiles[hop, quantity] * words
-    table = np.array(rows, dtype=np.int64).reshape(-1, 6)
-    described = f"{entity}|{header}|{RECENT_LEN}|{LABELS_LEN}|{DECLINES_LEN}|{table.tolist()}"
-    return RowLayout(entity, series, table, header, at, int.from_bytes(hashlib.sha256(described.encode()).digest()[:4], "little"))
+        rows.append((hop * 1000, tiles[hop, quantity], at, int(quantity), quantity.words, quantity.bits, quantity.combination, quantity.of))
+        at += tiles[hop, quantity] * quantity.words
+    named = [list(row[:_DESCRIBED]) for row in rows]
+    described = f"{entity}|{header}|{RECENT_LEN}|{LABELS_LEN}|{DECLINES_LEN}|{named}"
+    fingerprint = int.from_bytes(hashlib.sha256(described.encode()).digest()[:4], "little")
+    return RowLayout(entity, series, np.array(rows, dtype=SERIES), header, at, fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +151,15 @@ class EntityPlan:
     """What the kernel does for one entity: its layout, the runs of tiles to add up, the features to make of the sums.
 
     Attributes:
-        terms: int64 [terms, 9]: span, window_ms, delay_ms, hop_ms, coarse_hop_ms, tiles of the ring, how many of them it may read, first
-            column, sum; those of one run side by side.
-        features: int64 [features, 5]: op, the sums that it needs (of FIRST_TIME, its series), output column; those of one op side by side.
+        terms: [terms] of `TERM`, those of one run side by side.
+        features: [features] of `FEATURE`, those of one operation side by side.
         sums: how many sums there are.
     """
 
     entity: Entity
     layout: RowLayout
-    terms: Ints
-    features: Ints
+    terms: Table
+    features: Table
     sums: int
 
 
@@ -163,7 +181,11 @@ class Plan:
 
 
 def compile_plan(features: Sequence[Feature], catalogue: Sequence[Feature] = CATALOGUE) -> Plan:
-    """Bind a feature list to the layout that the whole catalogue needs."""
+    """Bind a feature list to the layout that the whole catalogue needs.
+
+    Raises:
+        SettingsError: if a feature adds up the tiles of a set, naming it.
+    """
     return Plan(
         tuple(features),
         tuple(_entity_plan(entity, features, row_layout_of(entity, catalogue)) for entity in ENTITIES),
@@ -191,6 +213,8 @@ def _entity_plan(entity: Entity, features: Sequence[Feature], layout: RowLayout)
             rows.append((Op.FIRST_TIME, order.index((feature.hop_s, needs[0])), 0, 0, column))
             continue
         for quantity in needs:
+            if quantity.combination is Combination.SET:
+                raise SettingsError(f"Feature {feature.name!r} adds up {quantity.name}, which is a set. Only FIRST_TIME looks into sets.")
             key = (feature.window_s, feature.delay_s, quantity)
             if key in sums:
                 continue
@@ -198,14 +222,15 @@ def _entity_plan(entity: Entity, features: Sequence[Feature], layout: RowLayout)
             for term in terms_of(feature):
                 first, tiles = layout.series[term.hop_s, quantity]
                 times = (term.window_s * 1000, term.delay_s * 1000, term.hop_s * 1000, term.coarse_hop_s * 1000)
-                terms.append((term.span, *times, tiles, term.tiles if term.span is Span.PLAIN else tiles, first, sums[key]))
+                reads = term.tiles if term.span is Span.PLAIN else tiles
+                terms.append((term.span, *times, tiles, reads, first, sums[key], quantity.combination))
         used = [sums[feature.window_s, feature.delay_s, q] for q in needs] + [0, 0, 0]
         op = Op.PRIOR_COUNT if feature.of.op is Op.COUNT and feature.delay_s else feature.of.op
         rows.append((op, *used[:3], column))
     return EntityPlan(
         entity,
         layout,
-        np.array(sorted(terms), dtype=np.int64).reshape(-1, 9),
-        np.array(sorted(rows), dtype=np.int64).reshape(-1, 5),
+        np.array(sorted(terms), dtype=TERM),
+        np.array(sorted(rows), dtype=FEATURE),
         max(1, len(sums)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stream_app.errors import SettingsError
+from stream_app.features.aggregations import Quantity
 from stream_app.features.definitions import HANDBOOK, VELOCITY, Feature, check_unique
 
 HANDBOOK_PROFILE, DEFAULT_PROFILE, PASSTHROUGH = "handbook", "velocity", "passthrough"
@@ -38,8 +39,20 @@ def features_of(profile: str, attributes: Sequence[str] = ()) -> tuple[Feature, 
 
 def features_table() -> str:
     """Every feature of the catalogue in Markdown: what it says, and its value where there is no history or a field is missing."""
-    rows = ["| feature | meaning | neutral | handbook |", "|---|---|---|---|"]
+    rows = [
+        f"{len(VELOCITY)} features, and the producer's own numbers:",
+        "",
+        "| feature | meaning | neutral | handbook |",
+        "|---|---|---|---|",
+    ]
     for feature in (*VELOCITY, Feature("attributes", field="name")):
         neutral = f"{feature.of.neutral:,.0f}" if feature.of.neutral else "0"
         rows.append(f"| `{feature.name}` | {feature.meaning} | {neutral} | {'yes' if feature in HANDBOOK else ''} |")
+    return "\n".join(rows)
+
+
+def quantities_table() -> str:
+    """Everything that tiles hold, in Markdown: number, unit, and how it combines."""
+    rows = ["| kept | number | of | combines as |", "|---|---|---|---|"]
+    rows += [f"| `{quantity.name}` | {int(quantity)} | {quantity.unit} | {quantity.combination.name.lower()} |" for quantity in Quantity]
     return "\n".join(rows)

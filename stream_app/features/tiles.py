@@ -1,6 +1,7 @@
 """What the kernel does with one row: move its rings on, count an event in its tiles, add up windows.
 
-All state is integers and sets of bits. Sums are exact and commute, so do unions: tiles do not depend on the order of arrival.
+All state is integers and sets of bits. How two become one is declared with each quantity (`Combination`); each way is exact and commutes:
+tiles do not depend on the order of arrival.
 
 Loops over many columns count them unsigned: an index below 0 counts from the end, and numba's look for one at each column keeps the compiler
 from taking several at once.
@@ -12,24 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.features.aggregations import Fact, Quantity
+from stream_app.features.aggregations import Combination, Fact, Measure
 from stream_app.features.compiled import jit
 from stream_app.features.plan import CARD_HEADER, DECLINES, DECLINES_LEN, LAST, LATITUDE, LONGITUDE, NEWEST, PLACED, Span
 
 CLIP_MINOR = 10_000_000
 """Amounts are clipped here, in minor units, before they are squared: the squares of a window fit 63 bits."""
 
-SUMS = len([q for q in Quantity if q < Quantity.TERMINALS])
-"""Quantities that are sums: an event's `weights` are what it adds to each."""
-
-HOP, TILES, FIRST, QUANTITY, WORDS, BITS = range(6)
-"""Columns of a layout's table."""
-
 _PLAIN, _DELAYED = int(Span.PLAIN), int(Span.DELAYED)
-_COUNT, _DECLINED = int(Quantity.COUNT), int(Quantity.DECLINED)
-_TERMINALS, _COUNTRIES = int(Quantity.TERMINALS), int(Quantity.COUNTRIES)
+_SUM, _LARGEST, _SET = int(Combination.SUM), int(Combination.LARGEST), int(Combination.SET)
+_PAYMENT, _DECLINED = int(Measure.PAYMENT), int(Measure.DECLINED)
 _FACT_LATITUDE, _FACT_LONGITUDE = int(Fact.LATITUDE), int(Fact.LONGITUDE)
-_FACT_TERMINAL, _FACT_COUNTRY, _FACT_DEVICE = int(Fact.TERMINAL), int(Fact.COUNTRY), int(Fact.DEVICE)
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -49,6 +43,27 @@ def _sum_of(row: Any, start: int, stop: int) -> Any:
 
 
 @jit  # type: ignore[untyped-decorator]
+def _largest_of(row: Any, start: int, stop: int) -> Any:
+    """The largest of columns, 0 if there are none; `stop` may lie before `start`."""
+    largest = 0
+    for column in range(np.uint64(start), np.uint64(max(start, stop))):
+        largest = max(largest, row[column])
+    return largest
+
+
+@jit  # type: ignore[untyped-decorator]
+def _combined(combination: int, one: int, other: int) -> Any:
+    """What two numbers of a quantity are together: two tiles, or a tile and what an event leaves there."""
+    if combination == _SUM:
+        return one + other
+    if combination == _LARGEST:
+        return max(one, other)
+    if combination == _SET:
+        return one | other
+    raise NotImplementedError("Nobody says what two tiles of this combination are together. Add it to `tiles._combined`.")
+
+
+@jit  # type: ignore[untyped-decorator]
 def advance(series: Any, row: Any, t: int) -> None:
     """Move the heads of all rings to time t: tiles that leave a ring are emptied for those that enter."""
     newest = row[NEWEST]
@@ -56,12 +71,13 @@ def advance(series: Any, row: Any, t: int) -> None:
         return
     hop, head, new_head = 0, 0, 0
     for s in range(len(series)):
-        if series[s, HOP] != hop:
-            hop = series[s, HOP]
+        ring = series[s]
+        if ring.hop_ms != hop:
+            hop = ring.hop_ms
             head, new_head = newest // hop, t // hop
         if new_head == head:
             continue
-        n, first, words = series[s, TILES], series[s, FIRST], series[s, WORDS]
+        n, first, words = ring.tiles, ring.first, ring.words
         size, length = n * words, (new_head - head) * words
         if length >= size:
             _empty(row, first, first + size)
@@ -76,8 +92,8 @@ def advance(series: Any, row: Any, t: int) -> None:
 def retained(series: Any, row: Any, t: int) -> Any:
     """Whether any ring still has the tile of time t."""
     for s in range(len(series)):
-        hop = series[s, HOP]
-        if t // hop > row[NEWEST] // hop - series[s, TILES]:
+        hop = series[s].hop_ms
+        if t // hop > row[NEWEST] // hop - series[s].tiles:
             return True
     return False
 
@@ -86,27 +102,28 @@ def retained(series: Any, row: Any, t: int) -> Any:
 def count(series: Any, header: int, row: Any, t: int, weights: Any, facts: Any) -> None:
     """Count an event in every ring that retains its tile; a payment that is counted also leaves its place and its terminal, country, device."""
     advance(series, row, t)
-    counted = weights[_COUNT] > 0
+    counted = weights[_PAYMENT] > 0
     if counted:
         row[LAST] = max(row[LAST], t)
     hop, k, head, n, position = 0, 0, 0, 0, 0
     for s in range(len(series)):
-        quantity, bits = series[s, QUANTITY], series[s, BITS]
-        if not counted if bits else weights[quantity] == 0:
+        ring = series[s]
+        combination, of = ring.combination, ring.of
+        if not counted if combination == _SET else weights[of] == 0:
             continue
-        if series[s, HOP] != hop:
-            hop, n = series[s, HOP], 0
+        if ring.hop_ms != hop:
+            hop, n = ring.hop_ms, 0
             k, head = t // hop, row[NEWEST] // hop
-        if series[s, TILES] != n:
-            n = series[s, TILES]
+        if ring.tiles != n:
+            n = ring.tiles
             position = k % n
         if k <= head - n:
             continue
-        at = series[s, FIRST] + position * series[s, WORDS]
-        if bits == 0:
-            row[at] += weights[quantity]
+        at = ring.first + position * ring.words
+        if combination == _SET:
+            _insert(row, at, ring.words, ring.bits, facts[of])
         else:
-            _insert(row, at, series[s, WORDS], bits, member(quantity, facts))
+            row[at] = _combined(combination, row[at], weights[of])
     if header == CARD_HEADER:
         if counted:
             _move(row, t, facts)
@@ -115,14 +132,8 @@ def count(series: Any, header: int, row: Any, t: int, weights: Any, facts: Any) 
 
 
 @jit  # type: ignore[untyped-decorator]
-def member(quantity: int, facts: Any) -> Any:
-    """What a payment puts into a set; 0 where it has nothing to put."""
-    return facts[_FACT_TERMINAL if quantity == _TERMINALS else _FACT_COUNTRY if quantity == _COUNTRIES else _FACT_DEVICE]
-
-
-@jit  # type: ignore[untyped-decorator]
 def _insert(row: Any, at: int, words: int, bits: int, name: int) -> None:
-    """Set a member's bits, two halves of its hash taking turns (Kirsch and Mitzenmacher, 2006)."""
+    """Set a member's bits, two halves of its hash taking turns (Kirsch and Mitzenmacher, 2006). 0 is no member."""
     if name == 0:
         return
     first, step = name & 0x7FFFFFFF, name >> 31 | 1
@@ -134,11 +145,12 @@ def _insert(row: Any, at: int, words: int, bits: int, name: int) -> None:
 @jit  # type: ignore[untyped-decorator]
 def has(series: Any, s: int, row: Any, t: int, name: int) -> Any:
     """Whether the set of series s has a member in its last tiles at time t, as far as the ring retains them."""
-    hop, n, words, bits = series[s, HOP], series[s, TILES], series[s, WORDS], series[s, BITS]
+    ring = series[s]
+    hop, n, words, bits = ring.hop_ms, ring.tiles, ring.words, ring.bits
     first, step = name & 0x7FFFFFFF, name >> 31 | 1
     head, k = row[NEWEST] // hop, t // hop
     for tile in range(max(k - n + 1, head - n + 1), min(k, head) + 1):
-        at, there = series[s, FIRST] + tile % n * words, True
+        at, there = ring.first + tile % n * words, True
         for i in range(bits):
             bit = (first + i * step) % (64 * words)
             if row[at + bit // 64] >> (bit % 64) & 1 == 0:
@@ -180,8 +192,9 @@ def add_up(terms: Any, row: Any, t: int, sums: Any) -> None:
     newest, hour_ms = row[NEWEST], 3_600_000
     span, window, hop, ahead, low, high, head, n, at, length = -1, -1, -1, -1, 0, 0, 0, 0, 0, 0
     for j in range(len(terms)):
-        if terms[j, 0] != span or terms[j, 1] != window or terms[j, 3] != hop or terms[j, 2] != ahead:
-            span, window, ahead, hop = terms[j, 0], terms[j, 1], terms[j, 2], terms[j, 3]
+        term = terms[j]
+        if term.span != span or term.window_ms != window or term.hop_ms != hop or term.delay_ms != ahead:
+            span, window, ahead, hop = term.span, term.window_ms, term.delay_ms, term.hop_ms
             head = newest // hop
             cut = (t - ahead) // hour_ms * hour_ms
             if span == _PLAIN:
@@ -189,16 +202,22 @@ def add_up(terms: Any, row: Any, t: int, sums: Any) -> None:
             elif span == _DELAYED:
                 low, high = (t - ahead - window) // hop, cut // hop - 1
             else:
-                low, high = cut // terms[j, 4] * terms[j, 4] // hop, cut // hop - 1
+                low, high = cut // term.coarse_hop_ms * term.coarse_hop_ms // hop, cut // hop - 1
             high, n = min(high, head), 0
-        if terms[j, 5] != n:
-            n = terms[j, 5]
-            from_ = max(low, head - terms[j, 6] + 1)
+        if term.tiles != n:
+            n = term.tiles
+            from_ = max(low, head - term.reads + 1)
             at, length = from_ % n, high - from_ + 1
         if length <= 0:
             continue
-        first = terms[j, 7]
-        sums[terms[j, 8]] += _sum_of(row, first + at, first + min(at + length, n)) + _sum_of(row, first, first + at + length - n)
+        first, into = term.first, term.sum
+        end, rest = first + min(at + length, n), first + at + length - n
+        if term.combination == _SUM:
+            sums[into] += _sum_of(row, first + at, end) + _sum_of(row, first, rest)
+        elif term.combination == _LARGEST:
+            sums[into] = max(sums[into], _largest_of(row, first + at, end), _largest_of(row, first, rest))
+        else:
+            raise NotImplementedError("Nobody says what a window of this combination is. Add it to `tiles.add_up`.")
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -207,11 +226,9 @@ def absorb(series: Any, total: Any, part: Any) -> None:
     advance(series, total, part[NEWEST])
     total[LAST] = max(total[LAST], part[LAST])
     for s in range(len(series)):
-        hop, n, first, words = series[s, HOP], series[s, TILES], series[s, FIRST], series[s, WORDS]
+        ring = series[s]
+        hop, n, first, words, combination = ring.hop_ms, ring.tiles, ring.first, ring.words, ring.combination
         head = part[NEWEST] // hop
         for k in range(max(head, total[NEWEST] // hop) - n + 1, head + 1):
             for at in range(first + k % n * words, first + k % n * words + words):
-                if series[s, BITS] == 0:
-                    total[at] += part[at]
-                else:
-                    total[at] |= part[at]
+                total[at] = _combined(combination, total[at], part[at])

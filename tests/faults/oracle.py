@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from stream_app.features.aggregations import Entity, Fact, Quantity
+from stream_app.features.aggregations import Combination, Entity, Fact, Measure, Quantity
 from stream_app.features.facts import country_numbers, facts_of, hashes
 from stream_app.features.plan import (
     CASE_LAST,
@@ -41,7 +41,7 @@ from tests.faults.traffic import DAY, HOUR
 CLIP_MINOR = 10_000_000
 LAYOUTS = {entity.entity: entity.layout for entity in catalogue_plan().entities}
 CARD_LAYOUT = LAYOUTS["card"]
-FACT_OF_SET = {Quantity.TERMINALS: Fact.TERMINAL, Quantity.COUNTRIES: Fact.COUNTRY, Quantity.DEVICES: Fact.DEVICE}
+COMBINED = {Combination.SUM: np.add, Combination.LARGEST: np.maximum}
 HOURS_KEPT = CARD_LAYOUT.series[HOUR // 1000, Quantity.COUNT][1]
 
 
@@ -97,29 +97,30 @@ class Tally:
         """The row as it must stand in Redis."""
         row: Ints = np.zeros(self.layout.width, dtype=np.int64)
         row[NEWEST], row[LAST] = self.newest, self.last
-        of_quantity = {
-            Quantity.COUNT: [(at, 1) for at, *_ in self.paid],
-            Quantity.AMOUNT: [(at, max(minor, 0)) for at, minor, _ in self.paid],
-            Quantity.AMOUNT_SQ: [(at, min(max(minor, 0), CLIP_MINOR) ** 2) for at, minor, _ in self.paid],
-            Quantity.FRAUD: self.frauds,
-            Quantity.ONLINE: [(at, int(facts[Fact.ONLINE])) for at, _, facts in self.paid],
-            Quantity.DECLINED: [(at, 1) for at in self.declined],
-            Quantity.CREDITED: [(at, 1) for at in self.credited],
+        left = {
+            Measure.PAYMENT: [(at, 1) for at, *_ in self.paid],
+            Measure.MONEY: [(at, max(minor, 0)) for at, minor, _ in self.paid],
+            Measure.MONEY_SQ: [(at, min(max(minor, 0), CLIP_MINOR) ** 2) for at, minor, _ in self.paid],
+            Measure.FRAUD: self.frauds,
+            Measure.ONLINE: [(at, int(facts[Fact.ONLINE])) for at, _, facts in self.paid],
+            Measure.DECLINED: [(at, 1) for at in self.declined],
+            Measure.CREDITED: [(at, 1) for at in self.credited],
         }
-        for hop, tiles, first, quantity, words, bits in self.layout.table.tolist():
-            if bits:
-                self._members(row, hop, tiles, (first, words, bits), FACT_OF_SET[Quantity(quantity)])
+        for (hop_s, quantity), (first, tiles) in self.layout.series.items():
+            hop = hop_s * 1000
+            if isinstance(quantity.of, Fact):
+                self._members(row, hop, tiles, first, quantity)
                 continue
-            times, values = _array(of_quantity[Quantity(quantity)])
+            times, values = _array(left[quantity.of])
             kept = times // hop > self.newest // hop - tiles
-            np.add.at(row, first + times[kept] // hop % tiles, values[kept])
+            COMBINED[quantity.combination].at(row, first + times[kept] // hop % tiles, values[kept])
         return row
 
-    def _members(self, row: Ints, hop: int, tiles: int, shape: tuple[int, int, int], fact: Fact) -> None:
+    def _members(self, row: Ints, hop: int, tiles: int, first: int, of: Quantity) -> None:
         """Set the bits of what was there, each set from a number in two halves."""
-        first, words, bits = shape
+        words, bits = of.words, of.bits
         for at, _, facts in self.paid:
-            name = int(facts[fact])
+            name = int(facts[of.of])
             if name and at // hop > self.newest // hop - tiles:
                 for i in range(bits):
                     bit = ((name & 0x7FFFFFFF) + i * (name >> 31 | 1)) % (64 * words)

@@ -136,9 +136,10 @@ def of_window(feature: Feature, entity: Entity, event: Event, counted: int) -> f
         case "amount_zscore":
             variance = Fraction(sum(min(m, CLIP) ** 2 for m in known), count) - mean**2 if count > 1 else Fraction(0)
             return float(min(amount, CLIP) - mean) / float(variance) ** 0.5 if variance >= 1 and minor >= 0 else 0.0
-        case _:
+        case "risk":
             frauds = entity.within(entity.frauds, event.time, feature.window_s * 1000, feature.delay_s * 1000, lambda f: f[0].time)
             return min(1.0, sum(change for _, change in frauds) / count) if count else 0.0
+    raise NotImplementedError(f"The oracle has no {feature.aggregation!r} yet. Write it down here by brute force.")
 
 
 def kilometres(a: tuple[float, float], b: tuple[float, float]) -> float:
@@ -165,6 +166,13 @@ def of_card(feature: Feature, card: Entity, event: Event) -> float:
             had_ = [e for e in kept_ if event.time // SET_HOP - 1 <= e.time // SET_HOP <= event.time // SET_HOP]
             had = {{"terminal_id": e.terminal + 1, "country": e.country, "device_id": e.device + 1}[feature.field] for e in had_}
             return float(value != 0 and value not in had)
+        case "distance_km" | "speed_kmh":
+            return travelled(feature, card, event)
+    raise NotImplementedError(f"The oracle has no {feature.aggregation!r} yet. Write it down here by brute force.")
+
+
+def travelled(feature: Feature, card: Entity, event: Event) -> float:
+    """From the card's last place, as far as there is one, to the payment's."""
     placed = max((e for e in enumerate(card.payments) if e[1].place), key=lambda e: (e[1].time, e[0]), default=None)
     if placed is None or event.place is None or placed[1].place is None or abs(event.time - placed[1].time) > HORIZON_S * 1000:
         return 0.0
