@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from stream_app.messages.fields import Field, fields_of
 from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     type Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
     type Record = tuple[bytes, bytes]  # key, value
-
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,10 +130,7 @@ def transaction_records(columns: Columns, from_: int, to: int) -> list[Record]:
     if own:
         rows = zip(*own.values(), strict=True)
         values["attributes"] = [{name: value for name, value in zip(own, row, strict=True) if value is not None} or None for row in rows]
-    if "type" in values:
-        values["type"] = [kind or "purchase" for kind in values["type"]]
-    missing: dict[str, Iterable[Any]] = {"type": repeat("purchase")}
-    return _encoded(map(Transaction, *(values.get(name) or missing.get(name, _NOTHING) for name in Transaction.__struct_fields__)))
+    return _encoded(map(Transaction, *(_of_field(field, values.get(field.name)) for field in _FIELDS)))
 
 
 def label_records(columns: Columns, from_: int, to: int) -> list[Record]:
@@ -142,6 +139,14 @@ def label_records(columns: Columns, from_: int, to: int) -> list[Record]:
     return _encoded(map(Label, *(_values(columns[name], from_, to) if name in columns else _NOTHING for name in names)))
 
 
+def _of_field(field: Field, values: list[Any] | None) -> Iterable[Any]:
+    """A field's values; where there is none, or only an empty text, the default that the field has."""
+    if values is None:
+        return repeat(field.default)
+    return values if field.default is None else [field.default if value is None or value == "" else value for value in values]
+
+
+_FIELDS = fields_of(Transaction)
 _ENCODER = msgspec.json.Encoder()
 _NOTHING = repeat(None)
 

@@ -17,7 +17,7 @@ from stream_app.features.aggregations import Entity, Quantity
 from stream_app.features.compiled import jit
 from stream_app.features.ledger import unpack_head
 from stream_app.features.numbers import get
-from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, RowLayout, Table, columns
+from stream_app.features.plan import NEWEST, RowLayout, Table, columns
 
 FORMER_FORMAT = 1
 

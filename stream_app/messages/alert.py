@@ -8,19 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from stream_app.messages.event_time import MAX_EVENT_TIME_MS, EventTimeMs
-from stream_app.messages.transaction import (
-    Amount,
-    Channel,
-    CountryCode,
-    CurrencyCode,
-    Identifier,
-    Latitude,
-    Longitude,
-    Mcc,
-    Optional64,
-    TransactionType,
-)
+from stream_app.messages.event_time import MAX_EVENT_TIME_MS
+from stream_app.messages.transaction import Identifier, Transaction
 
 Action = Literal["review", "step_up", "decline"]
 Name = Annotated[str, Meta(min_length=1)]
@@ -40,7 +29,7 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
     """Why the raw score is high, one feature at a time.
 
     Attributes:
-        code: fixed code from `stream_app.explaining.sentences.reason_code`.
+        code: fixed code from `stream_app.explaining.reason_codes.reason_code`.
         feature: name of the feature.
         value: its value in this decision.
         usual: the same for this card or terminal as a rule; None where that is unknown, or the feature is itself a comparison with it.
@@ -79,31 +68,12 @@ class Beside(msgspec.Struct, frozen=True, gc=False):
     action: Action | None
 
 
-class ScoredTransaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=False, kw_only=True):
+class ScoredTransaction(Transaction, frozen=True, gc=False, omit_defaults=False, kw_only=True):
     """What `Alert` and `Score` share: the transaction's own fields, the scores, the reasons, the place in Kafka.
 
     Every field is written, null where it has no value, and numbers are finite: JSON has no NaN, it would be written as null.
     """
 
-    transaction_id: Identifier
-    event_time: EventTimeMs
-    card_id: Identifier
-    terminal_id: Identifier
-    amount: Amount
-    currency: CurrencyCode
-    billing_amount: Amount | None = None
-    billing_currency: CurrencyCode | None = None
-    type: TransactionType = "purchase"
-    approved: bool | None = None
-    merchant_id: Optional64 = None
-    mcc: Mcc | None = None
-    country: CountryCode | None = None
-    channel: Channel | None = None
-    latitude: Latitude | None = None
-    longitude: Longitude | None = None
-    device_id: Optional64 = None
-    ip: Optional64 = None
-    attributes: dict[str, float] | None = None
     score: Probability
     raw_score: float
     threshold: Probability

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from stream_app.errors import RecordError
 from stream_app.messages.card_numbers import is_card_number, without_card_numbers
 from stream_app.messages.cut_bytes import UnreadBytes, size_of
 from stream_app.messages.event_time import MAX_EVENT_TIME_MS, EventTimeMs, in_words
+from stream_app.messages.fields import LISTED, FieldKind, fields_of, is_plain, names
 from stream_app.messages.iso import COUNTRIES, CURRENCIES
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ MAX_MESSAGE_BYTES = 65_536
 Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
 Optional64 = Annotated[str, Meta(max_length=64)] | None
 Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
-CurrencyCode = Annotated[str, Meta(min_length=3, max_length=3)]
-CountryCode = Annotated[str, Meta(min_length=2, max_length=2)]
+CurrencyCode = Annotated[str, Meta(min_length=3, max_length=3, extra=LISTED)]
+CountryCode = Annotated[str, Meta(min_length=2, max_length=2, extra=LISTED)]
 Mcc = Annotated[str, Meta(pattern=r"^[0-9]{4}$", max_length=4)]  # the length too: `$` alone also matches before a last line feed
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
@@ -102,7 +104,6 @@ class DeadLetterCode(StrEnum):
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_TEXTS = ("merchant_id", "device_id", "ip")
 _CARD_NUMBER_TOLD = (
     "card_id is a card number (13 to 19 digits that pass Luhn). Send a token in its place; issuers whose tokens look like that set "
     "FRAUDSTREAM_REFUSE_CARD_NUMBERS=false."
@@ -125,7 +126,11 @@ class Decoder[T: (Transaction, Label)]:
 
     def __init__(self, kind: type[T], rules: IntakeRules) -> None:
         self._decode: Callable[[str], T] = msgspec.json.Decoder(kind).decode
-        self._check: Callable[[Any, int], Any] = _check_transaction if kind is Transaction else _check_label
+        self._check: Callable[[Any, int], None] = _check_transaction if kind is Transaction else _check_label
+        fields = fields_of(kind)
+        self._is_plain: Callable[[T], bool] = is_plain(kind, fields)
+        self._must, self._may = (names(fields, FieldKind.TEXT, required=required) for required in (True, False))
+        self._texts: Callable[[T], tuple[str | None, ...]] = attrgetter(*self._must, *self._may)
         self._refuse_card_numbers = rules.refuse_card_numbers
         self._max_ahead_ms = rules.max_ahead_s * 1000
         self._max_ahead_of_clock_ms = rules.max_ahead_of_clock_s * 1000
@@ -149,9 +154,13 @@ class Decoder[T: (Transaction, Label)]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _refused_text(error) from None
         card_id = message.card_id
-        ids = message.transaction_id + card_id + message.terminal_id
-        if not ids.isprintable():
-            _check_control_characters(message, ("transaction_id", "card_id", "terminal_id"))
+        texts: tuple[str | None, ...] = ()
+        odd = False
+        if not self._is_plain(message):
+            texts = self._texts(message)
+            odd = not "".join(filter(None, texts)).isprintable()
+            if odd:
+                _check_control_characters(message, self._must)
         if self._refuse_card_numbers and is_card_number(card_id):
             raise RecordError(DeadLetterCode.CARD_NUMBER, _CARD_NUMBER_TOLD)
         if key != card_id.encode():
@@ -159,8 +168,10 @@ class Decoder[T: (Transaction, Label)]:
         latest_ms = MAX_EVENT_TIME_MS if timestamp_ms is None else timestamp_ms + self._max_ahead_ms
         if now_ms is not None and (by_clock_ms := now_ms + self._max_ahead_of_clock_ms) < latest_ms:
             latest_ms = by_clock_ms
-        checked: T = self._check(message, latest_ms)
-        return checked
+        self._check(message, latest_ms)
+        if odd:
+            _check_control_characters(message, self._may)
+        return _without_empty(message, self._may) if "" in texts else message
 
 
 def _refused_size(value: bytes | None) -> RecordError:
@@ -211,12 +222,9 @@ def _check_control_characters(message: Transaction | Label, fields: tuple[str, .
             raise RecordError(DeadLetterCode.CONTROL_CHARACTER, f"{field} contains a control character.")
 
 
-def _tidied[T: (Transaction, Label)](message: T, fields: tuple[str, ...]) -> T:
-    """The message with its optional texts checked, and None for those that are empty."""
-    texts = [text for field in fields if (text := getattr(message, field)) is not None]
-    if not "".join(texts).isprintable():
-        _check_control_characters(message, fields)
-    return message if all(texts) else msgspec.structs.replace(message, **{field: getattr(message, field) or None for field in fields})
+def _without_empty[T: (Transaction, Label)](message: T, fields: tuple[str, ...]) -> T:
+    """The message with None for those of its texts that are empty."""
+    return msgspec.structs.replace(message, **{field: getattr(message, field) or None for field in fields})
 
 
 def _ahead(name: str, ms: int) -> RecordError:
@@ -224,7 +232,7 @@ def _ahead(name: str, ms: int) -> RecordError:
     return RecordError(DeadLetterCode.FUTURE, f"{name} is {ms} ms later than {allowed}. Check the producer's clock.")
 
 
-def _check_transaction(tx: Transaction, latest_ms: int) -> Transaction:
+def _check_transaction(tx: Transaction, latest_ms: int) -> None:
     if tx.event_time > latest_ms:
         raise _ahead("event_time", tx.event_time - latest_ms)
     if tx.currency not in CURRENCIES:
@@ -233,12 +241,10 @@ def _check_transaction(tx: Transaction, latest_ms: int) -> Transaction:
         raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"billing_currency {tx.billing_currency!r} is not of ISO 4217.")
     if tx.country is not None and tx.country not in COUNTRIES:
         raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"country {tx.country!r} is not of ISO 3166-1 alpha-2.")
-    return tx if (tx.merchant_id, tx.device_id, tx.ip) == (None, None, None) else _tidied(tx, _TEXTS)
 
 
-def _check_label(label: Label, latest_ms: int) -> Label:
+def _check_label(label: Label, latest_ms: int) -> None:
     if label.labelled_at > latest_ms:  # the later of its two times, or it is refused for that
         raise _ahead("labelled_at", label.labelled_at - latest_ms)
     if label.labelled_at < label.event_time:
         raise RecordError(DeadLetterCode.LABEL_BEFORE_EVENT, "labelled_at is before event_time: a label cannot precede its transaction.")
-    return label if label.source is None else _tidied(label, ("source",))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
 from stream_app.messages.iso import COUNTRIES, CURRENCIES
+from stream_app.messages.transaction import Transaction
 from tests.contract.schemas import SCHEMAS
 from tests.examples import examples
 
@@ -19,28 +21,42 @@ SOME = settings(examples(250), suppress_health_check=list(HealthCheck))
 _text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=64)
 ID = _text.filter(bool)
 _any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=70)
-_amount = st.floats(0, 1e9) | st.integers(0, 10**9)
 _CLOCK = st.integers(0, MAX_EVENT_TIME_MS)
 _time = st.integers(EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS)
 _double = st.floats(allow_nan=False, allow_infinity=False)
-_currency = st.sampled_from(sorted(CURRENCIES))
 COUNT = st.integers(0, 2**63 - 1)
-_TRANSACTION = {"transaction_id": ID, "event_time": _time, "card_id": ID, "terminal_id": ID, "amount": _amount, "currency": _currency}
-_OPTIONAL = {
-    "billing_amount": st.none() | _amount,
-    "billing_currency": st.none() | _currency,
-    "type": st.sampled_from(["purchase", "withdrawal", "refund", "reversal", "verification"]),
-    "approved": st.none() | st.booleans(),
-    "merchant_id": st.none() | _text,
-    "mcc": st.none() | st.from_regex(r"\A[0-9]{4}\Z"),
-    "country": st.none() | st.sampled_from(sorted(COUNTRIES)),
-    "channel": st.sampled_from([None, "chip", "contactless", "magstripe", "online", "moto", "atm"]),
-    "latitude": st.none() | st.floats(-90, 90),
-    "longitude": st.none() | st.floats(-180, 180),
-    "device_id": st.none() | _text,
-    "ip": st.none() | _text,
-    "attributes": st.none() | st.dictionaries(_any_text, _double, max_size=3),
-}
+
+
+def _of(held: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911, C901 - one for each type
+    """What a field of such a type may hold; of a type that is new, nobody has said it yet."""
+    match held:
+        case msgspec.inspect.UnionType(types=types):
+            return st.one_of(*map(_of, types))
+        case msgspec.inspect.NoneType():
+            return st.none()
+        case msgspec.inspect.Metadata(type=msgspec.inspect.StrType(min_length=length)) if length in LISTS:
+            return st.sampled_from(sorted(LISTS[length]))
+        case msgspec.inspect.LiteralType(values=values):
+            return st.sampled_from(values)
+        case msgspec.inspect.StrType(pattern=str() as pattern):
+            return st.from_regex(pattern.replace("^", r"\A").replace("$", r"\Z"))
+        case msgspec.inspect.StrType(min_length=least, max_length=64):
+            return ID if least else _text
+        case msgspec.inspect.FloatType(ge=least, le=most) if least is not None and most is not None:
+            return st.floats(least, most) | st.integers(int(least), int(most))
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return st.integers(least, most)
+        case msgspec.inspect.BoolType():
+            return st.booleans()
+        case msgspec.inspect.DictType(value_type=msgspec.inspect.FloatType()):
+            return st.dictionaries(_any_text, _double, max_size=3)
+    raise TypeError(f"Say here what a field of {held} may hold.")
+
+
+LISTS = {3: CURRENCIES, 2: COUNTRIES}
+_FIELDS = {field.name: (_of(field.type), field.required) for field in msgspec.inspect.type_info(Transaction).fields}  # type: ignore[attr-defined]
+_TRANSACTION = {name: drawn for name, (drawn, required) in _FIELDS.items() if required}
+_OPTIONAL = {name: drawn for name, (drawn, required) in _FIELDS.items() if not required}
 _reason = st.fixed_dictionaries(
     {"code": ID, "feature": ID, "value": _double, "usual": st.none() | _double, "contribution": _double, "text": ID},
 )

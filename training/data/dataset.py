@@ -33,7 +33,7 @@ from stream_app.errors import DataError
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, NOT_MILLISECONDS
 from stream_app.messages.iso import CURRENCIES
 from stream_app.messages.transaction import ATTRIBUTE, MAX_AMOUNT, Transaction
-from training.data.files import FLOATS, OPTIONAL_TEXTS, REQUIRED, TIMES, columns_of
+from training.data.files import FLAGS, FLOATS, OPTIONAL_TEXTS, REQUIRED, TIMES, columns_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,7 +129,7 @@ def _converted(path: Path, name: str, column: Any) -> Any:
         return _flags(path, name, column)
     if name == "fraud_scenario":
         return _numbers(path, name, column, allow_missing=False).astype(np.int8)
-    if name == "approved":
+    if name in FLAGS:
         return pd.array(_checked_cast(path, name, column, pa.bool_()).to_pandas(), dtype="boolean")
     if name in TIMES:
         return _times(path, name, column)

@@ -12,7 +12,8 @@ import pyarrow.json
 import pyarrow.parquet
 
 from stream_app.errors import DataError
-from stream_app.messages.transaction import ATTRIBUTE
+from stream_app.messages.fields import FieldKind, fields_of, names
+from stream_app.messages.transaction import ATTRIBUTE, Transaction
 from training.data.column_mapping import ColumnMapping, column_mapping_of, read_mapping
 
 if TYPE_CHECKING:
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     type _Read = tuple[Any, ColumnMapping, list[str]]
     """The columns that are wanted, what they are, and the names of all."""
 
-REQUIRED = ("transaction_id", "event_time", "card_id", "terminal_id", "amount", "currency")
-OPTIONAL_TEXTS = frozenset({"type", "merchant_id", "mcc", "country", "channel", "billing_currency", "device_id", "ip"})
-TEXTS = OPTIONAL_TEXTS | {"transaction_id", "card_id", "terminal_id", "currency"}
-TIMES = frozenset({"event_time", "sent_at", "labelled_at"})
-FLOATS = frozenset({"amount", "billing_amount", "latitude", "longitude"})
-KNOWN = TEXTS | TIMES | FLOATS | {"approved", "attributes", "is_fraud", "fraud_scenario"}
+_FIELDS = fields_of(Transaction)
+REQUIRED = names(_FIELDS, *FieldKind, required=True)
+OPTIONAL_TEXTS = frozenset(names(_FIELDS, FieldKind.TEXT, FieldKind.CODE, required=False))
+TEXTS = frozenset(names(_FIELDS, FieldKind.TEXT, FieldKind.CODE))
+TIMES = frozenset({*names(_FIELDS, FieldKind.TIME), "sent_at", "labelled_at"})
+FLOATS = frozenset(names(_FIELDS, FieldKind.NUMBER))
+FLAGS = frozenset(names(_FIELDS, FieldKind.FLAG))
+KNOWN = frozenset(names(_FIELDS, *FieldKind)) | TIMES | {"is_fraud", "fraud_scenario"}
 
 
 def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapping]:

@@ -29,7 +29,9 @@ def _parts(text: str, name: str) -> tuple[str, str, str]:
 def test_the_table_is_current(name: str) -> None:
     """Made anew with `python -m tests.unit.features.test_features_document`."""
     current = _parts(DOCUMENT.read_text(encoding="utf-8"), name)[1] == f"{TABLES[name]}\n"
-    assert current, "docs/features.md is behind the features: `.venv/bin/python -m tests.unit.features.test_features_document` makes it anew"
+    assert current, (
+        "docs/features.md is behind the features: `.venv/bin/python -m tests.unit.features.test_features_document` makes it anew"
+    )
 
 
 def test_the_bounds_of_packed_rows_are_current() -> None:
