@@ -9,7 +9,8 @@ import numpy as np
 
 from stream_app.errors import ModelError
 from stream_app.explaining.contributions import Additive
-from stream_app.explaining.sentences import Usual, lacks, reason_code, said_by, sentence, usual_value
+from stream_app.explaining.reason_codes import reason_code
+from stream_app.explaining.sentences import Usual, lacks, said_by, sentence, usual_value
 from stream_app.explaining.shapley import shapley
 from stream_app.features.aggregations import DAY_S
 from stream_app.features.definitions import Feature

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from stream_app.explaining.sentences import Usual, reason_code, sentence, usual_value
+from stream_app.explaining.reason_codes import reason_code
+from stream_app.explaining.sentences import Usual, sentence, usual_value
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
 from stream_app.messages.alert import Reason

@@ -1,4 +1,4 @@
-"""Reasons in words: a fixed code and one sentence for each feature. No I/O."""
+"""Reasons in words: one sentence for each feature. No I/O."""
 
 from __future__ import annotations
 
@@ -6,41 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from stream_app.features.aggregations import DAY_S, HORIZON_S, HOUR_S, OPTIONAL
+from stream_app.explaining.reason_codes import check_covered
+from stream_app.features.aggregations import (
+    AGGREGATIONS,
+    DAY_S,
+    ENTITIES,
+    FIELD_OF_SET,
+    HORIZON_S,
+    HOUR_S,
+    OPTIONAL,
+    Entity,
+)
 from stream_app.features.definitions import Feature
-from stream_app.messages.alert import ScoredTransaction
 from stream_app.messages.transaction import Transaction
 
 _MONTH_S = 30 * DAY_S
-
-_OF_THE_PAYMENT = MappingProxyType({"amount": "AMOUNT", "weekend": "TIME_OF_WEEK", "night": "TIME_OF_DAY", "attributes": "ATTRIBUTE"})
-_OF_AN_ENTITY = MappingProxyType(
-    {
-        "count": "VELOCITY",
-        "prior_count": "VELOCITY",
-        "mean_amount": "SPEND",
-        "prior_mean_amount": "SPEND",
-        "amount_ratio": "AMOUNT_UNUSUAL",
-        "amount_zscore": "AMOUNT_UNUSUAL",
-        "seconds_since_last": "RHYTHM",
-        "risk": "RISK",
-        "online_share": "ONLINE",
-        "declines": "DECLINES",
-        "declines_in_a_row": "DECLINES",
-        "refunds": "REFUNDS",
-        "distance_km": "TRAVEL",
-        "speed_kmh": "TRAVEL",
-        "first_time": "FIRST_TIME",
-    }
-)
-
-
-def reason_code(feature: Feature) -> str:
-    """The fixed code of a reason: CARD_VELOCITY, TERMINAL_RISK, … ; what is unusual for the card is just AMOUNT_UNUSUAL."""
-    if feature.entity is None:
-        return _OF_THE_PAYMENT[feature.aggregation]
-    code = _OF_AN_ENTITY[feature.aggregation]
-    return code if (feature.entity, code) == ("card", "AMOUNT_UNUSUAL") else f"{feature.entity.upper()}_{code}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +40,7 @@ class Usual:
     said: frozenset[str] = frozenset()
 
 
-def said_by(payment: Transaction | ScoredTransaction) -> frozenset[str]:
+def said_by(payment: Transaction) -> frozenset[str]:
     """What a payment says that it might have left out: `place`, `country`, `device_id`, and `attributes.<name>` of each of its own numbers."""
     optional = ("country", *(f"{entity}_id" for entity in OPTIONAL))
     said = [name for name in optional if getattr(payment, name) is not None]
@@ -113,7 +93,7 @@ def sentence(feature: Feature, value: float, usual: Usual, currency: str) -> str
         return f"{_unsaid(feature)}."
     if feature.of.of_money and not usual.priced:
         return f"The amount is in another currency and there is no rate into {currency}: it is taken for unknown."
-    if feature.aggregation in {"amount_ratio", "amount_zscore"}:
+    if feature.aggregation in _COMPARED:
         return f"{_comparison(feature, value, usual, currency)}."
     if feature.aggregation == "mean_amount" and value and not usual.priced:
         return f"{_statement(feature, value, currency)}, where an amount without a rate counts as 0."
@@ -131,9 +111,7 @@ def _comparison(feature: Feature, value: float, usual: Usual, currency: str) -> 
     stands = feature.entity == "card" and feature.window_s == _MONTH_S and usual.mean_amount >= _ROUNDS_TO_A_CENT
     if stands:
         mean += f", {usual.mean_amount:.2f} {currency}"
-    if feature.aggregation == "amount_ratio":
-        return f"{_EVEN} {mean}, or there is none" if value == feature.of.neutral and not stands else _times(value, mean)
-    return f"{_EVEN} {mean}, or the payments of that time are too few or too alike to tell" if not value else _deviations(value, mean)
+    return _COMPARED[feature.aggregation](value, mean, stands)
 
 
 def _norm(feature: Feature, usual: float) -> str | None:
@@ -148,8 +126,7 @@ def _norm(feature: Feature, usual: float) -> str | None:
 
 
 def _statement(feature: Feature, value: float, currency: str) -> str:
-    told = _TOLD.get(feature.aggregation)
-    return told(feature, value, currency) if told else f"The payment's own number {feature.field} is {value:g}"
+    return _TOLD[feature.aggregation](feature, value, currency)
 
 
 def _when(feature: Feature) -> str:
@@ -158,7 +135,7 @@ def _when(feature: Feature) -> str:
 
 
 def _where(feature: Feature) -> str:
-    return {"terminal": " at this terminal", "device": " on this device"}.get(feature.entity or "", "")
+    return "" if feature.entity is None else _AT[feature.entity]
 
 
 def _name(feature: Feature) -> str:
@@ -204,7 +181,7 @@ def _speed(value: float) -> str:
 
 
 def _first(feature: Feature, value: float) -> str:
-    what = {"terminal_id": "at this terminal", "country": "in this country", "device_id": "on this device"}[feature.field]
+    what = _WHERE_FIRST[feature.field]
     if not value:
         return f"The card has paid {what} before"
     return f"The card pays {what} for the first time {_BEFORE}"
@@ -228,9 +205,27 @@ _TOLD: Mapping[str, Callable[[Feature, float, str], str]] = MappingProxyType(
         "distance_km": lambda _, value, __: _distance(value),
         "speed_kmh": lambda _, value, __: _speed(value),
         "first_time": lambda feature, value, _: _first(feature, value),
+        "attributes": lambda feature, value, _: f"The payment's own number {feature.field} is {value:g}",
     }
 )
-"""What is said of a value, for each aggregation that is no comparison; the producer's own numbers are named."""
+"""What is said of a value, for each aggregation that is no comparison."""
+
+_COMPARED: Mapping[str, Callable[[float, str, bool], str]] = MappingProxyType(
+    {
+        "amount_ratio": lambda value, mean, stands: (
+            f"{_EVEN} {mean}, or there is none" if value == 1 and not stands else _times(value, mean)
+        ),
+        "amount_zscore": lambda value, mean, _: _deviations(value, mean) if value else f"{_EVEN} {mean}, or {_TOO_FEW}",
+    }
+)
+"""The same for each that is one: of a value, the mean that it is held against, and whether that is known."""
+_AT: Mapping[Entity, str] = MappingProxyType({"card": "", "terminal": " at this terminal", "device": " on this device"})
+_WHERE_FIRST = MappingProxyType({"terminal_id": "at this terminal", "country": "in this country", "device_id": "on this device"})
+
+
+check_covered(AGGREGATIONS, {*_TOLD, *_COMPARED}, "a sentence in `sentences._TOLD`")
+check_covered(ENTITIES, _AT, "words in `sentences._AT`")
+check_covered(FIELD_OF_SET, _WHERE_FIRST, "words in `sentences._WHERE_FIRST`")
 
 
 def _window(feature: Feature) -> str:
@@ -241,6 +236,7 @@ _ROUNDS_TO_A_TENTH, _ROUNDS_TO_A_CENT = 0.05, 0.005
 _ONE_PERCENT, _ALL_BUT_ONE_PERCENT = 0.01, 0.99
 _PLACE = "place"
 _EVEN = "The amount does not stand out from"
+_TOO_FEW = "the payments of that time are too few or too alike to tell"
 _BEFORE = f"in the {HORIZON_S // DAY_S} days before"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stream_app.explaining.sentences import reason_code
+from stream_app.explaining.reason_codes import reason_code
 from stream_app.features.definitions import VELOCITY, Feature
 from tests.conftest import ROOT
 

@@ -30,7 +30,8 @@ from stream_app.features.plan import compile_plan
 from stream_app.features.profiles import features_of, features_table
 from stream_app.scoring.intake import Decoded, decode_all, merge
 from stream_app.messages.money import Money
-from stream_app.explaining.sentences import Usual, reason_code, sentence
+from stream_app.explaining.reason_codes import reason_code
+from stream_app.explaining.sentences import Usual, sentence
 from stream_app.messages.transaction import Decoder, IntakeRules, Transaction
 from tests.parity.test_money import Record
 from training.data.backfill import backfill

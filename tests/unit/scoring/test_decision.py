@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.explaining.sentences import Usual, lacks, reason_code, said_by, sentence, usual_value
+from stream_app.explaining.reason_codes import reason_code
+from stream_app.explaining.sentences import Usual, lacks, said_by, sentence, usual_value
 from stream_app.features.aggregations import DAY_S, DELAY_S, HORIZON_S, HOUR_S
 from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, Feature
 from stream_app.features.model_metadata import Bands, ModelMetadata, ParityVectors
