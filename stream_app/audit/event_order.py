@@ -20,7 +20,7 @@ from stream_app.audit.arrivals import Arrivals, swapped
 from stream_app.audit.decisions import ServedBatch
 from stream_app.audit.history import PartitionHistory, joined, taken
 from stream_app.features import kernel
-from stream_app.features.aggregations import ENTITIES, Quantity
+from stream_app.features.aggregations import ENTITIES, Measure
 from stream_app.features.compute import Rows, Vectors, compute
 from stream_app.features.definitions import Feature
 from stream_app.features.plan import Ints, Plan, needs_of
@@ -31,7 +31,7 @@ KINDS = ("card", "label", "shared_delayed", "shared")
 
 def kind_of(feature: Feature) -> str:
     """Which of `KINDS` a feature is of."""
-    if Quantity.FRAUD in needs_of(feature):
+    if any(quantity.of is Measure.FRAUD for quantity in needs_of(feature)):
         return "label"
     if feature.entity is None or feature.entity == ENTITIES[0]:
         return "card"

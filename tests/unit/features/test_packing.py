@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stream_app.errors import StateError
 from stream_app.features import kernel
-from stream_app.features.aggregations import Combination, Quantity
+from stream_app.features.aggregations import SCALARS, SETS, Combination, Quantity
 from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.definitions import HANDBOOK
 from stream_app.features.facts import facts_of, hashes
@@ -161,6 +161,18 @@ def test_a_value_of_another_catalogue_is_read_as_far_as_the_two_agree(plan: Enti
         age = np.argsort(ages, axis=1)  # age of each position of the ring
         expected = np.where(age < n, rows[:, first : first + tiles], 0)
         assert np.array_equal(back[:, first : first + tiles], expected), key
+
+
+@entities
+def test_a_set_that_only_a_newer_version_knows_is_passed_over(plan: EntityPlan) -> None:
+    """Whatever number it has: a worker that is rolled back reads what the newer one wrote, and calls nothing damaged."""
+    packer, rows, at = Packer(plan.layout), reached(5, 200)[plan.entity], np.array([0])
+    [value] = packer.pack(rows, at)
+    for number in (11, SETS - 1):
+        body = value[4:-1] + bytes([SCALARS + number, 1, 1]) + bytes(8) + bytes([0, 0])
+        back = np.full_like(rows, 7)
+        packer.unpack([xxhash.xxh32_intdigest(body).to_bytes(4, "little") + body], ["k"], back, at)
+        assert np.array_equal(back[0], rows[0])
 
 
 def test_the_former_format_is_read_to_the_last_tile() -> None:
