@@ -57,14 +57,18 @@ def names(fields: tuple[Field, ...], *kinds: FieldKind, required: bool | None = 
     return tuple(f.name for f in fields if f.kind in kinds and required in {None, f.required})
 
 
-def is_plain[T: msgspec.Struct](message: type[T], fields: tuple[Field, ...]) -> Callable[[T], bool]:
-    """Compile a check, as fast as one written by hand: no text that a message must have holds an odd character, none that it may lack is given."""
-    must, may = (names(fields, FieldKind.TEXT, required=required) for required in (True, False))
-    printable = f"({' + '.join(f'm.{name}' for name in must) or repr('')}).isprintable()"
-    plain: Callable[[T], bool] = eval(  # noqa: S307 - the fields' names alone, as dataclasses do; attributes looked up by name take twice as long
-        f"lambda m: {' and '.join([printable, *(f'm.{name} is None' for name in may)])}", {"__name__": message.__module__}
+def doubtful_texts[T: msgspec.Struct](message: type[T], fields: tuple[Field, ...]) -> Callable[[T], tuple[str | None, ...]]:
+    """Compile what gives a message's texts to be looked at, as fast as if it were written by hand: as a rule none.
+
+    They are all of them, where one that it must have holds an odd character or one that it may lack is given.
+    """
+    must, may = ([f"m.{name}" for name in names(fields, FieldKind.TEXT, required=required)] for required in (True, False))
+    plain = " and ".join([*(f"{text} is None" for text in may), f"({' + '.join(must)}).isprintable()"])
+    source = f"lambda m: () if {plain} else ({', '.join([*must, *may])},)"
+    texts: Callable[[T], tuple[str | None, ...]] = eval(  # noqa: S307 - of the fields' names, as dataclasses do; looked up by name they take twice as long
+        source, {"__name__": message.__module__}
     )
-    return plain
+    return texts
 
 
 def _inspected(message: type[msgspec.Struct]) -> inspect.StructType:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -18,7 +17,7 @@ from stream_app.errors import RecordError
 from stream_app.messages.card_numbers import is_card_number, without_card_numbers
 from stream_app.messages.cut_bytes import UnreadBytes, size_of
 from stream_app.messages.event_time import MAX_EVENT_TIME_MS, EventTimeMs, in_words
-from stream_app.messages.fields import LISTED, FieldKind, fields_of, is_plain, names
+from stream_app.messages.fields import LISTED, FieldKind, doubtful_texts, fields_of, names
 from stream_app.messages.iso import COUNTRIES, CURRENCIES
 
 if TYPE_CHECKING:
@@ -128,9 +127,8 @@ class Decoder[T: (Transaction, Label)]:
         self._decode: Callable[[str], T] = msgspec.json.Decoder(kind).decode
         self._check: Callable[[Any, int], None] = _check_transaction if kind is Transaction else _check_label
         fields = fields_of(kind)
-        self._is_plain: Callable[[T], bool] = is_plain(kind, fields)
+        self._doubtful: Callable[[T], tuple[str | None, ...]] = doubtful_texts(kind, fields)
         self._must, self._may = (names(fields, FieldKind.TEXT, required=required) for required in (True, False))
-        self._texts: Callable[[T], tuple[str | None, ...]] = attrgetter(*self._must, *self._may)
         self._refuse_card_numbers = rules.refuse_card_numbers
         self._max_ahead_ms = rules.max_ahead_s * 1000
         self._max_ahead_of_clock_ms = rules.max_ahead_of_clock_s * 1000
@@ -154,13 +152,10 @@ class Decoder[T: (Transaction, Label)]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _refused_text(error) from None
         card_id = message.card_id
-        texts: tuple[str | None, ...] = ()
-        odd = False
-        if not self._is_plain(message):
-            texts = self._texts(message)
-            odd = not "".join(filter(None, texts)).isprintable()
-            if odd:
-                _check_control_characters(message, self._must)
+        texts = self._doubtful(message)
+        odd = len(texts) > 0 and not "".join(filter(None, texts)).isprintable()
+        if odd:
+            _check_control_characters(message, self._must)
         if self._refuse_card_numbers and is_card_number(card_id):
             raise RecordError(DeadLetterCode.CARD_NUMBER, _CARD_NUMBER_TOLD)
         if key != card_id.encode():
