@@ -10,7 +10,17 @@ from stream_app.scoring.already_published import AlreadyPublished, PublishedDeci
 from stream_app.scoring.positions import Cursor, Position
 
 OFFSETS = st.lists(st.integers(0, 5), max_size=2)
-VERDICT = PublishedDecision(0.1, -2.0, 0.5, None, None, ModelReference("m", "1"), (), None, 0)
+VERDICT = PublishedDecision(
+    score=0.1,
+    raw_score=-2.0,
+    threshold=0.5,
+    action=None,
+    case_id=None,
+    model=ModelReference("m", "1"),
+    reasons=(),
+    degraded=None,
+    scored_at=0,
+)
 
 
 @given(
