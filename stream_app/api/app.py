@@ -28,8 +28,9 @@ from stream_app.api.messages import (
     OneVector,
     TransactionRequest,
 )
+from stream_app.api.own_name import ByItsOwnName
 from stream_app.api.probes import Probes
-from stream_app.api.problems import MEDIA_TYPE, Refusal, of_error, pointer_to, unexpected
+from stream_app.api.problems import Refusal, answer_of, of_error, pointer_to, unexpected
 from stream_app.errors import FraudstreamError, Unavailable
 from stream_app.features.aggregations import Entity
 from stream_app.messages.card_numbers import is_card_number
@@ -90,6 +91,8 @@ def create_app(parts: ApiParts, lifespan: Callable[[FastAPI], AbstractAsyncConte
     _Transactions(parts).add_to(app)
     _Looks(parts).add_to(app)
     parts.probes.add_to(app)
+    if not parts.keys:
+        app.add_middleware(ByItsOwnName)
     _answer_head(app)
     _answer_errors(app)
     describe(app, most_rows=parts.most_rows, secured=bool(parts.keys))
@@ -165,7 +168,7 @@ class _Transactions:
         try:
             accepted = await parts.labels.take(label, now_ms)
         except Unavailable as error:
-            logger.warning("The label of {!r} was not published: {}", label.transaction_id, error)
+            logger.warning("A label was not published: {}", error)
             raise
         return json_of(accepted, HTTPStatus.ACCEPTED)
 
@@ -239,17 +242,12 @@ async def body_of(request: Request) -> bytes:
     return await request.body()
 
 
-def _answer(refusal: Refusal) -> Response:
-    content = msgspec.json.encode(refusal.problem)
-    return Response(content, status_code=refusal.problem.status, media_type=MEDIA_TYPE, headers=refusal.headers)
-
-
 def _answer_errors(app: FastAPI) -> None:
     """Every error becomes a problem; the last one is for faults of ours, which `Limits` logs."""
 
     def handle(kind: type[Exception], refuse: Callable[[Any], Refusal]) -> None:
         async def handler(_: Request, error: Exception) -> Response:
-            return _answer(refuse(error))
+            return answer_of(refuse(error))
 
         app.add_exception_handler(kind, handler)
 

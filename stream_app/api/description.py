@@ -85,11 +85,13 @@ _PROBLEMS = {
     "409": "A worker has decided the transaction",
     "413": "The body is too large",
     "415": "The body is not said to be JSON",
+    "421": "Without keys: the header Host names another machine",
     "422": "A field is wrong; `errors` names it",
     "500": "A fault of the API",
     "503": "A server behind the API does not answer, or it is busy",
 }
-_OF_PROBES = ("413", "500")
+_OF_PROBES = ("413", "421", "500")
+_WITHOUT_KEYS = "421"
 _REF = "#/components/schemas/{name}"
 
 
@@ -129,7 +131,7 @@ def _describe_one(path: str, operation: dict[str, Any], *, secured: bool) -> Non
     for parameter in operation.get("parameters", ()):
         parameter["example"] = _PARAMETERS[parameter["name"]]
     told = _OF_PROBES if path in PROBES else _PROBLEMS.keys()
-    operation["responses"] = {status: _problem(_PROBLEMS[status]) for status in told}
+    operation["responses"] = {status: _problem(_PROBLEMS[status]) for status in told if not (secured and status == _WITHOUT_KEYS)}
     if path in _ANSWERS:
         status, kind = _ANSWERS[path]
         operation["responses"][status] = {"description": "Answer", "content": {"application/json": {"schema": _ref(kind)}}}

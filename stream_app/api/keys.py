@@ -101,7 +101,7 @@ def read_keys(file: str, host: str) -> Keys:
         SettingsError: if the file cannot be read, a line is none of a key, or there are no keys where there must be.
     """
     if not file:
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise SettingsError(
                 f"FRAUDSTREAM_API_HOST = {host!r} is not loopback, and no keys are asked for. Make one and name its file: "
                 "fraudstream api-key checkout --scope score --file api-keys; FRAUDSTREAM_API_KEYS_FILE=api-keys"
@@ -128,8 +128,9 @@ def _key(file: str, number: int, line: str) -> Key:
     return Key(match["name"], frozenset(Scope(s) for s in match["scopes"].split(",")), match["digest"])
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+def is_loopback(host: str) -> bool:
+    """Whether this name or address leads to this machine alone, whatever a name server says."""
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

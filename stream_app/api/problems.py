@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
+from starlette.responses import Response
 
 from stream_app.errors import AlreadyCounted, FraudstreamError, NotFound, RecordError, Unavailable
 from stream_app.messages.event_time import in_words
@@ -47,6 +48,12 @@ class Refusal(Exception):  # noqa: N818 - an answer
         errors = (Fault(pointer, detail),) if pointer else ()
         self.problem = Problem(f"urn:fraudstream:problem:{word}", status.phrase, int(status), detail, errors)
         self.headers = dict(headers or {})
+
+
+def answer_of(refusal: Refusal) -> Response:
+    """The answer that a refusal is."""
+    content = msgspec.json.encode(refusal.problem)
+    return Response(content, status_code=refusal.problem.status, media_type=MEDIA_TYPE, headers=refusal.headers)
 
 
 def of_json(error: Exception, shape: str, within: Sequence[str] = ()) -> Refusal:

@@ -13,8 +13,9 @@ import uvicorn
 from loguru import logger
 
 from stream_app.api.app import ApiParts, create_app
+from stream_app.api.connections import Connection
 from stream_app.api.keys import read_keys
-from stream_app.api.limits import Limits
+from stream_app.api.limits import App, Limits
 from stream_app.api.probes import Probes
 from stream_app.bootstrap import ApiBackground, SystemClock, build_api, intake_rules
 from stream_app.errors import SettingsError
@@ -36,8 +37,20 @@ def run() -> None:
     parts = ApiParts(built.online, built.labels, keys, intake_rules(settings), SystemClock(), settings.api_max_batch, probes)
     app = create_app(parts, lambda _: _life(built.background))
     limited = Limits(app, settings.api_max_body_bytes, settings.api_timeout_s, built.metrics.request)
-    config = uvicorn.Config(
-        limited,
+    listener, server = _listen(settings), uvicorn.Server(server_config(limited))
+    stop_when_told(server)
+    host, port = listener.getsockname()[:2]
+    asked = "keys are asked for" if keys else "no keys are asked for"
+    logger.info("API on http://{}:{}, {}", host, port, asked)
+    server.run(sockets=[listener])
+
+
+def server_config(app: App) -> uvicorn.Config:
+    """How uvicorn serves an application: its connections bounded, nothing logged of a request, no WebSockets."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -46,12 +59,6 @@ def run() -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WITHIN_S,
     )
-    listener, server = _listen(settings), uvicorn.Server(config)
-    stop_when_told(server)
-    host, port = listener.getsockname()[:2]
-    asked = "keys are asked for" if keys else "no keys are asked for"
-    logger.info("API on http://{}:{}, {}", host, port, asked)
-    server.run(sockets=[listener])
 
 
 def stop_when_told(server: uvicorn.Server) -> None:

@@ -67,7 +67,7 @@ def app() -> Any:
 
 async def ask(request: dict[str, Any]) -> int:
     """Send a request as Postman does: variables filled in. The status."""
-    url = request["url"]["raw"].replace("{{api}}", "http://api")
+    url = request["url"]["raw"].replace("{{api}}", "http://localhost")
     for variable in request["url"].get("variable", []):
         url = url.replace(f":{variable['key']}", variable["value"])
     headers = {h["key"]: h["value"] for h in request.get("header", [])}

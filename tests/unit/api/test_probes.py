@@ -32,7 +32,7 @@ def while_busy(api: Api, look: Callable[[Asks], Awaitable[None]]) -> None:
 
     async def body() -> None:
         transport = httpx.ASGITransport(app=api.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             waiting = [asyncio.create_task(client.post("/v1/score", json=payment("a"))) for _ in range(MOST_AT_ONCE)]
             while api.history.asked < MOST_AT_ONCE:  # noqa: ASYNC110 - one loop, which this hands on
                 await asyncio.sleep(0)
@@ -83,7 +83,7 @@ def test_probes_take_no_place_even_where_their_callers_read_slowly() -> None:
         scopes = [{"type": "http", "method": "GET", "path": p, "headers": [], "query_string": b""} for p in PROBES] * MOST_AT_ONCE
         reading = [asyncio.create_task(api.app(scope, receive, send)) for scope in scopes]
         await asyncio.sleep(0)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api.app), base_url="http://api") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api.app), base_url="http://localhost") as client:
             assert (await client.get("/v1/model")).status_code == 200
         read.set()
         await asyncio.gather(*reading)
