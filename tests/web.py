@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 class Page(NamedTuple):
-    """What is answered."""
+    """What is answered; `endless`: the content again and again, for as long as anybody reads."""
 
     content: bytes
     status: int = 200
     location: str = ""
+    length: str = ""
+    endless: bool = False
 
 
 @contextmanager
@@ -29,9 +31,13 @@ def web(pages: Mapping[str, Page], otherwise: Page | None = None) -> Iterator[st
             self.send_response(page.status)
             if page.location:
                 self.send_header("Location", page.location)
-            self.send_header("Content-Length", str(len(page.content)))
+            if not page.endless:
+                self.send_header("Content-Length", page.length or str(len(page.content)))
             self.end_headers()
             self.wfile.write(page.content)
+            with suppress(OSError):
+                while page.endless:
+                    self.wfile.write(page.content)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             """Say nothing."""

@@ -109,7 +109,7 @@ class Catalogue:
             raise unavailable(self._uri, str(error) or type(error).__name__) from None
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise unavailable(self._uri, f"HTTP {answer.status_code}")
-        if answer.is_error and not (missing and answer.status_code == httpx.codes.NOT_FOUND):
+        if answer.is_error and not (missing and "RESOURCE_DOES_NOT_EXIST" in answer.text):  # a proxy's 404 says nothing of a model
             why = " ".join(without_passwords(answer.text).split())[:300]
             raise ModelError(f"MLflow at {without_password(self._uri)} refused {path} of model {self.name!r}: {why}. Nothing was changed.")
         return answer

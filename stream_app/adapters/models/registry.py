@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
 
 import httpx
 import msgspec
@@ -22,6 +22,12 @@ from stream_app.scoring.registered import FetchedModel, RegisteredVersion
 
 SHA256_TAG = "sha256"
 FEATURES_HASH_TAG = "features_hash"
+MOST_ANSWER_BYTES = 1_048_576
+MOST_MODEL_BYTES = 268_435_456
+"""A bound of what is read into memory, not a size to aim at."""
+READ_WITHIN_S = 120.0
+"""The whole of an answer: each part of it alone may take `PART_WITHIN_S`."""
+PART_WITHIN_S = 10.0
 _PROXY_SCHEME = "mlflow-artifacts:"
 
 
@@ -54,6 +60,22 @@ class _Place(msgspec.Struct, frozen=True):
     artifact_uri: str
 
 
+class _Fault(msgspec.Struct, frozen=True):
+    """MLflow's answer where it does not do what it is asked."""
+
+    error_code: str
+    message: str = ""
+
+    @property
+    def is_nothing_there(self) -> bool:
+        """Whether the model, version or alias does not exist. MLflow has no code of its own for an alias."""
+        return self.error_code == "RESOURCE_DOES_NOT_EXIST" or (
+            self.error_code == "INVALID_PARAMETER_VALUE"
+            and self.message.startswith("Registered model alias")
+            and "not found" in self.message
+        )
+
+
 class ModelRegistry:
     """Finds a model by name and alias, see `registered.Registry`."""
 
@@ -65,15 +87,13 @@ class ModelRegistry:
     @cached_property
     def _client(self) -> httpx.Client:
         """Made once: reading the authorities of TLS takes tens of milliseconds of CPU. No connection is kept between two looks."""
-        return httpx.Client(timeout=10, limits=httpx.Limits(max_keepalive_connections=0))
+        return httpx.Client(
+            timeout=PART_WITHIN_S, limits=httpx.Limits(max_keepalive_connections=0), headers={"Accept-Encoding": "identity"}
+        )
 
     def version_of(self, name: str, alias: str) -> RegisteredVersion:
         """See `registered.Registry`."""
-        try:
-            version = self._ask(_Alias, "/api/2.0/mlflow/registered-models/alias", name=name, alias=alias).model_version
-        except ModelError as error:
-            raise NoModel(str(error)) from None
-        return _registered(name, version)
+        return _registered(name, self._ask(_Alias, "/api/2.0/mlflow/registered-models/alias", name=name, alias=alias).model_version)
 
     def numbered(self, name: str, number: str) -> RegisteredVersion:
         """A version by its number, whatever alias it has or had.
@@ -132,10 +152,20 @@ class ModelRegistry:
             raise ModelError(
                 f"Model {name} version {version} lies at {without_password(uri)}, which the MLflow server does not serve. Start it with --serve-artifacts."
             )
-        return self._get(f"/api/2.0/mlflow-artifacts/artifacts/{uri.removeprefix(_PROXY_SCHEME).lstrip('/')}/model.onnx").content
+        content = self._get(
+            f"/api/2.0/mlflow-artifacts/artifacts/{uri.removeprefix(_PROXY_SCHEME).lstrip('/')}/model.onnx", MOST_MODEL_BYTES
+        )
+        if content is None:
+            raise ModelError(
+                f"Model {name} version {version} at {self._shown} is larger than {MOST_MODEL_BYTES} bytes, more than a worker loads. "
+                "Train a smaller one, or see what lies there as model.onnx."
+            )
+        return content
 
     def _ask[T](self, kind: type[T], path: str, **query: str) -> T:
-        content = self._get(path, **query).content
+        content = self._get(path, MOST_ANSWER_BYTES, **query)
+        if content is None:
+            raise self._not_mlflow(f"a page of more than {MOST_ANSWER_BYTES} bytes")
         try:
             return msgspec.json.decode(content, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -147,29 +177,67 @@ class ModelRegistry:
             "Is a login page or a proxy before it? Set FRAUDSTREAM_MLFLOW_TRACKING_URI to MLflow itself, or have this machine let through."
         )
 
-    def _get(self, path: str, **query: str) -> httpx.Response:
+    def _get(self, path: str, most_bytes: int, **query: str) -> bytes | None:
+        """The content of an answer; None where there is more than `most_bytes`, which is not read.
+
+        Raises:
+            NoModel: MLflow says that there is no such thing.
+            ModelError: it does not do what it is asked.
+            Unavailable: no answer, not all of it in time, or one that is not of MLflow.
+        """
         try:
-            answer = self._client.get(self._uri + path, params=query)
+            with self._client.stream("GET", self._uri + path, params=query) as answer:
+                content = self._read(answer, MOST_ANSWER_BYTES if answer.is_error else most_bytes)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             why = without_passwords(str(error)) or type(error).__name__
             raise Unavailable(
                 f"MLflow at {self._shown} did not answer ({why}). Check FRAUDSTREAM_MLFLOW_TRACKING_URI and the server."
             ) from None
-        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise Unavailable(f"MLflow at {self._shown} answered {answer.status_code}.")
-        if answer.is_redirect:
-            raise self._not_mlflow(f"a redirection ({answer.status_code})")
-        if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            raise Unavailable(
-                f"MLflow at {self._shown} refused us ({answer.status_code}). "
+        if answer.is_success:
+            return content
+        raise self._refused(answer.status_code, content or b"", " ".join(f"{k}={v}" for k, v in query.items()) or path)
+
+    def _read(self, answer: httpx.Response, most_bytes: int) -> bytes | None:
+        """All of it, as it comes: nothing is unpacked, and no more is kept than may be."""
+        declared = answer.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > most_bytes:
+            return None
+        content, until = bytearray(), time.monotonic() + READ_WITHIN_S
+        for part in answer.iter_raw():
+            content += part
+            if len(content) > most_bytes:
+                return None
+            if time.monotonic() > until:
+                raise Unavailable(
+                    f"MLflow at {self._shown} gave {len(content)} bytes in {READ_WITHIN_S:g} s, and not all. Check the network."
+                )
+        return bytes(content)
+
+    def _refused(self, status: int, content: bytes, what: str) -> ModelError | Unavailable:
+        """What an answer means that is none."""
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            return Unavailable(f"MLflow at {self._shown} answered {status}.")
+        if status < httpx.codes.BAD_REQUEST:
+            return self._not_mlflow(f"a redirection ({status})")
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            return Unavailable(
+                f"MLflow at {self._shown} refused us ({status}). "
                 "Put user and password into FRAUDSTREAM_MLFLOW_TRACKING_URI (https://user:password@host)."
             )
-        if answer.is_error:
-            what = " ".join(f"{k}={v}" for k, v in query.items())
-            raise ModelError(
-                f"MLflow at {self._shown} has no model for {what or path} ({_said(answer)}). Train one: `python -m training.train --data FILE`."
-            )
-        return answer
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            return Unavailable(f"MLflow at {self._shown}, or a proxy before it, takes no more requests now ({status}).")
+        return self._fault(status, content, what)
+
+    def _fault(self, status: int, content: bytes, what: str) -> ModelError | Unavailable:
+        """What MLflow says of a request that it does not do; a proxy's page says nothing of a model."""
+        try:
+            fault = msgspec.json.decode(content, type=_Fault)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return self._not_mlflow(f"{status} and no reason of MLflow")
+        said = f"{fault.error_code}: {fault.message}"[:300]
+        if fault.is_nothing_there:
+            return NoModel(f"MLflow at {self._shown} has no model for {what} ({said}). Train one: `python -m training.train --data FILE`.")
+        return ModelError(f"MLflow at {self._shown} refused {what} ({said}). Check FRAUDSTREAM_MODEL_NAME and the aliases.")
 
     def _write(self, content: bytes, copy: _Copy) -> None:
         """First the content, then the note that names it, each moved into place whole."""
@@ -198,11 +266,3 @@ def _registered(name: str, version: _Version) -> RegisteredVersion:
     if SHA256_TAG not in tags:
         raise ModelError(f"Model {name} version {version.version} has no tag {SHA256_TAG!r}. Register it with `python -m training.train`.")
     return RegisteredVersion(name, version.version, tags[SHA256_TAG], tags.get(FEATURES_HASH_TAG, ""))
-
-
-def _said(answer: httpx.Response) -> str:
-    try:
-        body = cast("dict[str, Any]", answer.json())
-    except ValueError:
-        return f"HTTP {answer.status_code}"
-    return str(body.get("message") or body.get("error_code") or f"HTTP {answer.status_code}")
