@@ -73,7 +73,7 @@ class Bank:
 async def bank(url: str, group: str, model: FakeModel | None = None) -> AsyncIterator[Bank]:
     """A bank with state of its own, empty."""
     redis, store, history = client_of(url), RedisStore(url, group), RedisStateReader(url, group)
-    await redis.delete(*([key async for key in redis.scan_iter(f"{{{group}:*")] or ["none"]))
+    await redis.unlink(*([key async for key in redis.scan_iter(f"{{{group}:*")] or [f"{{{group}:none}}"]))
     store.hold(range(PARTITIONS), PARTITIONS)
     states = {}
     for partition in range(PARTITIONS):

@@ -41,6 +41,15 @@ FEATURES: dict[str, dict[str, Any]] = {
     "kafka-sasl": {"kafka": {"securityProtocol": "SASL_SSL", "existingSecret": "kafka-user"}},
     "kafka-mutual-tls": {"kafka": {"securityProtocol": "SSL", "tlsExistingSecret": "kafka-tls", "mutualTls": True}},
     "secret-urls": {"redis": {"existingSecret": "redis"}, "mlflow": {"existingSecret": "mlflow"}},
+    "own-secrets": {
+        "kafka": {"securityProtocol": "SASL_SSL", "existingSecret": "kafka-worker", "tlsExistingSecret": "kafka-ca"},
+        "redis": {"existingSecret": "redis-worker"},
+        "secrets": {
+            "topics": {"kafka": "kafka-topics", "kafkaTls": "kafka-topics-ca"},
+            "api": {"kafka": "kafka-api", "redis": "redis-api"},
+        },
+        **API,
+    },
     "digest": {"image": {"digest": "sha256:" + "0" * 64}, "imagePullSecrets": ["registry"]},
     "config": {"config": {"base_currency": "USD", "batch_max_records": 500, "refuse_card_numbers": False}},
 }

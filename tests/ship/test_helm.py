@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.ship.chart import CHART, EVERYTHING, FEATURES, KUBERNETES, command, objects, refusal, rendered, write
+from tests.ship.chart import CHART, EVERYTHING, FEATURES, KUBERNETES, command, merged, objects, refusal, rendered, write
 from tests.ship.tools import HOME, passes, run, tool
 
 SNAPSHOTS = ROOT / "tests" / "ship" / "snapshots"
@@ -114,6 +114,48 @@ def test_kubeconform_would_find_a_field_that_is_none(tmp_path: Path) -> None:
 def test_wrong_values_are_refused_with_a_remedy(values: dict[str, Any], says: str, tmp_path: Path) -> None:
     """Before anything is installed. Passwords belong into secrets: a URL with one is refused."""
     assert says in refusal(values, tmp_path)
+
+
+OF_SERVERS = {"kafka": ("FRAUDSTREAM_KAFKA_", 9092), "redis": ("FRAUDSTREAM_REDIS_", 6379), "mlflow": ("FRAUDSTREAM_MLFLOW_", 5000)}
+TALKS_TO = {
+    "worker": "kafka redis mlflow",
+    "api": "kafka redis mlflow",
+    "doctor": "kafka redis mlflow",
+    "topics": "kafka",
+    "training": "mlflow",
+}
+
+
+@pytest.mark.parametrize("component", sorted(TALKS_TO))
+def test_a_pod_is_told_of_the_servers_that_it_talks_to_and_reaches_no_others(component: str, tmp_path: Path) -> None:
+    """A training that somebody else's data led astray holds no login of Kafka or Redis, and has no way there."""
+    found = objects(rendered(merged(EVERYTHING, FEATURES["kafka-mutual-tls"]), tmp_path))
+    (pod,) = (o for name, o in found.items() if name.endswith(f"fraudstream-{component}") and name.split()[0] in RUNS)
+    text, ports = yaml.safe_dump(pod), _reached(found[f"NetworkPolicy fraud-fraudstream-{component}"])
+    told = {server for server, (prefix, _) in OF_SERVERS.items() if prefix in text}
+    assert told == {server for server, (_, port) in OF_SERVERS.items() if port in ports} == set(TALKS_TO[component].split())
+    assert ("kafka-tls" in text) == ("kafka" in told)
+
+
+RUNS = {"Deployment", "Job", "CronJob", "Pod"}
+
+
+def _reached(policy: dict[str, Any]) -> set[int]:
+    return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+
+
+def test_a_component_has_a_login_of_its_own(tmp_path: Path) -> None:
+    """Where it is named; else the one that all have."""
+    found = objects(rendered(FEATURES["own-secrets"], tmp_path))
+
+    def secrets(name: str) -> set[str]:
+        env = found[name]["spec"]["template"]["spec"]["containers"][0]["env"]
+        return {v["valueFrom"]["secretKeyRef"]["name"] for v in env if "valueFrom" in v}
+
+    assert secrets("Deployment fraud-fraudstream-worker") == {"kafka-worker", "redis-worker"}
+    assert secrets("Deployment fraud-fraudstream-api") == {"kafka-api", "redis-api"}
+    assert secrets("Job fraud-fraudstream-topics") == {"kafka-topics"}
+    assert "kafka-topics-ca" in yaml.safe_dump(found["Job fraud-fraudstream-topics"])
 
 
 def test_the_rules_and_dashboards_are_those_of_compose(tmp_path: Path) -> None:

@@ -1,43 +1,59 @@
-{{/* The settings of every pod of ours. Secrets are references to existing ones. */}}
+{{/* Settings of a component's pods: of those servers alone that `secrets` has for it. Takes a dict: root, component. Secrets are references to existing ones. */}}
 {{- define "fraudstream.environment" -}}
+{{- $values := .root.Values }}
+{{- $own := index $values.secrets .component }}
+{{- if hasKey $own "kafka" }}
 - name: FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS
-  value: {{ required "kafka.bootstrapServers is empty: name your brokers, as in kafka-1:9092,kafka-2:9092" .Values.kafka.bootstrapServers | quote }}
+  value: {{ required "kafka.bootstrapServers is empty: name your brokers, as in kafka-1:9092,kafka-2:9092" $values.kafka.bootstrapServers | quote }}
 - name: FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL
-  value: {{ .Values.kafka.securityProtocol | quote }}
-{{- if hasPrefix "SASL_" .Values.kafka.securityProtocol }}
-{{- $secret := required "kafka.existingSecret is empty: SASL needs a secret with user and password" .Values.kafka.existingSecret }}
+  value: {{ $values.kafka.securityProtocol | quote }}
+{{- if hasPrefix "SASL_" $values.kafka.securityProtocol }}
+{{- $secret := required "kafka.existingSecret is empty: SASL needs a secret with user and password" (default $values.kafka.existingSecret $own.kafka) }}
 - name: FRAUDSTREAM_KAFKA_SASL_MECHANISM
-  value: {{ .Values.kafka.saslMechanism | quote }}
+  value: {{ $values.kafka.saslMechanism | quote }}
 - name: FRAUDSTREAM_KAFKA_SASL_USERNAME
-  valueFrom: {secretKeyRef: {name: {{ $secret | quote }}, key: {{ .Values.kafka.usernameKey | quote }}}}
+  valueFrom: {secretKeyRef: {name: {{ $secret | quote }}, key: {{ $values.kafka.usernameKey | quote }}}}
 - name: FRAUDSTREAM_KAFKA_SASL_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ $secret | quote }}, key: {{ .Values.kafka.passwordKey | quote }}}}
+  valueFrom: {secretKeyRef: {name: {{ $secret | quote }}, key: {{ $values.kafka.passwordKey | quote }}}}
 {{- end }}
-{{- if .Values.kafka.tlsExistingSecret }}
+{{- if include "fraudstream.kafkaTls" . }}
 - name: FRAUDSTREAM_KAFKA_SSL_CAFILE
   value: /etc/fraudstream/kafka/ca.crt
-{{- if .Values.kafka.mutualTls }}
+{{- if $values.kafka.mutualTls }}
 - name: FRAUDSTREAM_KAFKA_SSL_CERTFILE
   value: /etc/fraudstream/kafka/tls.crt
 - name: FRAUDSTREAM_KAFKA_SSL_KEYFILE
   value: /etc/fraudstream/kafka/tls.key
 {{- end }}
 {{- end }}
+{{- end }}
+{{- if hasKey $own "redis" }}
 - name: FRAUDSTREAM_REDIS_URL
-{{- if .Values.redis.existingSecret }}
-  valueFrom: {secretKeyRef: {name: {{ .Values.redis.existingSecret | quote }}, key: {{ .Values.redis.urlKey | quote }}}}
+{{- with default $values.redis.existingSecret $own.redis }}
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $values.redis.urlKey | quote }}}}
 {{- else }}
-  value: {{ required "redis.url is empty: give redis.url, or redis.existingSecret where it has a password" .Values.redis.url | quote }}
+  value: {{ required "redis.url is empty: give redis.url, or redis.existingSecret where it has a password" $values.redis.url | quote }}
 {{- end }}
+{{- end }}
+{{- if hasKey $own "mlflow" }}
 - name: FRAUDSTREAM_MLFLOW_TRACKING_URI
-{{- if .Values.mlflow.existingSecret }}
-  valueFrom: {secretKeyRef: {name: {{ .Values.mlflow.existingSecret | quote }}, key: {{ .Values.mlflow.uriKey | quote }}}}
+{{- with default $values.mlflow.existingSecret $own.mlflow }}
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $values.mlflow.uriKey | quote }}}}
 {{- else }}
-  value: {{ required "mlflow.trackingUri is empty: give mlflow.trackingUri, or mlflow.existingSecret where it has a password" .Values.mlflow.trackingUri | quote }}
+  value: {{ required "mlflow.trackingUri is empty: give mlflow.trackingUri, or mlflow.existingSecret where it has a password" $values.mlflow.trackingUri | quote }}
 {{- end }}
-{{- range $name, $value := .Values.config }}
+{{- end }}
+{{- range $name, $value := $values.config }}
 - name: FRAUDSTREAM_{{ upper $name }}
   value: {{ toString $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The secret with Kafka's certificates for a component; empty where it talks to no Kafka, or there is none. Takes a dict: root, component. */}}
+{{- define "fraudstream.kafkaTls" -}}
+{{- $own := index .root.Values.secrets .component }}
+{{- if hasKey $own "kafka" }}
+{{- default .root.Values.kafka.tlsExistingSecret $own.kafkaTls }}
 {{- end }}
 {{- end }}
 
@@ -59,10 +75,11 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* These two take a dict: root, component. */}}
 {{- define "fraudstream.mounts" -}}
 - name: tmp
   mountPath: /tmp
-{{- if .Values.kafka.tlsExistingSecret }}
+{{- if include "fraudstream.kafkaTls" . }}
 - name: kafka-tls
   mountPath: /etc/fraudstream/kafka
   readOnly: true
@@ -72,10 +89,10 @@ capabilities:
 {{- define "fraudstream.volumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: 64Mi}
-{{- if .Values.kafka.tlsExistingSecret }}
+{{- with include "fraudstream.kafkaTls" . }}
 - name: kafka-tls
   secret:
-    secretName: {{ .Values.kafka.tlsExistingSecret }}
+    secretName: {{ . }}
     defaultMode: 0440
 {{- end }}
 {{- end }}

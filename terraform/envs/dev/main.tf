@@ -11,6 +11,7 @@ module "fraudstream" {
   administrators = var.administrators
   alarm_emails   = var.alarm_emails
   api            = var.api
+  protected      = false # to be taken down again
   network = {
     availability_zones = var.availability_zones
     nat_per_zone       = false

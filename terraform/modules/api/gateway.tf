@@ -1,4 +1,17 @@
-# API Gateway: a limit on calls, a log of each. Who may call, the API decides itself, by its keys.
+# API Gateway: the routes that ask for a key and no others, a limit on calls, a log of each. Who may call, the API decides itself, by its keys.
+# Probes, metrics and the OpenAPI document, which ask for none, stay inside the VPC.
+
+locals {
+  routes = [
+    "POST /predict_one",
+    "POST /predict_batch",
+    "POST /v1/score",
+    "POST /v1/labels",
+    "GET /v1/cards/{card_id}",
+    "GET /v1/terminals/{terminal_id}",
+    "GET /v1/model",
+  ]
+}
 
 resource "aws_apigatewayv2_api" "this" {
   name          = "${var.name}-api"
@@ -26,8 +39,9 @@ resource "aws_apigatewayv2_integration" "this" {
 
 resource "aws_apigatewayv2_route" "this" {
   #checkov:skip=CKV_AWS_309:the API asks for a key of its own, in the very header that a signature of IAM would take
+  for_each           = toset(local.routes)
   api_id             = aws_apigatewayv2_api.this.id
-  route_key          = "$default"
+  route_key          = each.key
   target             = "integrations/${aws_apigatewayv2_integration.this.id}"
   authorization_type = "NONE"
 }

@@ -10,24 +10,31 @@ resource "kubernetes_namespace_v1" "this" {
   }
 }
 
+locals {
+  kafka_users = toset(["worker", "api", "topics"])
+  redis_users = toset(["worker", "api"])
+}
+
 resource "kubernetes_secret_v1" "kafka" {
+  for_each = local.kafka_users
   metadata {
-    name      = "fraudstream-kafka"
+    name      = "fraudstream-kafka-${each.key}"
     namespace = kubernetes_namespace_v1.this.metadata[0].name
   }
   data = {
-    username = var.kafka.username
-    password = var.kafka.password
+    username = each.key
+    password = var.kafka.passwords[each.key]
   }
 }
 
 resource "kubernetes_secret_v1" "redis" {
+  for_each = local.redis_users
   metadata {
-    name      = "fraudstream-redis"
+    name      = "fraudstream-redis-${each.key}"
     namespace = kubernetes_namespace_v1.this.metadata[0].name
   }
   data = {
-    url = var.redis_url
+    url = var.redis_urls[each.key]
   }
 }
 
@@ -45,12 +52,15 @@ resource "helm_release" "this" {
       bootstrapServers = nonsensitive(var.kafka.bootstrap_servers)
       securityProtocol = "SASL_SSL"
       saslMechanism    = "SCRAM-SHA-512"
-      existingSecret   = kubernetes_secret_v1.kafka.metadata[0].name
     }
-    redis  = { existingSecret = kubernetes_secret_v1.redis.metadata[0].name }
     mlflow = { trackingUri = var.mlflow_tracking_uri }
+    secrets = {
+      worker = { kafka = kubernetes_secret_v1.kafka["worker"].metadata[0].name, redis = kubernetes_secret_v1.redis["worker"].metadata[0].name }
+      api    = { kafka = kubernetes_secret_v1.kafka["api"].metadata[0].name, redis = kubernetes_secret_v1.redis["api"].metadata[0].name }
+      topics = { kafka = kubernetes_secret_v1.kafka["topics"].metadata[0].name }
+    }
     networkPolicy = {
-      egressPorts = [9096, 6379, 5000]
+      egressPorts = { kafka = [9096], redis = [6379], mlflow = [5000] }
     }
   })], var.values)
 }

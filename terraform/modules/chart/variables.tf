@@ -19,18 +19,17 @@ variable "images" {
 }
 
 variable "kafka" {
-  description = "Brokers for SCRAM over TLS, user and password."
+  description = "Brokers for SCRAM over TLS, and the passwords of the users worker, api and topics."
   type = object({
     bootstrap_servers = string
-    username          = string
-    password          = string
+    passwords         = map(string)
   })
   sensitive = true
 }
 
-variable "redis_url" {
-  description = "The whole URL, password included."
-  type        = string
+variable "redis_urls" {
+  description = "The whole URLs of worker and api, passwords included."
+  type        = map(string)
   sensitive   = true
 }
 

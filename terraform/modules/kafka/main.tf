@@ -1,10 +1,11 @@
-# MSK: TLS only, SCRAM for clients (the program has no IAM for Kafka), records kept for as long as a rebuild needs.
+# MSK: TLS only, SCRAM for clients (the program has no IAM for Kafka), records kept for as long as a rebuild needs. A user for each component:
+# as long as a topic has no ACL, MSK lets each of them do all with it; docs/rights.md has the ACLs, `operator` is the user to set them with.
 
 locals {
-  zones    = length(var.subnet_ids)
-  copies   = min(var.topic_defaults.replication_factor, local.zones * var.brokers.per_zone)
-  in_step  = min(var.topic_defaults.min_insync_replicas, local.copies)
-  username = "fraudstream"
+  zones   = length(var.subnet_ids)
+  copies  = min(var.topic_defaults.replication_factor, local.zones * var.brokers.per_zone)
+  in_step = min(var.topic_defaults.min_insync_replicas, local.copies)
+  users   = toset(["worker", "api", "topics", "operator"])
 }
 
 resource "aws_security_group" "this" {
@@ -64,6 +65,10 @@ resource "aws_msk_cluster" "this" {
       }
     }
   }
+  # The autoscaling below makes the disks larger.
+  lifecycle {
+    ignore_changes = [broker_node_group_info[0].storage_info[0].ebs_storage_info[0].volume_size]
+  }
 
   client_authentication {
     sasl {
@@ -105,25 +110,52 @@ resource "aws_msk_cluster" "this" {
   }
 }
 
+resource "aws_appautoscaling_target" "disk" {
+  service_namespace  = "kafka"
+  resource_id        = aws_msk_cluster.this.arn
+  scalable_dimension = "kafka:broker-storage:VolumeSize"
+  min_capacity       = 1
+  max_capacity       = var.brokers.disk_gib * 4
+}
+
+# Full disks stop all. They only grow: MSK makes none smaller.
+resource "aws_appautoscaling_policy" "disk" {
+  name               = "disk"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.disk.service_namespace
+  resource_id        = aws_appautoscaling_target.disk.resource_id
+  scalable_dimension = aws_appautoscaling_target.disk.scalable_dimension
+  target_tracking_scaling_policy_configuration {
+    target_value     = 60
+    disable_scale_in = true
+    predefined_metric_specification {
+      predefined_metric_type = "KafkaBrokerStorageUtilization"
+    }
+  }
+}
+
 resource "random_password" "scram" {
-  length  = 32
-  special = false
+  for_each = local.users
+  length   = 32
+  special  = false
 }
 
 # MSK takes only secrets whose names begin so, encrypted with a key of the customer's.
 resource "aws_secretsmanager_secret" "scram" {
   #checkov:skip=CKV2_AWS_57:MSK reads the password when it changes, the pods when they start; it is rotated by a plan, not by a timer
-  name       = "AmazonMSK_${var.name}"
+  for_each   = local.users
+  name       = "AmazonMSK_${var.name}_${each.key}"
   kms_key_id = var.kms_key_arn
 }
 
 resource "aws_secretsmanager_secret_version" "scram" {
-  secret_id     = aws_secretsmanager_secret.scram.id
-  secret_string = jsonencode({ username = local.username, password = random_password.scram.result })
+  for_each      = local.users
+  secret_id     = aws_secretsmanager_secret.scram[each.key].id
+  secret_string = jsonencode({ username = each.key, password = random_password.scram[each.key].result })
 }
 
 resource "aws_msk_scram_secret_association" "this" {
   cluster_arn     = aws_msk_cluster.this.arn
-  secret_arn_list = [aws_secretsmanager_secret.scram.arn]
+  secret_arn_list = [for secret in aws_secretsmanager_secret.scram : secret.arn]
   depends_on      = [aws_secretsmanager_secret_version.scram]
 }

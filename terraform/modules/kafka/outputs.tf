@@ -8,18 +8,23 @@ output "bootstrap_servers" {
   value       = aws_msk_cluster.this.bootstrap_brokers_sasl_scram
 }
 
-output "username" {
-  description = "SCRAM user."
-  value       = local.username
+output "broker_count" {
+  description = "Number of brokers, known before they exist."
+  value       = local.zones * var.brokers.per_zone
 }
 
-output "password" {
-  description = "SCRAM password."
-  value       = random_password.scram.result
+output "arn" {
+  description = "ARN of the cluster."
+  value       = aws_msk_cluster.this.arn
+}
+
+output "passwords" {
+  description = "SCRAM password of each user: worker, api, topics, operator."
+  value       = { for user, password in random_password.scram : user => password.result }
   sensitive   = true
 }
 
-output "secret_arn" {
-  description = "Secret with user and password."
-  value       = aws_secretsmanager_secret.scram.arn
+output "secret_arns" {
+  description = "Secret of each user, with its name and password."
+  value       = { for user, secret in aws_secretsmanager_secret.scram : user => secret.arn }
 }

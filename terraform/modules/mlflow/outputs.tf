@@ -12,3 +12,8 @@ output "database_identifier" {
   description = "Name of the database, for its metrics."
   value       = aws_db_instance.this.identifier
 }
+
+output "bucket_arn" {
+  description = "ARN of that bucket."
+  value       = aws_s3_bucket.models.arn
+}

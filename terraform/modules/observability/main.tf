@@ -77,6 +77,23 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
+resource "aws_cloudwatch_metric_alarm" "kafka_disk" {
+  for_each            = toset([for broker in range(1, var.kafka_broker_count + 1) : tostring(broker)])
+  alarm_name          = "${var.name}-kafka-disk-${each.key}"
+  alarm_description   = "A broker's disk is filling up, though it should grow by itself: full, it stops all."
+  namespace           = "AWS/Kafka"
+  metric_name         = "KafkaDataLogsDiskUsed"
+  dimensions          = { "Cluster Name" = var.kafka_cluster_name, "Broker ID" = each.key }
+  statistic           = "Maximum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 75
+  period              = 60
+  evaluation_periods  = 5
+  treat_missing_data  = "breaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
 # With noeviction, a Redis that is full refuses writes: the workers stop.
 resource "aws_cloudwatch_metric_alarm" "redis_memory" {
   for_each            = local.redis_nodes

@@ -19,6 +19,11 @@ variable "kafka_cluster_name" {
   type        = string
 }
 
+variable "kafka_broker_count" {
+  description = "How many brokers it has."
+  type        = number
+}
+
 variable "consumer_group" {
   description = "Consumer group of the workers."
   type        = string

@@ -48,3 +48,9 @@ variable "snapshot_days" {
   type        = number
   default     = 3
 }
+
+variable "consumer_group" {
+  description = "Consumer group of the workers: their state lies under its name, and users reach nothing else."
+  type        = string
+  default     = "fraudstream"
+}

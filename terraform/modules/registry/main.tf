@@ -17,8 +17,8 @@ resource "aws_ecr_lifecycle_policy" "this" {
   policy = jsonencode({
     rules = [{
       rulePriority = 1
-      description  = "Keep the newest"
-      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = var.keep }
+      description  = "Only what has no tag: one that has may be what runs, and a node that is replaced must find it"
+      selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = var.untagged_days }
       action       = { type = "expire" }
     }]
   })

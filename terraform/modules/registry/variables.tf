@@ -14,12 +14,12 @@ variable "kms_key_arn" {
   type        = string
 }
 
-variable "keep" {
-  description = "Images that are kept in each repository."
+variable "untagged_days" {
+  description = "Days that an image without a tag is kept. Tagged ones stay until somebody removes them."
   type        = number
   default     = 30
   validation {
-    condition     = var.keep >= 2
-    error_message = "keep must be at least 2: without the one before, nothing can be rolled back."
+    condition     = var.untagged_days >= 1
+    error_message = "untagged_days must be at least 1: a push has its parts before its tag."
   }
 }

@@ -142,10 +142,9 @@ module "chart" {
   }
   kafka = {
     bootstrap_servers = module.kafka.bootstrap_servers
-    username          = module.kafka.username
-    password          = module.kafka.password
+    passwords         = module.kafka.passwords
   }
-  redis_url           = module.redis.url
+  redis_urls          = module.redis.urls
   mlflow_tracking_uri = module.mlflow.tracking_uri
   values              = var.chart_values
 }
@@ -166,24 +165,35 @@ module "api" {
   environment = {
     FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS = module.kafka.bootstrap_servers
     FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL = "SASL_SSL"
-    FRAUDSTREAM_KAFKA_SASL_USERNAME     = module.kafka.username
+    FRAUDSTREAM_KAFKA_SASL_USERNAME     = "api"
     FRAUDSTREAM_MLFLOW_TRACKING_URI     = module.mlflow.tracking_uri
     FRAUDSTREAM_LOG_FORMAT              = "json"
   }
   secrets = {
-    FRAUDSTREAM_KAFKA_SASL_PASSWORD = "${module.kafka.secret_arn}:password::"
-    FRAUDSTREAM_REDIS_URL           = module.redis.secret_arn
+    FRAUDSTREAM_KAFKA_SASL_PASSWORD = "${module.kafka.secret_arns["api"]}:password::"
+    FRAUDSTREAM_REDIS_URL           = module.redis.secret_arns["api"]
   }
-  secret_arns = [module.kafka.secret_arn, module.redis.secret_arn]
+  secret_arns = [module.kafka.secret_arns["api"], module.redis.secret_arns["api"]]
 }
 
 module "observability" {
   source              = "../observability"
   name                = var.name
   kafka_cluster_name  = module.kafka.cluster_name
+  kafka_broker_count  = module.kafka.broker_count
   redis_nodes         = module.redis.member_clusters
   redis_node_count    = var.redis.replicas + 1
   database_identifier = module.mlflow.database_identifier
   alarm_emails        = var.alarm_emails
   kms_key_arn         = aws_kms_key.this.arn
+}
+
+# What holds data is neither removed nor made anew by a plan, which is refused then. An own resource, for `prevent_destroy` takes no variable. To take
+# it away: `terraform state rm 'module.fraudstream.terraform_data.guard[0]'`, and `protected = false`.
+resource "terraform_data" "guard" {
+  count            = var.protected ? 1 : 0
+  triggers_replace = [module.kafka.arn, module.redis.arn, module.mlflow.bucket_arn, aws_kms_key.this.arn]
+  lifecycle {
+    prevent_destroy = true
+  }
 }

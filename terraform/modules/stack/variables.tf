@@ -101,3 +101,9 @@ variable "alarm_emails" {
   type        = set(string)
   default     = []
 }
+
+variable "protected" {
+  description = "Whether a plan that would remove Kafka, Redis, the models or the data key, or make one anew, is refused."
+  type        = bool
+  default     = true
+}

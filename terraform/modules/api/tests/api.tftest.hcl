@@ -24,6 +24,14 @@ run "the_balancer_is_internal" {
   }
 }
 
+run "only_routes_that_ask_for_a_key_are_reached" {
+  command = plan
+  assert {
+    condition     = length(aws_apigatewayv2_route.this) == 7 && alltrue([for key, route in aws_apigatewayv2_route.this : !strcontains(key, "default") && !strcontains(key, "metrics")])
+    error_message = "Metrics and probes stay inside."
+  }
+}
+
 run "an_outage_replaces_no_task" {
   command = plan
   assert {
