@@ -7,13 +7,13 @@ ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
-# uv goes into an environment of its own, which no later stage copies.
+# uv and setuptools, which build, go into an environment of their own, which no later stage copies.
+COPY requirements-build.lock ./
 RUN PY=$(command -v python3.12 || command -v python3) \
-    && "$PY" -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir 'uv>=0.8,<1' \
+    && "$PY" -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes -r requirements-build.lock \
     && mkdir -p /opt/fraudstream && "$PY" -m venv --without-pip /opt/fraudstream/venv
 # Byte code is made here: the images' file systems are read-only, each start would compile all modules anew.
 ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1
-# The build tool, from the lock; the final environments do not hold it.
 COPY requirements-serve.lock requirements-training.lock requirements-mlflow.lock ./
 
 FROM build AS mlflow-packages
@@ -24,7 +24,8 @@ RUN /opt/uv/bin/uv pip install --quiet --require-hashes --python /opt/fraudstrea
 COPY pyproject.toml README.md LICENSE ./
 COPY stream_app stream_app
 COPY training training
-RUN /opt/uv/bin/uv pip install --quiet --no-deps --python /opt/fraudstream/venv/bin/python .
+RUN /opt/uv/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /opt/wheel . \
+    && /opt/uv/bin/uv pip install --quiet --no-deps --python /opt/fraudstream/venv/bin/python /opt/wheel/*.whl
 # The feature kernels, compiled for any CPU of this architecture: a worker compiles nothing. Not in the folder of the sources, where those
 # would be compiled, and not the installed ones.
 ENV NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=/opt/fraudstream/numba

@@ -137,6 +137,8 @@ lock: install ## Pin all packages anew, after a change of pyproject.toml
 	@$(COMPILE) --extra training --constraint requirements.lock -o requirements-training.lock
 	@{ cat docker/mlflow/requirements.in; grep -o '^mlflow==[^ ]*' requirements.lock; } | $(UV) pip compile --quiet - --generate-hashes \
 		--python-platform linux --python-version 3.12 --no-header --no-annotate --no-emit-index-url -o requirements-mlflow.lock
+	@$(UV) pip compile --quiet docker/build-requirements.in --generate-hashes \
+		--universal --python-version 3.12 --no-header --no-annotate --no-emit-index-url -o requirements-build.lock
 	@$(UV) pip compile --quiet scripts/ship/requirements.in --generate-hashes \
 		--python-platform linux --python-version 3.12 --no-header --no-annotate --no-emit-index-url -o requirements-ship.lock
 	@! grep -nE '(https?|git)(:|\+)' requirements*.lock || { echo "lock: a lock file names a host" >&2; exit 1; }

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,7 +16,6 @@ from redis.exceptions import NoPermissionError
 from stream_app.adapters.redis.state_reader import RedisStateReader
 from tests.conftest import ROOT
 from tests.integration.test_history import bank, transaction
-from tests.redis_cluster import client_of
 from tests.servers import Servers
 
 GROUP = "rights"
@@ -29,7 +29,7 @@ def rules(user: str) -> list[str]:
 
 
 @asynccontextmanager
-async def user_of(admin: Redis, url: str, name: str) -> AsyncIterator[str]:
+async def user_of(admin: Any, url: str, name: str) -> AsyncIterator[str]:
     """URL of a user with the rules of the document; removed at the end."""
     await admin.execute_command("ACL", "SETUSER", name, "reset", "on", ">secret", *rules(name))
     at = urlsplit(url)
@@ -43,7 +43,7 @@ def test_the_rights_of_the_document_are_enough_and_no_more(stack: Servers) -> No
     """A worker takes over, counts, begins anew and sweeps; the API reads; neither may empty Redis, nor the API write."""
 
     async def whole() -> None:
-        admin = client_of(stack.redis)
+        admin: Any = Redis.from_url(stack.redis)
         async with user_of(admin, stack.redis, "worker") as worker, user_of(admin, stack.redis, "API") as api:
             reader = RedisStateReader(api, GROUP)
             async with bank(worker, GROUP) as there:
@@ -55,7 +55,7 @@ def test_the_rights_of_the_document_are_enough_and_no_more(stack: Servers) -> No
                 assert (await reader.read((["C1"], ["M1"], []), None)).holders == (0,)
             await reader.close()
             for url, forbidden in ((worker, ("FLUSHALL",)), (worker, ("GET", "other")), (api, ("SET", f"{{{GROUP}:0}}cursor", "x"))):
-                client = Redis.from_url(url)
+                client: Any = Redis.from_url(url)
                 with pytest.raises(NoPermissionError):
                     await client.execute_command(*forbidden)
                 await client.aclose()

@@ -131,6 +131,15 @@ def test_the_serving_image_gets_the_versions_that_were_tested() -> None:
     assert not re.search(r"^(scikit-learn|mlflow|pandas)==", ROOT.joinpath("requirements-serve.lock").read_text(), re.MULTILINE)
 
 
+def test_nothing_is_installed_into_an_image_that_no_hash_names() -> None:
+    """From an index, only by a lock; the project itself, from what the lock built it with."""
+    installs = re.findall(r"pip (?:install|wheel) .*", DOCKERFILE)
+    assert len(installs) == 6
+    loose = [line for line in installs if "--require-hashes" not in line]
+    assert all("--no-deps" in line and ("--no-build-isolation" in line or line.endswith(".whl")) for line in loose)
+    assert len(loose) == 2
+
+
 def test_docker_compose_accepts_the_file() -> None:
     """Asked of the real program, where it is installed."""
     docker = shutil.which("docker")
