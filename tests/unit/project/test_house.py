@@ -81,3 +81,34 @@ def test_the_map_of_the_house_is_whole() -> None:
         pytest.skip("not a git checkout: which folders are ours cannot be asked")
     folders = {line.split("/")[0] for line in listed.stdout.splitlines() if "/" in line and not line.startswith(".")} - {"tests"}
     assert {folder for folder in folders if f"`{folder}/" not in CONTRIBUTING} == set()
+
+
+def test_the_map_names_files_that_there_are() -> None:
+    """The ways through the rooms and `Where do I put`: each path exists, in the project or in `stream_app/`."""
+    part = CONTRIBUTING[CONTRIBUTING.index("## Ways through the rooms") : CONTRIBUTING.index("**A field more")]
+    paths = re.findall(r"`([\w./-]+/[\w./-]*|[\w-]+\.(?:py|md))`", part)
+    assert len(paths) > 40
+    assert [p for p in paths if not any((root / p).exists() for root in (ROOT, ROOT / "stream_app"))] == []
+
+
+@pytest.mark.parametrize(
+    "thing", ["feature", "aggregation", "field", "metric", "command", "rule operator", "wire format", "store", "route", "gate"]
+)
+def test_where_to_put_a_thing_is_said_with_the_test_that_finds_what_was_forgotten(thing: str) -> None:
+    """Ten things; the last column names a test that exists."""
+    part = CONTRIBUTING[CONTRIBUTING.index("## Where do I put") : CONTRIBUTING.index("**A field more")]
+    rows = [line for line in part.splitlines() if re.match(rf"\| {thing}\b", line)]
+    assert len(rows) == 1
+    tests = re.findall(r"`(tests/[\w/]+\.py)`", rows[0].split("|")[3])
+    assert tests
+    assert [t for t in tests if not (ROOT / t).exists()] == []
+
+
+def test_the_glossary_has_a_word_once() -> None:
+    """In the first column of the table; each has a meaning."""
+    part = CONTRIBUTING[CONTRIBUTING.index("## Words") : CONTRIBUTING.index("## Ways through the rooms")]
+    rows = [line.split("|")[1:3] for line in part.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    words = [word.strip() for names, _ in rows for word in names.split(",")]
+    assert len(words) >= 20
+    assert len(words) == len(set(words))
+    assert all(meaning.strip() for _, meaning in rows)
