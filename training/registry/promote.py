@@ -14,7 +14,7 @@ from stream_app.settings import Settings, alias_of, load_settings
 from training.registry.catalogue import CHALLENGER, Catalogue
 
 if TYPE_CHECKING:
-    from training.registry.promotion import Case
+    from training.registry.promotion import PromotionCase
 
 Name = Annotated[str, typer.Option(help="Registered model; default: FRAUDSTREAM_MODEL_NAME.")]
 Who = Annotated[str, typer.Option(help="Who does it, for the record. Default: the user of this machine.")]
@@ -80,7 +80,7 @@ def _of_alias(catalogue: Catalogue, aliases: dict[str, str], word: str, console:
     return aliases[alias]
 
 
-def _examine(catalogue: Catalogue, number: str, champion: str | None, settings: Settings) -> Case:
+def _examine(catalogue: Catalogue, number: str, champion: str | None, settings: Settings) -> PromotionCase:
     from training.registry.promotion import Served, examined, served  # noqa: PLC0415 - seconds of imports: not before the version is known
 
     candidate = served(catalogue, number)
@@ -93,7 +93,7 @@ def _examine(catalogue: Catalogue, number: str, champion: str | None, settings: 
     return examined(candidate, against, settings.base_currency)
 
 
-def _show(console: Console, case: Case, champion: str | None, serving: str) -> None:
+def _show(console: Console, case: PromotionCase, champion: str | None, serving: str) -> None:
     against = f"against version {champion}, the {serving}" if champion else f"there is no {serving} yet"
     gates = Table("gate", "", "found", title=f"Version {case.candidate}, {against}")
     for gate in case.gates:

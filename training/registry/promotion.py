@@ -49,7 +49,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class PromotionCase:
     """What speaks for a promotion.
 
     Attributes:
@@ -81,7 +81,7 @@ def served(catalogue: Catalogue, number: str) -> Served:
     return Served(version, content, metadata, unpacked(catalogue.artifact(version, FILE)))
 
 
-def examined(candidate: Served, champion: Served | ModelError | None, currency: str) -> Case:
+def examined(candidate: Served, champion: Served | ModelError | None, currency: str) -> PromotionCase:
     """Look at a version through every gate.
 
     Args:
@@ -100,10 +100,10 @@ def examined(candidate: Served, champion: Served | ModelError | None, currency: 
     ]
     if champion:
         gates += _against(candidate, champion, own)
-    return Case(candidate.version.number, tuple(gates), team_figures(own, threshold))
+    return PromotionCase(candidate.version.number, tuple(gates), team_figures(own, threshold))
 
 
-def promote(catalogue: Catalogue, alias: str, case: Case, who: str, force: str | None = None) -> None:
+def promote(catalogue: Catalogue, alias: str, case: PromotionCase, who: str, force: str | None = None) -> None:
     """Move the alias to the candidate.
 
     Args:

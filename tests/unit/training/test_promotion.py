@@ -23,7 +23,7 @@ from training.fitting.fit import Recipe, fit, scores_of
 from training.registry.catalogue import Version
 from training.registry.gates import Gate, _Curve, not_worse, team_not_worse
 from training.registry.held_out import About, HeldOut, unpacked
-from training.registry.promotion import Case, Served, examined, promote, roll_back
+from training.registry.promotion import PromotionCase, Served, examined, promote, roll_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -253,10 +253,10 @@ class Shelf:
         self.alias(alias, number)
 
 
-def case(number: str, *gates: Gate) -> Case:
+def case(number: str, *gates: Gate) -> PromotionCase:
     """A version with these gates."""
     figures: TeamFigures = None  # type: ignore[assignment] # not looked at
-    return Case(number, gates, figures)
+    return PromotionCase(number, gates, figures)
 
 
 WORSE, BROKEN = Gate("average precision", passed=False, found="0.1"), Gate("parity", passed=False, found="0.2", forceable=False)
