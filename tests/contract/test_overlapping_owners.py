@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from stream_app.adapters.redis import write_through
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.ports import FeatureStore
-from stream_app.features.plan import NEWEST
+from stream_app.features.plan import NEWEST, catalogue_plan
 from tests.contract.stores import START, in_redis, joined, moved, own, pay, run, taken, total, wrote
 
 pytestmark = pytest.mark.servers
@@ -101,3 +102,39 @@ def test_a_read_under_which_sums_were_dropped_is_done_again(redis_url: str) -> N
         assert total(await ours.read((["c1"], ["t1"], [])))[0, NEWEST] == START
 
     run(in_redis(redis_url), test)
+
+
+def test_what_is_counted_after_an_owner_was_told_of_damage_is_in_the_sums_that_others_read(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the mark is on its way another batch of the worker makes the array of sums larger: the payment must not be counted in the old one."""
+    room = 16
+    monkeypatch.setattr(write_through, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * room)
+    subject = in_redis(redis_url)
+
+    async def test(store: FeatureStore, other: FeatureStore) -> None:
+        store.hold([0, 1], 3)
+        ours, cursor = await joined(store, 0)
+        beside, _ = await joined(store, 1)
+        theirs, of_theirs = await taken(other, 2, 3)
+        work = await theirs.read((["c2"], ["t1"], []))
+        pay(work, [START])
+        await wrote(theirs, work, moved(of_theirs, 1))
+        await subject.replace(2, "t", "t1", lambda value: value[:-1])
+        assert isinstance(store, RedisStore)
+        line = store._held[0]._line
+
+        async def read_much(_: Any) -> None:
+            await beside.read((["c9"], [f"other{n}" for n in range(3 * room)], []))
+
+        async def told_next(_: Any) -> None:
+            between(line, read_much)
+
+        between(line, told_next)
+        work = await ours.read((["c1"], ["t1"], []))
+        assert await subject.marked(2)
+        pay(work, [START + 1])
+        await wrote(ours, work, moved(cursor, 1))
+        assert total(await beside.read((["c9"], ["t1"], [])))[0, NEWEST] == START + 1
+
+    run(subject, test)

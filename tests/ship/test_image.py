@@ -40,7 +40,7 @@ def test_every_image_says_what_it_is(images: Images, target: str) -> None:
 
 def test_the_kernels_of_the_serving_image_are_compiled_already(images: Images) -> None:
     """Every kernel is loaded, none compiled, by a user who cannot write there; on any CPU of the architecture."""
-    warm = "from stream_app import shapley; from stream_app.features.warm import warm; warm(); shapley.warm()"
+    warm = "from stream_app.explaining import shapley; from stream_app.features.warm import warm; warm(); shapley.warm()"
     arguments = ("--env", "NUMBA_DEBUG_CACHE=1", "--entrypoint", "python", TARGETS["worker"], "-c", warm)
     said = images.engine.run("run", *LOCKED_DOWN, *arguments).stdout
     assert "data loaded from '/opt/fraudstream/numba" in said

@@ -25,7 +25,7 @@ g is the consumer group, p the partition. Two round trips a micro-batch: read un
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -142,22 +142,26 @@ class _RedisPartition:
         self._swept_to: Any = b"0"
 
     async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
-        days = by_day(noted)
+        days, told = by_day(noted), set[int]()
         while True:
             missing = self._memory.missing(ids)
             answers = iter(await self._round_trip(self._questions(ids, missing) + self._space.notes_wanted(days)))
             next(answers)
             own = self._own(next(answers), missing)
-            if self._memory.still_there:  # `write_through`, rule 3
-                break
-        of_others = [
-            {p: own[entity] if p == self._space.partition else next(answers) for p in self._worker.owned} if lacked else {}
-            for entity, lacked in enumerate(missing[1:], 1)
-        ]
-        cursors, foreign = self._foreign({p: iter(next(answers)) for p in self._others}, ids)
-        notes = found_notes(days, answers)
-        work, damaged = self._memory.assemble(ids, ReadValues(missing, own[0], of_others, foreign))
-        return await self._with_doubts(replace(work, positions=self._positions(cursors), notes=notes), cursors, damaged)
+            if not self._memory.still_there:  # `write_through`, rule 3
+                continue
+            of_others = [
+                {p: own[entity] if p == self._space.partition else next(answers) for p in self._worker.owned} if lacked else {}
+                for entity, lacked in enumerate(missing[1:], 1)
+            ]
+            cursors, foreign = self._foreign({p: iter(next(answers)) for p in self._others}, ids)
+            notes = found_notes(days, answers)
+            work, damaged = self._memory.assemble(ids, ReadValues(missing, own[0], of_others, foreign))
+            owners = {p: cursor.owner for p in damaged.keys() - told if (cursor := cursors[p]) is not None}
+            if not owners:
+                return self._with_doubts(replace(work, positions=self._positions(cursors), notes=notes), cursors, damaged)
+            await self._tell_of_damage(owners, damaged)
+            told |= owners.keys()  # and all of it again: another batch may have made the arrays larger meanwhile (`row_memory`, rule 3)
 
     def _questions(self, ids: Ids, missing: Ids) -> list[tuple[Any, ...]]:
         """WATCH; own keys; missing parts of the partitions held here; cursor and parts of each partition of other workers (rule 5)."""
@@ -192,19 +196,16 @@ class _RedisPartition:
         rest = iter(values[2:])
         return [list(islice(rest, len(lacked))) for lacked in missing]
 
-    async def _with_doubts(self, work: WorkingSet, cursors: dict[int, Cursor | None], damaged: dict[int, str]) -> WorkingSet:
-        """The working set, degraded where the state of another worker's partition is not whole; its owner is told of damage.
+    async def _tell_of_damage(self, owners: Mapping[int, str], damaged: Mapping[int, str]) -> None:
+        """Mark partitions of which a part could not be read, by the token of their owners. One without a cursor needs no mark: its owner misses it."""
+        for partition, owner in owners.items():
+            await self._round_trip([("SET", f"{self._others[partition]}damaged", owner)])
+            if self._told.get(partition) != owner:
+                logger.warning("Partition {} has damaged state; its owner is told to rebuild it. {}", partition, damaged[partition])
+            self._told[partition] = owner
 
-        Where there is no cursor to read, nobody need be told: its owner misses it.
-        """
-        for partition, why in damaged.items():
-            cursor = cursors[partition]
-            if cursor is None:
-                continue
-            await self._round_trip([("SET", f"{self._others[partition]}damaged", cursor.owner)])
-            if self._told.get(partition) != cursor.owner:
-                logger.warning("Partition {} has damaged state; its owner is told to rebuild it. {}", partition, why)
-            self._told[partition] = cursor.owner
+    def _with_doubts(self, work: WorkingSet, cursors: dict[int, Cursor | None], damaged: dict[int, str]) -> WorkingSet:
+        """The working set, degraded where the state of another worker's partition is not whole."""
         rebuilding = {p for p, cursor in cursors.items() if cursor is None or cursor.rebuilding} | (
             self._worker.rebuilding - {self._space.partition}
         )
