@@ -67,13 +67,13 @@ class ChallengerScores:
     """What the challenger says of the payments of a micro-batch.
 
     Attributes:
-        judge: the challenger.
+        bound: the challenger.
         vectors: float32 [payments, its features].
         scores: of each payment.
         decides: bool [payments], where it decides in the champion's place.
     """
 
-    judge: BoundModel
+    bound: BoundModel
     vectors: Vectors
     scores: Scores
     decides: Chosen
@@ -85,7 +85,7 @@ class ChallengerScores:
 
     def counts(self, champion: Chosen) -> dict[str, int]:
         """How often it agreed, by what only one of the two would alert; `champion` are the champion's alerts."""
-        own = self.judge.alerts(self.scores)
+        own = self.bound.alerts(self.scores)
         return {
             "challenger_scored": len(own),
             "challenger_decided": int(self.decides.sum()),
@@ -99,10 +99,10 @@ class ChallengerScorer:
 
     def __init__(self, challenger: Challenger, columns: Sequence[str], threshold: float | None) -> None:
         """Args: as `BoundModel`."""
-        self._judge = BoundModel(challenger.model, columns, threshold)
+        self._bound = BoundModel(challenger.model, columns, threshold)
         self._share = challenger.share
 
-    def opinion(self, table: Vectors, cards: Sequence[str], of: Ints) -> ChallengerScores:
+    def scores_of(self, table: Vectors, cards: Sequence[str], of: Ints) -> ChallengerScores:
         """What the challenger says.
 
         Args:
@@ -110,11 +110,11 @@ class ChallengerScorer:
             cards: distinct ids.
             of: int64 [payments], the place of each payment's card among `cards`.
         """
-        vectors = self._judge.vectors(table)
+        vectors = self._bound.vectors(table)
         decides = np.zeros(len(of), dtype=bool)
         if self._share:
             decides = np.array([is_challengers(card, self._share) for card in cards], dtype=bool)[of]
-        return ChallengerScores(self._judge, vectors, self._judge.scores(vectors), decides)
+        return ChallengerScores(self._bound, vectors, self._bound.scores(vectors), decides)
 
 
 def is_challengers(card_id: str, share: float) -> bool:

@@ -30,7 +30,7 @@ class ScoredPayments:
         champion: the model that decides, but where a challenger does.
         vectors, of_champion: the champion's.
         scores: those that decide.
-        opinion: the challenger's, where there is one.
+        challenger: what the challenger says, where there is one.
     """
 
     payments: Ints
@@ -40,30 +40,30 @@ class ScoredPayments:
     vectors: Vectors
     scores: Scores
     of_champion: Scores
-    opinion: ChallengerScores | None
+    challenger: ChallengerScores | None
 
     def __len__(self) -> int:
         return len(self.payments)
 
     def alerts(self) -> Chosen:
         """Which of them the model that decides would alert, bool [payments]."""
-        own, opinion = self.champion.alerts(self.of_champion), self.opinion
-        return own if opinion is None else np.where(opinion.decides, opinion.judge.alerts(opinion.scores), own)
+        own, challenger = self.champion.alerts(self.of_champion), self.challenger
+        return own if challenger is None else np.where(challenger.decides, challenger.bound.alerts(challenger.scores), own)
 
     def decider(self, place: int) -> tuple[BoundModel, Vectors]:
         """The model that decides a payment, and the vector that it was given."""
-        if self.opinion is not None and self.opinion.decides[place]:
-            return self.opinion.judge, self.opinion.vectors[place]
+        if self.challenger is not None and self.challenger.decides[place]:
+            return self.challenger.bound, self.challenger.vectors[place]
         return self.champion, self.vectors[place]
 
     def beside(self, place: int) -> Beside | None:
         """What the model says that does not decide; None where there is one model."""
-        opinion = self.opinion
-        if opinion is None:
+        challenger = self.challenger
+        if challenger is None:
             return None
-        if opinion.decides[place]:
+        if challenger.decides[place]:
             return beside("champion", self.champion, float(self.of_champion.probability[place]))
-        return beside("challenger", opinion.judge, float(opinion.scores.probability[place]))
+        return beside("challenger", challenger.bound, float(challenger.scores.probability[place]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class DecidedPayments:
 
     def counts(self) -> dict[str, int]:
         """See `Decided.counts`."""
-        scored, opinion = self.scored, self.scored.opinion
+        scored, challenger = self.scored, self.scored.challenger
         duplicates = int(self.computed.duplicates.sum())
         return {
             "scored": len(scored),
@@ -144,7 +144,7 @@ class DecidedPayments:
             "unpriced": int((self.intake.events.minor[scored.events] < 0).sum()),
             "credits": len(self.intake.payments.messages) - len(scored) - duplicates,
             "degraded": len(scored) if self.work.degraded else 0,
-            **(opinion.counts(scored.champion.alerts(scored.of_champion)) if opinion else {}),
+            **(challenger.counts(scored.champion.alerts(scored.of_champion)) if challenger else {}),
         }
 
     def observed(self, metadata: ModelMetadata) -> Decisions:
@@ -158,7 +158,7 @@ class DecidedPayments:
             np.array(self.intake.payments.timestamps_ms, dtype=np.int64)[scored.payments],
             events.minor[scored.events],
             np.array(list(self.cases), dtype=np.int64),
-            scored.opinion.scores.probability if scored.opinion else None,
+            scored.challenger.scores.probability if scored.challenger else None,
         )
 
     def alerted(self) -> tuple[Alerted, ...]:

@@ -134,8 +134,8 @@ class Scorer:
         scores = self._champion.scores(vectors)
         if self._challenger_scorer is None:
             return ScoredPayments(payments, events, offsets, self._champion, vectors, scores, scores, None)
-        opinion = self._challenger_scorer.opinion(table, intake.ids[0], intake.events.entities[0][events])
-        return ScoredPayments(payments, events, offsets, self._champion, vectors, opinion.over(scores), scores, opinion)
+        challenger = self._challenger_scorer.scores_of(table, intake.ids[0], intake.events.entities[0][events])
+        return ScoredPayments(payments, events, offsets, self._champion, vectors, challenger.over(scores), scores, challenger)
 
     def _cases(
         self,
@@ -170,9 +170,9 @@ class Scorer:
         usual = [Usual(payments, mean, *known) for (payments, mean), known in zip(context, zip(priced, said, strict=True), strict=True)]
         reasons = self._champion.reasons(scored.vectors[places], usual, self._money.currency)
         explained = dict(zip(places, reasons, strict=True))
-        if (opinion := scored.opinion) is not None and (its := [n for n, p in enumerate(places) if opinion.decides[p]]):
+        if (challenger := scored.challenger) is not None and (its := [n for n, p in enumerate(places) if challenger.decides[p]]):
             at = [places[n] for n in its]
-            told = opinion.judge.reasons(opinion.vectors[at], [usual[n] for n in its], self._money.currency)
+            told = challenger.bound.reasons(challenger.vectors[at], [usual[n] for n in its], self._money.currency)
             explained |= dict(zip(at, told, strict=True))
         return explained
 
