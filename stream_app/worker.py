@@ -21,7 +21,7 @@ from stream_app.adapters.faust.options import PlainWorker, faust_options
 from stream_app.bootstrap import WorkerParts, build_worker
 from stream_app.delivery.held_partitions import Seek
 from stream_app.delivery.inbox import Fetched
-from stream_app.errors import FraudstreamError, Stop, UnpackError
+from stream_app.errors import FraudstreamError, Stop
 from stream_app.features.warm import warm
 from stream_app.operating.logs import set_up_logs
 from stream_app.operating.watchdog import end_within
@@ -65,7 +65,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
             self._end(Stop(f"Taking partitions over failed: {type(error).__name__}: {error}. Report this with the log above."))
         return {}  # nothing is held, so nothing is read until the worker has ended
 
-    def unreadable(self, error: UnpackError) -> None:
+    def failed(self, error: FraudstreamError) -> None:
         """See `faust_batches.PartitionFlow`."""
         self._end(error)
 

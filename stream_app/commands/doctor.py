@@ -49,7 +49,7 @@ class _UnwellError(FraudstreamError):
 
 
 def _not_checked(subject: str, needed: Finding) -> Finding:
-    return Finding(subject, well=None, text=f"not checked: {needed.subject} does not answer")
+    return Finding(subject, well=None, text=f"not checked: see {needed.subject}")
 
 
 async def _finding(subject: str, check: Callable[[Settings], Awaitable[str]], settings: Settings, needed: Finding | None = None) -> Finding:

@@ -22,7 +22,7 @@ from stream_app.adapters.kafka.bulk_publisher import bulk_publisher
 from stream_app.adapters.kafka.options import client_options
 from stream_app.commands.replay import Pace, Replay, Tally, label_records, replay_of, transaction_records
 from stream_app.commands.times import moment_ms
-from stream_app.errors import DataError, Unavailable
+from stream_app.errors import DataError, Refused, Unavailable
 from stream_app.settings import load_settings
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def produce_command(  # noqa: PLR0913 - the command's options
     console.print(summary(tally, topics), soft_wrap=True, highlight=False)
     if tally.failed:
         remedy = "Look at the broker, then go on with --start at the last event time that arrived: transactions seen twice are counted once"
-        raise Unavailable(f"Kafka did not take {tally.failed:,} records ({tally.error}). {remedy}.")
+        kind = Refused if tally.refused else Unavailable
+        raise kind(f"Kafka did not take {tally.failed:,} records ({tally.error}). {remedy}.")
 
 
 class ReplaySink(Protocol):

@@ -107,7 +107,13 @@ class Pace:
 
 @dataclass(slots=True)
 class Tally:
-    """What has happened so far; shared with whoever shows it. `late_s`: how late the newest run left."""
+    """What has happened so far; shared with whoever shows it.
+
+    Attributes:
+        late_s: how late the newest run left.
+        error: why the first record failed.
+        refused: whether trying again would change nothing about it.
+    """
 
     transactions: int = 0
     labels: int = 0
@@ -116,6 +122,7 @@ class Tally:
     seconds: float = 0.0
     late_s: float = 0.0
     error: str = ""
+    refused: bool = False
 
     @property
     def rate(self) -> float:

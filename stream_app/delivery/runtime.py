@@ -13,7 +13,7 @@ from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.ports import FeatureStore
 from stream_app.delivery.retry import with_retries
-from stream_app.errors import FraudstreamError, Stop, Unavailable
+from stream_app.errors import FraudstreamError, Refused, Stop, Unavailable
 from stream_app.messages.records import Place
 from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.serving import Serving
@@ -138,7 +138,7 @@ class Runtime:
         """A worker works with topics that keep too little, as long as nothing is lost."""
         try:
             said = await self._outside.too_little()
-        except Unavailable as error:  # where the brokers tell no configuration to this user
+        except (Refused, Unavailable) as error:  # where the brokers tell no configuration to this user
             said = f"it is not known how long topics keep their records: {error}"
         if said:
             logger.warning("Retention: {}", said)

@@ -70,10 +70,12 @@ class Bounded:
 
 
 _CONNECTION = re.compile(
-    r"unable connect|unable to (update|request) metadata|coordinator dead|heartbeat|nodenotready|connection (at|error|reset)|requesttimedout",
+    r"unable connect|unable to (update|request) metadata|coordinator dead|heartbeat|nodenotready|connection (at|error|reset)|requesttimedout"
+    r"|join group failed due to fatal error|during initproduceridrequest",
     re.IGNORECASE,
 )
-"""Of aiokafka: one line for each attempt of each of its loops, 60 a second while a broker is away. `outage` tells of it in their place."""
+"""Of aiokafka: one line for each attempt of each of its loops, 60 a second while a broker is away; `outage` tells of it in their place. And of
+what ends a worker, which says so by itself."""
 
 
 class ToLoguru(logging.Handler):

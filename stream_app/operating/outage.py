@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from stream_app.errors import FraudstreamError, Unavailable
+from stream_app.errors import FraudstreamError, NoAccess, NoHost, Unavailable
 
 LOOK_EVERY_S = 1.0
 PATIENCE_S = 5.0
@@ -38,7 +38,8 @@ class Watch:
             patience_s: a server that takes longer over its answer is away.
         """
         self.server, self._address = server, address
-        self._remedy = self._advice = remedy
+        self._silent = f"{server} does not answer at {address}: waiting."
+        self._remedy, self._line = remedy, ""
         self._ask = ask
         self._now = now
         self._patience_s = patience_s
@@ -47,8 +48,8 @@ class Watch:
         self._told = 0.0
 
     def away(self) -> str | None:
-        """One line while it does not answer, else None."""
-        return None if self._since is None else f"{self.server} does not answer at {self._address}: waiting. {self._advice}"
+        """One line while it is away, with the cause where that is known; else None."""
+        return None if self._since is None else self._line
 
     def is_up(self) -> bool:
         """Whether it answered when it was last asked; true before it was asked."""
@@ -62,10 +63,13 @@ class Watch:
         """Ask once; tell where that is news. Whatever asking ends with is no answer: a watch that ended would say for ever what it saw last."""
         try:
             await asyncio.wait_for(self._ask(), self._patience_s)
+        except (NoAccess, NoHost) as error:
+            self._tell_away(f"{self.server} at {self._address} is not reached: waiting. {error}")
         except (Unavailable, TimeoutError):
-            self._tell_away(self._remedy)
+            self._tell_away(f"{self._silent} {self._remedy}")
         except Exception as error:  # noqa: BLE001 - as the docstring says
-            self._tell_away(str(error) if isinstance(error, FraudstreamError) else f"Asking it failed: {type(error).__name__}: {error}.")
+            told = str(error) if isinstance(error, FraudstreamError) else f"Asking it failed: {type(error).__name__}: {error}."
+            self._tell_away(f"{self._silent} {told}")
         else:
             if self._since is not None:
                 logger.info("{} answers again at {}, after {:.0f} s", self.server, self._address, self._now() - self._since)
@@ -77,8 +81,8 @@ class Watch:
             await self.look()
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _tell_away(self, advice: str) -> None:
-        now, self._advice = self._now(), advice
+    def _tell_away(self, line: str) -> None:
+        now, self._line = self._now(), line
         if self._since is None:
             self._since = now
         elif now < self._told + REMIND_S:

@@ -19,16 +19,19 @@ from typing import Any, NamedTuple, Protocol
 import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
+from loguru import logger
 
 from stream_app.adapters.kafka.consumer import MOST_FETCHED_BYTES
 from stream_app.adapters.kafka.errors import unpack_error
 from stream_app.adapters.kafka.record_batches import read_within_bounds
-from stream_app.errors import UnpackError
+from stream_app.adapters.kafka.refusals import refusal
+from stream_app.errors import FraudstreamError, Stop
 
 _SEEK_WITHIN_S = 60.0
 """Less than Faust waits for its partitions' positions (`broker_request_timeout`, 90 s); after that it ends what resumes them, and says nothing."""
 _POLL_S = 1.0
 _POLL_WHILE_FULL_S = 0.02
+_ASK_GROUP_AGAIN_S = 2.0
 _FETCH_WAIT_MS = 10
 """aiokafka keeps one fetch a broker in flight, for the partitions whose records were all taken; one that is taken up a moment later is
 asked for only after that fetch. Faust lets the broker hold it for 1.5 s where idle partitions alone are in it: measured 60 % idleness."""
@@ -47,8 +50,8 @@ class PartitionFlow(Protocol):
         """Take the assigned partitions over and seek each to its cursor; where that is."""
         ...
 
-    def unreadable(self, error: UnpackError) -> None:
-        """End the worker: records came that cannot be unpacked. No more are delivered."""
+    def failed(self, error: FraudstreamError) -> None:
+        """End the worker: records came that cannot be unpacked, or Kafka refuses what reading needs. No more are delivered."""
         ...
 
 
@@ -78,8 +81,26 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]
         return decode
 
 
-class _QuickFetches(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Faust's consumer thread; the broker answers a fetch after `_FETCH_WAIT_MS` where there is nothing."""
+class _ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Faust's consumer thread; the broker answers a fetch after `_FETCH_WAIT_MS` where there is nothing.
+
+    What keeps it out of its group is told. aiokafka waits with it until somebody polls, and Faust polls nothing while nothing is assigned.
+    """
+
+    async def on_start(self) -> None:
+        """See `AIOKafkaConsumerThread.on_start`."""
+        await super().on_start()
+        self._consumer._coordinator._push_error_to_user = self._group_error  # noqa: SLF001 - pinned by a test
+
+    async def _group_error(self, error: Exception) -> None:
+        """In place of aiokafka's: an end where waiting changes nothing; else one line, and the group is asked again."""
+        group = self.consumer.app.conf.id
+        told = refusal(error, "READ", group=group)
+        if isinstance(told, Stop):
+            self.parent_loop.call_soon_threadsafe(self.consumer.flow.failed, told)
+        else:
+            logger.warning("Consumer group {!r}: {}. Trying again.", group, told or error)
+        await asyncio.sleep(_ASK_GROUP_AGAIN_S)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -100,7 +121,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self._late: asyncio.Future[Any] | None = None
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _QuickFetches(self, loop=self.loop, beacon=self.beacon)
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ARG002, ASYNC109 - Faust's signature
         """One message per partition that has records and room; see `faust.transport.consumer.Consumer.getmany`."""
@@ -124,11 +145,11 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 try:
                     records = await super()._getmany(wanted, timeout)
                 except Exception as error:
-                    if (unpacking := unpack_error(error)) is None:
+                    if (told := unpack_error(error) or refusal(error, "READ")) is None:
                         raise
                     # aiokafka drops what it took of other partitions before, and counts it as taken: the next answer would lack it
                     self._unreadable = True
-                    self.flow.unreadable(unpacking)
+                    self.flow.failed(told)
                     return {}
                 positions = self._positions(wanted)
                 for tp in wanted - records.keys():

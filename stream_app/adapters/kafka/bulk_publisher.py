@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka.errors import answering
 from stream_app.adapters.kafka.partitioners import by_murmur2
+from stream_app.adapters.kafka.refusals import refusal
 from stream_app.adapters.kafka.topics import partition_counts
-from stream_app.errors import TopologyError
+from stream_app.errors import Refused, TopologyError
 
 BATCH_BYTES = 131_072
 MAX_IN_FLIGHT = 64
@@ -25,11 +26,18 @@ _START = "Start it (`fraudstream local up`), or set FRAUDSTREAM_KAFKA_BOOTSTRAP_
 
 
 class Acknowledgements(Protocol):
-    """Who is told what became of the records: how many are acknowledged, how many failed, and why the first of these did."""
+    """Who is told what became of the records.
+
+    Attributes:
+        acknowledged, failed: how many.
+        error: why the first of those failed.
+        refused: whether trying again would change nothing about it.
+    """
 
     acknowledged: int
     failed: int
     error: str
+    refused: bool
 
 
 class BulkPublisher:
@@ -87,7 +95,9 @@ class BulkPublisher:
 
     def _fail(self, number: int, error: BaseException) -> None:
         self._told.failed += number
-        self._told.error = self._told.error or str(error) or type(error).__name__
+        if not self._told.error:
+            refused = refusal(error, "WRITE")
+            self._told.error, self._told.refused = str(refused or error) or type(error).__name__, isinstance(refused, Refused)
 
 
 @asynccontextmanager
@@ -95,12 +105,12 @@ async def bulk_publisher(client: Mapping[str, Any], topics: Sequence[str], told:
     """A publisher to these topics, idempotent, acks=all; `client` is what `options.client_options` returns.
 
     Raises:
-        Unavailable: Kafka does not answer.
+        Unavailable, NoAccess, Refused: Kafka does not answer, or refuses.
         TopologyError: a topic is missing, or they have different numbers of partitions.
     """
     producer = AIOKafkaProducer(**client, acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES)
     try:
-        with answering(_START):
+        with answering(_START, "WRITE"):
             await producer.start()
         yield BulkPublisher(producer, await _partitions(client, topics), told)
     finally:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import KafkaError, UnsupportedCodecError
 
+from stream_app.adapters.kafka.refusals import refusal
 from stream_app.errors import FraudstreamError, Unavailable, UnpackError
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -26,14 +27,17 @@ _CHECK = "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
 
 
 @contextmanager
-def answering(remedy: str = _CHECK) -> Iterator[None]:
+def answering(remedy: str = _CHECK, right: str = "READ") -> Iterator[None]:
     """Around all that waits for Kafka.
 
     Args:
         remedy: what to do where it does not answer, a sentence.
+        right: what is asked of topics, by Kafka's word for it.
 
     Raises:
         UnpackError: if records came that cannot be unpacked.
+        Refused: if a right is missing.
+        NoAccess: if login, protocol or certificate does not fit.
         Unavailable: if Kafka does not answer.
     """
     try:
@@ -44,6 +48,8 @@ def answering(remedy: str = _CHECK) -> Iterator[None]:
         if (unpacking := unpack_error(error)) is not None:
             raise unpacking from None
         if isinstance(error, (KafkaError, OSError, TimeoutError)):
+            if (refused := refusal(error, right)) is not None:
+                raise refused from None
             raise no_answer(error, remedy) from None
         raise
 

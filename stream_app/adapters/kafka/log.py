@@ -15,6 +15,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBroke
 
 from stream_app.adapters.kafka.consumer import new_consumer
 from stream_app.adapters.kafka.errors import answering
+from stream_app.adapters.kafka.refusals import no_right
 from stream_app.adapters.kafka.topic_ids import TopicIdsRequest
 from stream_app.delivery.ports import Bounds
 from stream_app.messages.records import Place, Published
@@ -120,6 +121,10 @@ class KafkaLog:
                     for place, start in starts.items():
                         consumer.seek(TopicPartition(*place), start)
                 yield consumer
+            except TimeoutError:
+                if refused := consumer._client.cluster.unauthorized_topics:  # noqa: SLF001 - aiokafka waits for them to be known, for ever
+                    raise no_right("DESCRIBE", "topic", ", ".join(sorted(refused))) from None
+                raise
             finally:
                 await consumer.stop()
 

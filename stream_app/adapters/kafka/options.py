@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from stream_app.adapters.kafka.connecting import keep_causes
 from stream_app.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Keyword arguments for AIOKafkaConsumer, AIOKafkaProducer and AIOKafkaAdminClient alike.
+    """Keyword arguments for AIOKafkaConsumer, AIOKafkaProducer and AIOKafkaAdminClient alike; why they cannot connect is kept from now on.
 
     Raises:
         SettingsError: a certificate cannot be read, or SASL has no user; one line that names the setting.
     """
+    keep_causes()
     protocol = settings.kafka_security_protocol
     options: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap_servers, "security_protocol": protocol}
     if protocol in {"SSL", "SASL_SSL"}:

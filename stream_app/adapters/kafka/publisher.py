@@ -9,25 +9,25 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
     InvalidConfigurationError,
     InvalidProducerIdMapping,
     InvalidRequestError,
     InvalidTimestampError,
     InvalidTopicError,
+    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
     PolicyViolationError,
     RecordListTooLargeError,
     SecurityDisabled,
-    TopicAuthorizationFailedError,
     UnknownError,
     UnknownProducerId,
     UnsupportedForMessageFormatError,
 )
 
 from stream_app.adapters.kafka.errors import no_answer
+from stream_app.adapters.kafka.refusals import refusal
 from stream_app.adapters.kafka.topology import MAX_BATCH_BYTES
 from stream_app.errors import FraudstreamError, RecordError, Refused, Stop, TopologyError, Unavailable
 from stream_app.messages.records import Outgoing
@@ -38,7 +38,6 @@ _MOST_BYTES = 4_194_304
 STOP_S = 5.0
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _FORGOTTEN = (OutOfOrderSequenceNumber, UnknownProducerId, InvalidProducerIdMapping)
-_NO_RIGHT = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
 _REFUSED = (
     InvalidConfigurationError,
     InvalidRequestError,
@@ -170,7 +169,7 @@ class KafkaPublisher:
     async def ping(self) -> None:
         """Answer, or raise Unavailable."""
         if not await self._producer.client.force_metadata_update():
-            raise Unavailable("No broker of Kafka answers.")
+            raise _error(KafkaConnectionError("no broker gives metadata"))
 
     async def settle(self) -> None:
         """See `ports.Publisher`."""
@@ -265,8 +264,8 @@ def _error(error: BaseException, topic: str = "") -> FraudstreamError:
         return Stop(
             f"Kafka lost the order of this producer's messages ({type(error).__name__}). The worker ends; its supervisor starts it anew, from the cursor."
         )
-    if isinstance(error, _NO_RIGHT):
-        return Refused(f"Kafka does not let this user write to {at} ({type(error).__name__}). Give it the right WRITE there.")
+    if (refused := refusal(error, "WRITE", topic)) is not None:
+        return refused
     if isinstance(error, InvalidTimestampError):
         return Refused(
             f"Kafka refuses the time of messages to {at}. Compare this machine's clock with the brokers', then see message.timestamp.*."

@@ -10,9 +10,17 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from stream_app.adapters.kafka.errors import answering
+from stream_app.adapters.kafka.refusals import no_right
+from stream_app.adapters.kafka.topic_ids import TopicIdsRequest
 from stream_app.adapters.kafka.topology import MAX_BATCH_BYTES, PRODUCER_AHEAD_MS, TopicConfig
 from stream_app.errors import Unavailable
 from stream_app.settings import Settings
@@ -28,23 +36,38 @@ async def partition_counts(client_options: dict[str, Any], topics: Sequence[str]
     """Partitions of each topic that exists. All are asked for: by its name, a broker may create one that is missing.
 
     Raises:
+        Refused: if this user may not describe one.
         Unavailable: if Kafka does not answer.
     """
     async with _admin(client_options) as admin:
         found = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if t["error_code"] == 0}
+        if unseen := [topic for topic in topics if topic not in found]:
+            await _raise_where_hidden(admin, unseen)
     return {topic: found[topic] for topic in topics if topic in found}
+
+
+async def _raise_where_hidden(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> None:
+    """A topic that this user may not describe is not in the list of all; asked for by its name, it is told. This question creates none."""
+    with suppress(IncompatibleBrokerVersion, NotImplementedError):  # before Kafka 2.8 it looks like one that is missing
+        answer = await admin._send_request(TopicIdsRequest(topics))  # noqa: SLF001 - aiokafka's own question may create a topic
+        for topic in answer.to_object()["topics"]:
+            if for_code(topic["error_code"]) is TopicAuthorizationFailedError:
+                raise no_right("DESCRIBE", "topic", topic["name"])
 
 
 async def topic_configs(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, TopicConfig]:
     """What the brokers do with each topic's records.
 
     Raises:
-        Unavailable: if Kafka does not answer, or refuses.
+        Refused: if this user may not describe one.
+        Unavailable: if Kafka does not answer, or tells nothing.
     """
     async with _admin(client_options) as admin:
         answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics])
     found = {}
     for code, _message, _kind, topic, entries in (resource for answer in answers for resource in answer.resources):
+        if for_code(code) is TopicAuthorizationFailedError:
+            raise no_right("DESCRIBE_CONFIGS", "topic", topic)
         if code:
             raise Unavailable(f"Kafka does not tell the configuration of topic {topic!r}: {for_code(code).__name__}.")
         values = {name: value for name, value, *_ in entries}
@@ -75,7 +98,8 @@ async def create_topics(
         the topics created, and how many partitions each topic has.
 
     Raises:
-        Unavailable: if Kafka does not answer or refuses.
+        Refused: if this user may not create one.
+        Unavailable: if Kafka does not answer, or does not create one.
     """
     names = settings.topics()
     there = await partition_counts(client_options, names)
@@ -88,6 +112,8 @@ async def create_topics(
                 await admin.create_topics([_new(n, _config(n, settings), partitions, replication) for n in missing]) if missing else None
             )
     for name, code, *_ in answer.topic_errors if answer else ():
+        if for_code(code) in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+            raise no_right("CREATE", "topic", name)
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise Unavailable(f"Kafka did not create topic {name!r}: {for_code(code).__name__}.")
     await _until_known(client_options, missing)
@@ -122,7 +148,7 @@ def _new(name: str, config: dict[str, str], partitions: int, replication: int) -
 @asynccontextmanager
 async def _admin(client_options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client_options)
-    with answering():
+    with answering(right="DESCRIBE"):
         try:
             await admin.start()
             yield admin

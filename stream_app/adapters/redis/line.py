@@ -9,8 +9,9 @@ from typing import Any
 
 from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AskError, ClusterDownError, RedisClusterException, RedisError, TryAgainError
+from redis.exceptions import RedisClusterException, RedisError
 
+from stream_app.adapters.redis.refusals import redis_error
 from stream_app.errors import Unavailable
 
 ANSWER_WITHIN_S = 10.0
@@ -35,7 +36,7 @@ class RedisLine:
         """The answers. A connection that failed half-way is closed: its WATCH goes with it.
 
         Raises:
-            Unavailable: if Redis did not answer, or refused a command.
+            Unavailable, NoAccess, Refused: if Redis did not answer, or refused; see `redis_error`.
         """
         return (await exchange([(self, commands)]))[0]
 
@@ -66,7 +67,7 @@ async def exchange(parts: Sequence[tuple[RedisLine, Sequence[Command]]]) -> list
     """The answers of each line to its commands. All is sent before the first answer is read: one round trip, to however many servers.
 
     Raises:
-        Unavailable: if a server did not answer, or refused a command. All of these lines are disconnected then.
+        Unavailable, NoAccess, Refused: if a server did not answer, or refused; see `redis_error`. All of these lines are disconnected then.
     """
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -77,15 +78,5 @@ async def exchange(parts: Sequence[tuple[RedisLine, Sequence[Command]]]) -> list
         for line, _ in parts:
             await line.drop()
         if isinstance(error, FAILURES):
-            raise unavailable(error) from None
+            raise redis_error(error) from None
         raise
-
-
-def unavailable(error: Exception) -> Unavailable:
-    """What to tell the operator of an error of Redis or of the way to it."""
-    told = f"{type(error).__name__}: {error}"
-    if isinstance(error, (AskError, TryAgainError, ClusterDownError)):
-        return Unavailable(
-            f"The Redis Cluster moves keys or replaces a server ({told}). What needs them waits; see `redis-cli cluster info`."
-        )
-    return Unavailable(f"Redis did not answer ({told}). Check FRAUDSTREAM_REDIS_URL and the server.")

@@ -17,7 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 
-from stream_app.adapters.redis.line import FAILURES, Command, RedisLine, exchange, unavailable
+from stream_app.adapters.redis.line import FAILURES, Command, RedisLine, exchange
+from stream_app.adapters.redis.refusals import redis_error
 from stream_app.errors import SettingsError, Unavailable
 from stream_app.scoring.majority import median
 
@@ -45,7 +46,10 @@ class RedisServers:
         self._url = url
         patience = {"socket_timeout": answer_within_s, "socket_connect_timeout": connect_within_s}
         self._options: dict[str, Any] = {**patience, "max_connections": _MOST_CONNECTIONS}
-        self._one = Redis.from_url(url, **self._options)
+        try:
+            self._one = Redis.from_url(url, **self._options)
+        except (ValueError, TypeError) as error:  # its text names a part of the query, and never a value
+            raise SettingsError(f"FRAUDSTREAM_REDIS_URL is wrong: {error} Example: rediss://user:password@redis:6379/0") from None
         self._cluster: RedisCluster | None = None
         self._known = False
         self._moved = False
@@ -121,7 +125,7 @@ class RedisServers:
         try:
             await (cluster.ping(target_nodes=RedisCluster.PRIMARIES) if cluster else self._one.ping())
         except FAILURES as error:  # lines look again where theirs fail; redis-py looks again by itself
-            raise unavailable(error) from None
+            raise redis_error(error) from None
 
     async def info(self, section: str) -> dict[str, dict[str, Any]]:
         """A section of INFO of every server, replicas too, by address; "" for one Redis."""
@@ -155,12 +159,12 @@ class RedisServers:
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
-        """What Redis or the way to it fails with becomes Unavailable."""
+        """What Redis or the way to it fails with becomes an error of ours."""
         try:
             yield
         except FAILURES as error:
             self.look_again()
-            raise unavailable(error) from None
+            raise redis_error(error) from None
 
 
 class ClusterLine:
@@ -192,7 +196,7 @@ class ClusterLine:
             self._servers.look_again()
             await self._disconnect()
             if isinstance(error, FAILURES):
-                raise unavailable(error) from None
+                raise redis_error(error) from None
             raise
         return answers
 

@@ -36,8 +36,9 @@ from redis.exceptions import RedisError
 
 from stream_app.adapters.redis.damage_mark import fresh_token, is_of_before
 from stream_app.adapters.redis.idle import idle_keys
-from stream_app.adapters.redis.line import ANSWER_WITHIN_S, CONNECT_WITHIN_S, unavailable
+from stream_app.adapters.redis.line import ANSWER_WITHIN_S, CONNECT_WITHIN_S
 from stream_app.adapters.redis.namespace import Namespace, by_day, found_notes
+from stream_app.adapters.redis.refusals import redis_error
 from stream_app.adapters.redis.servers import Line, RedisServers
 from stream_app.adapters.redis.stored_cursor import decoded_cursor, read_cursor
 from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
@@ -232,7 +233,7 @@ class _RedisPartition:
         if written is None:
             raise self._lost()
         if isinstance(written[0], RedisError):  # an error of a command within EXEC comes as a value
-            raise unavailable(written[0])
+            raise redis_error(written[0])
         self._now_at(cursor, encoded)
 
     def _now_at(self, cursor: Cursor, encoded: bytes) -> None:

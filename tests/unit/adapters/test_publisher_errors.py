@@ -12,8 +12,8 @@ from stream_app.errors import FraudstreamError, Refused, Stop, Unavailable
 @pytest.mark.parametrize(
     ("name", "kind", "says"),
     [
-        ("TopicAuthorizationFailedError", Refused, "does not let this user write to topic 'alerts'"),
-        ("ClusterAuthorizationFailedError", Refused, "right WRITE"),
+        ("TopicAuthorizationFailedError", Refused, "lacks the right WRITE on topic 'alerts'"),
+        ("ClusterAuthorizationFailedError", Refused, "right IDEMPOTENT_WRITE on the cluster"),
         ("InvalidTimestampError", Refused, "clock"),
         ("PolicyViolationError", Refused, "refuses messages to topic 'alerts'"),
         ("InvalidTopicError", Refused, "refuses messages"),
