@@ -13,11 +13,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_app.errors import SettingsError
 from stream_app.messages.addresses import without_password
+from stream_app.messages.checked_addresses import checked_brokers, checked_http_url, checked_redis_url
 from stream_app.messages.iso import CURRENCIES
 
 PREFIX = "FRAUDSTREAM_"
@@ -26,12 +27,13 @@ OTHERS = frozenset({"FRAUDSTREAM_TEST_BACKEND", "FRAUDSTREAM_LOCAL_TOKEN"})
 """Variables with our prefix that are no settings: where the tests take their servers from, and by what the local stack knows its own."""
 _KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT(_.+)?)|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
 """What Kubernetes puts into every pod for a service named fraudstream or fraudstream-…; and `…_PORT=tcp://…`."""
-_ADDRESSES = frozenset({"kafka_bootstrap_servers", "redis_url", "mlflow_tracking_uri"})
+
+_WITH_URLS = frozenset({"kafka_bootstrap_servers", "kafka_sasl_password", "redis_url", "mlflow_tracking_uri"})
 
 
 def _currency(code: str) -> str:
     if code not in CURRENCIES:
-        raise ValueError(f"{code!r} is not an ISO 4217 currency")
+        raise ValueError("it must be a currency of ISO 4217")
     return code
 
 
@@ -47,18 +49,32 @@ def _matching(pattern: str, words: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _served(word: str) -> str:
+    """The alias of a version, see `alias_of`."""
+    alias = alias_of(word)
+    if alias and (why := no_alias(alias)) is not None:
+        raise ValueError(why)
+    return alias
+
+
+def no_alias(alias: str) -> str | None:
+    """Why MLflow takes no alias of this name, or None."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", alias):
+        return "an alias has up to 256 letters, digits, underscores and dashes"
+    reserved = alias.lower() == "latest" or re.fullmatch("[vV][0-9]+", alias)
+    return f"MLflow keeps {alias!r} for itself; take a word for what the version does, as challenger" if reserved else None
+
+
 def alias_of(word: str) -> str:
     """The alias that a word means: the stages of older registries, Production and Staging, are the aliases champion and challenger."""
     return {"production": "champion", "staging": "challenger"}.get(word.lower(), word)
 
 
 _NAME = "letters, digits, dots, underscores and dashes"
-Topic = Annotated[str, _matching(r"[A-Za-z0-9._-]{1,249}", f"a topic's name is up to 249 {_NAME}")]
-Brokers = Annotated[
-    str, _matching(r"[^\s,:]+:\d+(,[^\s,:]+:\d+)*", "it must be host:port, or several of them with commas and no spaces between")
-]
-RedisUrl = Annotated[str, _matching(r"(redis|rediss|unix)://.+", "it must begin with redis://, rediss:// (TLS) or unix://")]
-HttpUrl = Annotated[str, _matching(r"https?://.+", "it must begin with http:// or https://")]
+Topic = Annotated[str, _matching(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}", f"a topic's name is up to 249 {_NAME}, and not one or two dots")]
+Brokers = Annotated[str, AfterValidator(checked_brokers)]
+RedisUrl = Annotated[str, AfterValidator(checked_redis_url)]
+HttpUrl = Annotated[str, AfterValidator(checked_http_url)]
 Group = Annotated[str, _matching(r"[A-Za-z0-9._-]{1,100}", f"a group's name is up to 100 {_NAME}")]
 
 
@@ -94,10 +110,10 @@ class Settings(BaseSettings):
         "http://localhost:5000", "MLflow server with the model registry (it must serve artifacts)", "http://mlflow:5000"
     )
     model_name: str = _setting("fraudstream", "Registered model", "fraud-eu")
-    model_alias: Annotated[str, AfterValidator(alias_of)] = _setting(
+    model_alias: Annotated[str, Field(min_length=1), AfterValidator(_served)] = _setting(
         "champion", "Alias of the version to serve; Production and Staging of older registries mean champion and challenger", "champion"
     )
-    challenger_alias: str = _setting(
+    challenger_alias: Annotated[str, AfterValidator(_served)] = _setting(
         "challenger", "Alias of a version that scores beside it, where there is one; empty: none", "challenger"
     )
     challenger_share: Annotated[float, Field(ge=0, le=1)] = _setting(
@@ -141,6 +157,16 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "Least level that is logged", "DEBUG")
     log_format: Literal["text", "json"] = _setting("text", "Logs for people or for machines", "json")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """No name, file or password has a line end or what is no text. A URL in the wrong place may hold a password."""
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError("it holds a sign that cannot be printed, as a line end")
+        if isinstance(value, str) and "://" in value and info.field_name not in _WITH_URLS:
+            raise ValueError("it takes no URL")
+        return value
+
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:
         names = [n for n in self.topics() if n]
@@ -166,6 +192,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(_env_file=(LOCAL_ENV, ".env"), **overrides)
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{LOCAL_ENV} cannot be read: {error}. It is made anew by `fraudstream local up`.") from None
 
 
 def _one_line(error: ValidationError) -> str:
@@ -177,9 +205,14 @@ def _one_line(error: ValidationError) -> str:
     name = str(first["loc"][0])
     field = Settings.model_fields[name]
     example = (field.examples or [""])[0]
-    given = without_password(str(first["input"])) if name in _ADDRESSES else first["input"]
-    shown = "…" if field.annotation is SecretStr else repr(given)
+    given = first["input"]
+    shown = "…" if field.annotation is SecretStr or _may_hold_password(str(given)) else repr(given)
     return f"{PREFIX}{name.upper()} = {shown} is wrong: {why}. Example: {PREFIX}{name.upper()}={example}"
+
+
+def _may_hold_password(text: str) -> bool:
+    """Whether it is like an address with a login, in whatever setting it was put. Where its password ends nobody knows: the address is wrong."""
+    return "@" in text or without_password(text) != text
 
 
 def _refuse_unknown(variables: Mapping[str, str | None]) -> None:

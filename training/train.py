@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -17,10 +16,10 @@ from rich.table import Table
 from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.features.profiles import DEFAULT_PROFILE
 from stream_app.messages.money import Money, read_rates
-from stream_app.settings import alias_of, load_settings
+from stream_app.settings import alias_of, load_settings, no_alias
 from training.fitting.registration import Registration
 from training.fitting.rows import quality_rows, team_rows
-from training.registry.catalogue import check_reachable
+from training.registry.catalogue import check_reachable, user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -166,11 +165,9 @@ def _prepared(console: Console, settings: Settings, word: str, *, register: bool
     alias = alias_of(word)
     if alias != word:
         console.print(f"{word} of older registries is the alias {alias}.", highlight=False)
-    where = (
-        Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias, alias, getpass.getuser())
-        if register
-        else None
-    )
+    if alias and (why := no_alias(alias)) is not None:
+        raise typer.BadParameter(f"{why[0].upper()}{why[1:]}.", param_hint="--alias")
+    where = Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias, alias, user()) if register else None
     if where:
         check_reachable(where.tracking_uri)
     with _stage(console, "Load the libraries"):

@@ -95,14 +95,14 @@ def _listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.api_host, settings.api_port))
-    except OSError as error:
+    except (OSError, ValueError, TypeError) as error:  # of a name that is none: UnicodeError or TypeError
         listener.close()
-        if error.errno == EADDRINUSE:
+        if getattr(error, "errno", None) == EADDRINUSE:
             raise SettingsError(
                 f"FRAUDSTREAM_API_PORT = {settings.api_port} is taken by another process. Set another port, or 0 for a free one."
             ) from None
         raise SettingsError(
-            f"FRAUDSTREAM_API_HOST = {settings.api_host!r} cannot be listened on: {error.strerror or error}. Example: 127.0.0.1"
+            f"FRAUDSTREAM_API_HOST = {settings.api_host!r} cannot be listened on: {getattr(error, 'strerror', None) or error}. Example: 127.0.0.1"
         ) from None
     listener.listen(1024)
     return listener

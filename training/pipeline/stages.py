@@ -9,7 +9,6 @@ evaluate   validation and test → metrics/evaluation.json, plots/, models/model
 
 from __future__ import annotations
 
-import getpass
 import json
 import tempfile
 from pathlib import Path
@@ -28,7 +27,7 @@ from training.fitting.registration import Registration
 from training.pipeline import portions
 from training.pipeline.parameters import read_parameters
 from training.pipeline.run import fitted_on, recorded
-from training.registry.catalogue import check_reachable
+from training.registry.catalogue import check_reachable, user
 from training.registry.register import register
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _evaluate(parameters: Parameters) -> None:
 
 def _register(parameters: Parameters) -> None:
     settings = load_settings()
-    where = Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias, "", getpass.getuser())
+    where = Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias, "", user())
     check_reachable(where.tracking_uri)
     record, exported = _record(parameters)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from stream_app.errors import ModelError, Unavailable
-from stream_app.messages.addresses import without_password, without_passwords
+from stream_app.errors import ModelError, NoAccess, Unavailable
+from stream_app.messages.addresses import refused_by_mlflow, without_password, without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 ARTIFACTS = "mlflow-artifacts:/"
 MODEL_FILE = "model.onnx"
 TIMEOUT_S = 5.0
+_REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 CHALLENGER = "challenger"
 """Alias of a new version where another is served already."""
 PROMOTED_OVER = "promoted_over"
@@ -34,7 +37,7 @@ class Version:
 
 
 class Catalogue:
-    """The versions of one model. Every method raises Unavailable where MLflow does not answer, ModelError where it refuses."""
+    """The versions of one model. Every method raises Unavailable where MLflow does not answer, NoAccess and ModelError where it refuses."""
 
     def __init__(self, tracking_uri: str, name: str) -> None:
         self.name = name
@@ -109,6 +112,8 @@ class Catalogue:
             raise unavailable(self._uri, str(error) or type(error).__name__) from None
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise unavailable(self._uri, f"HTTP {answer.status_code}")
+        if answer.status_code in _REFUSED:
+            raise _no_access(self._uri, answer)
         if answer.is_error and not (missing and "RESOURCE_DOES_NOT_EXIST" in answer.text):  # a proxy's 404 says nothing of a model
             why = " ".join(without_passwords(answer.text).split())[:300]
             raise ModelError(f"MLflow at {without_password(self._uri)} refused {path} of model {self.name!r}: {why}. Nothing was changed.")
@@ -116,17 +121,26 @@ class Catalogue:
 
 
 def check_reachable(tracking_uri: str) -> None:
-    """Ask before training whether MLflow is there: its own client would try for minutes.
+    """Ask before training whether MLflow is there and lets us in: its own client would try for minutes, and health is told to anybody.
 
     Raises:
         Unavailable: it does not answer, with the remedy.
+        NoAccess: it refuses the login, or the name that it is asked by.
     """
-    try:
-        answer = httpx.get(f"{tracking_uri.rstrip('/')}/health", timeout=TIMEOUT_S)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise unavailable(tracking_uri, str(error) or type(error).__name__) from None
-    if answer.status_code != httpx.codes.OK:
-        raise unavailable(tracking_uri, f"HTTP {answer.status_code} at /health")
+    for path in ("/health", "/api/2.0/mlflow/registered-models/search?max_results=1"):
+        try:
+            answer = httpx.get(f"{tracking_uri.rstrip('/')}{path}", timeout=TIMEOUT_S)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise unavailable(tracking_uri, str(error) or type(error).__name__) from None
+        if answer.status_code in _REFUSED:
+            raise _no_access(tracking_uri, answer)
+        if answer.status_code != httpx.codes.OK:
+            raise unavailable(tracking_uri, f"HTTP {answer.status_code} at {path.partition('?')[0]}")
+
+
+def _no_access(tracking_uri: str, answer: httpx.Response) -> NoAccess:
+    told = f"MLflow at {without_password(tracking_uri)} refused us ({answer.status_code}): {refused_by_mlflow(answer.text)}"
+    return NoAccess(f"{told} Nothing was changed.")
 
 
 def unavailable(tracking_uri: str, why: str) -> Unavailable:
@@ -139,3 +153,11 @@ def unavailable(tracking_uri: str, why: str) -> Unavailable:
 def now() -> str:
     """The time of day, for tags."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def user() -> str:
+    """Who does it, for the record: by name, or by number where this machine knows no name, as in a container of any user id."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,7 @@ from rich.table import Table
 
 from stream_app.errors import ModelError
 from stream_app.settings import Settings, alias_of, load_settings
-from training.registry.catalogue import CHALLENGER, Catalogue
+from training.registry.catalogue import CHALLENGER, Catalogue, user
 
 if TYPE_CHECKING:
     from training.registry.promotion import PromotionCase
@@ -51,7 +50,7 @@ def promote_command(  # noqa: PLR0913 - the command's options
         return
     from training.registry.promotion import promote  # noqa: PLC0415 - imported already, by `_examine`
 
-    promote(catalogue, serving, case, who or getpass.getuser(), why if force else None)
+    promote(catalogue, serving, case, who or user(), why if force else None)
     console.print(f"{serving} of {catalogue.name} is version {number} now. Back: [bold]fraudstream rollback[/]", highlight=False)
 
 
@@ -65,7 +64,7 @@ def rollback_command(
 
     settings = load_settings()
     catalogue = Catalogue(settings.mlflow_tracking_uri, model_name or settings.model_name)
-    left, taken = roll_back(catalogue, settings.model_alias, who or getpass.getuser(), why)
+    left, taken = roll_back(catalogue, settings.model_alias, who or user(), why)
     Console().print(f"{settings.model_alias} of {catalogue.name} is version {taken} again, no more {left}.", highlight=False)
 
 

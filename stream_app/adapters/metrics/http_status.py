@@ -25,7 +25,7 @@ class StatusServer:
         """Listen; return the port.
 
         Raises:
-            SettingsError: if the port is taken.
+            SettingsError: if the port is taken, or the host is no address of this machine.
         """
         app = web.Application()
         app.add_routes([web.get(path, self._get_live) for path in ("/livez", "/healthz")])  # the second is its older name
@@ -34,9 +34,10 @@ class StatusServer:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port).start()
-        except OSError as error:
-            if error.errno != EADDRINUSE:
-                raise
+        except (OSError, ValueError) as error:  # ValueError: of a name that is none
+            if getattr(error, "errno", None) != EADDRINUSE:
+                told = f"FRAUDSTREAM_METRICS_HOST = {host!r} and FRAUDSTREAM_METRICS_PORT = {port} cannot be listened on: {error}"
+                raise SettingsError(f"{told}. Set an address of this machine, as 127.0.0.1, and a port above 1023.") from None
             raise SettingsError(
                 f"FRAUDSTREAM_METRICS_PORT = {port} is taken by another process. Set another port, or 0 for a free one."
             ) from None

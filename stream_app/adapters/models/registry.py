@@ -15,8 +15,8 @@ import httpx
 import msgspec
 from loguru import logger
 
-from stream_app.errors import ModelError, NoModel, Unavailable
-from stream_app.messages.addresses import without_password, without_passwords
+from stream_app.errors import ModelError, NoAccess, NoModel, Unavailable
+from stream_app.messages.addresses import refused_by_mlflow, without_password, without_passwords
 from stream_app.messages.alert import ModelReference
 from stream_app.scoring.registered import FetchedModel, RegisteredVersion
 
@@ -220,10 +220,7 @@ class ModelRegistry:
         if status < httpx.codes.BAD_REQUEST:
             return self._not_mlflow(f"a redirection ({status})")
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            return Unavailable(
-                f"MLflow at {self._shown} refused us ({status}). "
-                "Put user and password into FRAUDSTREAM_MLFLOW_TRACKING_URI (https://user:password@host)."
-            )
+            return NoAccess(f"MLflow at {self._shown} refused us ({status}): {refused_by_mlflow(content.decode(errors='replace'))}")
         if status == httpx.codes.TOO_MANY_REQUESTS:
             return Unavailable(f"MLflow at {self._shown}, or a proxy before it, takes no more requests now ({status}).")
         return self._fault(status, content, what)
