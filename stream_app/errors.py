@@ -9,7 +9,7 @@
     ├── NotFound           tell          the API's caller asks for a card or terminal that nobody knows
     └── Stop               stop          going on would be wrong: each kind below has its exit code
 
-What ends a process has an `exit_code`, about those of sysexits.h, so that a supervisor can tell them apart; `why` and `remedy` are its row in
+What ends a process has an `exit_code`, of those of sysexits.h, so that a supervisor can tell them apart; `why` and `remedy` are its row in
 the table of docs/operations.md, which is made of them.
 """
 
@@ -141,6 +141,14 @@ class StateError(Stop):
     def __init__(self, text: str, partition: int | None = None) -> None:
         super().__init__(text)
         self.partition = partition
+
+
+class NoProgress(Stop):
+    """A worker makes no progress, and nobody says why. Its watchdog ends the process itself: a loop that hangs raises nothing."""
+
+    exit_code: ClassVar[int] = 71
+    why: ClassVar[str] = "the watchdog found no progress in two minutes, though records wait and no server is known to be away"
+    remedy: ClassVar[str] = "start it again, and report it with the log"
 
 
 class ClockBehind(Stop):

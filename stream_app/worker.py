@@ -177,7 +177,8 @@ def __getattr__(name: str) -> Any:
         try:
             app = create_app()
         except FraudstreamError as error:
-            sys.exit(str(error))
+            sys.stderr.write(f"{error}\n")
+            sys.exit(getattr(error, "exit_code", 1))
         globals()["app"] = app
         return app
     raise AttributeError(name)

@@ -27,10 +27,9 @@ from stream_app.local.stack import free_ports
 from tests.waiting import until
 
 USER, PASSWORD = "bank", "Sup3r-p@ss#word"
-TOPIC, GROUP, CLUSTER = 2, 3, 4
-"""What a right is on, by Kafka's numbers; a cluster's name is kafka-cluster."""
-READ, WRITE, CREATE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 8, 10
-_ALLOW, _LITERAL = 3, 3
+WRITE, DESCRIBE = 4, 8
+"""Rights, by Kafka's numbers."""
+_TOPIC, _ALLOW, _LITERAL = 2, 3, 3
 _LISTENERS = """
 listeners=OPEN://127.0.0.1:{0},LOGIN://127.0.0.1:{2},TLS://127.0.0.1:{3},EXPIRED://127.0.0.1:{4},CONTROLLER://127.0.0.1:{1}
 advertised.listeners=OPEN://127.0.0.1:{0},LOGIN://127.0.0.1:{2},TLS://localhost:{3},EXPIRED://localhost:{4}
@@ -53,14 +52,14 @@ class GuardedKafka:
     expired: str
     cafile: str
 
-    async def grant(self, kind: int, name: str, *operations: int) -> None:
-        """Let the user do this there."""
+    async def grant(self, topic: str, *operations: int) -> None:
+        """Let the user do this with a topic."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.open)
         await admin.start()
         try:
             for operation in operations:
                 # aiokafka has the request, and no call for it
-                answer = await admin._send_request(CreateAclsRequest(kind, name, _LITERAL, f"User:{USER}", "*", operation, _ALLOW))
+                answer = await admin._send_request(CreateAclsRequest(_TOPIC, topic, _LITERAL, f"User:{USER}", "*", operation, _ALLOW))
                 assert all(code == 0 for code, _ in answer.creation_responses), answer
         finally:
             await admin.close()

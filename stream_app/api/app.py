@@ -31,7 +31,7 @@ from stream_app.api.messages import (
 from stream_app.api.own_name import ByItsOwnName
 from stream_app.api.probes import Probes
 from stream_app.api.problems import Refusal, answer_of, of_error, pointer_to, unexpected
-from stream_app.errors import FraudstreamError, Unavailable
+from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.features.aggregations import Entity
 from stream_app.messages.card_numbers import is_card_number
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
@@ -180,8 +180,8 @@ class _Looks:
         self._parts = parts
 
     def add_to(self, app: FastAPI) -> None:
-        app.get("/v1/cards/{card_id}")(self.card)
-        app.get("/v1/terminals/{terminal_id}")(self.terminal)
+        app.get("/v1/cards/{card_id:path}")(self.card)
+        app.get("/v1/terminals/{terminal_id:path}")(self.terminal)
         app.get("/v1/model")(self.model)
 
     async def card(self, request: Request, card_id: Identifier, at: At = None) -> Response:
@@ -230,11 +230,15 @@ def _answer_head(app: FastAPI) -> None:
 
 
 async def body_of(request: Request) -> bytes:
-    """The body of a request that says it is JSON.
+    """The body of a request that says it is JSON, as it is.
 
     Raises:
-        Refusal: 415; a browser's form would not ask before it is sent.
+        Refusal: 415; a browser's form would not ask before it is sent, and what is packed is not unpacked.
     """
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        told = f"Content-Encoding {shown(coding)[:64]!r} is not taken. Send the body as it is, without that header."
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-json", told)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         told = "Header Content-Type: application/json is needed."
@@ -251,8 +255,13 @@ def _answer_errors(app: FastAPI) -> None:
 
         app.add_exception_handler(kind, handler)
 
+    def of_ours(error: FraudstreamError) -> Refusal:
+        if isinstance(error, Stop):  # a caller is not told which right is missing where
+            logger.error("A request was not answered: {}", error)
+        return of_error(error)
+
     handle(Refusal, lambda refusal: refusal)
-    handle(FraudstreamError, of_error)
+    handle(FraudstreamError, of_ours)
     handle(HTTPException, _of_http)
     handle(RequestValidationError, _of_parameters)
     handle(Exception, lambda _: unexpected())

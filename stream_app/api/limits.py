@@ -72,7 +72,7 @@ class Limits:
 
 def _route(scope: Scope) -> str:
     """The route's path, as `/v1/cards/{card_id}`: the path itself would tell a card's token to logs and metrics."""
-    return str(getattr(scope.get("route"), "path", "none"))
+    return str(getattr(scope.get("route"), "path_format", "none"))
 
 
 class _Body:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
-from stream_app.errors import AlreadyCounted, FraudstreamError, NotFound, RecordError, Unavailable
+from stream_app.errors import AlreadyCounted, FraudstreamError, NotFound, RecordError, Refused, Unavailable
 from stream_app.messages.event_time import in_words
 from stream_app.messages.transaction import Label, Transaction, shown
 from stream_app.scoring.online_scoring import RowError
@@ -18,7 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 _AT = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED = re.compile(r"(?:field|key) `([^`]+)`")
 _RETRY_AFTER_S = "1"
-_AWAY = "A server behind the API does not answer, or no model is loaded yet; its log says which. Try again."
+_AWAY = "A server behind the API does not answer or refuses, or no model is loaded yet; its log says which. Try again."
 _FIELDS = frozenset(Transaction.__struct_fields__) | frozenset(Label.__struct_fields__)
 
 
@@ -106,7 +106,7 @@ def of_error(error: FraudstreamError) -> Refusal:
         return Refusal(HTTPStatus.CONFLICT, "already-counted", text, "#/transaction_id")
     if isinstance(error, NotFound):
         return Refusal(HTTPStatus.NOT_FOUND, "not-found", text)
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | Refused):
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", _AWAY, headers={"Retry-After": _RETRY_AFTER_S})
     return unexpected()
 

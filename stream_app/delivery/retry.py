@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from stream_app.errors import Unavailable
+from stream_app.errors import NoAccess, Unavailable
 
 RETRY_FOR_S = 60.0
 """How long a step waits for Kafka or Redis before the worker stops and leaves it to its supervisor."""
@@ -17,16 +17,17 @@ QUIET_S, REMIND_S = 5.0, 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 
 
-async def with_retries[T](step: Callable[[], Awaitable[T]], who: str, away: Callable[[], str | None]) -> T:
+async def with_retries[T](step: Callable[[], Awaitable[T]], who: str, away: Callable[[], str | None], *, at_start: bool = False) -> T:
     """What the step returns, once its servers answer.
 
     Args:
         step: done again as a whole after Unavailable.
         who: waits, for the log.
         away: which server does not answer, where somebody else tells of it, or None.
+        at_start: whether a login that is refused ends it at once. While a worker runs, a new password may be on its way.
 
     Raises:
-        Unavailable: if a server stayed away.
+        Unavailable: if a server stayed away, or refuses the login.
     """
     began, pause = time.monotonic(), _FIRST_PAUSE_S
     tell_at = began + QUIET_S
@@ -34,7 +35,7 @@ async def with_retries[T](step: Callable[[], Awaitable[T]], who: str, away: Call
         try:
             return await step()
         except Unavailable as error:
-            if (now := time.monotonic()) > began + RETRY_FOR_S:
+            if (now := time.monotonic()) > began + RETRY_FOR_S or (at_start and isinstance(error, NoAccess)):
                 raise
             if now > tell_at and away() is None:
                 logger.warning("{}: {} Trying again.", who, error)

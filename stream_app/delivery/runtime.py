@@ -67,11 +67,11 @@ class Runtime:
             TopologyError: if topics are missing or differ in their number of partitions.
             SettingsError: if the store may drop what it was given.
             ClockBehind: if this machine's clock would refuse payments that are on time.
-            Unavailable: if Kafka or Redis does not answer.
+            Unavailable: if Kafka or Redis does not answer, or refuses the login.
         """
-        await with_retries(self._store.check, "Start", self._dependencies.away)
-        await with_retries(self._outside.hear_witness, "Start", self._dependencies.away)
-        await with_retries(self._count_partitions, "Start", self._dependencies.away)
+        await with_retries(self._store.check, "Start", self._dependencies.away, at_start=True)
+        await with_retries(self._outside.hear_witness, "Start", self._dependencies.away, at_start=True)
+        await with_retries(self._count_partitions, "Start", self._dependencies.away, at_start=True)
         await self._warn_of_retention()
         self._following = asyncio.create_task(self._serving.run(), name="Following the model")
         self._following.add_done_callback(self._no_longer_following)

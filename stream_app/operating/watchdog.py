@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from stream_app.errors import Unavailable
+from stream_app.errors import NoProgress, Unavailable
 
-EXIT_CODE = 71
+EXIT_CODE = NoProgress.exit_code
 PATIENCE_S = 120.0
 """Longer than any wait of a step for its server."""
 _LOOK_EVERY_S = 1.0

@@ -50,9 +50,9 @@ async def _raise_where_hidden(admin: AIOKafkaAdminClient, topics: Sequence[str])
     """A topic that this user may not describe is not in the list of all; asked for by its name, it is told. This question creates none."""
     with suppress(IncompatibleBrokerVersion, NotImplementedError):  # before Kafka 2.8 it looks like one that is missing
         answer = await admin._send_request(TopicIdsRequest(topics))  # noqa: SLF001 - aiokafka's own question may create a topic
-        for topic in answer.to_object()["topics"]:
-            if for_code(topic["error_code"]) is TopicAuthorizationFailedError:
-                raise no_right("DESCRIBE", "topic", topic["name"])
+        hidden = {t["name"] for t in answer.to_object()["topics"] if for_code(t["error_code"]) is TopicAuthorizationFailedError}
+        if hidden:
+            raise no_right("DESCRIBE", "topic", next(topic for topic in topics if topic in hidden))
 
 
 async def topic_configs(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, TopicConfig]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -258,6 +259,21 @@ def test_a_look_at_what_is_not_there_is_told(path: str, status: int, why: str) -
     """Unknown ids, wrong parameters."""
     found = problem(Api().ask("GET", path))
     assert (found[0], why in found[1]) == (status, True)
+
+
+def test_an_id_with_a_slash_is_looked_up_by_its_encoded_form() -> None:
+    """As tokens in base64 have it: the card is not known here, and the path is."""
+    for kind in ("cards", "terminals"):
+        found = problem(Api().ask("GET", f"/v1/{kind}/q9%2FZk%2B3w%3D%3D"))
+        assert (found[0], "'q9/Zk+3w==' is not known" in found[1]) == (404, True)
+
+
+def test_a_packed_body_is_refused_as_such() -> None:
+    """It is not unpacked: neither time nor memory of that is bounded by the size of the body."""
+    packed = gzip.compress(json.dumps(payment("a")).encode())
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    found = problem(Api().ask("POST", "/v1/score", content=packed, headers=headers))
+    assert (found[0], "Content-Encoding 'gzip'" in found[1]) == (415, True)
 
 
 def test_a_card_is_shown_as_its_next_payment_would_find_it() -> None:
