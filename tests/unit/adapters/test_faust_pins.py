@@ -14,6 +14,7 @@ from typing import Any
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.streams import Stream
@@ -21,7 +22,7 @@ from faust.transport import consumer as faust_consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
-from stream_app.adapters.faust.batches import BatchConsumer, BatchSchema, BatchTransport, FetchedBatch, use_batches
+from stream_app.adapters.faust.batches import BatchConsumer, BatchSchema, BatchTransport, FetchedBatch, _ConsumerThread, use_batches
 from stream_app.adapters.faust.options import faust_options
 from stream_app.settings import Settings
 
@@ -94,6 +95,18 @@ def test_the_broker_holds_no_fetch_for_long() -> None:
     assert "_create_worker_consumer" in vars(AIOKafkaConsumerThread)
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
     assert "fetch_max_bytes=self._fetch_max_bytes" in inspect.getsource(AIOKafkaConsumer.start)
+
+
+def test_what_keeps_a_consumer_out_of_its_group_waits_for_somebody_who_polls() -> None:
+    """Our thread takes the place of that, and the routine of the group goes on when it returns; nobody else would hear of it."""
+    told = source(GroupCoordinator._push_error_to_user)
+    assert "self._pending_exception = exc" in told
+    assert "[self._error_consumed_fut, self._closing]" in told
+    assert "await self._push_error_to_user(exc) continue" in source(GroupCoordinator._GroupCoordinator__coordination_routine)
+    assert "check_errors" not in source(AIOKafkaConsumerThread)
+    assert "await self._consumer.start()" in source(AIOKafkaConsumerThread.on_start)
+    assert "self._coordinator = GroupCoordinator(" in source(AIOKafkaConsumer.start)
+    assert "on_start" in vars(_ConsumerThread)
 
 
 def test_the_consumer_keeps_acknowledged_offsets_in_a_list_and_an_index() -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import struct
 import sys
 from collections.abc import Callable
 
+import aiokafka.client
 import pytest
 from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.adapters.kafka import connecting
 from stream_app.adapters.kafka.errors import CODECS, INSTALL, answering, unpack_error
 from stream_app.adapters.kafka.record_batches import RecordBatches
-from stream_app.errors import Unavailable, UnpackError
+from stream_app.errors import Refused, Unavailable, UnpackError
 
 CRC_AT, ATTRIBUTES_AT = 17, 21
 ZSTD = CODECS.index("zstd")
@@ -156,3 +159,19 @@ def test_what_is_neither_passes_as_it_is(error: Exception) -> None:
         raise error
     assert found.value is error
     assert unpack_error(error) is None
+
+
+def test_every_client_of_aiokafka_connects_by_ours() -> None:
+    """It looks the function up in the module of its client, at bootstrap and later; what it raises in the end has no cause."""
+    assert aiokafka.client.create_conn is connecting._connect
+    for step in (aiokafka.client.AIOKafkaClient.bootstrap, aiokafka.client.AIOKafkaClient._get_conn):
+        assert "await create_conn(" in inspect.getsource(step)
+    assert 'raise KafkaConnectionError(f"Unable to bootstrap from' in inspect.getsource(aiokafka.client.AIOKafkaClient.bootstrap)
+
+
+def test_a_topic_that_may_not_be_read_is_refused_with_its_right() -> None:
+    """By whoever reads: Faust's consumer maps by the same function."""
+    with pytest.raises(Refused, match="lacks the right READ on topic 'payments'"), answering():
+        raise TopicAuthorizationFailedError("payments")
+    with pytest.raises(Refused, match="lacks the right DESCRIBE on topic 'a, b'"), answering(right="DESCRIBE"):
+        raise TopicAuthorizationFailedError({"b", "a"})

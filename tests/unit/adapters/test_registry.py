@@ -67,6 +67,8 @@ def test_a_model_is_fetched_and_its_copy_serves_when_mlflow_is_gone(tmp_path: Pa
         (Page(b"", 429), "takes no more requests"),
         (Page(b" " * 65_536, endless=True), "is not MLflow but gave a page of more than 1048576 bytes"),
         (Page(b"", 401), "user:password"),
+        (Page(b"Permission denied", 403), "Permission denied.*user:password"),
+        (Page(b"Invalid Host header - possible DNS rebinding attack detected", 403), r"Invalid Host header.*--allowed-hosts"),
     ],
 )
 def test_what_is_not_mlflow_is_told_as_unavailable(page: Page, why: str, tmp_path: Path) -> None:

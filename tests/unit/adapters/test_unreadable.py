@@ -8,11 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
+from aiokafka.errors import TopicAuthorizationFailedError
 from faust.types import TP
 
 from stream_app.adapters.faust.batches import BatchConsumer
 from stream_app.adapters.kafka.record_batches import BoundedFetch, RecordBatches, read_within_bounds
-from stream_app.errors import UnpackError
+from stream_app.errors import FraudstreamError, Refused, UnpackError
 from tests.unit.adapters.test_kafka_errors import batch, of_codec
 
 GOOD, BAD = TP("payments", 0), TP("payments", 1)
@@ -80,3 +81,23 @@ def test_after_records_that_cannot_be_unpacked_nothing_more_is_delivered() -> No
     (error,) = told
     assert isinstance(error, UnpackError)
     assert str(error).startswith("Topic 'payments', partition 1, offset 7: ")
+
+
+def test_a_topic_that_may_not_be_read_ends_the_worker_by_its_cause() -> None:
+    """The right, and on what; not what Faust would make of it."""
+    told: list[FraudstreamError] = []
+
+    async def refused(*_: Any) -> Any:
+        raise TopicAuthorizationFailedError("payments")
+
+    async def deliver() -> None:
+        consumer: Any = object.__new__(BatchConsumer)
+        consumer._fetching, consumer._unreadable = asyncio.Lock(), False
+        consumer.flow = SimpleNamespace(taker=lambda *_: SimpleNamespace(), failed=told.append)
+        consumer._thread = SimpleNamespace(getmany=refused)
+        assert await consumer._getmany({GOOD}, 0) == {}
+
+    asyncio.run(deliver())
+    (error,) = told
+    assert isinstance(error, Refused)
+    assert "lacks the right READ on topic 'payments'" in str(error)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
-from stream_app.errors import SettingsError, Unavailable
+from stream_app.errors import NoAccess, NoHost, SettingsError, Unavailable
 from stream_app.operating.logs import ToLoguru
 from stream_app.operating.outage import Watch
 
@@ -103,6 +103,17 @@ def test_asking_that_breaks_is_no_answer_and_is_told_by_its_cause(error: Excepti
     assert (watch.is_up(), told) == (False, [f"WARNING Redis does not answer at redis:6379: {told_as}"])
     asyncio.run(watch.look())
     assert watch.has_answered()
+
+
+@pytest.mark.parametrize("error", [NoAccess("Kafka at kafka:9092 refused the login."), NoHost("The name 'kafka' was not found.")])
+def test_a_server_that_refuses_is_told_by_its_cause(error: Exception, told: list[str]) -> None:
+    """A worker that runs waits for a new password, or for the name; it does not say that nobody answers."""
+
+    async def ask() -> None:
+        raise error
+
+    asyncio.run(Watch(("Kafka", "kafka:9092"), "Check the brokers.", ask).look())
+    assert told == [f"WARNING Kafka at kafka:9092 is not reached: waiting. {error}"]
 
 
 @pytest.fixture
