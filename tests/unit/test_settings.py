@@ -165,3 +165,43 @@ def test_an_alias_that_mlflow_refuses_is_no_setting(alias: str, monkeypatch: pyt
     monkeypatch.setenv("FRAUDSTREAM_CHALLENGER_ALIAS", alias)
     with pytest.raises(SettingsError, match="FRAUDSTREAM_CHALLENGER_ALIAS"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis://:Sup3rpa#ss@host/0", "it holds a #; in a user or password write"),
+        ("redis://:Sup3rpa/ss@host/0", "an @ stands behind the host"),
+        ("redis://host/0?foo=1", "'foo' is no option"),
+        ("redis://host/0?decode_responses=true", "'decode_responses' is no option"),
+        ("redis://host/0?socket_timeout=0", "'socket_timeout' is no option"),
+        ("redis://host/0?ssl_ca_certs=ca.pem", "those of TLS need rediss://"),
+        ("rediss://host/0?ssl_cert_reqs=maybe", "the value of the option 'ssl_cert_reqs'"),
+        ("redis://host/cards", "the number of a database"),
+        ("redis://:Sup3rpass@/0", "it names no host"),
+        ("redis://host:99999/0", "its port is no number"),
+        ("unix://", "unix:///run/redis.sock"),
+    ],
+)
+def test_a_url_of_redis_that_cannot_work_says_why_and_how_to_write_it(url: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each was a traceback, a part of the password, or another answer than was asked for."""
+    monkeypatch.setenv("FRAUDSTREAM_REDIS_URL", url)
+    with pytest.raises(SettingsError, match="FRAUDSTREAM_REDIS_URL") as caught:
+        load_settings()
+    assert why in str(caught.value)
+    assert "Sup3r" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p%23ss@host:6379/3",
+        "rediss://bank:p@ss@host/0?ssl_ca_certs=/etc/ca.pem&ssl_cert_reqs=required",
+        "unix:///run/redis.sock?db=1",
+        "redis://[::1]:6379/0",
+    ],
+)
+def test_a_url_of_redis_that_works_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is."""
+    monkeypatch.setenv("FRAUDSTREAM_REDIS_URL", url)
+    assert load_settings().redis_url == url
