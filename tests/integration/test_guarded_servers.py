@@ -27,6 +27,7 @@ from stream_app.errors import FraudstreamError, NoAccess, NoHost, Refused, Unava
 from stream_app.local.packages import redis_server
 from stream_app.local.stack import free_ports
 from stream_app.messages.records import Outgoing
+from stream_app.scoring.positions import Position
 from stream_app.settings import Settings, load_settings
 from tests.contract.stores import START, moved, pay, taken
 from tests.e2e.workers import worker
