@@ -173,7 +173,10 @@ class TopologyError(Stop):
     """Topics do not fit together: other partition counts, recreated, or shorter than the cursor."""
 
     exit_code: ClassVar[int] = 76
-    why: ClassVar[str] = "topics are missing, differ in partitions, were made anew or were cut"
+    why: ClassVar[str] = (
+        "topics are missing, differ in partitions, were made anew, were cut (and may have grown again), or are others than those that the group "
+        "was read from"
+    )
     remedy: ClassVar[str] = "the line names the topic and the command or setting that mends it"
 
 

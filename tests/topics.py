@@ -30,6 +30,7 @@ class MemoryTopics:
     first: dict[Place, int] = field(default_factory=dict)
     commits: dict[Place, int] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
+    compact: set[str] = field(default_factory=set)
     now_ms: int = 0
 
     def append(self, place: Place, key: bytes | None, value: bytes | None, headers: Headers = (), at_ms: int | None = None) -> int:
@@ -67,6 +68,14 @@ class MemoryTopics:
     async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
         """See `ports.Log`."""
         return [r.timestamp for r in self.logs[place] if max(start, self.first.get(place, 0)) <= r.offset < end]
+
+    async def at(self, offsets: Mapping[Place, int]) -> Mapping[Place, Kept]:
+        """See `ports.Log`."""
+        return {p: r for p, at in offsets.items() for r in self.logs[p] if r.offset == at}
+
+    async def compacted(self, topic: str) -> bool:
+        """See `ports.Log`."""
+        return topic in self.compact
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `ports.Log`."""

@@ -13,8 +13,8 @@ import httpx
 
 from stream_app.adapters.kafka.codecs import readable
 from stream_app.adapters.kafka.options import client_options
-from stream_app.adapters.kafka.topics import partition_counts, topic_configs
-from stream_app.adapters.kafka.topology import KEEP_DAYS, too_little, unbounded, unequal
+from stream_app.adapters.kafka.topics import copies_of, partition_counts, topic_configs
+from stream_app.adapters.kafka.topology import KEEP_DAYS, losing, too_little, unbounded, unequal
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.adapters.redis.store import RedisStore
@@ -38,10 +38,11 @@ async def examine(settings: Settings) -> list[Finding]:
     """Examine every part; one that fails does not hide the others, and one cause is told once."""
     kafka = await _finding("Kafka", _kafka, settings)
     topics = await _finding("topics", _topics, settings) if kafka.well else _not_checked("topics", kafka)
+    copies = await _finding("copies", _copies, settings) if topics.well else _not_checked("copies", topics if kafka.well else kafka)
     codecs = await _finding("codecs", readable, settings) if kafka.well else _not_checked("codecs", kafka)
     redis, mlflow = await _finding("Redis", _redis, settings), await _finding("MLflow", _mlflow, settings)
     of_mlflow = [await _finding(subject, check, settings, mlflow) for subject, check in (("model", _model), ("clock", _clock))]
-    return [kafka, topics, codecs, redis, mlflow, *of_mlflow]
+    return [kafka, topics, copies, codecs, redis, mlflow, *of_mlflow]
 
 
 class _UnwellError(FraudstreamError):
@@ -84,6 +85,15 @@ async def _topics(settings: Settings) -> str:
         raise _UnwellError(little)
     loose = unbounded(settings, {t: configs[t] for t in (settings.transactions_topic, settings.labels_topic)})
     well = f"{len(names)} topics of {next(iter(counts.values()))} partitions; transactions and labels are kept for {KEEP_DAYS} days or more"
+    return f"{well}; but {loose}" if loose else well
+
+
+async def _copies(settings: Settings) -> str:
+    names = settings.topics()
+    copies = await copies_of(client_options(settings), names)
+    loose = losing(settings, await topic_configs(client_options(settings), names), copies)
+    fewest = min(copies.of.values())
+    well = f"{copies.brokers} broker{'s' * (copies.brokers > 1)}, {fewest} cop{'ies' if fewest > 1 else 'y'} of each topic or more"
     return f"{well}; but {loose}" if loose else well
 
 

@@ -14,7 +14,7 @@ from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transac
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.intake import Decoded, decode_all
 from stream_app.scoring.majority import sample
-from stream_app.scoring.positions import Cursor, Position, SourceTopics
+from stream_app.scoring.positions import Cursor, Fingerprint, Position, SourceTopics, fingerprint
 
 type Done = Callable[[], None]
 
@@ -48,6 +48,7 @@ class RecordQueue:
 
     Attributes:
         position: next offset to be fetched; everything below it was put here or lies below the cursor.
+        went_back: whether records came that lie below it.
         count: records that wait.
         size: bytes of the fetches that are not used up.
     """
@@ -55,6 +56,7 @@ class RecordQueue:
     position: int
     count: int = 0
     size: int = 0
+    went_back: bool = False
     _fetched: deque[Fetched] = field(default_factory=deque)
     _taken: int = 0
 
@@ -65,6 +67,7 @@ class RecordQueue:
 
     def put(self, fetched: Fetched) -> None:
         """Queue records behind those that wait."""
+        self.went_back |= fetched.records[0].offset < self.position
         self._fetched.append(fetched)
         self.count += len(fetched.records)
         self.size += fetched.size
@@ -146,6 +149,11 @@ class MicroBatch:
         alone.sort(key=lambda a: a[0])
         return (batch for _, batch in alone)
 
+    def last(self, topics: SourceTopics) -> dict[str, Fingerprint]:
+        """Of each topic that it has records of, the last."""
+        found = zip(topics, (self.payments.last, self.labels.last), strict=True)
+        return {topic: fingerprint(record) for topic, record in found if record is not None}
+
     def refused(self, error: RecordError) -> MicroBatch:
         """The same with its records refused."""
         return MicroBatch(self.payments.all_refused(error), self.labels.all_refused(error), self.offsets, self.done)
@@ -201,6 +209,12 @@ class Inbox:
     def oldest_ms(self) -> int | None:
         """Kafka timestamp of the first payment that waits here; None where none does."""
         return self._payments.oldest_ms
+
+    def went_back(self) -> bool:
+        """Whether a topic was read again from below what was fetched, since this was last asked: Kafka had none of the offsets in between."""
+        back = self._payments.went_back or self._labels.went_back
+        self._payments.went_back = self._labels.went_back = False
+        return back
 
     def has_room(self, topic: str, most: int) -> bool:
         """Whether more records of a topic can be queued, where a batch takes `most`: in number and in bytes."""

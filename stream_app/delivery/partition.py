@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -67,7 +67,7 @@ from stream_app.scoring.majority import sample
 from stream_app.scoring.observation import Observer
 from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, keys_of, outcomes_of
 from stream_app.scoring.ports import Publisher, WorkingSet
-from stream_app.scoring.positions import START, Cursor, Position
+from stream_app.scoring.positions import START, Cursor, Fingerprint, Position
 from stream_app.scoring.scorer import Decided, Scorer
 
 _LOOK_AGAIN_S = 0.02
@@ -160,6 +160,8 @@ class Partition:
             FraudstreamError: when going on would be wrong.
         """
         while True:
+            if self._inbox.went_back():
+                await with_retries(self._still_there, self.name, self._shared.away)
             began = time.perf_counter()
             batch = self._inbox.next(self.cursor, self._shared.most_records)
             if batch.empty:
@@ -173,6 +175,10 @@ class Partition:
                 acknowledge()
             if not self.cursor.rebuilding:
                 await self._sweeper.after([payment.event_time for payment in sample(batch.payments.messages)])
+
+    async def _still_there(self) -> None:
+        """Raise TopologyError if what was taken is no longer what the log holds."""
+        await self._shared.takeover.still_there(self.number, self.cursor)
 
     async def _something_new(self) -> None:
         """Wait for records; look again soon where labels or payments wait for one another."""
@@ -206,7 +212,7 @@ class Partition:
         packed_at = clock()
         await self._publish(decided.messages + self._dead_letters(intake), reached)
         published_at, published_s = clock(), time.time()
-        cursor = self._after(reached)
+        cursor = self._after(reached, batch.last(shared.topics.read))
         await with_retries(lambda: self._state.write(packed, cursor, notes), self.name, shared.away)
         self.cursor = cursor
         stages = {"read": read - began, "publish": published_at - packed_at, "write": clock() - published_at}
@@ -244,9 +250,11 @@ class Partition:
         if left:
             await with_retries(step, self.name, self._shared.away)
 
-    def _after(self, reached: Position) -> Cursor:
+    def _after(self, reached: Position, last: Mapping[str, Fingerprint]) -> Cursor:
         """The cursor after a batch; its `outputs` by rule 5."""
-        cursor = msgspec.structs.replace(self.cursor, transactions=reached.transactions, labels=reached.labels)
+        cursor = msgspec.structs.replace(
+            self.cursor, transactions=reached.transactions, labels=reached.labels, last={**self.cursor.last, **last}
+        )
         if self._published is not None and self._published.passed_by(cursor):
             self._published = None  # rule 6
         if self._published is None and self._outputs and not self._is_unsure(cursor):

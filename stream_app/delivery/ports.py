@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from stream_app.messages.records import Place, Published
+from stream_app.messages.records import Place, Published, Record
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
@@ -123,6 +123,14 @@ class Log(Protocol):
 
     async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
         """Kafka timestamps of the records that are kept from an offset to below another, Unix ms."""
+        ...
+
+    async def at(self, offsets: Mapping[Place, int]) -> Mapping[Place, Record]:
+        """The record at the offset of each place, none below the first kept nor at the end; without those that have none at that very offset."""
+        ...
+
+    async def compacted(self, topic: str) -> bool:
+        """Whether the brokers drop records of a topic that have a later one under their key."""
         ...
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:

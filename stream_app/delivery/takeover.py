@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 from loguru import logger
 
+from stream_app.delivery.log_identity import NEW_GROUP, LogIdentity, same_topics
 from stream_app.delivery.outputs import Outputs, starts_of
 from stream_app.delivery.ports import Bounds, FeatureStore, Log, PartitionState
 from stream_app.delivery.rebuild import Horizon
@@ -40,6 +41,7 @@ class Takeover:
         self._log = log
         self._outputs = outputs
         self._topics = topics
+        self._identity = LogIdentity(log, topics)
         self._horizon = Horizon(log, outputs, topics, clock)
 
     async def of(self, number: int, partitions: int, *, lost: bool = False, remembered: Cursor | None = None) -> OwnedPartition:
@@ -62,12 +64,17 @@ class Takeover:
         state, cursor = await self._store.take_over(number)
         if cursor.begun and not lost:
             cursor = checked(cursor, number, Topology(topics.read, ids, partitions), bounds)
+            known = await self._identity.known(cursor, number, bounds)
+            if known != cursor:  # of before there were fingerprints
+                await state.write([], known)
+                cursor = known
             if cursor.noted_from_ms is None:  # written before alerts were noted
                 last = await self._horizon.last_decided((topics.transactions, number), cursor.transactions)
                 cursor = msgspec.structs.replace(cursor, noted_from_ms=last.newest_ms if last else 0)
         else:
             of_now = [c for c in (cursor, remembered) if c is not None and c.topic_ids == ids]
             kept = max(of_now, key=lambda c: c.transactions, default=Cursor(""))
+            await self._identity.known(kept, number, bounds)
             anew = await self._horizon.cursor(number, bounds, ids, kept)
             if anew.rebuilding:
                 logger.warning(
@@ -81,6 +88,17 @@ class Takeover:
             )
             await state.begin(cursor)
         return OwnedPartition(state, cursor, await self._published(number, cursor, bounds))
+
+    async def still_there(self, number: int, cursor: Cursor) -> None:
+        """Look whether the topics are still those that a partition was taken from.
+
+        Raises:
+            TopologyError: if they are not.
+            Unavailable: if Kafka does not answer.
+        """
+        topics = self._topics.read
+        ids, bounds = await self._log.topic_ids(topics), await self._log.bounds([(t, number) for t in topics])
+        await self._identity.known(checked(cursor, number, Topology(topics, ids, cursor.partitions), bounds), number, bounds)
 
     async def _published(self, number: int, cursor: Cursor, bounds: Mapping[Place, Bounds]) -> AlreadyPublished:
         """What the outputs hold for offsets at or above the cursor."""
@@ -119,16 +137,16 @@ def checked(cursor: Cursor, number: int, topology: Topology, bounds: Mapping[Pla
     """
     topics, ids, partitions = topology
     _check_count(cursor, partitions)
-    remedy = "Set FRAUDSTREAM_CONSUMER_GROUP to a new name: the worker then begins with the topics as they are now."
+    same_topics(cursor, number, topics)
     for topic in topics:
         known = cursor.topic_ids.get(topic)
         if known and topic in ids and known != ids[topic]:
-            raise TopologyError(f"Topic {topic!r} was deleted and made again since partition {number} was written. {remedy}")
+            raise TopologyError(f"Topic {topic!r} was deleted and made again since partition {number} was written. {NEW_GROUP}")
     for topic, offset in zip(topics, cursor.position, strict=True):
         begin, end = bounds[topic, number]
         if offset > end:
             raise TopologyError(
-                f"Partition {number} was read up to offset {offset} of topic {topic!r}, which ends at {end}: it was cut or made again. {remedy}"
+                f"Partition {number} was read up to offset {offset} of topic {topic!r}, which ends at {end}: it was cut or made again. {NEW_GROUP}"
             )
         if offset < begin:
             logger.error(

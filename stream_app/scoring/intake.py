@@ -53,6 +53,11 @@ class Decoded[T: (Transaction, Label)]:
         return self.records[0].offset if self.records else self.refused[0][0].offset
 
     @property
+    def last(self) -> Record | None:
+        """The last record in the log's order; None where there is none."""
+        return max((*self.records[-1:], *(record for record, _ in self.refused)), key=lambda record: record.offset, default=None)
+
+    @property
     def oldest_ms(self) -> int | None:
         """Kafka timestamp of the first record; None where there is none."""
         return self.timestamps_ms[0] if self.timestamps_ms else self.refused[0][0].timestamp if self.refused else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
+
+from stream_app.messages.records import Record
 
 
 class SourceTopics(NamedTuple):
@@ -33,6 +36,22 @@ START = Position(0, 0)
 """Nothing is counted."""
 
 
+class Fingerprint(NamedTuple):
+    """By what a record is known again: its offset, and a hash of that, its Kafka timestamp, key and value."""
+
+    offset: int
+    hashed: str
+
+
+def fingerprint(record: Record) -> Fingerprint:
+    """Of a record as Kafka gave it. Key and value are told apart, and nothing from empty."""
+    hashed = blake2b(f"{record.offset} {record.timestamp}".encode(), digest_size=8)
+    for part in (record.key, record.value):
+        hashed.update(b" -" if part is None else b" %d " % len(part))
+        hashed.update(part or b"")
+    return Fingerprint(record.offset, hashed.hexdigest())
+
+
 class Cursor(msgspec.Struct, frozen=True):
     """Where a partition stands; written in one transaction with its state.
 
@@ -44,6 +63,8 @@ class Cursor(msgspec.Struct, frozen=True):
             them.
         full_from_ms: event time from which every window is full; before it decisions are degraded. 0: always.
         topic_ids: Kafka's id of each topic that is read.
+        last: of each topic that is read, the last record that was taken; none in cursors of before, nor where none was. A version that does
+            not know it drops it with its first write, and says nothing false.
         partitions: how many the topics have; `takeover.UNFINISHED` while `fraudstream repartition` makes the state.
         noted_from_ms: event time from which alerts are noted; None in cursors of before.
         begun: False between a takeover that found nothing and the first position.
@@ -60,6 +81,7 @@ class Cursor(msgspec.Struct, frozen=True):
     partitions: int = 0
     begun: bool = True
     noted_from_ms: int | None = None
+    last: dict[str, Fingerprint] = {}
     format: int = 2
 
     @property

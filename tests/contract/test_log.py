@@ -185,6 +185,22 @@ def test_offsets_by_time_and_times_by_offset(subject: Memory | Kafka, unique: st
     run(subject, topic, test)
 
 
+def test_a_record_is_told_by_its_very_offset(subject: Memory | Kafka, unique: str) -> None:
+    """Of each place that is asked; as a worker reads it, so that its fingerprint is the same."""
+    topic = f"log-{unique}"
+
+    async def test(subject: Memory | Kafka) -> None:
+        await subject.write(topic, FIVE, [100, 200, 300, 400, 500])
+        place = (topic, 1)
+        assert await subject.log.at({}) == {}
+        for offset in (0, 3, 4):
+            (record,) = (await subject.log.at({place: offset})).values()
+            assert (record.offset, record.timestamp, record.key, record.value) == (offset, 100 + 100 * offset, b"k", FIVE[offset])
+        assert not await subject.log.compacted(topic)
+
+    run(subject, topic, test)
+
+
 def test_what_the_group_committed(subject: Memory | Kafka, unique: str) -> None:
     """0 where it committed nothing."""
     topic = f"log-{unique}"
@@ -245,6 +261,7 @@ def test_marks_of_transactions_are_no_records(stack: Servers, unique: str) -> No
         assert [r.offset for r in (await records_of(kafka.log, {place: 0}))[place]] == [0]
         assert list((await records_of(kafka.log, {place: 1}))[place]) == []
         assert await kafka.log.timestamp(place, 1) is None
+        assert await kafka.log.at({place: 1}) == {}
         assert len(await kafka.log.timestamps(place, 0, 2)) == 1
         await kafka.stop()
 

@@ -17,8 +17,9 @@ from stream_app.adapters.kafka.consumer import new_consumer
 from stream_app.adapters.kafka.errors import answering
 from stream_app.adapters.kafka.refusals import no_right
 from stream_app.adapters.kafka.topic_ids import TopicIdsRequest
+from stream_app.adapters.kafka.topics import topic_configs
 from stream_app.delivery.ports import Bounds
-from stream_app.messages.records import Place, Published
+from stream_app.messages.records import Place, Published, Record
 
 _ANSWER_S = 30.0
 _NO_OFFSET = -1
@@ -84,6 +85,26 @@ class KafkaLog:
                 records = (await consumer.getmany(at, timeout_ms=200, max_records=end - start)).get(at, ())
                 found += [int(r.timestamp) for r in records if r.offset < end]
         return found
+
+    async def at(self, offsets: Mapping[Place, int]) -> Mapping[Place, Record]:
+        """See `ports.Log`."""
+        found: dict[Place, Record] = {}
+        if not offsets:
+            return found
+        async with self._consumer(offsets) as consumer:
+            left = dict(offsets)
+            while left:
+                batches = await consumer.getmany(*[TopicPartition(*p) for p in left], timeout_ms=200, max_records=1)
+                for at, records in batches.items():
+                    place = (at.topic, at.partition)
+                    found.update((place, record) for record in records if record.offset == offsets[place])
+                for place in [p for p in left if await consumer.position(TopicPartition(*p)) > offsets[p]]:
+                    del left[place]
+        return found
+
+    async def compacted(self, topic: str) -> bool:
+        """See `ports.Log`."""
+        return "compact" in (await topic_configs(self._options, [topic]))[topic].cleanup
 
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `ports.Log`."""

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 from stream_app.adapters.kafka.errors import answering
 from stream_app.adapters.kafka.refusals import no_right
 from stream_app.adapters.kafka.topic_ids import TopicIdsRequest
-from stream_app.adapters.kafka.topology import MAX_BATCH_BYTES, PRODUCER_AHEAD_MS, TopicConfig
+from stream_app.adapters.kafka.topology import MAX_BATCH_BYTES, PRODUCER_AHEAD_MS, Copies, TopicConfig
 from stream_app.errors import Unavailable
 from stream_app.settings import Settings
 
@@ -55,6 +55,18 @@ async def _raise_where_hidden(admin: AIOKafkaAdminClient, topics: Sequence[str])
             raise no_right("DESCRIBE", "topic", next(topic for topic in topics if topic in hidden))
 
 
+async def copies_of(client_options: dict[str, Any], topics: Sequence[str]) -> Copies:
+    """How often the records of topics that exist are kept.
+
+    Raises:
+        Unavailable: if Kafka does not answer.
+    """
+    async with _admin(client_options) as admin:
+        brokers = len((await admin.describe_cluster())["brokers"])
+        found = {t["topic"]: min(len(p["replicas"]) for p in t["partitions"]) for t in await admin.describe_topics() if t["partitions"]}
+    return Copies(brokers, {topic: found[topic] for topic in topics})
+
+
 async def topic_configs(client_options: dict[str, Any], topics: Sequence[str]) -> dict[str, TopicConfig]:
     """What the brokers do with each topic's records.
 
@@ -79,6 +91,8 @@ async def topic_configs(client_options: dict[str, Any], topics: Sequence[str]) -
             values["compression.type"],
             values["message.timestamp.type"],
             int(values.get(_AHEAD) or values["message.timestamp.difference.max.ms"]),  # before Kafka 3.6
+            int(values["min.insync.replicas"]),
+            values["unclean.leader.election.enable"] == "true",
         )
     return found
 

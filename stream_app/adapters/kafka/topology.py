@@ -28,6 +28,8 @@ class TopicConfig:
         max_message_bytes: largest batch, as it is compressed.
         compression: `compression.type`; `producer` leaves batches as they come.
         timestamp_type: `CreateTime`, the producer's, or `LogAppendTime`, the broker's.
+        min_insync: `min.insync.replicas`: copies that hold a record before its producer is told that it stands.
+        unclean: `unclean.leader.election.enable`: whether a copy that lacks records may become the log.
         ahead_ms: `message.timestamp.after.max.ms`: how far a producer's time may lie ahead of the broker's.
     """
 
@@ -38,6 +40,8 @@ class TopicConfig:
     compression: str = "producer"
     timestamp_type: str = "CreateTime"
     ahead_ms: int = PRODUCER_AHEAD_MS
+    min_insync: int = 2
+    unclean: bool = False
 
 
 def too_little(settings: Settings, found: Mapping[str, TopicConfig]) -> str | None:
@@ -99,6 +103,49 @@ def _loose(config: TopicConfig) -> Iterator[tuple[str, str]]:
         yield told, f"max.message.bytes={MAX_BATCH_BYTES}"
 
 
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """How often records are kept.
+
+    Attributes:
+        brokers: in the cluster.
+        of: copies of each topic's partitions, of the partition that has fewest.
+    """
+
+    brokers: int
+    of: Mapping[str, int]
+
+
+def losing(settings: Settings, found: Mapping[str, TopicConfig], copies: Copies) -> str | None:
+    """Which topics may lose records that they took, and how to mend it; None where none does.
+
+    Args:
+        settings: the brokers, for the commands.
+        found: of each topic.
+        copies: of each topic.
+    """
+    said = [text for topic, config in found.items() for text in _losing(settings, topic, config, copies)]
+    if copies.brokers == 1:
+        said.insert(0, "there is one broker, which is for trials: what its disk loses is lost")
+    return ". ".join(said) or None
+
+
+def _losing(settings: Settings, topic: str, config: TopicConfig, copies: Copies) -> Iterator[str]:
+    if config.unclean:
+        told = "lets a copy that lacks records become the log (unclean.leader.election.enable)"
+        yield f"topic {topic!r} {told}: {_alter(settings, topic)} unclean.leader.election.enable=false"
+    if copies.brokers == 1:
+        return
+    if copies.of[topic] == 1:
+        yield (
+            f"topic {topic!r} is kept once: a disk that fails takes it. Give it three copies: kafka-reassign-partitions.sh --bootstrap-server "
+            f"{settings.kafka_bootstrap_servers} --execute --reassignment-json-file FILE (Kafka's manual, *Increasing replication factor*)"
+        )
+    elif config.min_insync == 1:
+        told = "takes records that one copy alone holds (min.insync.replicas 1)"
+        yield f"topic {topic!r} {told}: {_alter(settings, topic)} min.insync.replicas=2"
+
+
 def _alter(settings: Settings, topic: str) -> str:
     return f"kafka-configs.sh --bootstrap-server {settings.kafka_bootstrap_servers} --alter --topic {topic} --add-config"
 
@@ -120,7 +167,8 @@ def unequal(settings: Settings, counts: Mapping[str, int]) -> str:
     said += [f"Delete and make again: {command} --delete --topic {t}; fraudstream topics" for t, n in outputs.items() if n > wanted]
     if counts[settings.labels_topic] != wanted:
         said.append(
-            f"Labels: make a new topic of {wanted} partitions, have them sent there, and name it in FRAUDSTREAM_LABELS_TOPIC; "
+            f"Labels: make a new topic of {wanted} partitions, have them sent there, with those of the last {KEEP_DAYS} days, and name it in "
+            "FRAUDSTREAM_LABELS_TOPIC, with a new name in FRAUDSTREAM_CONSUMER_GROUP where workers have read the former; "
             "partitions added to this one would move cards between them. Where partitions were added to the transactions on purpose, "
             "docs/reliability.md says how to go on"
         )

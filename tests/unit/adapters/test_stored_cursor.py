@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from stream_app.adapters.redis.stored_cursor import decoded_cursor, read_cursor
-from stream_app.scoring.positions import Cursor, Position
+from stream_app.scoring.positions import Cursor, Fingerprint, Position
 
 CURSOR = Cursor(
     owner="a1",
@@ -18,17 +18,43 @@ CURSOR = Cursor(
     topic_ids={"transactions": "id-t", "labels": "id-l"},
     partitions=4,
     noted_from_ms=1_535_670_000_000,
+    last={"transactions": Fingerprint(1202, "a06fcc1f3ae2b9d4")},
 )
 WRITTEN = (
     b'{"owner":"a1","transactions":1203,"labels":17,"outputs":{"alerts":40,"scores":1188},"decided":[900,12],"full_from_ms":1535760000000,'
-    b'"topic_ids":{"transactions":"id-t","labels":"id-l"},"partitions":4,"begun":true,"noted_from_ms":1535670000000,"format":2}'
+    b'"topic_ids":{"transactions":"id-t","labels":"id-l"},"partitions":4,"begun":true,"noted_from_ms":1535670000000,'
+    b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"format":2}'
 )
 """As it stands in the Redis of every worker that runs."""
+BEFORE = WRITTEN.replace(b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},', b"")
+"""As versions wrote it that knew no last record."""
+
+
+class CursorOfBefore(msgspec.Struct, frozen=True):
+    """As those versions read it, and write it again."""
+
+    owner: str
+    transactions: int = 0
+    labels: int = 0
+    outputs: dict[str, int] = {}
+    decided: Position = Position(0, 0)
+    full_from_ms: int = 0
+    topic_ids: dict[str, str] = {}
+    partitions: int = 0
+    begun: bool = True
+    noted_from_ms: int | None = None
+    format: int = 2
 
 
 def test_a_cursor_is_written_to_the_byte_as_the_version_before_wrote_it() -> None:
     """While a new version is rolled out, workers of both take partitions over from one another."""
     assert msgspec.json.encode(CURSOR) == WRITTEN
+
+
+def test_a_cursor_of_before_is_read_and_the_version_before_reads_ours() -> None:
+    """A rollback goes on from where we stood. It drops the last record with its first write, so none stands that it did not take."""
+    assert read_cursor(BEFORE, "{g:0}cursor") == msgspec.structs.replace(CURSOR, last={})
+    assert msgspec.json.encode(msgspec.json.decode(WRITTEN, type=CursorOfBefore)) == BEFORE
 
 
 def test_a_cursor_that_stands_in_redis_is_read_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from stream_app.adapters.kafka.topology import KEEP_DAYS, MAX_BATCH_BYTES, TopicConfig, too_little, unbounded
+from stream_app.adapters.kafka.topology import KEEP_DAYS, MAX_BATCH_BYTES, Copies, TopicConfig, losing, too_little, unbounded
 from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.delivery.runtime import Runtime
 from stream_app.errors import Unavailable
@@ -129,3 +130,32 @@ def test_a_worker_that_starts_says_so_in_one_line_and_starts() -> None:
     assert started(Unavailable("TOPIC_AUTHORIZATION_FAILED")) == [
         "Retention: it is not known how long topics keep their records: TOPIC_AUTHORIZATION_FAILED"
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "copies", "why", "remedy"),
+    [
+        (
+            {"unclean": True},
+            3,
+            "unclean.leader.election.enable",
+            "kafka-configs.sh .* --topic scores --add-config unclean.leader.election.enable=false",
+        ),
+        ({"min_insync": 1}, 3, "one copy alone holds", "kafka-configs.sh .* --topic scores --add-config min.insync.replicas=2"),
+        ({}, 1, "is kept once", "kafka-reassign-partitions.sh --bootstrap-server localhost:9092"),
+    ],
+)
+def test_a_topic_that_may_lose_what_it_took_is_named_with_the_command(change: dict[str, Any], copies: int, why: str, remedy: str) -> None:
+    """Of several brokers, whatever the topic; the others are well."""
+    kept = Copies(3, {"transactions": 3, "scores": copies})
+    said = losing(load_settings(), {"transactions": LONG, "scores": replace(LONG, **change)}, kept) or ""
+    assert re.search(f"^topic 'scores' .*{why}.*{remedy}", said)
+    assert "'transactions'" not in said
+
+
+def test_one_broker_is_told_as_a_trial_and_copies_are_not_asked_of_it() -> None:
+    """It cannot give any."""
+    said = losing(load_settings(), {"scores": replace(LONG, min_insync=1)}, Copies(1, {"scores": 1})) or ""
+    assert "for trials" in said
+    assert "'scores'" not in said
+    assert losing(load_settings(), {"scores": LONG}, Copies(3, {"scores": 3})) is None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from stream_app.errors import TopologyError
 from stream_app.messages.alert import alert_id_of
 from tests.examples import examples
-from tests.topics import MemoryTopics
+from tests.topics import Kept, MemoryTopics
 from tests.unit.delivery.world import BATCH, World, payment
+from tests.unit.scoring.test_scorer import NOW
 
 HOUR = 3_600_000
 PAYMENTS: list[dict[str, Any] | bytes] = [
@@ -192,7 +195,35 @@ def _cut(world: World) -> None:
     del world.topics.logs["transactions", 0][5:]
 
 
-@pytest.mark.parametrize(("change", "told"), [(_made_anew, "deleted and made again"), (_cut, "ends at 5")])
+def _grown_again(world: World) -> None:
+    for topic in ("transactions", "labels"):
+        log = world.topics.logs[topic, 0]
+        del log[-2:]
+        for i in range(3):
+            world.topics.append((topic, 0), b"c0", b"another %d" % i)
+
+
+def _of_another_time(world: World) -> None:
+    log = world.topics.logs["transactions", 0]
+    log[-1] = replace(log[-1], timestamp=log[-1].timestamp + 1)
+
+
+def _gone(world: World) -> None:
+    del world.topics.logs["labels", 0][-1]
+    world.topics.logs["labels", 0].append(Kept(3, NOW, b"c0", b"a mark stood before it"))
+    world.topics.logs["labels", 0].append(Kept(4, NOW, b"c0", b"and another"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_made_anew, "deleted and made again"),
+        (_cut, "ends at 5"),
+        (_grown_again, "'transactions' was cut and has grown again: at offset 15"),
+        (_of_another_time, "'transactions' was cut and has grown again: at offset 15"),
+        (_gone, "'labels' was cut and has grown again: at offset 2"),
+    ],
+)
 def test_topics_that_are_not_those_of_the_state_stop_the_worker(change: Any, told: str) -> None:
     """One line with the topic and what to do; nothing is decided."""
     world = undisturbed()
@@ -200,3 +231,66 @@ def test_topics_that_are_not_those_of_the_state_stop_the_worker(change: Any, tol
     with pytest.raises(TopologyError, match=told) as stopped:
         world.run()
     assert "FRAUDSTREAM_CONSUMER_GROUP" in str(stopped.value)
+
+
+def test_a_log_that_grew_again_stops_a_worker_that_would_rebuild_damaged_state_too() -> None:
+    """What was decided of it is known from its cursor: records in the place of those are not taken for decided."""
+    world = undisturbed()
+    remembered = world.store.kept[0].cursor
+    world.lose_all()
+    _grown_again(world)
+    with pytest.raises(TopologyError, match="has grown again"):
+        world.run(remembered=remembered)
+
+
+@pytest.mark.parametrize("topic", ["transactions", "labels"])
+def test_a_last_record_that_is_not_kept_any_longer_stops_nobody(topic: str) -> None:
+    """Retention removes from the begin; compaction anywhere; marks of transactions stand behind it."""
+    world = undisturbed()
+    log = world.topics.logs[topic, 0]
+    world.topics.first[topic, 0] = len(log)
+    assert world.run() == "done"
+    world.topics.first.clear()
+    log[-1] = replace(log[-1], offset=-1)
+    world.topics.compact.add(topic)
+    assert world.run() == "done"
+
+
+def test_another_topic_under_the_same_group_stops_the_worker_and_is_named_with_the_former() -> None:
+    """Its first payments would be taken for decided. Either setting, or a group of its own, mends it."""
+    world = undisturbed()
+    cursor = world.store.kept[0].cursor
+    assert cursor is not None
+    for names, setting in (
+        ({"former": "id", "labels": "id-of-labels"}, "FRAUDSTREAM_TRANSACTIONS_TOPIC=transactions"),
+        ({"transactions": "id-of-transactions", "former": "id"}, "FRAUDSTREAM_LABELS_TOPIC=labels"),
+    ):
+        last = {topic: kept for topic, kept in cursor.last.items() if topic in names}
+        world.store.kept[0].cursor = msgspec.structs.replace(cursor, topic_ids=names, last=last)
+        with pytest.raises(TopologyError, match=f"'former'.*{setting}.*FRAUDSTREAM_CONSUMER_GROUP"):
+            world.run()
+
+
+def test_a_cursor_without_its_last_records_gets_them_at_the_takeover() -> None:
+    """One of a version before: a partition to which nothing comes is known again too."""
+    world = undisturbed()
+    whole = world.store.kept[0].cursor
+    assert whole is not None
+    assert {topic: last.offset for topic, last in whole.last.items()} == {"transactions": 15, "labels": 2}
+    world.store.kept[0].cursor = msgspec.structs.replace(whole, last={})
+    world.run()
+    mended = world.store.kept[0].cursor
+    assert mended is not None
+    assert mended.last == whole.last
+    _grown_again(world)
+    with pytest.raises(TopologyError, match="has grown again"):
+        world.run()
+
+
+def test_a_running_worker_whose_log_is_read_from_below_where_it_stood_looks_whether_it_is_the_same() -> None:
+    """A log that was cut sends its consumer back to its begin; a consumer that only went back is no fault."""
+    world = World()
+    world.send(PAYMENTS[:6])
+    assert world.run(again=lambda: None) == "done"
+    with pytest.raises(TopologyError, match="ends at 5"):
+        world.run(again=lambda: _cut(world))

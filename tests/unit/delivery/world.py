@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +32,7 @@ from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
 from tests.topics import MemoryTopics
 from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel, payment
+from tests.waiting import DEADLINE_S
 
 TOPICS = Topics("transactions", "labels", "alerts", "scores", "dlq", "labels-dlq")
 BATCH = 3
@@ -164,6 +165,13 @@ class Store(MemoryStore):
         return Writing(state, self.fuse), cursor
 
 
+async def _until_there(partition: Partition, task: asyncio.Task[None], logs: Mapping[str, Sequence[Any]]) -> None:
+    ends = tuple(len(log) for log in logs.values())
+    async with asyncio.timeout(DEADLINE_S):
+        while not task.done() and (partition.cursor.transactions, partition.cursor.labels) != ends:  # noqa: ASYNC110 - one loop, no events
+            await asyncio.sleep(0)
+
+
 @dataclass
 class World:
     """One partition's topics and state, which outlive every process."""
@@ -188,10 +196,13 @@ class World:
         for label in labels:
             self.topics.append(("labels", 0), label["card_id"].encode(), msgspec.json.encode(label))
 
-    def run(self, *, kill_after: int | None = None, remembered: Cursor | None = None) -> str:
-        """One life of a worker: until all is decided, or it is killed, or it finds that it lost the partition; which of them."""
+    def run(self, *, kill_after: int | None = None, remembered: Cursor | None = None, again: Callable[[], None] | None = None) -> str:
+        """One life of a worker: until all is decided, or it is killed, or it finds that it lost the partition; which of them.
+
+        With `again`, this is done to the topics then, and the consumer is sent back to their begin, before one more payment comes.
+        """
         try:
-            asyncio.run(self._live(Fuse(kill_after), remembered))
+            asyncio.run(self._live(Fuse(kill_after), remembered, again))
         except Killed:
             return "killed"
         except NotOwner:
@@ -199,7 +210,7 @@ class World:
         self.past.append(copy.deepcopy(self.store.kept))
         return "done"
 
-    async def _live(self, fuse: Fuse, remembered: Cursor | None) -> None:
+    async def _live(self, fuse: Fuse, remembered: Cursor | None, again: Callable[[], None] | None) -> None:
         self.store.fuse = fuse
         self.store.hold([0], 1)
         takeover = Takeover(self.store, self.topics, Outputs(self.topics), TOPICS, self.clock)
@@ -210,9 +221,14 @@ class World:
             if logs[topic][at:]:
                 partition.put(topic, Fetched(logs[topic][at:], lambda: None))
         task = asyncio.create_task(partition.run())
-        ends = tuple(len(log) for log in logs.values())
-        while not task.done() and (partition.cursor.transactions, partition.cursor.labels) != ends:  # noqa: ASYNC110 - one loop, no events
-            await asyncio.sleep(0)
+        await _until_there(partition, task, logs)
+        if again is not None:
+            again()
+            partition.put("transactions", Fetched(logs["transactions"][:], lambda: None))
+            if len(logs["transactions"]) == partition.cursor.transactions:
+                self.send([payment("one more", 20.0)])
+                partition.put("transactions", Fetched(logs["transactions"][-1:], lambda: None))
+            await _until_there(partition, task, logs)
         task.cancel()
         for error in await asyncio.gather(task, return_exceptions=True):
             if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):

@@ -112,7 +112,7 @@ def test_a_server_that_refuses_is_told_by_its_cause(error: Exception, told: list
     async def ask() -> None:
         raise error
 
-    asyncio.run(Watch(("Kafka", "kafka:9092"), "Check the brokers.", ask).look())
+    asyncio.run(Watch("Kafka", "kafka:9092", "Check the brokers.", ask).look())
     assert told == [f"WARNING Kafka at kafka:9092 is not reached: waiting. {error}"]
 
 
