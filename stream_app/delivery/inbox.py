@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.errors import RecordError
+from stream_app.messages.majority import sample
 from stream_app.messages.records import Record
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.intake import Decoded, decode_all
-from stream_app.scoring.majority import sample
 from stream_app.scoring.positions import Cursor, Fingerprint, Position, SourceTopics, fingerprint
 
 type Done = Callable[[], None]

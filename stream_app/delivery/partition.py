@@ -58,12 +58,12 @@ from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.messages.event_time import day_of
+from stream_app.messages.majority import sample
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import IntakeRules, Label, Transaction
 from stream_app.scoring.already_published import position_header
 from stream_app.scoring.intake import Decoded, Intake, merge
-from stream_app.scoring.majority import sample
 from stream_app.scoring.observation import Observer
 from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, keys_of, outcomes_of
 from stream_app.scoring.ports import Publisher, WorkingSet

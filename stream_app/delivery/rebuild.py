@@ -13,8 +13,8 @@ from stream_app.delivery.ports import Bounds, Log
 from stream_app.delivery.topics import Topics
 from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS
+from stream_app.messages.majority import MOST, median
 from stream_app.messages.records import Place
-from stream_app.scoring.majority import MOST, median
 from stream_app.scoring.observation import Observer
 from stream_app.scoring.ports import Clock
 from stream_app.scoring.positions import Cursor, Position

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from stream_app.errors import Unavailable
 from stream_app.features.aggregations import DAY_S, HORIZON_S
-from stream_app.scoring.majority import Majority
+from stream_app.messages.majority import Majority
 from stream_app.scoring.observation import Observer
 
 LATEST_LABEL_S = 90 * DAY_S

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from loguru import logger
 
 from stream_app.errors import ClockBehind, Unavailable
-from stream_app.scoring.majority import MOST, median
+from stream_app.messages.majority import MOST, median
 from stream_app.scoring.ports import Clock
 
 BEHIND_S = 300

@@ -18,7 +18,7 @@ from stream_app.features.aggregations import CALENDAR
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.model_metadata import Baseline, ModelMetadata
 from stream_app.features.plan import Ints
-from stream_app.scoring.majority import median
+from stream_app.messages.majority import median
 
 SCORE = "score"
 HOURS = 24

@@ -20,7 +20,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from stream_app.adapters.redis.line import FAILURES, Command, RedisLine, exchange
 from stream_app.adapters.redis.refusals import redis_error
 from stream_app.errors import SettingsError, Unavailable
-from stream_app.scoring.majority import median
+from stream_app.messages.majority import median
 
 type Line = RedisLine | ClusterLine
 

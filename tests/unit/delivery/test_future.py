@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_app.messages.majority import LEAST
 from stream_app.scoring.already_published import Refusals
-from stream_app.scoring.majority import LEAST
 from tests.topics import Kept, MemoryTopics
 from tests.unit.delivery.bank import Bank
 from tests.unit.delivery.test_faulty_records import poisoned

@@ -18,7 +18,7 @@ from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.features.compute import Events, compute
 from stream_app.features.kernel import LABEL_FRAUD, LABEL_GENUINE, PAYMENT
 from stream_app.features.plan import catalogue_plan
-from stream_app.scoring.majority import LEAST
+from stream_app.messages.majority import LEAST
 from stream_app.scoring.ports import Ids
 from stream_app.scoring.positions import Cursor, Position
 from tests.examples import examples

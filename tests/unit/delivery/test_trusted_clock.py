@@ -14,7 +14,7 @@ from loguru import logger
 
 from stream_app.delivery.trusted_clock import BEHIND_S, MINUTES, ServerClock, TrustedClock
 from stream_app.errors import ClockBehind, Unavailable
-from stream_app.scoring.majority import LEAST, MOST, Majority, median, sample
+from stream_app.messages.majority import LEAST, MOST, Majority, median, sample
 from tests.unit.scoring.test_scorer import HOUR, NOW, SECOND, FakeClock
 
 MINUTE, DAY = 60 * SECOND, 24 * HOUR

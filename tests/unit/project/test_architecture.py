@@ -69,7 +69,7 @@ OUTSIDE = {
 SOME = {"delivery": {"time", "loguru"}, "messages/money": {"pathlib"}, "scoring/serving": {"time", "loguru"}}
 """Delivery waits and tells; the rates of money are a file; a model is followed by the clock."""
 SERVED = {
-    "scoring": {"ports", "positions", "registered", "state_reader", "outcomes", "observation", "drift", "majority"},
+    "scoring": {"ports", "positions", "registered", "state_reader", "outcomes", "observation", "drift"},
     "delivery": {"ports", "placement"},
     "explaining": {"contributions", "onnx_graph"},
     "operating": {"logs", "progress"},
