@@ -36,14 +36,14 @@ class Reader(faust.App):  # type: ignore[misc]
         self.agent(self.topic(settings.transactions_topic, schema=BatchSchema(), allow_empty=True), sink=[])(self._read)
 
     def taker(self, _topic: str, _partition: int) -> Reader:
-        """See `faust_batches.PartitionFlow`: there is always room."""
+        """See `batches.PartitionFlow`: there is always room."""
         return self
 
     def reached(self, _topic: str, _position: int) -> None:
         """Nothing waits for labels."""
 
     async def assign(self, assigned: set[tuple[str, int]], seek: Seek) -> Mapping[tuple[str, int], int]:
-        """See `faust_batches.PartitionFlow`."""
+        """See `batches.PartitionFlow`."""
         positions = dict.fromkeys(assigned, 0)
         await seek(positions)
         return positions

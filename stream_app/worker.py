@@ -51,11 +51,11 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         return build_worker(self.settings, self._end, self._end_offset, self._seek)
 
     def taker(self, topic: str, partition: int) -> Any:
-        """See `faust_batches.PartitionFlow`."""
+        """See `batches.PartitionFlow`."""
         return self.parts.runtime.taker(topic, partition)
 
     async def assign(self, assigned: set[tuple[str, int]], seek: Seek) -> Any:
-        """See `faust_batches.PartitionFlow`."""
+        """See `batches.PartitionFlow`."""
         try:
             return await self.parts.runtime.assign(assigned, seek)
         except FraudstreamError as error:
@@ -66,7 +66,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         return {}  # nothing is held, so nothing is read until the worker has ended
 
     def failed(self, error: FraudstreamError) -> None:
-        """See `faust_batches.PartitionFlow`."""
+        """See `batches.PartitionFlow`."""
         self._end(error)
 
     async def _score(self, stream: Any) -> None:

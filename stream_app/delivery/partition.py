@@ -123,7 +123,7 @@ class Partition:
         gate = Admission(dependencies.rules, dependencies.present, taken.published)
         self._inbox = Inbox(cursor, dependencies.topics.read, gate, self._ends_at, partitions)
         self._sweeper = Sweeper(self._state.sweep, dependencies.observer, dependencies.present.now_ms)
-        self._isolation = FaultyRecords(number, self._take_through, self._state.forget)
+        self._faulty_records = FaultyRecords(number, self._take_through, self._state.forget)
         self._in_hand: MicroBatch | None = None
         self._unsure = START
         self._wake = asyncio.Event()
@@ -169,7 +169,7 @@ class Partition:
                 continue
             self._shared.observer.stage("decode", time.perf_counter() - began)
             self._in_hand = batch
-            await self._isolation.take(batch)
+            await self._faulty_records.take(batch)
             self._in_hand = None
             for acknowledge in batch.done:
                 acknowledge()

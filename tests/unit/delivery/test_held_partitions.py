@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_app.delivery import held_partitions as holdings_
+from stream_app.delivery import held_partitions
 from stream_app.delivery.held_partitions import HeldPartitions
 from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.outputs import Outputs
@@ -153,7 +153,7 @@ class Lives(Harm):
 
 @pytest.fixture
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holdings_, "ANEW_AFTER_S", 0.02)
+    monkeypatch.setattr(held_partitions, "ANEW_AFTER_S", 0.02)
 
 
 def lived(*cursors: Cursor) -> Lives:

@@ -26,7 +26,7 @@ class SlowFlow:
         self.given_up = 0
 
     async def assign(self, assigned: set[tuple[str, int]], seek: Any) -> dict[tuple[str, int], int]:
-        """See `faust_batches.PartitionFlow`."""
+        """See `batches.PartitionFlow`."""
         try:
             await self.let.wait()
         except asyncio.CancelledError:
