@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from stream_app.errors import DataError
 from stream_app.messages.fields import Field, fields_of
 from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
 
@@ -142,20 +143,27 @@ def transaction_records(columns: Columns, from_: int, to: int) -> list[Record]:
 
 def label_records(columns: Columns, from_: int, to: int) -> list[Record]:
     """The same for `label.v1`."""
-    names = Label.__struct_fields__
-    return _encoded(map(Label, *(_values(columns[name], from_, to) if name in columns else _NOTHING for name in names)))
+    values = {name: _values(column, from_, to) for name, column in columns.items()}
+    return _encoded(map(Label, *(_of_field(field, values.get(field.name)) for field in _LABEL_FIELDS)))
 
 
 def _of_field(field: Field, values: list[Any] | None) -> Iterable[Any]:
-    """A field's values; where there is none, or only an empty text, the default that the field has."""
+    """A field's values; where there is none, or only an empty text, the default that the field has.
+
+    Raises:
+        DataError: if a message must have the field, and no row does.
+    """
+    if values is None and field.required:
+        raise DataError(
+            f"Column {field.name!r} is missing: a message without it is refused. Add it, or say in a mapping which column it is."
+        )
     if values is None:
         return repeat(field.default)
     return values if field.default is None else [field.default if value is None or value == "" else value for value in values]
 
 
-_FIELDS = fields_of(Transaction)
+_FIELDS, _LABEL_FIELDS = fields_of(Transaction), fields_of(Label)
 _ENCODER = msgspec.json.Encoder()
-_NOTHING = repeat(None)
 
 
 def _encoded(messages: Iterable[Transaction | Label]) -> list[Record]:

@@ -28,7 +28,7 @@ class PartitionState(Protocol):
         ...
 
     def pack(self, work: WorkingSet, reached: Position) -> Packed:
-        """The changed working set as it will be written. What this worker remembers includes it, up to `reached`, from here on."""
+        """The changed working set as it will be written. From here on other partitions of this worker read sums that include it, up to `reached`."""
         ...
 
     async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:

@@ -20,7 +20,7 @@ from stream_app.features.plan import CARD_HEADER, DECLINES, DECLINES_LEN, LAST, 
 CLIP_MINOR = 10_000_000
 """Amounts are clipped here, in minor units, before they are squared: the squares of a window fit 63 bits."""
 
-_PLAIN, _DELAYED = int(Span.PLAIN), int(Span.DELAYED)
+_PLAIN, _DELAYED, _DELAYED_HEAD = int(Span.PLAIN), int(Span.DELAYED), int(Span.DELAYED_HEAD)
 _SUM, _LARGEST, _SET = int(Combination.SUM), int(Combination.LARGEST), int(Combination.SET)
 _PAYMENT, _DECLINED = int(Measure.PAYMENT), int(Measure.DECLINED)
 _FACT_LATITUDE, _FACT_LONGITUDE = int(Fact.LATITUDE), int(Fact.LONGITUDE)
@@ -201,8 +201,10 @@ def add_up(terms: Any, row: Any, t: int, sums: Any) -> None:
                 low, high = (t - window) // hop + 1, t // hop
             elif span == _DELAYED:
                 low, high = (t - ahead - window) // hop, cut // hop - 1
-            else:
+            elif span == _DELAYED_HEAD:
                 low, high = cut // term.coarse_hop_ms * term.coarse_hop_ms // hop, cut // hop - 1
+            else:
+                raise NotImplementedError("Nobody says which tiles a window of this span reads. Add it to `tiles.add_up`.")
             high, n = min(high, head), 0
         if term.tiles != n:
             n = term.tiles

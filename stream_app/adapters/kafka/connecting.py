@@ -72,8 +72,9 @@ def why_not_connected(error: BaseException) -> FraudstreamError | None:
     known.sort(key=lambda told: not isinstance(told, NoAccess))
     if known:
         return known[0]
-    greeted = next((a for a in fresh if a.error is None), None)
-    if greeted is not None and isinstance(error, KafkaConnectionError) and "bootstrap" in str(error) and "SASL" not in greeted.protocol:
+    all_greeted = bool(fresh) and all(attempt.error is None for attempt in fresh)  # one that was refused says that brokers are away
+    if all_greeted and isinstance(error, KafkaConnectionError) and "bootstrap" in str(error) and "SASL" not in fresh[-1].protocol:
+        greeted = fresh[-1]
         return NoAccess(
             f"Kafka at {greeted.broker} greets and then hangs up, as a listener that asks for a login does. "
             f"{_PROTOCOL} is {greeted.protocol}: set it to SASL_SSL or SASL_PLAINTEXT, as the listener is."

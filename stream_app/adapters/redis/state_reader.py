@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from stream_app.adapters.redis.servers import RedisServers
+from stream_app.adapters.redis.stored_cursor import decoded_cursor
 from stream_app.adapters.redis.write_through import add_parts
 from stream_app.errors import StateError
 from stream_app.features.compute import Rows
@@ -50,7 +50,7 @@ class RedisStateReader:
             for plan, wanted in zip(self._plans, ids, strict=True):
                 keys += [f"{space}{plan.entity[0]}:{name}" for space in spaces for name in wanted]
             values = await self._servers.mget(keys)
-            cursors = [_cursor(v) for v in values[:count]]
+            cursors = [decoded_cursor(v) for v in values[:count]]
             self._partitions = max((c.partitions for c in cursors if c), default=0)
             if self._partitions in {0, count}:
                 return self._seen(ids, cursors, values[count:], at_ms)
@@ -123,10 +123,3 @@ def _shared(
             damaged.add(number)
     at = np.arange(len(ids))
     return Rows(own, total, at, at)
-
-
-def _cursor(value: bytes | None) -> Cursor | None:
-    try:
-        return msgspec.json.decode(value, type=Cursor) if value is not None else None
-    except msgspec.MsgspecError:
-        return None

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from stream_app.commands.produce import ReplayTopics, produce, summary
 from stream_app.commands.replay import Pace, Replay, Tally, label_records, replay_of, transaction_records
+from stream_app.errors import DataError
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from tests.examples import examples
 
@@ -227,3 +228,10 @@ def test_workers_read_what_was_written(card: str, amount: float, event_time: int
     assert read == Transaction("1", event_time, card, "T", amount, "EUR", country=country)
     ((key, value),) = label_records(columns | {"is_fraud": [True], "labelled_at": [event_time + 1]}, 0, 1)
     assert Decoder(Label, rules).decode(value, key, event_time + 1, None) == Label("1", card, "T", event_time, amount, True, event_time + 1)
+
+
+@pytest.mark.parametrize("records", [transaction_records, label_records])
+def test_a_column_that_every_message_must_have_is_not_left_out_in_silence(records: Any) -> None:
+    """Each message would be a dead letter; the column is named before one is sent."""
+    with pytest.raises(DataError, match="Column 'transaction_id' is missing"):
+        records({"card_id": ["c1"], "event_time": [1]}, 0, 1)

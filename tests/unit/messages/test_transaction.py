@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,16 @@ from stream_app.errors import RecordError
 from stream_app.messages.card_numbers import redact
 from stream_app.messages.cut_bytes import CutBytes, UnreadBytes
 from stream_app.messages.event_time import NOT_MILLISECONDS
-from stream_app.messages.transaction import MAX_MESSAGE_BYTES, DeadLetterCode, Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.transaction import (
+    CREDITS,
+    MAX_MESSAGE_BYTES,
+    DeadLetterCode,
+    Decoder,
+    IntakeRules,
+    Label,
+    Transaction,
+    TransactionType,
+)
 from tests.examples import examples
 
 NOW_MS = 1_795_471_200_000
@@ -267,3 +276,8 @@ def test_the_source_of_a_label_is_held_to_the_same() -> None:
     """No control characters; empty is as not given."""
     assert _refusal(_label(source="a\nb"), decoder=labels).code == DeadLetterCode.CONTROL_CHARACTER
     assert labels.decode(_label(source=""), b"card-1", NOW_MS, None).source is None
+
+
+def test_every_type_is_a_payment_or_gives_money_back() -> None:
+    """A type that is added is decided here: where it is forgotten it would be counted into what a card spends."""
+    assert set(get_args(TransactionType)) == CREDITS | {"purchase", "withdrawal", "verification"}
