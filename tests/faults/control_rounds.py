@@ -35,7 +35,7 @@ SHOWS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
     "apart": ((_between_writes,), ("wrong_state",)),
     "no_tail": ((FAULTS["after_publish"],), ("doubled",)),
     "any_mark": ((FAULTS["damage_read_by_another"],) * 3, ("unbidden",)),
-    "unbounded": ((FAULTS["hostile_keys"],), ("unbidden",)),
+    "unbounded": ((FAULTS["hostile_keys"],), ("unbidden", "lost")),
     "whole_batches": ((FAULTS["hostile_bytes"],), ("unbidden", "lost")),
     "any_time": ((FAULTS["hostile_times"],), ("lost", "unexpected")),
     "take": ((FAULTS["killed_in_outage"],), ("lost", "wrong_state")),

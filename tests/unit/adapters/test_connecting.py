@@ -31,6 +31,6 @@ def test_where_every_broker_greets_and_none_goes_on_a_login_is_missing() -> None
 @pytest.mark.usefixtures("greeted")
 def test_where_a_connection_is_refused_brokers_are_away_whatever_greeted_before() -> None:
     """A cluster that goes down is not told to be one that asks for a login."""
-    with pytest.raises(Unavailable, match="did not answer.*FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS") as told:
+    with pytest.raises(Unavailable, match=r"did not answer.*FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS") as told:
         asyncio.run(KafkaLog({"bootstrap_servers": "127.0.0.1:9"}, "g").bounds([("t", 0)]))
     assert type(told.value) is Unavailable
