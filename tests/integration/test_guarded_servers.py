@@ -15,6 +15,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from redis import Redis
 from redis.exceptions import RedisError
 
+from stream_app.adapters.kafka.connecting import keep_causes
 from stream_app.adapters.kafka.consumer_groups import member_counts
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
@@ -39,9 +40,10 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture(scope="module")
 def kafka() -> Iterator[GuardedKafka]:
-    """One for the file."""
+    """One for the file; what it refused is forgotten with it."""
     with guarded_kafka() as broker:
         yield broker
+    keep_causes()
 
 
 def login(kafka: GuardedKafka, **changes: str) -> Settings:

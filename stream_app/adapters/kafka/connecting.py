@@ -67,7 +67,7 @@ def why_not_connected(error: BaseException) -> FraudstreamError | None:
     Args:
         error: what aiokafka raised in the end.
     """
-    fresh = [a for a in _last.values() if a.at_s > time.monotonic() - _REMEMBERED_S]
+    fresh = [a for place, a in _last.items() if a.at_s > time.monotonic() - _REMEMBERED_S and _concerns(error, place)]
     known = [told for attempt in fresh if (told := _told(attempt)) is not None]
     known.sort(key=lambda told: not isinstance(told, NoAccess))
     if known:
@@ -80,6 +80,12 @@ def why_not_connected(error: BaseException) -> FraudstreamError | None:
             f"{_PROTOCOL} is {greeted.protocol}: set it to SASL_SSL or SASL_PLAINTEXT, as the listener is."
         )
     return None
+
+
+def _concerns(error: BaseException, broker: tuple[str, int]) -> bool:
+    """Whether the error can come from this broker: where aiokafka could not bootstrap, it names all that it asked."""
+    said = str(error)
+    return "bootstrap" not in said or f"{repr(broker)[:-1]}," in said
 
 
 def _told(attempt: _Attempt) -> FraudstreamError | None:
