@@ -141,8 +141,11 @@ FIELD_OF_SET: Mapping[str, Quantity] = MappingProxyType(
 )
 
 
+FIRST_OF_ROW = 100
+
+
 class Op(IntEnum):
-    """How a feature follows from the sums or, from `SINCE_LAST` on, from the rest of the row."""
+    """How a feature follows: from its sums below `FIRST_OF_ROW`, from the rest of the row from there on. Numbers are kept nowhere."""
 
     COUNT = 0
     MEAN = 1
@@ -152,12 +155,12 @@ class Op(IntEnum):
     PRIOR_MEAN = 5
     PRIOR_COUNT = 6
     SHARE = 7
-    SINCE_LAST = 8
-    DISTANCE = 9
-    SPEED = 10
-    DECLINES_IN_A_ROW = 11
-    FIRST_TIME = 12
-    OF_RECORD = 13
+    SINCE_LAST = FIRST_OF_ROW
+    DISTANCE = 101
+    SPEED = 102
+    DECLINES_IN_A_ROW = 103
+    FIRST_TIME = 104
+    OF_RECORD = 105
 
 
 @dataclass(frozen=True, slots=True)

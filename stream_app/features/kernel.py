@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.features.aggregations import HORIZON_S, PLACE_ZERO, Fact, Measure, Op
+from stream_app.features.aggregations import FIRST_OF_ROW, HORIZON_S, PLACE_ZERO, Fact, Measure, Op
 from stream_app.features.compiled import jit
 from stream_app.features.plan import (
     DECLINES,
@@ -132,7 +132,9 @@ def _of_sums(op: int, a: int, b: int, c: int, minor: int, counted: int, unit: in
         return (min(amount, CLIP_MINOR) - mean) / np.sqrt(variance) if variance >= 1.0 and minor >= 0 else 0.0
     if op == _RISK:
         return min(1.0, b / a) if a else 0.0
-    raise NotImplementedError("Nobody says what this operation makes of sums. Add it to `kernel._of_sums`.")
+    raise NotImplementedError(
+        "Nobody says what this operation makes of sums. Add it to `kernel._of_sums`; one of a row has a number from 100 on."
+    )
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -156,7 +158,9 @@ def _of_row(op: int, series: Any, s: int, row: Any, t: int, facts: Any) -> Any:
     if op == _FIRST_TIME:
         name = facts[series[s].of]
         return 1.0 if name != 0 and not has(series, s, row, t, name) else 0.0
-    raise NotImplementedError("Nobody says what this operation makes of a row. Add it to `kernel._of_row`.")
+    raise NotImplementedError(
+        "Nobody says what this operation makes of a row. Add it to `kernel._of_row`; one of sums has a number below 100."
+    )
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -245,7 +249,7 @@ def fold(
             for f in range(len(features)):
                 wanted = features[f]
                 op = wanted.op
-                if op >= _SINCE_LAST:
+                if op >= FIRST_OF_ROW:
                     out[i, wanted.column] = _of_row(op, series, wanted.a, sum_, t, facts[i])
                 else:
                     a, b, c = sums[wanted.a], sums[wanted.b], sums[wanted.c]

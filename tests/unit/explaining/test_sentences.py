@@ -51,6 +51,6 @@ def test_a_producers_own_number_is_told_by_its_name() -> None:
 @pytest.mark.parametrize("told", [sentences._TOLD, sentences._AT, sentences._WHERE_FIRST, sentences._COMPARED, reason_codes._OF_AN_ENTITY])
 def test_what_has_no_words_stops_the_program_at_start(told: dict[str, str]) -> None:
     """With its name and the place that lacks it; no sentence of another feature is taken."""
-    with pytest.raises(SettingsError, match=r"Alerts cannot say what max_amount is\. Give it a sentence in `_TOLD`"):
-        check_covered([*told, "max_amount"], told, "a sentence in `_TOLD`")
+    with pytest.raises(SettingsError, match=r"Alerts cannot say what unheard_of is\. Give it a sentence in `_TOLD`"):
+        check_covered([*told, "unheard_of"], told, "a sentence in `_TOLD`")
     check_covered(told, told, "a sentence")

@@ -33,7 +33,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_app.features import aggregations, kernel
-from stream_app.features.aggregations import ENTITIES, Op
+from stream_app.features.aggregations import ENTITIES, FIRST_OF_ROW
 from stream_app.features.compute import Computed, Events, Rows, compute
 from stream_app.features.definitions import CATALOGUE, Feature
 from stream_app.features.facts import facts_of, hashes
@@ -225,7 +225,7 @@ class BruteForce:
             counted = int(event.kind == PAYMENT and not is_late)
             for feature in CATALOGUE:
                 if feature.entity == entity.kind:
-                    sums = feature.of.op < Op.SINCE_LAST
+                    sums = feature.of.op < FIRST_OF_ROW
                     features[feature.name] = of_window(feature, entity, event, counted) if sums else of_card(feature, entity, event)
             if event.kind == DECLINED or counted:
                 entity.newest = max(entity.newest, event.time)

@@ -29,23 +29,25 @@ def patched(name, *changes):
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     exec(compile(source, spec.origin, "exec"), module.__dict__)
 
+low, high, high_of_sets = sys.argv[2:]
 devices = '    DEVICES = 10, Combination.SET, Fact.DEVICE, "devices", 4, 4\\n'
 first = 'Op.FIRST_TIME, entities=_CARD,'
 risk = '        "risk": Aggregation('
 whole = "entities=_ANY, windows_s=_WINDOWS, delays_s=(0, DELAY_S)),\\n"
 patched(
     "stream_app.features.aggregations",
-    (devices, devices + '    LARGEST = 7, Combination.LARGEST, Measure.MONEY, "minor units"\\n    SPENT = 15, Combination.SUM, Measure.MONEY, "minor units"\\n'
-     '    PLACES = 47, Combination.SET, Fact.COUNTRY, "countries", 22, 2\\n'),
-    ('"country": Quantity.COUNTRIES', '"country": Quantity.PLACES'),
+    (devices, devices + f'    TRIED_LARGEST = {low}, Combination.LARGEST, Measure.MONEY, "minor units"\\n'
+     f'    TRIED_SPENT = {high}, Combination.SUM, Measure.MONEY, "minor units"\\n'
+     f'    TRIED_PLACES = {high_of_sets}, Combination.SET, Fact.COUNTRY, "countries", 22, 2\\n'),
+    ('"country": Quantity.COUNTRIES', '"country": Quantity.TRIED_PLACES'),
     (first, 'Op.FIRST_TIME, entities=_ANY,'),
-    (risk, '        "largest": Aggregation("largest", Op.PRIOR_COUNT, (_Q.LARGEST,), ' + whole
-     + '        "spent": Aggregation("spent", Op.PRIOR_COUNT, (_Q.SPENT,), ' + whole + risk),
+    (risk, '        "tried_largest": Aggregation("largest", Op.PRIOR_COUNT, (_Q.TRIED_LARGEST,), ' + whole
+     + '        "tried_spent": Aggregation("spent", Op.PRIOR_COUNT, (_Q.TRIED_SPENT,), ' + whole + risk),
 )
 place = '        Feature("declines", "card", HOUR_S),\\n'
 new = "".join(
     f'        Feature("{what}", "{entity}", 7 * DAY_S, {delay}),\\n'
-    for what in ("largest", "spent") for entity in ("card", "terminal") for delay in (0, "DELAY_S")
+    for what in ("tried_largest", "tried_spent") for entity in ("card", "terminal") for delay in (0, "DELAY_S")
 )
 patched("stream_app.features.definitions", (place, new + '        Feature("first_time", "terminal", HORIZON_S, field="country"),\\n' + place))
 
@@ -102,7 +104,7 @@ def before(n, entity, delay):
 
 for entity in ("card", "terminal"):
     for delay, suffix in ((0, ""), (1, "_delay_7d")):
-        for what, of in (("largest", max), ("spent", sum)):
+        for what, of in (("tried_largest", max), ("tried_spent", sum)):
             [column] = [n for n, f in enumerate(VELOCITY) if f.name == f"{entity}_{what}_7d{suffix}"]
             expected = [of([0, *(m["amount"] * 100 for m in before(n, entity, delay))]) for n in range(300)]
             np.testing.assert_array_equal(trained[:, column], expected, f"{entity} {what} {delay}")
@@ -133,8 +135,10 @@ print("done")
 
 def test_a_quantity_of_each_combination_at_a_free_number_is_right_in_own_rows_and_in_rows_added_up(tmp_path: Path) -> None:
     """A largest, a sum and a set, of cards and of terminals in two partitions, offline, served and by the faults' oracle; compiled anew."""
+    free, free_of_sets = [sorted(set(range(most)) - set(Quantity)) for most in (SCALARS, SETS)]
+    numbers = [str(n) for n in (free[0], free[-1], free_of_sets[-1])]
     clean = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "numba")}
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "payments.jsonl")]
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "payments.jsonl"), *numbers]
     ran = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
     assert ran.stdout == "done\n", ran.stderr
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stream_app.features import compute, kernel
-from stream_app.features.aggregations import AGGREGATIONS, Fact, Op
+from stream_app.features.aggregations import AGGREGATIONS, FIRST_OF_ROW, Fact, Op
 from stream_app.features.definitions import CATALOGUE, Feature
 from stream_app.features.plan import catalogue_plan
 
@@ -38,8 +38,8 @@ def of_record(feature: Feature) -> float:
 
 @pytest.mark.parametrize("op", sorted(set(Op) - {Op.OF_RECORD}), ids=lambda op: op.name)
 def test_every_operation_has_a_formula(op: Op) -> None:
-    """Of sums below SINCE_LAST, else of the row."""
-    assert math.isfinite(of_sums(op) if op < Op.SINCE_LAST else of_row(op))
+    """Of sums below FIRST_OF_ROW, else of the row."""
+    assert math.isfinite(of_sums(op) if op < FIRST_OF_ROW else of_row(op))
 
 
 @pytest.mark.parametrize("name", OF_RECORD)

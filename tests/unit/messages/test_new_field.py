@@ -21,7 +21,7 @@ name, place = "stream_app.messages.transaction", "    ip: Optional64 = None\\n"
 spec = importlib.util.find_spec(name)
 source = Path(spec.origin).read_text()
 assert source.count(place) == 1
-new = '    entry_mode: Optional64 = None\\n    wallet: str | None = None\\n    tip: Amount | None = None\\n'
+new = '    tried_mode: Optional64 = None\\n    wallet: str | None = None\\n    tip: Amount | None = None\\n'
 new += '    recurring: bool | None = None\\n    journey: Literal["web", "app"] = "web"\\n'
 module = sys.modules[name] = importlib.util.module_from_spec(spec)
 exec(compile(source.replace(place, place + new), spec.origin, "exec"), module.__dict__)
@@ -37,7 +37,7 @@ from training.data.dataset import read_transactions
 
 T = 1_522_540_800_000
 common = {"event_time": T, "card_id": "card-1", "terminal_id": "M", "amount": 900.0, "currency": "EUR"}
-given = {"entry_mode": "05", "wallet": "w-1", "tip": 1.5, "recurring": True, "journey": "app"}
+given = {"tried_mode": "05", "wallet": "w-1", "tip": 1.5, "recurring": True, "journey": "app"}
 rows = [common | given | {"transaction_id": "T0"}, common | {"transaction_id": "T1"}]
 decode = Decoder(Transaction, IntakeRules()).decode
 
@@ -59,7 +59,7 @@ for path in (folder / "a.jsonl", folder / "a.csv"):
     assert {n: getattr(tx, n) for n in given} == given, "the decoder"
     assert decode(bare, b"card-1", T, T).journey == "web", "the decoder's default"
 
-for field in ("entry_mode", "wallet"):
+for field in ("tried_mode", "wallet"):
     try:
         decode(msgspec.json.encode(rows[1] | {field: "a\\x07b"}), b"card-1", T, T)
     except RecordError as refused:
