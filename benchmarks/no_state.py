@@ -18,6 +18,7 @@ import faust
 from stream_app.adapters.faust.batches import BatchSchema, use_batches
 from stream_app.adapters.faust.options import PlainWorker, faust_options
 from stream_app.delivery.held_partitions import Seek
+from stream_app.messages.records import Place
 from stream_app.messages.transaction import Decoder, IntakeRules, Transaction
 from stream_app.scoring.intake import decode_all
 from stream_app.settings import Settings, load_settings
@@ -42,7 +43,7 @@ class Reader(faust.App):  # type: ignore[misc]
     def reached(self, _topic: str, _position: int) -> None:
         """Nothing waits for labels."""
 
-    async def assign(self, assigned: set[tuple[str, int]], seek: Seek) -> Mapping[tuple[str, int], int]:
+    async def assign(self, assigned: set[Place], seek: Seek) -> Mapping[Place, int]:
         """See `batches.PartitionFlow`."""
         positions = dict.fromkeys(assigned, 0)
         await seek(positions)

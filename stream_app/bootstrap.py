@@ -32,7 +32,7 @@ from stream_app.errors import ModelError
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
 from stream_app.messages.transaction import IntakeRules
-from stream_app.operating.outage import PATIENCE_S, Watch
+from stream_app.operating.outage import ANSWER_TIMEOUT_S, Watch
 from stream_app.operating.progress import Progress
 from stream_app.operating.watchdog import Watchdog
 from stream_app.scoring.bound_model import Challenger
@@ -135,8 +135,8 @@ def build_api(settings: Settings) -> BuiltApi:
         await history.close()
 
     online, labels = OnlineScoring(serving.present, history, money), LabelIntake(history, publisher.started, settings.labels_topic)
-    patience_s = min(PATIENCE_S, settings.api_timeout_s)  # a Redis that takes longer has every request that needs it run out of time
-    redis = Watch("Redis", without_password(settings.redis_url), _ASK_REDIS, history.ping, patience_s=patience_s)
+    timeout_s = min(ANSWER_TIMEOUT_S, settings.api_timeout_s)  # a Redis that takes longer has every request that needs it run out of time
+    redis = Watch("Redis", without_password(settings.redis_url), _ASK_REDIS, history.ping, timeout_s=timeout_s)
 
     def not_ready() -> str | None:
         if serving.why_not_ready is not None:

@@ -23,6 +23,7 @@ from stream_app.delivery.held_partitions import Seek
 from stream_app.delivery.inbox import Fetched
 from stream_app.errors import FraudstreamError, Stop
 from stream_app.features.warm import warm
+from stream_app.messages.records import Place
 from stream_app.operating.logs import set_up_logs
 from stream_app.operating.watchdog import end_within
 from stream_app.settings import Settings, load_settings
@@ -54,7 +55,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         """See `batches.PartitionFlow`."""
         return self.parts.runtime.taker(topic, partition)
 
-    async def assign(self, assigned: set[tuple[str, int]], seek: Seek) -> Any:
+    async def assign(self, assigned: set[Place], seek: Seek) -> Any:
         """See `batches.PartitionFlow`."""
         try:
             return await self.parts.runtime.assign(assigned, seek)
@@ -132,7 +133,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         at = TP(topic, partition)
         return self.consumer.highwater(at) if at in self.consumer.assignment() else None
 
-    async def _seek(self, positions: Mapping[tuple[str, int], int]) -> None:
+    async def _seek(self, positions: Mapping[Place, int]) -> None:
         await self.consumer.seek_to(positions)
 
     def _end(self, error: BaseException) -> None:

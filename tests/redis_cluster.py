@@ -25,7 +25,7 @@ SLOTS = 16384
 CONF = """bind 127.0.0.1
 port {port}
 cluster-enabled yes
-cluster-node-timeout {patience_ms}
+cluster-node-timeout {timeout_ms}
 cluster-replica-validity-factor 0
 appendonly yes
 save ""
@@ -99,10 +99,10 @@ def _free_ports(count: int) -> tuple[int, ...]:
 
 
 @contextmanager
-def _process(folder: Path, port: int, patience_ms: int) -> Iterator[subprocess.Popen[bytes]]:
+def _process(folder: Path, port: int, timeout_ms: int) -> Iterator[subprocess.Popen[bytes]]:
     own = folder / str(port)
     own.mkdir()
-    (own / "redis.conf").write_text(CONF.format(port=port, patience_ms=patience_ms))
+    (own / "redis.conf").write_text(CONF.format(port=port, timeout_ms=timeout_ms))
     with (own / "log").open("wb") as log, subprocess.Popen([redis_server(), "redis.conf"], cwd=own, stdout=log, stderr=log) as process:
         try:
             yield process

@@ -14,7 +14,7 @@ from stream_app.api.messages import Batch, Health, LabelRequest, ModelAnswer, On
 from stream_app.api.probes import PROBES
 from stream_app.api.problems import MEDIA_TYPE, Problem
 from stream_app.messages.iso import CURRENCIES
-from stream_app.scoring.online_scoring import Accepted, Decision, Prediction, Standing
+from stream_app.scoring.online_scoring import Accepted, Decision, EntityState, Prediction
 
 _ABOUT = """Scores card payments with the model and the history that the workers use.
 
@@ -59,8 +59,8 @@ _ANSWERS: dict[str, tuple[str, type]] = {
     "/predict_batch": ("200", Prediction),
     "/v1/score": ("200", Decision),
     "/v1/labels": ("202", Accepted),
-    "/v1/cards/{card_id}": ("200", Standing),
-    "/v1/terminals/{terminal_id}": ("200", Standing),
+    "/v1/cards/{card_id}": ("200", EntityState),
+    "/v1/terminals/{terminal_id}": ("200", EntityState),
     "/v1/model": ("200", ModelAnswer),
     "/readyz": ("200", Health),
     "/startupz": ("200", Health),

@@ -18,7 +18,7 @@ import numpy as np
 
 from stream_app.audit.arrivals import Arrivals, swapped
 from stream_app.audit.decisions import ServedBatch
-from stream_app.audit.history import PartitionHistory, joined, taken
+from stream_app.audit.history import PartitionHistory, joined, selected
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, Measure
 from stream_app.features.compute import Rows, Vectors, compute
@@ -72,7 +72,7 @@ class EventOrder:
         copies = swapped(np.flatnonzero(events.kinds < kernel.LABEL_GENUINE), events.entities[0], events.ids, rank)
         self._arrivals = [Arrivals(places, rank, times_ms, self._bounds, copies) for places in events.entities]
         rows = [np.zeros((n, e.layout.width), dtype=np.int64) for n, e in zip(counts, plan.entities, strict=True)]
-        computed = compute(plan, taken(events, order), [Rows.alone(r) for r in rows], unit)
+        computed = compute(plan, selected(events, order), [Rows.alone(r) for r in rows], unit)
         self._vectors = computed.vectors[rank]
         self._scored = computed.scored[rank]
 

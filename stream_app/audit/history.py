@@ -49,7 +49,7 @@ class PartitionHistory:
         intake = merge(payments, labels, money)
         is_label = np.ones(len(intake.events.kinds), dtype=np.bool_)
         is_label[intake.places] = False
-        events = _remembering(taken(intake.events, np.concatenate([np.flatnonzero(is_label), intake.places])))
+        events = _remembering(selected(intake.events, np.concatenate([np.flatnonzero(is_label), intake.places])))
         return PartitionHistory(events, payments.messages, labels.messages, payments.offsets, labels.offsets, intake.ids)
 
     def count(self, position: Position) -> Count:
@@ -89,12 +89,12 @@ def _remembering(events: Events) -> Events:
     return replace(events, attribute=lambda name, run: column(name)[run])
 
 
-def taken(events: Events, order: Ints) -> Events:
+def selected(events: Events, order: Ints) -> Events:
     """These of the events, in this order."""
-    return Events(**{f.name: _taken(getattr(events, f.name), order) for f in fields(Events)})
+    return Events(**{f.name: _selected(getattr(events, f.name), order) for f in fields(Events)})
 
 
-def _taken(value: Any, order: Ints) -> Any:
+def _selected(value: Any, order: Ints) -> Any:
     if value is None:
         return None
     if callable(value):

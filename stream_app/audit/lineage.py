@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stream_app.audit.history import Count, PartitionHistory, taken
+from stream_app.audit.history import Count, PartitionHistory, selected
 from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints, compile_plan
@@ -69,7 +69,7 @@ class Lineage:
         order = self._history.interleaved(start, end, self._before[start.payments : end.payments])
         if not len(order):
             return
-        named, rows = self._counted(taken(self._history.events, order), self._at)
+        named, rows = self._counted(selected(self._history.events, order), self._at)
         for versions, packer, names, of_entity in zip(self._values, self._packers, named, rows, strict=True):
             for name, value in zip(names, packer.pack(of_entity, np.arange(len(names))), strict=True):
                 kept = versions.setdefault(name, [])
@@ -101,7 +101,7 @@ class Lineage:
         node = self._node[count]
         values = self._packed(entity, names, node)
         if whole and (missing := self.labels_missing(count)):
-            named, counted = self._counted(taken(self._history.events, np.array(missing, dtype=np.int64)), node)
+            named, counted = self._counted(selected(self._history.events, np.array(missing, dtype=np.int64)), node)
             packed = self._packers[entity].pack(counted[entity], np.arange(len(named[entity])))
             after = dict(zip(named[entity], packed, strict=True))
             values = [after.get(name, value) for name, value in zip(names, values, strict=True)]

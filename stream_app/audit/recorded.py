@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from stream_app.audit.decisions import ServedBatch
-from stream_app.audit.history import Count, PartitionHistory, taken
+from stream_app.audit.history import Count, PartitionHistory, selected
 from stream_app.audit.lineage import Lineage, distinct, localized, unpacked
 from stream_app.features import kernel
 from stream_app.features.compute import Rows, Vectors, compute
@@ -65,7 +65,7 @@ def _vectors(batch: ServedBatch, history: PartitionHistory, lineages: Sequence[L
     known = np.full(end.payments - start.payments, batch.start.labels, dtype=np.int64)
     known[np.array(batch.places) - start.payments] = batch.before
     order = history.interleaved(start, end, known)
-    events = taken(history.events, order)
+    events = selected(history.events, order)
     place_of = np.empty(len(history.events.kinds), dtype=np.int64)
     place_of[order] = np.arange(len(order))
     names, places = zip(*[distinct(slots, ids) for slots, ids in zip(events.entities, history.ids, strict=True)], strict=True)

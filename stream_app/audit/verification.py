@@ -15,6 +15,7 @@ from stream_app.audit.recorded import recomputed
 from stream_app.features.compute import Vectors
 from stream_app.features.definitions import Feature
 from stream_app.features.plan import Ints, Plan, compile_plan
+from stream_app.messages.transaction import PaymentKey
 from stream_app.scoring.ports import Model
 
 CHUNK = 1000
@@ -141,7 +142,7 @@ class Verification:
         place = history.payments_below(decision.offset)
         there = place < len(history.payments) and history.payment_offsets[place] == decision.offset
         paid = history.payments[place] if there else None
-        if paid is None or (paid.card_id, paid.transaction_id) != (decision.card_id, decision.transaction_id):
+        if paid is None or PaymentKey.of(paid) != PaymentKey.of(decision):
             return "transaction not in the topics"
         return "" if decision.offset >= provenance.start.transactions else "order not recorded"
 

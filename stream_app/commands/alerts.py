@@ -22,6 +22,7 @@ from stream_app.errors import TopologyError
 from stream_app.messages.alert import Alert
 from stream_app.messages.headers import header, number
 from stream_app.messages.records import NOT_DECODED
+from stream_app.messages.transaction import PaymentKey
 from stream_app.scoring.publication import SOURCE_TIMESTAMP
 from stream_app.settings import Settings, load_settings
 
@@ -46,12 +47,12 @@ def alerts_command(
 
 
 async def _show(settings: Settings, console: Console, *, follow: bool, limit: int) -> int:
-    seen: set[tuple[str, str]] = set()  # what `alert_id` is made of: right for alerts of before too, whose id named no card
+    seen: set[PaymentKey] = set()  # what `alert_id` is made of: right for alerts of before too, whose id named no card
     async for alert, _ in read_alerts(settings, follow=follow):
-        named = (alert.card_id, alert.transaction_id)
-        if named in seen:
+        key = PaymentKey.of(alert)
+        if key in seen:
             continue
-        seen.add(named)
+        seen.add(key)
         for line in describe(alert):
             console.print(line, soft_wrap=True)
         if len(seen) >= limit:
@@ -59,7 +60,7 @@ async def _show(settings: Settings, console: Console, *, follow: bool, limit: in
     return len(seen)
 
 
-async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Event | None = None) -> AsyncIterator[tuple[Alert, float]]:
+async def read_alerts(settings: Settings, *, follow: bool, positioned: asyncio.Event | None = None) -> AsyncIterator[tuple[Alert, float]]:
     """Alerts from the topic's beginning (its end with `follow`); ends at its end unless it follows.
 
     A record that is no alert is told on stderr and left out: the topic may hold those of other programs.
@@ -67,7 +68,7 @@ async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Eve
     Args:
         settings: where.
         follow: wait for new ones.
-        standing: set once the place to read from is fixed: what is published from then on is read.
+        positioned: set once the place to read from is fixed: what is published from then on is read.
 
     Yields:
         each alert, and the seconds from its transaction's Kafka timestamp until it was read here.
@@ -77,7 +78,7 @@ async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Eve
         Unavailable: if Kafka does not answer.
         UnpackError: if records cannot be unpacked.
     """
-    async for records in read_topic(settings, settings.alerts_topic, follow=follow, standing=standing):
+    async for records in read_topic(settings, settings.alerts_topic, follow=follow, positioned=positioned):
         now = time.time()
         for record in records:
             if alert := _alert_in(record):
@@ -85,7 +86,7 @@ async def read_alerts(settings: Settings, *, follow: bool, standing: asyncio.Eve
 
 
 async def read_topic(
-    settings: Settings, topic: str, *, follow: bool = False, standing: asyncio.Event | None = None, since_ms: int = 0
+    settings: Settings, topic: str, *, follow: bool = False, positioned: asyncio.Event | None = None, since_ms: int = 0
 ) -> AsyncIterator[list[Any]]:
     """The records of a topic, some of one partition at a time, outside any consumer group; see `read_alerts`.
 
@@ -93,7 +94,7 @@ async def read_topic(
         settings: where.
         topic: which.
         follow: from its end on, waiting for new ones; without it, those there are.
-        standing: see `read_alerts`.
+        positioned: see `read_alerts`.
         since_ms: only records whose Kafka timestamp is at or after this time.
 
     Raises:
@@ -112,8 +113,8 @@ async def read_topic(
             ends = await consumer.end_offsets(places)
             for place, offset in (ends if follow else await _starts(consumer, places, since_ms)).items():
                 consumer.seek(place, offset)
-            if standing is not None:
-                standing.set()
+            if positioned is not None:
+                positioned.set()
             while follow or await _behind(consumer, ends):
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     yield records

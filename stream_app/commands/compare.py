@@ -12,7 +12,7 @@ from stream_app.commands.coroutines import result_of
 from stream_app.errors import DataError, SettingsError
 from stream_app.messages.alert import Score
 from stream_app.messages.records import decoded
-from stream_app.messages.transaction import Label
+from stream_app.messages.transaction import Label, PaymentKey
 from stream_app.scoring.comparison import BothScores, Comparison, Quality, both_scores, compare
 from stream_app.settings import Settings, load_settings
 
@@ -23,16 +23,16 @@ def compare_command(show: Annotated[int, typer.Option(min=0, help="How many aler
     if not settings.scores_topic:
         raise SettingsError("FRAUDSTREAM_SCORES_TOPIC names no topic: there is nothing to compare. Example: transaction-scores")
     scores = result_of(_all(settings, settings.scores_topic, Score))
-    both = {(s.card_id, s.transaction_id): j for s in scores if (j := both_scores(s)) is not None}
+    both = {PaymentKey.of(s): j for s in scores if (j := both_scores(s)) is not None}
     if not both:
         raise DataError("No score has a challenger beside it. Point the alias FRAUDSTREAM_CHALLENGER_ALIAS to a version, and wait.")
-    labels: dict[tuple[str, str], Label] = {}
+    labels: dict[PaymentKey, Label] = {}
     for label in result_of(_all(settings, settings.labels_topic, Label)):
-        named = (label.card_id, label.transaction_id)
-        before = labels.get(named)
+        key = PaymentKey.of(label)
+        before = labels.get(key)
         if before is None or label.labelled_at >= before.labelled_at:
-            labels[named] = label
-    for line in described(compare(list(both.values()), {named: label.is_fraud for named, label in labels.items()}), show):
+            labels[key] = label
+    for line in described(compare(list(both.values()), {key: label.is_fraud for key, label in labels.items()}), show):
         print(line)
 
 

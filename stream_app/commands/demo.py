@@ -29,6 +29,7 @@ from stream_app.commands.alerts import describe, read_alerts
 from stream_app.commands.demo_sandbox import HOME, alone, emptied, ended_by_signals, only_one, servers, title
 from stream_app.commands.demo_worker import POLL_S, Counts, DemoWorker, started
 from stream_app.errors import Stop, Unavailable
+from stream_app.messages.transaction import PaymentKey
 from stream_app.settings import Settings
 
 LIVE_DAYS = 7
@@ -101,9 +102,9 @@ def _day(ms: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DemoPart:
-    """Payments in the order in which they are published: (card, transaction) of each, and which of them are frauds."""
+    """Payments in the order in which they are published, and which of them are frauds."""
 
-    names: list[tuple[str, str]]
+    payments: list[PaymentKey]
     frauds: NDArray[np.bool_]
 
 
@@ -143,8 +144,8 @@ def _plan(file: Path) -> DemoPlan:
     rows = np.flatnonzero(sent >= live_ms)
     rows = rows[np.argsort(sent[rows], kind="stable")]
     cards, ids = (frame[name].iloc[rows].astype(str).tolist() for name in ("card_id", "transaction_id"))
-    names, frauds = list(zip(cards, ids, strict=True)), frame["is_fraud"].to_numpy(dtype=bool)[rows]
-    return DemoPlan(file, first_ms, live_ms, int(((sent >= first_ms) & (sent < live_ms)).sum()), DemoPart(names, frauds))
+    keys, frauds = list(map(PaymentKey, cards, ids)), frame["is_fraud"].to_numpy(dtype=bool)[rows]
+    return DemoPlan(file, first_ms, live_ms, int(((sent >= first_ms) & (sent < live_ms)).sum()), DemoPart(keys, frauds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +156,13 @@ class Played:
         sent: transactions published.
         counts: what the worker did with them.
         seconds: of the history, from the first to the last decision; of the live part, from its start to its last decision.
-        alerts: seconds from each transaction until its alert was read, by (card, transaction).
+        alerts: seconds from each transaction until its alert was read, by payment.
     """
 
     sent: int
     counts: Counts
     seconds: float
-    alerts: dict[tuple[str, str], float]
+    alerts: dict[PaymentKey, float]
 
 
 async def play_history(console: Console, worker: DemoWorker, plan: DemoPlan) -> Played:
@@ -187,10 +188,10 @@ async def play_live(console: Console, settings: Settings, worker: DemoWorker, pl
     Raises:
         Stop, Unavailable: as for the history; or Kafka went away.
     """
-    sent = min(pace.most, len(plan.live.names))
-    before, alerts, standing = worker.counts(), dict[tuple[str, str], float](), asyncio.Event()
-    reader = asyncio.create_task(_follow(console, settings, alerts, standing))
-    await asyncio.wait([reader, asyncio.create_task(standing.wait())], return_when=asyncio.FIRST_COMPLETED)
+    sent = min(pace.most, len(plan.live.payments))
+    before, alerts, positioned = worker.counts(), dict[PaymentKey, float](), asyncio.Event()
+    reader = asyncio.create_task(_follow(console, settings, alerts, positioned))
+    await asyncio.wait([reader, asyncio.create_task(positioned.wait())], return_when=asyncio.FIRST_COMPLETED)
     began = time.monotonic()
     arguments = ("--start", str(plan.live_ms), "--rate", f"{pace.per_s:g}", "--limit", str(sent))
     async with _producer(plan.file, *arguments, shown=False) as check:
@@ -257,12 +258,12 @@ def _refuse_refusals(worker: DemoWorker, counts: Counts) -> None:
         )
 
 
-async def _follow(console: Console, settings: Settings, alerts: dict[tuple[str, str], float], standing: asyncio.Event) -> None:
-    async for alert, seconds in read_alerts(settings, follow=True, standing=standing):
-        named = (alert.card_id, alert.transaction_id)
-        if named in alerts:
+async def _follow(console: Console, settings: Settings, alerts: dict[PaymentKey, float], positioned: asyncio.Event) -> None:
+    async for alert, seconds in read_alerts(settings, follow=True, positioned=positioned):
+        key = PaymentKey.of(alert)
+        if key in alerts:
             continue
-        alerts[named] = seconds
+        alerts[key] = seconds
         if len(alerts) <= SHOWN:
             for line in describe(alert):
                 console.print(line, soft_wrap=True)
@@ -281,7 +282,7 @@ def summary(plan: DemoPlan, history: Played, live: Played) -> Table:
     table.add_row("live: scored", f"{live.counts.scored:,} of {live.sent:,} sent, in {live.seconds:.1f} s")
     _others(table, "live", live.counts)
     table.add_row("live: alerts", f"{len(live.alerts):,}")
-    frauds = {name for name, fraud in zip(plan.live.names[: live.sent], plan.live.frauds[: live.sent].tolist(), strict=True) if fraud}
+    frauds = {name for name, fraud in zip(plan.live.payments[: live.sent], plan.live.frauds[: live.sent].tolist(), strict=True) if fraud}
     if frauds:
         found = frauds & live.alerts.keys()
         table.add_row("frauds among the sent", f"{len(frauds):,}")

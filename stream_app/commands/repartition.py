@@ -64,7 +64,7 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
     await _refuse_members(settings, new)
     counts = await partition_counts(options, settings.topics())
     stores = RedisStore(settings.redis_url, settings.consumer_group), RedisStore(new.redis_url, new.consumer_group)
-    ground = RepartitionDependencies(
+    dependencies = RepartitionDependencies(
         *stores,
         KafkaLog(options, settings.consumer_group),
         partial(KafkaLogSpans.open, options),
@@ -76,7 +76,7 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
     )
     try:
         present_of(clock, rules).heard(await stores[0].now_ms())
-        return await _made(ground, partitioner)
+        return await _made(dependencies, partitioner)
     finally:
         for store in stores:
             await store.close()
@@ -91,11 +91,11 @@ async def _refuse_members(settings: Settings, new: Settings) -> None:
             )
 
 
-async def _made(ground: RepartitionDependencies, partitioner: str) -> Repartitioned:
-    work = Repartition(ground)
-    before = await work.before()
-    sample = await work.sample(before)
-    if verified(sample, before.counts, partitioner, PARTITIONERS):
+async def _made(dependencies: RepartitionDependencies, partitioner: str) -> Repartitioned:
+    work = Repartition(dependencies)
+    old_group = await work.take_over_old_group()
+    sample = await work.sample(old_group)
+    if verified(sample, old_group.counts, partitioner, PARTITIONERS):
         _SHOWN.print(f"Producers place keys by {partitioner}: so stand {len(sample):,} of the newest keys.")
     else:
         _SHOWN.print(
@@ -105,11 +105,11 @@ async def _made(ground: RepartitionDependencies, partitioner: str) -> Repartitio
 
     @cache
     def home(card_id: str) -> int:
-        return place(card_id.encode(), ground.partitions)
+        return place(card_id.encode(), dependencies.partitions)
 
     with _bar() as bar:
         task = bar.add_task("")
-        return await work.run(before, home, lambda count, of: bar.update(task, completed=count, total=of))
+        return await work.run(old_group, home, lambda count, of: bar.update(task, completed=count, total=of))
 
 
 def _bar() -> Progress:

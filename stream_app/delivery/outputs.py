@@ -24,12 +24,12 @@ class PublishedOutput(NamedTuple):
     Attributes:
         place: where it stands.
         offset: of the transaction or label that it was made from.
-        verdict: of an alert or score; None of a dead letter.
+        decision: of an alert or score; None of a dead letter.
     """
 
     place: Place
     offset: int
-    verdict: PublishedDecision | None
+    decision: PublishedDecision | None
 
 
 class Outputs:
@@ -50,23 +50,25 @@ class Outputs:
             newest = newest.or_later(surely_decided(records, ids))
         return newest
 
-    async def made(self, starts: Mapping[Place, int], ids: Sequence[str], decisions: Collection[str]) -> AsyncIterator[PublishedOutput]:
+    async def made(
+        self, starts: Mapping[Place, int], ids: Sequence[str], decision_topics: Collection[str]
+    ) -> AsyncIterator[PublishedOutput]:
         """The outputs from these offsets on, one by one. Foreign records are passed over, an alert or score without a verdict among them.
 
         Args:
             starts: where to begin.
             ids: Kafka's ids of transactions and labels.
-            decisions: names of those topics that hold alerts or scores.
+            decision_topics: names of those topics that hold alerts or scores.
         """
         without: dict[Place, list[int]] = {}
         async for place, records in self._walk(starts):
             for record in of_these_topics(records, ids):
-                verdict = read_decision(record.value) if place[0] in decisions else None
-                if verdict is None and place[0] in decisions:
+                decision = read_decision(record.value) if place[0] in decision_topics else None
+                if decision is None and place[0] in decision_topics:
                     first = without.setdefault(place, [record.offset, 0])
                     first[1] += 1
                 elif (offset := source_offset(record.headers)) is not None:
-                    yield PublishedOutput(place, offset, verdict)
+                    yield PublishedOutput(place, offset, decision)
         for (topic, number), (first_offset, count) in without.items():
             logger.warning(
                 "Topic {!r}, partition {}: {} records have the headers of a decision and hold none, the first at offset {}. They are passed "

@@ -208,7 +208,7 @@ class Partition:
         decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._published)
         reached = batch.offsets.after(self.cursor.position)
         packed = self._state.pack(work, reached)
-        notes, judged = self._judge(intake, work, decided)
+        notes, outcomes = self._label_outcomes(intake, work, decided)
         packed_at = clock()
         await self._publish(decided.messages + self._dead_letters(intake), reached)
         published_at, published_s = clock(), time.time()
@@ -217,9 +217,9 @@ class Partition:
         self.cursor = cursor
         stages = {"read": read - began, "publish": published_at - packed_at, "write": clock() - published_at}
         self._observe(intake, decided, stages | decided.seconds, published_s)
-        shared.observer.judged(judged)
+        shared.observer.label_outcomes(outcomes)
 
-    def _judge(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, LabelOutcomes]:
+    def _label_outcomes(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, LabelOutcomes]:
         """What the labels say of the decisions, by rule 2."""
         if self._rebuild is not None:
             return NO_NOTES, LabelOutcomes()

@@ -38,7 +38,7 @@ SAMPLE = 200
 
 type Spans = Mapping[Place, Bounds]
 type Progress = Callable[[int, int], None]
-type Verdicts = Mapping[int, Mapping[int, PublishedDecision]]
+type PublishedDecisions = Mapping[int, Mapping[int, PublishedDecision]]
 """By partition and offset of their payment."""
 
 
@@ -97,31 +97,31 @@ class Repartitioned:
 class Repartition:
     """Makes the state of the new group. It may be killed and run again: until its last step no worker takes what it made."""
 
-    def __init__(self, ground: RepartitionDependencies) -> None:
-        self._ground = ground
+    def __init__(self, dependencies: RepartitionDependencies) -> None:
+        self._dependencies = dependencies
         self._states: dict[int, PartitionState] = {}
         self._cursors: dict[int, Cursor] = {}
         self._copied: set[tuple[str, int]] = set()
 
-    async def before(self) -> OldGroup:
+    async def take_over_old_group(self) -> OldGroup:
         """Take the old group's partitions over, so that no worker of it can write any more, and learn what it decided.
 
         Raises:
             TopologyError: if its topics were made anew since, or it is unfinished itself.
             Unavailable: if Kafka or Redis does not answer.
         """
-        ground, topics = self._ground, self._ground.topics
-        ground.old.hold((), ground.partitions)
-        found = Outputs(ground.log)
-        horizon = Horizon(ground.log, found, topics, ground.clock)
-        ids = await ground.log.topic_ids(topics.read)
+        dependencies, topics = self._dependencies, self._dependencies.topics
+        dependencies.old.hold((), dependencies.partitions)
+        found = Outputs(dependencies.log)
+        horizon = Horizon(dependencies.log, found, topics, dependencies.clock)
+        ids = await dependencies.log.topic_ids(topics.read)
         cursors: dict[int, Cursor] = {}
         outputs: dict[int, dict[str, int]] = {}
         ends: dict[Place, int] = {}
-        counts = {ground.partitions}
-        for number in range(ground.partitions):
-            _, kept = await ground.old.take_over(number)
-            bounds = await ground.log.bounds([(t, number) for t in (*topics.read, *topics.written)])
+        counts = {dependencies.partitions}
+        for number in range(dependencies.partitions):
+            _, kept = await dependencies.old.take_over(number)
+            bounds = await dependencies.log.bounds([(t, number) for t in (*topics.read, *topics.written)])
             if kept.partitions == UNFINISHED:
                 raise TopologyError(f"The old group is unfinished itself (partition {number}). Name the group that it was made from.")
             if kept.begun:
@@ -133,16 +133,16 @@ class Repartition:
         refused = await found.refusals(topics.dead_letters(cursors), topics.ids_of_read(ids))
         return OldGroup(cursors, outputs, ends, frozenset(counts), ids, refused)
 
-    async def sample(self, before: OldGroup) -> list[tuple[bytes, int]]:
+    async def sample(self, old_group: OldGroup) -> list[tuple[bytes, int]]:
         """The newest distinct keys, each with the partition of its newest payment."""
-        topic = self._ground.topics.transactions
-        places = [(topic, number) for number in before.cursors]
-        bounds = await self._ground.log.bounds(places)
-        newest = self._ground.log.walk({p: max(bounds[p].begin, bounds[p].end - SAMPLE) for p in places})
+        topic = self._dependencies.topics.transactions
+        places = [(topic, number) for number in old_group.cursors]
+        bounds = await self._dependencies.log.bounds(places)
+        newest = self._dependencies.log.walk({p: max(bounds[p].begin, bounds[p].end - SAMPLE) for p in places})
         found = [(r.timestamp, r.key, place[1]) async for place, records in newest for r in records if r.key]
         return list({key: place for _, key, place in sorted(found)}.items())
 
-    async def run(self, before: OldGroup, home: Callable[[str], int], progress: Progress) -> Repartitioned:
+    async def run(self, old_group: OldGroup, home: Callable[[str], int], progress: Progress) -> Repartitioned:
         """Make the new group's state.
 
         1. *begin* each partition, marked unfinished;
@@ -153,7 +153,7 @@ class Repartition:
         4. *finish*: each partition goes on from what was decided.
 
         Args:
-            before: what the old group left.
+            old_group: what the old group left.
             home: the partition of a card.
             progress: told how many records of how many are read.
 
@@ -162,28 +162,28 @@ class Repartition:
             Unavailable: if Kafka or Redis does not answer.
         """
         await self._begin()
-        decided, left = self._spans(before)
+        decided, left = self._spans(old_group)
         all_, counted, strays = sum(span.end - span.begin for span in (*decided.values(), *left.values())), 0, 0
-        verdicts = await self._verdicts(before)
-        async for step in self._steps(decided, before, None):
+        decisions = await self._decisions(old_group)
+        async for step in self._steps(decided, old_group, None):
             for number, moments in _by_home(step, home).items():
-                await self._count(number, moments, verdicts)
+                await self._count(number, moments, decisions)
             counted += len(step)
             progress(counted, all_)
-        async for step in self._steps(left, before, self._ground.clock.now_ms()):
+        async for step in self._steps(left, old_group, self._dependencies.clock.now_ms()):
             astray = [moment for moment in step if home(moment.message.card_id) != moment.place[1]]
             for number, moments in _by_home(astray, home).items():
-                await self._count_strays(number, moments, verdicts)
+                await self._count_strays(number, moments, decisions)
             strays += len(astray)
-        await self._finish(before)
+        await self._finish(old_group)
         progress(all_, all_)
         return Repartitioned(counted, strays)
 
     async def _begin(self) -> None:
-        ground = self._ground
-        ground.new.hold(range(ground.partitions), ground.partitions)
-        for number in range(ground.partitions):
-            self._states[number], self._cursors[number] = await ground.new.take_over(number)
+        dependencies = self._dependencies
+        dependencies.new.hold(range(dependencies.partitions), dependencies.partitions)
+        for number in range(dependencies.partitions):
+            self._states[number], self._cursors[number] = await dependencies.new.take_over(number)
         there = {cursor.partitions for cursor in self._cursors.values() if cursor.begun}
         if there and UNFINISHED not in there:
             raise TopologyError("The new consumer group has state already: workers may have decided with it. Choose another name.")
@@ -191,43 +191,43 @@ class Repartition:
             self._cursors[number] = msgspec.structs.replace(cursor, transactions=0, partitions=UNFINISHED, begun=True)
             await self._states[number].begin(self._cursors[number])
 
-    def _spans(self, before: OldGroup) -> tuple[Spans, Spans]:
+    def _spans(self, old_group: OldGroup) -> tuple[Spans, Spans]:
         """What was decided, from the horizon on; and what was not."""
         decided: dict[Place, Bounds] = {}
         left: dict[Place, Bounds] = {}
-        for number, cursor in before.cursors.items():
-            for topic, start, end in zip(self._ground.topics.read, cursor.position, cursor.decided, strict=True):
-                place, last = (topic, number), before.ends[topic, number]
+        for number, cursor in old_group.cursors.items():
+            for topic, start, end in zip(self._dependencies.topics.read, cursor.position, cursor.decided, strict=True):
+                place, last = (topic, number), old_group.ends[topic, number]
                 decided |= {place: Bounds(start, end)} if start < end else {}
                 left |= {place: Bounds(max(start, end), last)} if max(start, end) < last else {}
         return decided, left
 
-    async def _verdicts(self, before: OldGroup) -> Verdicts:
+    async def _decisions(self, old_group: OldGroup) -> PublishedDecisions:
         """The alerts of the last day and later: from them the present cases are known again."""
-        ground = self._ground
-        ids = ground.topics.ids_of_read(before.ids)
-        starts = {(ground.topics.alerts, n): cursor.outputs[ground.topics.alerts] for n, cursor in before.cursors.items()}
-        published = {n: AlreadyPublished(cursor.decided) for n, cursor in before.cursors.items()}
-        async for (_, number), offset, verdict in Outputs(ground.log).made(starts, ids, (ground.topics.alerts,)):
-            if verdict is not None:
-                published[number].add_alert(offset, verdict)
-        return {number: of.verdicts for number, of in published.items()}
+        dependencies = self._dependencies
+        ids = dependencies.topics.ids_of_read(old_group.ids)
+        starts = {(dependencies.topics.alerts, n): cursor.outputs[dependencies.topics.alerts] for n, cursor in old_group.cursors.items()}
+        published = {n: AlreadyPublished(cursor.decided) for n, cursor in old_group.cursors.items()}
+        async for (_, number), offset, decision in Outputs(dependencies.log).made(starts, ids, (dependencies.topics.alerts,)):
+            if decision is not None:
+                published[number].add_alert(offset, decision)
+        return {number: of.decisions for number, of in published.items()}
 
-    async def _steps(self, spans: Spans, before: OldGroup, now_ms: int | None) -> AsyncIterator[list[Moment]]:
+    async def _steps(self, spans: Spans, old_group: OldGroup, now_ms: int | None) -> AsyncIterator[list[Moment]]:
         if not spans:
             return
-        ground, refused = self._ground, {place: before.refused[place] for place in spans}
-        async with ground.history(spans) as history:
-            async for step in Timeline(history, refused, ground.topics.transactions, ground.rules, now_ms).steps():
+        dependencies, refused = self._dependencies, {place: old_group.refused[place] for place in spans}
+        async with dependencies.history(spans) as history:
+            async for step in Timeline(history, refused, dependencies.topics.transactions, dependencies.rules, now_ms).steps():
                 yield step
 
-    async def _count(self, number: int, moments: Sequence[Moment], verdicts: Verdicts) -> None:
+    async def _count(self, number: int, moments: Sequence[Moment], decisions: PublishedDecisions) -> None:
         intake = self._intake(moments)
         work = await self._states[number].read(intake.ids)
-        self._compute(work, intake, moments, verdicts)
+        self._compute(work, intake, moments, decisions)
         await self._write(number, self._packed(number, work))
 
-    async def _count_strays(self, number: int, moments: Sequence[Moment], verdicts: Verdicts) -> None:
+    async def _count_strays(self, number: int, moments: Sequence[Moment], decisions: PublishedDecisions) -> None:
         """Count records for their cards alone, after a copy of each card was left where they stand."""
         intake = _of_cards_alone(self._intake(moments))
         work = await self._states[number].read(intake.ids)
@@ -236,7 +236,7 @@ class Repartition:
         for card, place in wanted.keys() - self._copied:
             await self._write(place, [as_it_was[card]])
         self._copied |= wanted.keys()
-        self._compute(work, intake, moments, verdicts)
+        self._compute(work, intake, moments, decisions)
         await self._write(number, self._packed(number, work))
 
     def _packed(self, number: int, work: WorkingSet) -> Packed:
@@ -248,28 +248,28 @@ class Repartition:
         self._cursors[number] = msgspec.structs.replace(cursor, transactions=cursor.transactions + 1)
         await self._states[number].write(packed, self._cursors[number])
 
-    async def _finish(self, before: OldGroup) -> None:
-        full_from_ms = max(cursor.full_from_ms for cursor in before.cursors.values())
-        for number, old in before.cursors.items():
+    async def _finish(self, old_group: OldGroup) -> None:
+        full_from_ms = max(cursor.full_from_ms for cursor in old_group.cursors.values())
+        for number, old in old_group.cursors.items():
             goes_on = old.position.or_later(old.decided)
             cursor = Cursor(
                 owner=self._cursors[number].owner,
                 transactions=goes_on.transactions,
                 labels=goes_on.labels,
-                outputs=before.outputs[number],
+                outputs=old_group.outputs[number],
                 decided=old.decided,
                 full_from_ms=full_from_ms,
-                topic_ids=dict(before.ids),
-                partitions=self._ground.partitions,
+                topic_ids=dict(old_group.ids),
+                partitions=self._dependencies.partitions,
             )
             await self._states[number].write([], cursor)
 
     def _intake(self, moments: Sequence[Moment]) -> Intake:
-        return merge(*decoded(moments), self._ground.money)
+        return merge(*decoded(moments), self._dependencies.money)
 
-    def _compute(self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], verdicts: Verdicts) -> None:
-        computed = compute(catalogue_plan(), intake.events, work.rows, self._ground.money.unit)
-        _recall_cases(work, intake, computed, [verdicts[m.place[1]].get(m.offset) for m in moments if m.is_payment])
+    def _compute(self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], decisions: PublishedDecisions) -> None:
+        computed = compute(catalogue_plan(), intake.events, work.rows, self._dependencies.money.unit)
+        _recall_cases(work, intake, computed, [decisions[m.place[1]].get(m.offset) for m in moments if m.is_payment])
 
 
 def _by_home(moments: Sequence[Moment], home: Callable[[str], int]) -> Mapping[int, list[Moment]]:
@@ -286,11 +286,11 @@ def _of_cards_alone(intake: Intake) -> Intake:
     return replace(intake, events=replace(events, entities=(events.entities[0], *nowhere)), ids=(cards, *([] for _ in shared)))
 
 
-def _recall_cases(work: WorkingSet, intake: Intake, computed: Computed, verdicts: Sequence[PublishedDecision | None]) -> None:
+def _recall_cases(work: WorkingSet, intake: Intake, computed: Computed, decisions: Sequence[PublishedDecision | None]) -> None:
     """Cases of cards as their alerts told them."""
-    for row, (tx, verdict) in enumerate(zip(intake.payments.messages, verdicts, strict=True)):
+    for row, (tx, decision) in enumerate(zip(intake.payments.messages, decisions, strict=True)):
         event = int(intake.places[row])
-        if verdict is not None and verdict.action is not None and computed.scored[event]:
+        if decision is not None and decision.action is not None and computed.scored[event]:
             keep_case(
-                work, int(intake.events.entities[0][event]), verdict.case_id or alert_id_of(tx.card_id, tx.transaction_id), tx.event_time
+                work, int(intake.events.entities[0][event]), decision.case_id or alert_id_of(tx.card_id, tx.transaction_id), tx.event_time
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -63,6 +63,30 @@ class Transaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     device_id: Optional64 = None
     ip: Optional64 = None
     attributes: dict[str, float] | None = None
+
+
+class NamesPayment(Protocol):
+    """A message about one payment: it, its label, its alert or its score."""
+
+    @property
+    def card_id(self) -> str:
+        """Of its card."""
+
+    @property
+    def transaction_id(self) -> str:
+        """Unique on its card."""
+
+
+class PaymentKey(NamedTuple):
+    """What tells a payment from every other: a transaction's id is unique on its card only."""
+
+    card_id: str
+    transaction_id: str
+
+    @classmethod
+    def of(cls, message: NamesPayment) -> PaymentKey:
+        """The payment that a message is about."""
+        return cls(message.card_id, message.transaction_id)
 
 
 class Label(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

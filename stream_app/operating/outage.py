@@ -11,7 +11,7 @@ from loguru import logger
 from stream_app.errors import FraudstreamError, NoAccess, NoHost, Unavailable
 
 LOOK_EVERY_S = 1.0
-PATIENCE_S = 5.0
+ANSWER_TIMEOUT_S = 5.0
 REMIND_S = 30.0
 
 
@@ -25,7 +25,7 @@ class Watch:
         remedy: str,
         ask: Callable[[], Awaitable[object]],
         now: Callable[[], float] = time.monotonic,
-        patience_s: float = PATIENCE_S,
+        timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
         """Watch a server.
 
@@ -35,14 +35,14 @@ class Watch:
             remedy: what the operator can look at, a sentence.
             ask: returns when it answers, raises Unavailable where it does not.
             now: seconds of a clock that only goes forward.
-            patience_s: a server that takes longer over its answer is away.
+            timeout_s: a server that takes longer over its answer is away.
         """
         self.server, self._address = server, address
         self._silent = f"{server} does not answer at {address}: waiting."
         self._remedy, self._line = remedy, ""
         self._ask = ask
         self._now = now
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._answered = False
         self._since: float | None = None
         self._told = 0.0
@@ -62,7 +62,7 @@ class Watch:
     async def look(self) -> None:
         """Ask once; tell where that is news. Whatever asking ends with is no answer: a watch that ended would say for ever what it saw last."""
         try:
-            await asyncio.wait_for(self._ask(), self._patience_s)
+            await asyncio.wait_for(self._ask(), self._timeout_s)
         except (NoAccess, NoHost) as error:
             self._tell_away(f"{self.server} at {self._address} is not reached: waiting. {error}")
         except (Unavailable, TimeoutError):

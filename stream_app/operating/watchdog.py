@@ -16,7 +16,7 @@ from loguru import logger
 from stream_app.errors import NoProgress, Unavailable
 
 EXIT_CODE = NoProgress.exit_code
-PATIENCE_S = 120.0
+PROGRESS_TIMEOUT_S = 120.0
 """Longer than any wait of a step for its server."""
 _LOOK_EVERY_S = 1.0
 _ASK_KAFKA_AFTER_S = 30.0
@@ -92,11 +92,11 @@ class Watchdog:
         """Count the looks since the last feeding, not the time: a process that was stopped and goes on has not hung."""
         while not self._stopped.wait(every_s):
             self._hungry += 1
-            if self._hungry * _LOOK_EVERY_S > PATIENCE_S:
+            if self._hungry * _LOOK_EVERY_S > PROGRESS_TIMEOUT_S:
                 logger.error(
                     "No progress for {:.0f} s though records wait, and no server is known to be away. The worker ends with exit code {}; "
                     "its supervisor starts it anew, from the cursor. Report this with the log above.",
-                    PATIENCE_S,
+                    PROGRESS_TIMEOUT_S,
                     EXIT_CODE,
                 )
                 self._end(EXIT_CODE)

@@ -88,28 +88,28 @@ class AlreadyPublished:
 
     Attributes:
         decided: below it everything was surely decided (rule 2).
-        verdicts: by offset of the transaction, the decisions that stand (rules 3 and 4).
+        decisions: by offset of the transaction, the decisions that stand (rules 3 and 4).
         alerted, scored: offsets of transactions whose alert, whose score is there (rule 5).
         refused: records whose dead letters are there (rule 6).
     """
 
     decided: Position = START
-    verdicts: dict[int, PublishedDecision] = field(default_factory=dict)
+    decisions: dict[int, PublishedDecision] = field(default_factory=dict)
     alerted: set[int] = field(default_factory=set)
     scored: set[int] = field(default_factory=set)
     refused: RefusedRecords = NONE_REFUSED
     _newest: int = -1
 
-    def add_alert(self, offset: int, verdict: PublishedDecision) -> None:
+    def add_alert(self, offset: int, decision: PublishedDecision) -> None:
         """An alert is there: its decision stands where no other does (rule 4)."""
         self.alerted.add(offset)
-        self.verdicts.setdefault(offset, self._kept(offset, verdict))
+        self.decisions.setdefault(offset, self._kept(offset, decision))
         self._newest = max(self._newest, offset)
 
-    def add_score(self, offset: int, verdict: PublishedDecision) -> None:
+    def add_score(self, offset: int, decision: PublishedDecision) -> None:
         """A score is there: the first one's decision stands, in the place of an alert's (rule 4)."""
         if offset not in self.scored:
-            self.verdicts[offset] = self._kept(offset, verdict)
+            self.decisions[offset] = self._kept(offset, decision)
         self.scored.add(offset)
         self._newest = max(self._newest, offset)
 
@@ -118,9 +118,9 @@ class AlreadyPublished:
         end = Position(max(self._newest, self.refused.transactions.last) + 1, self.refused.labels.last + 1)
         return cursor.position.has_passed(end.or_later(self.decided))
 
-    def _kept(self, offset: int, verdict: PublishedDecision) -> PublishedDecision:
+    def _kept(self, offset: int, decision: PublishedDecision) -> PublishedDecision:
         """The decision without its reasons where it was surely decided: only its case is asked for, and reasons are most of its bytes."""
-        return msgspec.structs.replace(verdict, reasons=()) if offset < self.decided.transactions else verdict
+        return msgspec.structs.replace(decision, reasons=()) if offset < self.decided.transactions else decision
 
 
 def position_header(cursor: Cursor, topics: SourceTopics) -> tuple[str, bytes]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stream_app.features.compute import Floats
 from stream_app.messages.alert import Score
+from stream_app.messages.transaction import PaymentKey
 from stream_app.scoring.ranking import card_precisions, places_of, rounded
 
 MATURE_MS = 7 * 86_400_000
@@ -69,15 +70,15 @@ def both_scores(score: Score) -> BothScores | None:
     return BothScores(score.transaction_id, score.card_id, score.event_time, score.amount, champion, challenger)
 
 
-def compare(payments: Sequence[BothScores], frauds: Mapping[tuple[str, str], bool]) -> Comparison:
-    """Compare both on the same payments, at least one; `frauds` has the newest label of each (card, transaction) that has one."""
+def compare(payments: Sequence[BothScores], frauds: Mapping[PaymentKey, bool]) -> Comparison:
+    """Compare both on the same payments, at least one; `frauds` has the newest label of each payment that has one."""
     only = {
         who: sorted((p for p in payments if p.champion[1] is champion and p.challenger[1] is not champion), key=attrgetter("amount"))[::-1]
         for who, champion in (("champion", True), ("challenger", False))
     }
     newest = max(p.event_time for p in payments)
     mature = [p for p in payments if p.event_time <= newest - MATURE_MS]
-    labels = np.array([frauds.get((p.card_id, p.transaction_id), False) for p in mature], dtype=bool)
+    labels = np.array([frauds.get(PaymentKey.of(p), False) for p in mature], dtype=bool)
     disagreed = len(only["champion"]) + len(only["challenger"])
     of_champion, of_challenger = (
         quality(mature, scores, labels)

@@ -85,7 +85,7 @@ class DecidedPayments:
         computed: the features of its events, and what became of each.
         scored: the payments that get a decision.
         cases: of those that alert, by place.
-        standing: the decisions that were published before, by place: each stands, whatever would be decided now.
+        published: the decisions that were published before, by place: each stands, whatever would be decided now.
         scored_at: Unix time, ms.
     """
 
@@ -94,7 +94,7 @@ class DecidedPayments:
     computed: Computed
     scored: ScoredPayments
     cases: Mapping[int, Case]
-    standing: Mapping[int, Verdict]
+    published: Mapping[int, Verdict]
     scored_at: int
 
     def __len__(self) -> int:
@@ -110,8 +110,8 @@ class DecidedPayments:
 
     def verdict(self, place: int) -> Verdict:
         """The decision: the one that stands, or the one that was taken now."""
-        if place in self.standing:
-            return self.standing[place]
+        if place in self.published:
+            return self.published[place]
         scores, case, (model, _) = self.scored.scores, self.cases.get(place), self.scored.decider(place)
         score = float(scores.probability[place])
         return Verdict(

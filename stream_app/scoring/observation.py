@@ -71,7 +71,7 @@ class Observer(Protocol):
         """A micro-batch was decided: Unix time, s, at which its outputs were acknowledged and at which its state was written."""
         ...
 
-    def judged(self, judged: LabelOutcomes) -> None:
+    def label_outcomes(self, outcomes: LabelOutcomes) -> None:
         """So much did the labels of a micro-batch add and take back."""
         ...
 

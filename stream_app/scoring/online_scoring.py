@@ -72,7 +72,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelReference
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class EntityState(msgspec.Struct, frozen=True, kw_only=True):
     """A card or a terminal as the next payment would find it.
 
     Attributes:
@@ -147,7 +147,7 @@ class OnlineScoring:
         actions = tuple(scorer.policy.action(s) for s in scores)
         return Prediction(scores=tuple(scores), actions=actions, threshold=scorer.policy.threshold, model=scorer.model.reference)
 
-    async def look_up(self, entity: Entity, id_: str, at_ms: int | None) -> Standing:
+    async def look_up(self, entity: Entity, id_: str, at_ms: int | None) -> EntityState:
         """A card or terminal at an event time, by default the newest that it has seen.
 
         Raises:
@@ -162,7 +162,7 @@ class OnlineScoring:
         row = seen.work.rows[window.place].total[0]
         last, newest = int(row[LAST]), int(row[NEWEST])
         at = newest if at_ms is None else at_ms
-        return Standing(
+        return EntityState(
             id=id_,
             at=at,
             last_payment_at=last,

@@ -130,7 +130,7 @@ def outcomes_of(
         unit: minor units of one major unit; a label's amount is taken to be in the base currency.
     """
     written: dict[NoteKey, bytes] = {}
-    judged = LabelOutcomes()
+    outcomes = LabelOutcomes()
     for alert in alerts:
         key = _of_transaction(alert)
         if key not in known:
@@ -144,7 +144,7 @@ def outcomes_of(
         if before is None and not label.is_fraud:
             continue
         if before is None and label.event_time < noted_from_ms:
-            judged.unknown += 1
+            outcomes.unknown += 1
             continue
         before = before or Noted(alerted=False, minor=round(label.amount * unit))
         if label.labelled_at < before.labelled_at:
@@ -152,13 +152,13 @@ def outcomes_of(
         after = Noted(before.alerted, before.minor, max(1, label.labelled_at), label.is_fraud)
         written[key] = msgspec.json.encode(after)
         if after.outcome != before.outcome:
-            judged.count(before.outcome, before.minor, added=False)
-            judged.count(after.outcome, after.minor, added=True)
-            _judge_card(label, after, known, written, judged)
-    return written, judged
+            outcomes.count(before.outcome, before.minor, added=False)
+            outcomes.count(after.outcome, after.minor, added=True)
+            _count_card_day(label, after, known, written, outcomes)
+    return written, outcomes
 
 
-def _judge_card(label: Label, after: Noted, known: Notes, written: dict[NoteKey, bytes], judged: LabelOutcomes) -> None:
+def _count_card_day(label: Label, after: Noted, known: Notes, written: dict[NoteKey, bytes], outcomes: LabelOutcomes) -> None:
     """A card's day is false with its first false alert, true from its first true one on."""
     if not after.alerted:
         return
@@ -167,8 +167,8 @@ def _judge_card(label: Label, after: Noted, known: Notes, written: dict[NoteKey,
     if before == b"f" or (before == b"g" and not after.is_fraud):
         return
     if before == b"g":
-        judged.count_card("false_alarm", added=False)
-    judged.count_card("caught" if after.is_fraud else "false_alarm", added=True)
+        outcomes.count_card("false_alarm", added=False)
+    outcomes.count_card("caught" if after.is_fraud else "false_alarm", added=True)
     written[key] = b"f" if after.is_fraud else b"g"
 
 

@@ -74,7 +74,7 @@ class Publication:
         return Outgoing(self._output.alerts_topic, tx.card_id.encode(), self._encode(alert), headers)
 
     def _score(self, decided: DecidedPayments, place: int, source: Place, seen: _Headers) -> Outgoing:
-        tx, offset, stands = decided.transaction(place), decided.scored.offsets[place], place in decided.standing
+        tx, offset, stands = decided.transaction(place), decided.scored.offsets[place], place in decided.published
         score = Score(
             features=decided.features(place),
             sequence=next(self._sequence),

@@ -93,7 +93,7 @@ class Scorer:
         featured = elapsed_s()
         scored = self._score(intake, computed)
         again = bool(scored.offsets) and scored.offsets[0] < published.decided[0]
-        decided = self._decided(intake, work, computed, scored, published.verdicts, again=again)
+        decided = self._decided(intake, work, computed, scored, published.decisions, again=again)
         messages = [] if again else self._publication.messages(decided, source, published)
         seconds = {"features": featured - began, "score": elapsed_s() - featured}
         if again:
@@ -111,15 +111,19 @@ class Scorer:
         work: WorkingSet,
         computed: Computed,
         scored: ScoredPayments,
-        verdicts: Mapping[int, PublishedDecision],
+        published_decisions: Mapping[int, PublishedDecision],
         *,
         again: bool = False,
     ) -> DecidedPayments:
         """The decisions on what was scored. A published one stands; with `again`, no other payment alerts."""
-        stood = {place: verdicts[offset] for place, offset in enumerate(scored.offsets) if offset in verdicts} if verdicts else {}
+        stood = (
+            {place: published_decisions[offset] for place, offset in enumerate(scored.offsets) if offset in published_decisions}
+            if published_decisions
+            else {}
+        )
         alerted = np.zeros(len(scored), dtype=bool) if again else scored.alerts()
-        for place, verdict in stood.items():
-            alerted[place] = verdict.action is not None
+        for place, decision in stood.items():
+            alerted[place] = decision.action is not None
         cases = self._cases(intake, work, computed, scored, np.flatnonzero(alerted).tolist(), stood)
         return DecidedPayments(intake, work, computed, scored, cases, stood, self._clock.now_ms())
 

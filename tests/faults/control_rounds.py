@@ -12,7 +12,7 @@ from tests.faults.ground import Ground
 from tests.faults.points import Arm
 from tests.faults.scene import Scene, Stuck
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 async def _wakes_into_silence(scene: Scene) -> None:
@@ -64,7 +64,7 @@ async def run_controls(ground: Ground, folder: Path, say: Callable[[str], None],
 async def _play(scene: Scene, faults: tuple[Fault, ...]) -> Findings:
     """The faults of a control. A lane that lost records may never catch up: that alone is not what must be found."""
     findings = Findings()
-    scene.patience_s = PATIENCE_S
+    scene.timeout_s = TIMEOUT_S
     try:
         await scene.open()
         for fault in faults:

@@ -20,7 +20,7 @@ from stream_app.delivery import held_partitions, partition
 from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.takeover import Takeover
 from stream_app.errors import StateError
-from stream_app.messages.records import Outgoing
+from stream_app.messages.records import Outgoing, Place
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
 from tests.faults.points import Points, replace
@@ -109,7 +109,7 @@ def _take(_: Points) -> None:
 
     async def score(self: worker.FraudWorker, stream: Any) -> None:
         async for events in stream.take_events(200, within=0.1):
-            of: dict[tuple[str, int], list[Any]] = {}
+            of: dict[Place, list[Any]] = {}
             for message in (event.message for event in events):
                 record = SimpleNamespace(
                     offset=message.offset, timestamp=int(message.timestamp * 1000), key=message.key, value=message.value, headers=()
@@ -146,7 +146,7 @@ def _any_mark(_: Points) -> None:
 def _unbounded(points: Points) -> None:
     """Batches are unfolded whole, as aiokafka does, and a dead letter has the whole key; it has no shorter form."""
 
-    def whole(record: Any, error: Any, source: tuple[str, int], topic: str, **_: Any) -> Outgoing:
+    def whole(record: Any, error: Any, source: Place, topic: str, **_: Any) -> Outgoing:
         place = (("source.topic", source[0]), ("source.partition", str(source[1])), (SOURCE_OFFSET, str(record.offset)))
         headers = tuple((name, value.encode()) for name, value in (("error.code", str(error.code)), *place))
         return Outgoing(topic, record.key, record.value, headers)

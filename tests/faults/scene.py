@@ -22,7 +22,7 @@ from tests.faults.traffic import Traffic
 
 PARTITIONS = 4
 LOOK_S = 0.05
-PATIENCE_S = 180.0
+TIMEOUT_S = 180.0
 MOST_RECORDS = 200
 """Largest micro-batch of a worker here: several are on the way at any time."""
 
@@ -37,7 +37,7 @@ class Scene:
     Attributes:
         wanted: how many workers the supervisor keeps.
         forgets: whether Kafka is told of dead members; else it misses them after the session timeout.
-        patience_s: how long anything is awaited.
+        timeout_s: how long anything is awaited.
         unnamed: damaged values that no worker named.
         unbidden: workers that a fault ended which should stop nobody.
     """
@@ -51,7 +51,7 @@ class Scene:
         self.fleet = Fleet(folder, {f"{PREFIX}{k}": v for k, v in self._environment().items()}, control)
         topics: dict[Kind, str] = {"transactions": self.settings.transactions_topic, "labels": self.settings.labels_topic}
         self.sender = Sender(ground.addresses.kafka, topics, self.ledger, self.traffic)
-        self.wanted, self.forgets, self.patience_s = 0, True, PATIENCE_S
+        self.wanted, self.forgets, self.timeout_s = 0, True, TIMEOUT_S
         self.unnamed: list[str] = []
         self.unbidden: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -136,13 +136,13 @@ class Scene:
         Raises:
             Stuck: if it does not become so.
         """
-        deadline = time.monotonic() + self.patience_s
+        deadline = time.monotonic() + self.timeout_s
         while not await look():
             for task in [*self._tasks, *([self._load] if self._load else [])]:
                 if task.done() and not task.cancelled():
                     task.result()
             if time.monotonic() > deadline:
-                raise Stuck(f"waited {self.patience_s:.0f} s for {what}")
+                raise Stuck(f"waited {self.timeout_s:.0f} s for {what}")
             await asyncio.sleep(LOOK_S)
 
     async def recovered(self, after: str) -> None:

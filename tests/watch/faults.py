@@ -28,12 +28,12 @@ class Fault:
     Attributes:
         make: makes it in a fresh scene; the alarms are awaited when it returns, and may be before.
         alarms: that it must raise.
-        patience_s: how long each may take.
+        timeout_s: how long each may take.
     """
 
     make: Callable[[Scene], Awaitable[None]]
     alarms: tuple[str, ...]
-    patience_s: float = 120.0
+    timeout_s: float = 120.0
 
 
 async def _bad_records(scene: Scene) -> None:
@@ -176,7 +176,7 @@ SLOW: dict[str, Fault] = {
     "no-model": Fault(
         _no_model,
         ("FraudstreamWorkerNotReady", "FraudstreamLag", "FraudstreamUndecidedBudgetFast", "FraudstreamUndecidedBudgetSlow"),
-        patience_s=300.0,
+        timeout_s=300.0,
     ),
 }
 """These take minutes by their nature, and little else: they run beside the others."""

@@ -85,7 +85,7 @@ async def made(ground: Ground, folder: Path, name: str, fault: Fault) -> set[str
             noting = asyncio.create_task(note(scene))
             try:
                 await fault.make(scene)
-                await scene.until(lambda: seen.issuperset(fault.alarms), ", ".join(fault.alarms), fault.patience_s)
+                await scene.until(lambda: seen.issuperset(fault.alarms), ", ".join(fault.alarms), fault.timeout_s)
             finally:
                 noting.cancel()
     except Awaited as missed:

@@ -26,7 +26,7 @@ from tests.watch import model
 from tests.watch.queries import at_once, firing
 
 PARTITIONS = 2
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 START_S = 300.0
 """Of a worker on a machine that does much else."""
 SCRAPE_S = 1
@@ -173,7 +173,7 @@ class Scene:
         found = httpx.get(f"{self.prometheus.url}/api/v1/query", params={"query": expr}, timeout=30).json()["data"]["result"]
         return float(found[0]["value"][1]) if found else None
 
-    async def fires(self, alarms: Iterable[str], patience_s: float = PATIENCE_S) -> None:
+    async def fires(self, alarms: Iterable[str], timeout_s: float = TIMEOUT_S) -> None:
         """Wait until each of these alarms has fired.
 
         Raises:
@@ -186,20 +186,20 @@ class Scene:
             return not left
 
         try:
-            await self.until(all_fired, "", patience_s)
+            await self.until(all_fired, "", timeout_s)
         except Awaited:
-            raise Awaited(f"{self.name}: {', '.join(sorted(left))} did not fire within {patience_s:.0f} s") from None
+            raise Awaited(f"{self.name}: {', '.join(sorted(left))} did not fire within {timeout_s:.0f} s") from None
 
-    async def until(self, look: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+    async def until(self, look: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
         """Look until it is so.
 
         Raises:
             Awaited: it does not become so.
         """
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + timeout_s
         while not await asyncio.to_thread(look):
             if time.monotonic() > deadline:
-                raise Awaited(f"{self.name}: waited {patience_s:.0f} s for {what}")
+                raise Awaited(f"{self.name}: waited {timeout_s:.0f} s for {what}")
             await asyncio.sleep(LOOK_S)
 
     def signal(self, number: signal.Signals) -> None:

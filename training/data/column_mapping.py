@@ -161,7 +161,7 @@ KNOWN: Mapping[frozenset[str], ColumnMapping] = MappingProxyType(
 
 def column_mapping_of(names: Collection[str]) -> ColumnMapping:
     """The known layout of a file with these columns; ours where there is none, or where it has our ids."""
-    found = (layout for marks, layout in KNOWN.items() if marks <= set(names) and "transaction_id" not in names)
+    found = (column_mapping for marks, column_mapping in KNOWN.items() if marks <= set(names) and "transaction_id" not in names)
     return next(found, OURS)
 
 

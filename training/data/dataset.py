@@ -54,12 +54,12 @@ def read_transactions(path: Path, *, label_delay_days: float = 7, mapping: Path 
     Raises:
         DataError: one line with the file, the column (as the file calls it) and the row, and what to do.
     """
-    table, layout = columns_of(path, mapping)
+    table, column_mapping = columns_of(path, mapping)
     for name in REQUIRED:
         if name not in table.column_names:
             given = ", ".join(table.column_names) or "none that is known"
             raise DataError(
-                f"{path}: column {layout.theirs(name)!r} is missing (known ones there: {given}). Add it, or rename the one that holds it."
+                f"{path}: column {column_mapping.theirs(name)!r} is missing (known ones there: {given}). Add it, or rename the one that holds it."
             )
     if not table.num_rows:
         raise DataError(f"{path} has no rows. Give a file with transactions; `fraudstream simulate` makes one.")
@@ -69,7 +69,7 @@ def read_transactions(path: Path, *, label_delay_days: float = 7, mapping: Path 
         try:
             columns[name] = _converted(path, name, column)
         except DataError as error:
-            raise DataError(str(error).replace(f"column {name!r}", f"column {layout.theirs(name)!r}", 1)) from None
+            raise DataError(str(error).replace(f"column {name!r}", f"column {column_mapping.theirs(name)!r}", 1)) from None
     if "is_fraud" in columns:
         columns["labelled_at"] = _labelled_at(path, columns, round(label_delay_days * DAY_MS))
     del column, table

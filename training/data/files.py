@@ -52,18 +52,18 @@ def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapp
         raise DataError(f"{path} is empty (0 bytes). Give a file with transactions; `fraudstream simulate` makes one.")
     given = read_mapping(mapping, is_known) if mapping else None
     try:
-        table, layout, names = reader(path, given)
+        table, column_mapping, names = reader(path, given)
     except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
         why = " ".join(str(error).split())[:200].rstrip(".")
         raise DataError(f"{path} cannot be read as {path.suffix[1:].lower()}: {why}. Mend it, or correct its suffix.") from None
-    missing = layout.sources - set(names)
+    missing = column_mapping.sources - set(names)
     if given and missing:
         raise DataError(f"{path}: column {min(missing)!r} of {mapping} is not there. It has {', '.join(names)}.")
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: column {twice[0]!r} is there twice. Rename one of the two.")
-    table = layout.applied(table)
-    return _flat(table.select([name for name in table.column_names if is_known(name)])), layout
+    table = column_mapping.applied(table)
+    return _flat(table.select([name for name in table.column_names if is_known(name)])), column_mapping
 
 
 def attributes_in(path: Path, mapping: Path | None = None) -> tuple[str, ...]:
@@ -79,18 +79,18 @@ def is_known(name: str) -> bool:
 
 def _read_parquet(path: Path, given: ColumnMapping | None) -> _Read:
     names = pyarrow.parquet.read_schema(path).names
-    layout = given or column_mapping_of(names)
-    wanted = [name for name in names if is_known(name) or name in layout.sources]
-    return pyarrow.parquet.ParquetFile(path).read(columns=wanted), layout, names
+    column_mapping = given or column_mapping_of(names)
+    wanted = [name for name in names if is_known(name) or name in column_mapping.sources]
+    return pyarrow.parquet.ParquetFile(path).read(columns=wanted), column_mapping, names
 
 
 def _read_csv(path: Path, given: ColumnMapping | None) -> _Read:
     with pyarrow.csv.open_csv(path) as opened:
         names = opened.schema.names
-    layout = given or column_mapping_of(names)
-    texts = {layout.theirs(name): pa.string() for name in TEXTS}  # "NA" is Namibia, not a missing value
+    column_mapping = given or column_mapping_of(names)
+    texts = {column_mapping.theirs(name): pa.string() for name in TEXTS}  # "NA" is Namibia, not a missing value
     options = pyarrow.csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
-    return pyarrow.csv.read_csv(path, convert_options=options), layout, names
+    return pyarrow.csv.read_csv(path, convert_options=options), column_mapping, names
 
 
 def _read_json(path: Path, given: ColumnMapping | None) -> _Read:

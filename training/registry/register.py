@@ -36,7 +36,7 @@ CLIENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",  # it would warn where git is missing
 }
-"""MLflow's own patience is minutes; and a training run is nobody else's business. What the user has set stands."""
+"""MLflow's own timeouts are minutes; and a training run is nobody else's business. What the user has set stands."""
 REQUIREMENTS = ["onnxruntime", "numpy"]
 
 

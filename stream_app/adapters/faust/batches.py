@@ -26,6 +26,7 @@ from stream_app.adapters.kafka.errors import unpack_error
 from stream_app.adapters.kafka.record_batches import read_within_bounds
 from stream_app.adapters.kafka.refusals import refusal
 from stream_app.errors import FraudstreamError, Stop
+from stream_app.messages.records import Place
 
 _SEEK_WITHIN_S = 60.0
 """Less than Faust waits for its partitions' positions (`broker_request_timeout`, 90 s); after that it ends what resumes them, and says nothing."""
@@ -44,9 +45,7 @@ class PartitionFlow(Protocol):
         """Who takes more records of this partition now, or None."""
         ...
 
-    def assign(
-        self, assigned: set[tuple[str, int]], seek: Callable[[Mapping[tuple[str, int], int]], Awaitable[None]]
-    ) -> Awaitable[Mapping[tuple[str, int], int]]:
+    def assign(self, assigned: set[Place], seek: Callable[[Mapping[Place, int]], Awaitable[None]]) -> Awaitable[Mapping[Place, int]]:
         """Take the assigned partitions over and seek each to its cursor; where that is."""
         ...
 
@@ -117,7 +116,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._fetching = asyncio.Lock()
-        self._unreadable = False
+        self._fetch_failed = False
         self._late: asyncio.Future[Any] | None = None
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -141,14 +140,14 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         async with self._fetching:
             takers = {tp: self.flow.taker(tp.topic, tp.partition) for tp in active_partitions or ()}
             wanted = {tp for tp, taker in takers.items() if taker is not None}
-            if wanted and not self._unreadable:
+            if wanted and not self._fetch_failed:
                 try:
                     records = await super()._getmany(wanted, timeout)
                 except Exception as error:
                     if (told := unpack_error(error) or refusal(error, "READ")) is None:
                         raise
                     # aiokafka drops what it took of other partitions before, and counts it as taken: the next answer would lack it
-                    self._unreadable = True
+                    self._fetch_failed = True
                     self.flow.failed(told)
                     return {}
                 positions = self._positions(wanted)
@@ -167,7 +166,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         there = assignment.tps
         return {tp: (assignment.state_value(tp)._position or 0) if tp in there else 0 for tp in places}  # noqa: SLF001
 
-    async def seek_to(self, positions: Mapping[tuple[str, int], int]) -> None:
+    async def seek_to(self, positions: Mapping[Place, int]) -> None:
         """Read partitions from other offsets, while the others go on.
 
         Never within a fetch: it would take records from behind the seek for one who asked before it, and nobody would get them.

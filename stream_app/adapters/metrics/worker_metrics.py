@@ -94,13 +94,13 @@ class WorkerMetrics:
         if self._drift is not None:
             self._drift.add(decisions.vectors, decisions.scores, decisions.times_ms)
 
-    def judged(self, judged: LabelOutcomes) -> None:
+    def label_outcomes(self, outcomes: LabelOutcomes) -> None:
         """See `observation.Observer`."""
-        of_each = zip(self._outcomes, (judged.payments, judged.minor, judged.cards), (1, self._unit, 1), strict=True)
+        of_each = zip(self._outcomes, (outcomes.payments, outcomes.minor, outcomes.cards), (1, self._unit, 1), strict=True)
         for counter, changes, unit in of_each:
             for (outcome, added), value in changes.items():
                 counter.labels(outcome, _CHANGES[added]).inc(value / unit)
-        self._outcomes_unknown.inc(judged.unknown)
+        self._outcomes_unknown.inc(outcomes.unknown)
 
     def refused(self, code: str) -> None:
         """See `observation.Observer`."""

@@ -40,12 +40,12 @@ class RedisServers:
 
         Args:
             url: of one Redis, or of any server of a cluster.
-            answer_within_s: patience with an answer, for what does not go over a line.
-            connect_within_s: patience with a new connection.
+            answer_within_s: timeout of an answer, for what does not go over a line.
+            connect_within_s: timeout of a new connection.
         """
         self._url = url
-        patience = {"socket_timeout": answer_within_s, "socket_connect_timeout": connect_within_s}
-        self._options: dict[str, Any] = {**patience, "max_connections": _MOST_CONNECTIONS}
+        timeouts = {"socket_timeout": answer_within_s, "socket_connect_timeout": connect_within_s}
+        self._options: dict[str, Any] = {**timeouts, "max_connections": _MOST_CONNECTIONS}
         try:
             self._one = Redis.from_url(url, **self._options)
         except (ValueError, TypeError) as error:  # its text names a part of the query, and never a value

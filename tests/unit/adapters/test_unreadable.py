@@ -67,7 +67,7 @@ def test_after_records_that_cannot_be_unpacked_nothing_more_is_delivered() -> No
 
     async def deliver() -> None:
         consumer: Any = object.__new__(BatchConsumer)
-        consumer._fetching, consumer._unreadable, consumer.sleep = asyncio.Lock(), False, nothing
+        consumer._fetching, consumer._fetch_failed, consumer.sleep = asyncio.Lock(), False, nothing
         consumer.flow = SimpleNamespace(taker=lambda *_: SimpleNamespace(reached=lambda *_: None), failed=told.append)
         consumer._positions = lambda wanted: dict.fromkeys(wanted, 0)
         consumer._thread = SimpleNamespace(getmany=fetcher.fetched_records)
@@ -92,7 +92,7 @@ def test_a_topic_that_may_not_be_read_ends_the_worker_by_its_cause() -> None:
 
     async def deliver() -> None:
         consumer: Any = object.__new__(BatchConsumer)
-        consumer._fetching, consumer._unreadable = asyncio.Lock(), False
+        consumer._fetching, consumer._fetch_failed = asyncio.Lock(), False
         consumer.flow = SimpleNamespace(taker=lambda *_: SimpleNamespace(), failed=told.append)
         consumer._thread = SimpleNamespace(getmany=refused)
         assert await consumer._getmany({GOOD}, 0) == {}

@@ -16,6 +16,7 @@ from stream_app.commands.demo import DemoPart, DemoPlan, Played, _refuse_refusal
 from stream_app.commands.demo_sandbox import HOME
 from stream_app.commands.demo_worker import Counts, DemoWorker
 from stream_app.errors import DataError, Stop
+from stream_app.messages.transaction import PaymentKey
 
 PAGE = """\
 # HELP fraudstream_transactions_scored_total Payments that got a decision
@@ -79,10 +80,12 @@ def test_a_worker_that_ended_is_told_with_its_last_line(tmp_path: Path, monkeypa
 
 def test_the_summary_keeps_apart_what_became_of_the_payments() -> None:
     """Refused, repeated and refunds have rows of their own where there are any; recall is over what was sent, in the order sent."""
-    part = DemoPart([("c", name) for name in "abcd"], np.array([True, False, True, True]))
+    part = DemoPart([PaymentKey("c", name) for name in "abcd"], np.array([True, False, True, True]))
     plan = DemoPlan(Path("file"), 0, 0, 100, part)
     history = Played(100, Counts(90, 4, 3, 3, 0, 0), 2.0, {})
-    live = Played(3, Counts(3, 0, 0, 0, 0, 0), 1.5, {("c", "a"): 0.01, ("c", "b"): 0.02, ("another", "c"): 0.02})
+    live = Played(
+        3, Counts(3, 0, 0, 0, 0, 0), 1.5, {PaymentKey("c", "a"): 0.01, PaymentKey("c", "b"): 0.02, PaymentKey("another", "c"): 0.02}
+    )
     told = " ".join(lines(plan, history, live).replace("│", " ").split())
     for row in (
         "history: scored 90 in 2.0 s: 50 transactions/s",

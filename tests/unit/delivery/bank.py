@@ -127,7 +127,7 @@ class Bank:
         work = Repartition(
             RepartitionDependencies(old, new, self.topics, history, TOPICS, IntakeRules(), Money("EUR"), self.partitions, self.clock)
         )
-        return await work.run(await work.before(), self.home, lambda _done, _all: None)
+        return await work.run(await work.take_over_old_group(), self.home, lambda _done, _all: None)
 
     def decisions(self) -> list[tuple[str, dict[str, float], str | None]]:
         """Id, features and case of every decision there ever was, by id."""

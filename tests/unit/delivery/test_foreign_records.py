@@ -211,7 +211,7 @@ def test_what_stands_does_not_depend_on_which_topic_is_read_first(made: list[tup
         published = AlreadyPublished()
         for is_score, offset, n in records:
             (published.add_score if is_score else published.add_alert)(offset, msgspec.structs.replace(VERDICT, raw_score=float(n)))
-        return published.verdicts
+        return published.decisions
 
     scores_first = sorted(made, key=lambda record: not record[0])
     mixed = [m[:1] for m in made]
@@ -225,4 +225,4 @@ def test_of_a_decision_that_is_only_counted_again_no_reasons_are_kept() -> None:
     published = AlreadyPublished(decided=Position(5, 0))
     published.add_alert(4, VERDICT)
     published.add_alert(5, VERDICT)
-    assert published.verdicts == {4: msgspec.structs.replace(VERDICT, reasons=()), 5: VERDICT}
+    assert published.decisions == {4: msgspec.structs.replace(VERDICT, reasons=()), 5: VERDICT}

@@ -12,6 +12,7 @@ from faust.tables.recovery import Recovery
 from faust.types import TP
 
 from stream_app.adapters.faust import batches as faust_batches
+from stream_app.messages.records import Place
 from tests.waiting import DEADLINE_S
 
 TRANSACTIONS = TP("transactions", 0)
@@ -22,10 +23,10 @@ class SlowFlow:
 
     def __init__(self) -> None:
         self.let = asyncio.Event()
-        self.sought: list[tuple[str, int]] = []
+        self.sought: list[Place] = []
         self.given_up = 0
 
-    async def assign(self, assigned: set[tuple[str, int]], seek: Any) -> dict[tuple[str, int], int]:
+    async def assign(self, assigned: set[Place], seek: Any) -> dict[Place, int]:
         """See `batches.PartitionFlow`."""
         try:
             await self.let.wait()

@@ -93,9 +93,9 @@ class Counted:
     def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:
         """See `observation.Observer`."""
 
-    def judged(self, judged: LabelOutcomes) -> None:
+    def label_outcomes(self, outcomes: LabelOutcomes) -> None:
         """See `observation.Observer`."""
-        for (outcome, added), count in judged.payments.items():
+        for (outcome, added), count in outcomes.payments.items():
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + (count if added else -count)
 
     def rebuild_begun(self) -> None:

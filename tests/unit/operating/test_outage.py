@@ -67,7 +67,7 @@ def test_a_server_that_is_away_is_told_at_once_then_every_half_minute_and_when_i
 
 def test_a_server_that_hangs_is_away(told: list[str]) -> None:
     """It takes connections and answers nothing."""
-    watch = Watch("Redis", "redis:6379", "", asyncio.Event().wait, patience_s=0.01)
+    watch = Watch("Redis", "redis:6379", "", asyncio.Event().wait, timeout_s=0.01)
     asyncio.run(watch.look())
     assert told[0].startswith("WARNING Redis does not answer at redis:6379")
 

@@ -38,14 +38,14 @@ class Worker:
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look every 5 ms, patience of 20 looks."""
+    """A look every 5 ms, a timeout of 20 looks."""
     monkeypatch.setattr(watchdog, "_LOOK_EVERY_S", 0.005)
-    monkeypatch.setattr(watchdog, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(watchdog, "PROGRESS_TIMEOUT_S", 0.1)
     monkeypatch.setattr(watchdog, "_ASK_KAFKA_AFTER_S", 0.01)
 
 
 def lives(worker: Worker, looks: int = 60) -> bool:
-    """Whether the worker outlives three times the patience, while its loop runs."""
+    """Whether the worker outlives three times the timeout, while its loop runs."""
 
     async def body() -> None:
         dog = worker.dog()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from stream_app.commands.compare import described
+from stream_app.messages.transaction import PaymentKey
 from stream_app.scoring.comparison import MATURE_MS, BothScores, average_precision, both_scores, compare
 from tests.unit.scoring.test_challenger import Ring
 from tests.unit.scoring.test_scorer import payment, scores
@@ -44,7 +45,10 @@ def test_alerts_of_one_only_are_ranked_by_amount() -> None:
 
 def test_quality_is_measured_on_mature_payments() -> None:
     """The newest has no time for its label yet; the champion ranks the fraud first, the challenger last."""
-    found = compare([said(0, 0.9, 0.1), said(1, 0.2, 0.3), said(2, 0.9, 0.9, at=MATURE_MS)], {("c0", "t0"): True, ("c2", "t2"): True})
+    found = compare(
+        [said(0, 0.9, 0.1), said(1, 0.2, 0.3), said(2, 0.9, 0.9, at=MATURE_MS)],
+        {PaymentKey("c0", "t0"): True, PaymentKey("c2", "t2"): True},
+    )
     assert (found.mature, found.frauds) == (2, 1)
     assert (found.champion.average_precision, found.challenger.average_precision) == (1.0, 0.5)
 
@@ -53,7 +57,7 @@ def test_a_label_is_of_one_cards_payment() -> None:
     """Two cards share a transaction's id; the fraud is the second's, which the challenger ranks first."""
     one, other = (BothScores("INV-1", card, 0, 10.0, (0.9, True), (0.1, False)) for card in ("c1", "c2"))
     other = replace(other, champion=(0.2, False), challenger=(0.8, True))
-    found = compare([one, other, said(2, 0, 0, at=MATURE_MS)], {("c2", "INV-1"): True})
+    found = compare([one, other, said(2, 0, 0, at=MATURE_MS)], {PaymentKey("c2", "INV-1"): True})
     assert (found.mature, found.frauds) == (2, 1)
     assert (found.champion.average_precision, found.challenger.average_precision) == (0.5, 1.0)
 
@@ -68,7 +72,7 @@ def test_average_precision_is_scikit_learns(rows: list[tuple[float, bool]]) -> N
 
 def test_scores_that_differ_by_less_than_the_tolerance_are_equal() -> None:
     """A fraud that one runtime scores a ten-millionth higher is ranked no higher."""
-    found = compare([said(0, 0.5, 0.500_000_1), said(1, 0.5, 0.5), said(2, 0, 0, at=MATURE_MS)], {("c0", "t0"): True})
+    found = compare([said(0, 0.5, 0.500_000_1), said(1, 0.5, 0.5), said(2, 0, 0, at=MATURE_MS)], {PaymentKey("c0", "t0"): True})
     assert found.champion == found.challenger
 
 

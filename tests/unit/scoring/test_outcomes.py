@@ -40,13 +40,13 @@ class Desk:
     def take(self, labels: list[Label], alerts: list[Alerted], noted_from_ms: int = 0) -> LabelOutcomes:
         """One micro-batch."""
         known = {key: self.notes[key] for key in keys_of(labels) if key in self.notes}
-        written, judged = outcomes_of(labels, known, alerts, noted_from_ms=noted_from_ms, unit=100)
+        written, outcomes = outcomes_of(labels, known, alerts, noted_from_ms=noted_from_ms, unit=100)
         self.notes |= written
-        for net, changes in ((self.payments, judged.payments), (self.cards, judged.cards), (self.minor, judged.minor)):
+        for net, changes in ((self.payments, outcomes.payments), (self.cards, outcomes.cards), (self.minor, outcomes.minor)):
             for (outcome, added), value in changes.items():
                 net[outcome] = net.get(outcome, 0) + (value if added else -value)
-        self.unknown += judged.unknown
-        return judged
+        self.unknown += outcomes.unknown
+        return outcomes
 
 
 def test_frauds_are_caught_or_missed_and_genuine_alerts_are_false() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stream_app.messages.transaction import PaymentKey
 from stream_app.scoring.comparison import MATURE_MS, BothScores, compare
 from stream_app.scoring.ranking import card_precisions, places_of
 from tests.examples import examples
@@ -97,7 +98,7 @@ def test_compare_and_training_tell_one_figure(seed: int) -> None:
     cards = [f"c{n}" for n in numbers]
     both = [BothScores(f"t{n}", cards[n], int(times_ms[n]), 10.0, (scores[n], True), (scores[n], True)) for n in range(count)]
     last = BothScores("last", "last", int(times_ms.max()) + MATURE_MS, 10.0, (0.0, False), (0.0, False))
-    told = compare([*both, last], {(cards[n], f"t{n}"): bool(is_fraud[n]) for n in range(count)})
+    told = compare([*both, last], {PaymentKey(cards[n], f"t{n}"): bool(is_fraud[n]) for n in range(count)})
     ranks = card_ranks(pd.Series(cards, dtype="category"))
     of_training = card_precision(scored(scores, is_fraud, times_ms, ranks, np.ones(count)))
     assert (told.champion.card_precision, told.challenger.card_precision) == (of_training, of_training)
