@@ -16,6 +16,7 @@ from stream_app.features.compute import Vectors
 from stream_app.features.plan import Ints
 from stream_app.messages.alert import Beside, Reason
 from stream_app.scoring.decision import Policy, policy_of
+from stream_app.scoring.observation import EventKind
 from stream_app.scoring.ports import Model, Scores
 
 type Chosen = NDArray[np.bool_]
@@ -83,7 +84,7 @@ class ChallengerScores:
         own = self.scores
         return Scores(np.where(self.decides, own.probability, champion.probability), np.where(self.decides, own.raw, champion.raw))
 
-    def counts(self, champion: Chosen) -> dict[str, int]:
+    def counts(self, champion: Chosen) -> dict[EventKind, int]:
         """How often it agreed, by what only one of the two would alert; `champion` are the champion's alerts."""
         own = self.bound.alerts(self.scores)
         return {

@@ -15,7 +15,7 @@ from stream_app.messages.transaction import Transaction
 from stream_app.scoring.bound_model import BoundModel, ChallengerScores, Chosen, beside
 from stream_app.scoring.decision import Verdict
 from stream_app.scoring.intake import Intake
-from stream_app.scoring.observation import Decisions
+from stream_app.scoring.observation import Decisions, EventKind
 from stream_app.scoring.outcomes import Alerted
 from stream_app.scoring.ports import Scores, WorkingSet
 
@@ -131,7 +131,7 @@ class DecidedPayments:
         model, vector = self.scored.decider(place)
         return dict(zip(model.names, vector.tolist(), strict=True))
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[EventKind, int]:
         """See `Decided.counts`."""
         scored, challenger = self.scored, self.scored.challenger
         duplicates = int(self.computed.duplicates.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from stream_app.features.compute import Vectors
 from stream_app.features.model_metadata import ModelMetadata
@@ -52,6 +52,25 @@ class Backlog:
     age_s: float
 
 
+EventKind = Literal[
+    "scored",
+    "alerts",
+    "labels",
+    "duplicates",
+    "late",
+    "unpriced",
+    "credits",
+    "degraded",
+    "rebuilt",
+    "swept",
+    "challenger_scored",
+    "challenger_decided",
+    "challenger_only",
+    "champion_only",
+]
+"""Kinds of events that are counted, a metric each."""
+
+
 class Observer(Protocol):
     """Told of the work. Calls are cheap: once a micro-batch, never once a record."""
 
@@ -63,8 +82,8 @@ class Observer(Protocol):
         """A micro-batch of so many records is done."""
         ...
 
-    def counted(self, what: str, count: int) -> None:
-        """So many events of a kind: scored, alerts, labels, duplicates, late, unpriced, credits, degraded, rebuilt, swept."""
+    def counted(self, what: EventKind, count: int) -> None:
+        """So many events of a kind."""
         ...
 
     def decided(self, decisions: Decisions, published_s: float, written_s: float) -> None:

@@ -19,7 +19,7 @@ from stream_app.scoring.bound_model import BoundModel, Challenger, ChallengerSco
 from stream_app.scoring.decided_payments import Case, DecidedPayments, ScoredPayments
 from stream_app.scoring.decision import case_of
 from stream_app.scoring.intake import Intake
-from stream_app.scoring.observation import Decisions
+from stream_app.scoring.observation import Decisions, EventKind
 from stream_app.scoring.outcomes import Alerted
 from stream_app.scoring.ports import Clock, Model, WorkingSet
 from stream_app.scoring.publication import Output, Publication
@@ -38,7 +38,7 @@ class Decided:
     """
 
     messages: list[Outgoing]
-    counts: dict[str, int]
+    counts: dict[EventKind, int]
     seconds: dict[str, float]
     decisions: Decisions | None = None
     alerts: tuple[Alerted, ...] = ()

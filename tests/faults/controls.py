@@ -120,7 +120,7 @@ def _take(_: Points) -> None:
                 if taker is not None:
                     taker.put(place[0], Fetched(records, lambda: None, records[-1].offset + 1))
 
-    vars(worker)["use_batches"] = stock
+    replace(worker, "use_batches", lambda _original: stock)
     replace(worker.FraudWorker, "_score", lambda _original: score)
 
 
@@ -138,8 +138,8 @@ def _any_mark(_: Points) -> None:
 
         return around
 
-    vars(redis_store)["is_of_before"] = heeded
-    vars(held_partitions)["ANEW_WHILE_REBUILT"] = 0
+    replace(redis_store, "is_of_before", lambda _original: heeded)
+    replace(held_partitions, "ANEW_WHILE_REBUILT", lambda _original: 0)
     replace(RedisLine, "round_trip", line)
 
 
@@ -152,13 +152,13 @@ def _unbounded(points: Points) -> None:
         return Outgoing(topic, record.key, record.value, headers)
 
     _whole_batches(points)
-    vars(partition)["dead_letter"] = whole
+    replace(partition, "dead_letter", lambda _original: whole)
 
 
 def _whole_batches(_: Points) -> None:
     """Batches are unfolded whole, as aiokafka does. `worker_entry.MOST_DATA_BYTES` holds for this worker as for any other."""
-    vars(faust_batches)["read_within_bounds"] = lambda: None
-    vars(kafka_consumer)["read_within_bounds"] = lambda: None
+    for module in (faust_batches, kafka_consumer):
+        replace(module, "read_within_bounds", lambda _original: lambda: None)
 
 
 def _any_time(_: Points) -> None:
@@ -167,4 +167,4 @@ def _any_time(_: Points) -> None:
     def rules(original: Callable[..., IntakeRules]) -> Callable[..., IntakeRules]:
         return lambda settings: dataclasses.replace(original(settings), max_ahead_of_clock_s=10**9)
 
-    vars(bootstrap)["intake_rules"] = rules(bootstrap.intake_rules)
+    replace(bootstrap, "intake_rules", rules)

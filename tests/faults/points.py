@@ -16,6 +16,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hiredis import pack_command
@@ -95,8 +96,8 @@ def install(points: Points, worker: str) -> None:
     _acknowledgement(points)
 
 
-def replace(owner: type, name: str, made: Callable[[Any], Any]) -> None:
-    """Put `made(original)` in place of a method; one that is not there ends the worker, and with it the suite."""
+def replace(owner: type | ModuleType, name: str, made: Callable[[Any], Any]) -> None:
+    """Put `made(original)` in place of a method, or of what a module calls by name; one that is not there ends the worker, and with it the suite."""
     setattr(owner, name, made(getattr(owner, name)))
 
 

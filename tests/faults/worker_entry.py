@@ -14,11 +14,11 @@ import resource
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stream_app import worker
-from stream_app.adapters.faust.options import faust_options
 from stream_app.features.warm import warm
 from tests.faults import controls, points
 
@@ -35,10 +35,10 @@ def main() -> int:
         controls.install(control, passed)
     points.install(passed, name)
 
-    def named(settings: Any) -> dict[str, Any]:
-        return {**faust_options(settings), "broker_client_id": name}
+    def named(original: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+        return lambda settings: {**original(settings), "broker_client_id": name}
 
-    vars(worker)["faust_options"] = named
+    points.replace(worker, "faust_options", named)
     warm()
     if not sys.stdin.readline():
         return 0

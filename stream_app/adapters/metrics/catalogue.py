@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream_app.adapters.metrics.batch_histogram import BatchHistogram
+from stream_app.scoring.observation import EventKind
 
 type Kind = Literal["counter", "gauge", "histogram"]
 
@@ -166,7 +167,7 @@ API_REQUEST = HistogramMetric(
     buckets=REQUEST_S,
 )
 
-COUNTED = {
+COUNTED: dict[EventKind, CounterMetric] = {
     "scored": SCORED,
     "alerts": ALERTS,
     "labels": LABELS,

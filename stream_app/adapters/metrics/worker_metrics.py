@@ -14,7 +14,7 @@ from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.transaction import DeadLetterCode
 from stream_app.operating.progress import Totals
 from stream_app.scoring.drift import Drift
-from stream_app.scoring.observation import Backlog, Decisions
+from stream_app.scoring.observation import Backlog, Decisions, EventKind
 from stream_app.scoring.outcomes import OUTCOMES, LabelOutcomes
 
 _CHANGES = {True: "added", False: "taken_back"}
@@ -68,7 +68,7 @@ class WorkerMetrics:
         """See `observation.Observer`."""
         self._records.observe(np.array([records]))
 
-    def counted(self, what: str, count: int) -> None:
+    def counted(self, what: EventKind, count: int) -> None:
         """See `observation.Observer`."""
         if count:
             self._counted[catalogue.COUNTED[what]].inc(count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_app.adapters.metrics import batch_histogram
 from stream_app.adapters.metrics.api_metrics import ApiMetrics
 from stream_app.adapters.metrics.batch_histogram import BatchHistogram
-from stream_app.adapters.metrics.catalogue import API, CATALOGUE, LATENCY_S, MODELS, Metric, metrics_table
+from stream_app.adapters.metrics.catalogue import API, CATALOGUE, COUNTED, LATENCY_S, MODELS, Metric, metrics_table
 from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
 from stream_app.messages.alert import ModelReference
 from stream_app.messages.transaction import DeadLetterCode
-from stream_app.scoring.observation import Backlog, Decisions
+from stream_app.scoring.observation import Backlog, Decisions, EventKind
 from tests.conftest import ROOT
 from tests.unit.scoring.test_scorer import START, FakeModel
 
@@ -59,6 +60,11 @@ def decisions(scores: list[float], arrived_s: list[float], minor: list[int], ale
     return Decisions(
         FakeModel.metadata, vectors, score, arrived, arrived, np.array(minor, dtype=np.int64), np.array(alerted, dtype=np.int64)
     )
+
+
+def test_every_kind_of_event_that_is_counted_has_a_metric() -> None:
+    """A worker that counts one without would end at its first."""
+    assert COUNTED.keys() == set(get_args(EventKind))
 
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda m: m.name)

@@ -24,7 +24,7 @@ from stream_app.messages.headers import header
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import IntakeRules
-from stream_app.scoring.observation import Backlog, Decisions
+from stream_app.scoring.observation import Backlog, Decisions, EventKind
 from stream_app.scoring.outcomes import LabelOutcomes
 from stream_app.scoring.ports import Scores
 from stream_app.scoring.positions import Cursor
@@ -77,7 +77,7 @@ class Counted:
         self.counts: dict[str, int] = {}
         self.outcomes: dict[str, int] = {}
 
-    def counted(self, what: str, count: int) -> None:
+    def counted(self, what: EventKind, count: int) -> None:
         """See `observation.Observer`."""
         self.counts[what] = self.counts.get(what, 0) + count
 
