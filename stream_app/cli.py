@@ -14,37 +14,45 @@ import typer.main
 from stream_app.errors import FraudstreamError
 
 
-class _Command(NamedTuple):
+class _CommandEntry(NamedTuple):
     module: str
     attribute: str
     help: str
 
 
 COMMANDS = {
-    "local": _Command("stream_app.local.commands", "app", "Kafka, Redis and MLflow on this machine: up, down, status, reset; watch."),
-    "topics": _Command("stream_app.commands.operate", "topics_command", "Create the topics that are missing."),
-    "simulate": _Command("training.data.simulate_command", "simulate_command", "Make a file of card payments with known frauds."),
-    "produce": _Command("stream_app.commands.produce", "produce_command", "Publish a file of transactions, and its labels at their delay."),
-    "train": _Command("training.train", "train_command", "Train a model and register it; the same as `python -m training.train`."),
-    "promote": _Command("training.registry.promote", "promote_command", "Make a version the one that workers follow, if its gates pass."),
-    "rollback": _Command("training.registry.promote", "rollback_command", "Go back to the version that was served before."),
-    "evaluate": _Command(
+    "local": _CommandEntry("stream_app.local.commands", "app", "Kafka, Redis and MLflow on this machine: up, down, status, reset; watch."),
+    "topics": _CommandEntry("stream_app.commands.operate", "topics_command", "Create the topics that are missing."),
+    "simulate": _CommandEntry("training.data.simulate_command", "simulate_command", "Make a file of card payments with known frauds."),
+    "produce": _CommandEntry(
+        "stream_app.commands.produce", "produce_command", "Publish a file of transactions, and its labels at their delay."
+    ),
+    "train": _CommandEntry("training.train", "train_command", "Train a model and register it; the same as `python -m training.train`."),
+    "promote": _CommandEntry(
+        "training.registry.promote", "promote_command", "Make a version the one that workers follow, if its gates pass."
+    ),
+    "rollback": _CommandEntry("training.registry.promote", "rollback_command", "Go back to the version that was served before."),
+    "evaluate": _CommandEntry(
         "training.book.evaluate_command", "evaluate_command", "Run the tables of the Fraud Detection Handbook; the published beside."
     ),
-    "worker": _Command("stream_app.commands.operate", "worker_command", "Score transactions until told to stop."),
-    "api": _Command("stream_app.commands.api", "api_command", "Answer requests over HTTP: scores, cards, terminals, labels."),
-    "api-key": _Command("stream_app.commands.api", "key_command", "Make a key for the API; shown once, kept hashed."),
-    "compare": _Command("stream_app.commands.compare", "compare_command", "Champion against challenger: agreement, money, quality."),
-    "alerts": _Command("stream_app.commands.alerts", "alerts_command", "Show alerts as they come."),
-    "explain": _Command(
+    "worker": _CommandEntry("stream_app.commands.operate", "worker_command", "Score transactions until told to stop."),
+    "api": _CommandEntry("stream_app.commands.api", "api_command", "Answer requests over HTTP: scores, cards, terminals, labels."),
+    "api-key": _CommandEntry("stream_app.commands.api", "key_command", "Make a key for the API; shown once, kept hashed."),
+    "compare": _CommandEntry("stream_app.commands.compare", "compare_command", "Champion against challenger: agreement, money, quality."),
+    "alerts": _CommandEntry("stream_app.commands.alerts", "alerts_command", "Show alerts as they come."),
+    "explain": _CommandEntry(
         "stream_app.commands.explain", "explain_command", "Why a transaction got its score, alerted or not, feature by feature."
     ),
-    "verify": _Command("stream_app.commands.verify", "verify_command", "Compute served features and scores again, offline, and compare."),
-    "doctor": _Command("stream_app.commands.operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
-    "repartition": _Command(
+    "verify": _CommandEntry(
+        "stream_app.commands.verify", "verify_command", "Compute served features and scores again, offline, and compare."
+    ),
+    "doctor": _CommandEntry("stream_app.commands.operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
+    "repartition": _CommandEntry(
         "stream_app.commands.repartition", "repartition_command", "Take every card's state along after partitions were added."
     ),
-    "demo": _Command("stream_app.commands.demo", "demo_command", "The whole path once: servers, data, model, worker, alerts, figures."),
+    "demo": _CommandEntry(
+        "stream_app.commands.demo", "demo_command", "The whole path once: servers, data, model, worker, alerts, figures."
+    ),
 }
 
 
@@ -68,7 +76,7 @@ class _Lazy(typer.core.TyperGroup):
             formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
 
 
-def _load(command: _Command) -> Any:
+def _load(command: _CommandEntry) -> Any:
     found: Any = getattr(import_module(command.module), command.attribute)
     if isinstance(found, typer.Typer):
         return typer.main.get_group(found)

@@ -42,7 +42,7 @@ from stream_app.scoring.ports import Clock
 IN_THE_LOOP = 32
 """Rows that are scored between two other requests; more go to a thread."""
 
-type Identifier = Annotated[str, Path(min_length=1, max_length=64)]
+type IdInPath = Annotated[str, Path(min_length=1, max_length=64)]
 type At = Annotated[int | None, Query(ge=EARLIEST_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
 
 
@@ -184,14 +184,14 @@ class _Looks:
         app.get("/v1/terminals/{terminal_id:path}")(self.terminal)
         app.get("/v1/model")(self.model)
 
-    async def card(self, request: Request, card_id: Identifier, at: At = None) -> Response:
+    async def card(self, request: Request, card_id: IdInPath, at: At = None) -> Response:
         """The card's features as its next payment would find them."""
         if self._parts.rules.refuse_card_numbers and is_card_number(card_id):
             told = "card_id is a card number (13 to 19 digits that pass Luhn). Ask by its token."
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "card-number", told, "path: card_id")
         return await self._standing(request, "card", card_id, at)
 
-    async def terminal(self, request: Request, terminal_id: Identifier, at: At = None) -> Response:
+    async def terminal(self, request: Request, terminal_id: IdInPath, at: At = None) -> Response:
         """The terminal's features as its next payment would find them, over all partitions."""
         return await self._standing(request, "terminal", terminal_id, at)
 

@@ -14,11 +14,11 @@ from loguru import logger
 from stream_app.api.probes import PROBES
 from stream_app.api.problems import MEDIA_TYPE, Refusal, unexpected
 
-type Scope = MutableMapping[str, Any]
+type AsgiScope = MutableMapping[str, Any]
 type Message = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[Message]]
 type Send = Callable[[Message], Awaitable[None]]
-type App = Callable[[Scope, Receive, Send], Awaitable[None]]
+type App = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 type Observe = Callable[[str, str, int, float], None]
 
 MOST_AT_ONCE = 128
@@ -35,7 +35,7 @@ class Limits:
         self._observe = observe
         self._under_way = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -44,12 +44,12 @@ class Limits:
         place = int(scope["path"] not in PROBES)
         self._under_way += place
         try:
-            await self._bounded(scope, _Body(receive, self._most_bytes), answer)
+            await self._bounded(scope, _BoundedBody(receive, self._most_bytes), answer)
         finally:
             self._under_way -= place
             self._observe(str(scope["method"]), _route(scope), answer.status, time.perf_counter() - began)
 
-    async def _bounded(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+    async def _bounded(self, scope: AsgiScope, body: _BoundedBody, answer: _Answer) -> None:
         if (beyond := self._beyond(scope)) is not None:
             await answer.refuse(beyond)
             return
@@ -62,7 +62,7 @@ class Limits:
             logger.opt(exception=error).error("{} {} failed", scope["method"], _route(scope))
             await answer.refuse(unexpected())
 
-    def _beyond(self, scope: Scope) -> Refusal | None:
+    def _beyond(self, scope: AsgiScope) -> Refusal | None:
         """What is over a limit before anything is read."""
         if self._under_way > MOST_AT_ONCE and scope["path"] not in PROBES:
             return _busy()
@@ -70,12 +70,12 @@ class Limits:
         return _too_large(self._most_bytes) if length.isdigit() and int(length) > self._most_bytes else None
 
 
-def _route(scope: Scope) -> str:
+def _route(scope: AsgiScope) -> str:
     """The route's path, as `/v1/cards/{card_id}`: the path itself would tell a card's token to logs and metrics."""
     return str(getattr(scope.get("route"), "path_format", "none"))
 
 
-class _Body:
+class _BoundedBody:
     """Counts what comes in."""
 
     def __init__(self, receive: Receive, most_bytes: int) -> None:

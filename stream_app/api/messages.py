@@ -98,14 +98,14 @@ class Body[T]:
 def _no_number(content: bytes) -> list[str]:
     """Path to the first feature of a vector that is no number; empty where that is not what is wrong."""
     try:
-        body = msgspec.json.decode(content, type=_Vectors)
+        body = msgspec.json.decode(content, type=_FeatureVectors)
     except (msgspec.MsgspecError, RecursionError):
         return []
     rows = [(["features"], body.features)] + [(["rows", str(n)], row) for n, row in enumerate(body.rows)]
     return next(([*at, name] for at, row in rows for name, value in row.items() if not isinstance(value, int | float)), [])
 
 
-class _Vectors(msgspec.Struct, frozen=True):
+class _FeatureVectors(msgspec.Struct, frozen=True):
     """Vectors whose values may be anything."""
 
     features: dict[str, Any] = {}

@@ -18,7 +18,7 @@ from stream_app.scoring.positions import Position
 from stream_app.scoring.provenance import Provenance, read_provenance
 
 
-class _Score(msgspec.Struct, frozen=True):
+class _ServedScore(msgspec.Struct, frozen=True):
     """What of a score is compared."""
 
     card_id: str
@@ -34,7 +34,7 @@ class _Score(msgspec.Struct, frozen=True):
     degraded: str | None = None
 
 
-_SCORE = msgspec.json.Decoder(_Score)
+_SCORE = msgspec.json.Decoder(_ServedScore)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

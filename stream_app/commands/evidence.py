@@ -24,7 +24,7 @@ from stream_app.scoring.already_published import Refusals, of_these_topics
 from stream_app.scoring.intake import Decoded, decode_all
 from stream_app.settings import Settings
 
-type Span = tuple[int | None, int | None]
+type Period = tuple[int | None, int | None]
 """From, to (not included), Unix ms; None: no bound."""
 
 
@@ -45,7 +45,7 @@ class Evidence:
     full_from_ms: int
 
 
-async def gathered(settings: Settings, money: Money, span: Span) -> Evidence:
+async def gathered(settings: Settings, money: Money, span: Period) -> Evidence:
     """Decisions that were published within a span of time; payments and labels from one horizon before the earliest of them.
 
     Raises:
@@ -89,7 +89,7 @@ async def _partitions(settings: Settings) -> int:
     return counts[settings.transactions_topic]
 
 
-async def _decisions(log: KafkaLog, settings: Settings, count: int, span: Span) -> tuple[list[ServedDecision], int]:
+async def _decisions(log: KafkaLog, settings: Settings, count: int, span: Period) -> tuple[list[ServedDecision], int]:
     topic, (since_ms, until_ms) = settings.scores_topic, span
     found: list[list[ServedDecision]] = [[] for _ in range(count)]
     known = await _ids(log, settings)

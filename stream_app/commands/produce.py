@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from stream_app.commands.replay import Record
+    from stream_app.commands.replay import KeyValue
 
 CHUNK = 1_000
 IDLE_S = 0.2
@@ -80,7 +80,7 @@ def produce_command(  # noqa: PLR0913 - the command's options
 class ReplaySink(Protocol):
     """Where records go. `publish` may wait: back-pressure."""
 
-    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+    async def publish(self, topic: str, records: Sequence[KeyValue]) -> None:
         """Hand over records; those of one key keep their order."""
 
     async def flush(self) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     type Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
-    type Record = tuple[bytes, bytes]  # key, value
+    type KeyValue = tuple[bytes, bytes]  # key, value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +131,7 @@ class Tally:
         return self.transactions / self.seconds if self.seconds else 0.0
 
 
-def transaction_records(columns: Columns, from_: int, to: int) -> list[Record]:
+def transaction_records(columns: Columns, from_: int, to: int) -> list[KeyValue]:
     """Rows [from, to) as `transaction.v1`; optional fields without a value, and columns that are no field of it, are left out."""
     values = {name: _values(column, from_, to) for name, column in columns.items()}
     own = {name.removeprefix(ATTRIBUTE): column for name, column in values.items() if name.startswith(ATTRIBUTE)}
@@ -141,7 +141,7 @@ def transaction_records(columns: Columns, from_: int, to: int) -> list[Record]:
     return _encoded(map(Transaction, *(_of_field(field, values.get(field.name)) for field in _FIELDS)))
 
 
-def label_records(columns: Columns, from_: int, to: int) -> list[Record]:
+def label_records(columns: Columns, from_: int, to: int) -> list[KeyValue]:
     """The same for `label.v1`."""
     values = {name: _values(column, from_, to) for name, column in columns.items()}
     return _encoded(map(Label, *(_of_field(field, values.get(field.name)) for field in _LABEL_FIELDS)))
@@ -166,7 +166,7 @@ _FIELDS, _LABEL_FIELDS = fields_of(Transaction), fields_of(Label)
 _ENCODER = msgspec.json.Encoder()
 
 
-def _encoded(messages: Iterable[Transaction | Label]) -> list[Record]:
+def _encoded(messages: Iterable[Transaction | Label]) -> list[KeyValue]:
     encode = _ENCODER.encode
     return [(message.card_id.encode(), encode(message)) for message in messages]
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from stream_app.errors import RecordError
 from stream_app.messages.card_numbers import redact
 from stream_app.messages.cut_bytes import CutBytes, size_of
+from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.records import Outgoing, Place, Record
 from stream_app.messages.transaction import MAX_MESSAGE_BYTES, shown
 from stream_app.scoring.already_published import SOURCE_OFFSET
@@ -49,7 +50,7 @@ class _Content(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: OwnHeaders
     origin: RecordOrigin
     source: Record
 

@@ -37,7 +37,7 @@ SAMPLE = 200
 """So many of the newest records of each partition show by which rule they were put there."""
 
 type Spans = Mapping[Place, Bounds]
-type Progress = Callable[[int, int], None]
+type OnProgress = Callable[[int, int], None]
 type PublishedDecisions = Mapping[int, Mapping[int, PublishedDecision]]
 """By partition and offset of their payment."""
 
@@ -142,7 +142,7 @@ class Repartition:
         found = [(r.timestamp, r.key, place[1]) async for place, records in newest for r in records if r.key]
         return list({key: place for _, key, place in sorted(found)}.items())
 
-    async def run(self, old_group: OldGroup, home: Callable[[str], int], progress: Progress) -> Repartitioned:
+    async def run(self, old_group: OldGroup, home: Callable[[str], int], progress: OnProgress) -> Repartitioned:
         """Make the new group's state.
 
         1. *begin* each partition, marked unfinished;

@@ -16,14 +16,14 @@ OUTPUT_NAME = "probabilities"
 RAW_NAME = "raw_score"
 """What the model adds up, before it becomes a probability: a forest's mean vote; the log-odds of boosting or a linear model."""
 
-Probability = Annotated[float, Meta(ge=0, le=1)]
+ScoreBound = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Bands(msgspec.Struct, frozen=True):
     """Least score of each action above `review`, whose own is the threshold."""
 
-    step_up: Probability
-    decline: Probability
+    step_up: ScoreBound
+    decline: ScoreBound
 
 
 class ParityVectors(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     features: tuple[tuple[str, str], ...]
-    threshold: Probability
+    threshold: ScoreBound
     bands: Bands
     parity: ParityVectors
     trained_at_ms: int

@@ -17,7 +17,7 @@ from stream_app.local import packages
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    type Progress = Callable[[int, int], None]
+    type OnDownload = Callable[[int, int], None]
     """Called with bytes done and bytes in total."""
 
 KAFKA_VERSION = "4.1.2"
@@ -30,7 +30,7 @@ SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-b
 """Where Debian, Red Hat and others keep the certificates that the system trusts."""
 
 
-def kafka_jars(on_progress: Progress | None = None) -> Path:
+def kafka_jars(on_progress: OnDownload | None = None) -> Path:
     """Folder with all jars of Kafka, complete or not there at all. Without network after the first time.
 
     1. Under a lock, so that two stacks download once;
@@ -57,7 +57,7 @@ def kafka_jars(on_progress: Progress | None = None) -> Path:
     return done
 
 
-def _download(partial: Path, on_progress: Progress) -> None:
+def _download(partial: Path, on_progress: OnDownload) -> None:
     packages.folder("jgo")
     from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - needed once in the life of a cache
 
@@ -103,7 +103,7 @@ def _system_trust() -> Iterator[None]:
 class _DownloadBar:
     """Adds up what jgo reports file by file."""
 
-    def __init__(self, on_progress: Progress) -> None:
+    def __init__(self, on_progress: OnDownload) -> None:
         self._on_progress = on_progress
         self._done = 0
 

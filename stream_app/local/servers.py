@@ -90,7 +90,7 @@ class Server(Protocol):
     setting: str
     port_count: int
 
-    def launch(self, folder: Path, ports: Sequence[int], log: Path, token: str, on_progress: jars.Progress | None) -> Launch:
+    def launch(self, folder: Path, ports: Sequence[int], log: Path, token: str, on_progress: jars.OnDownload | None) -> Launch:
         """Write its configuration, prepare its folder where that was not done yet, and say how to start it."""
 
     def address(self, ports: Sequence[int]) -> str:
@@ -110,7 +110,7 @@ class Kafka:
     setting = "kafka_bootstrap_servers"
     port_count = 2
 
-    def launch(self, folder: Path, ports: Sequence[int], log: Path, token: str, on_progress: jars.Progress | None) -> Launch:
+    def launch(self, folder: Path, ports: Sequence[int], log: Path, token: str, on_progress: jars.OnDownload | None) -> Launch:
         """Fetch the jars, write the configuration, format the storage once."""
         java = [str(packages.java()), "-cp", f"{jars.kafka_jars(on_progress)}/*", "-Dlog4j2.configurationFile=log4j2.properties"]
         (folder / "log4j2.properties").write_text(KAFKA_LOGGING)
@@ -158,7 +158,7 @@ class Redis:
     setting = "redis_url"
     port_count = 1
 
-    def launch(self, folder: Path, ports: Sequence[int], log: Path, token: str, on_progress: jars.Progress | None) -> Launch:
+    def launch(self, folder: Path, ports: Sequence[int], log: Path, token: str, on_progress: jars.OnDownload | None) -> Launch:
         """Write its configuration."""
         del log, token, on_progress
         (folder / "redis.conf").write_text(REDIS_CONF.format(host=HOST, port=ports[0]))
@@ -184,7 +184,7 @@ class Mlflow:
     setting = "mlflow_tracking_uri"
     port_count = 1
 
-    def launch(self, folder: Path, ports: Sequence[int], log: Path, token: str, on_progress: jars.Progress | None) -> Launch:
+    def launch(self, folder: Path, ports: Sequence[int], log: Path, token: str, on_progress: jars.OnDownload | None) -> Launch:
         """Nothing to prepare: it makes its own database."""
         del folder, log, token, on_progress
         packages.folder("mlflow")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from stream_app.local.jars import Progress
+    from stream_app.local.jars import OnDownload
     from stream_app.local.record import Service
 
 START_S = 120.0
@@ -61,7 +61,7 @@ class LocalStack:
         self.home = home.absolute()
         self._record = record.StackRecord()
 
-    def up(self, services: Sequence[str] = tuple(SERVERS), on_progress: Progress | None = None) -> Addresses:
+    def up(self, services: Sequence[str] = tuple(SERVERS), on_progress: OnDownload | None = None) -> Addresses:
         """Make the servers run and answer; those that do already are left alone.
 
         1. check the servers that the settings name: they are used, not started;
@@ -136,7 +136,7 @@ class LocalStack:
         answers = service.ready and server.answers(service.ports)
         return Status(server.name, "running" if answers else "broken", address, process.pid, time.time() - process.started_s, log)
 
-    def _start(self, servers: Sequence[Server], on_progress: Progress | None) -> None:
+    def _start(self, servers: Sequence[Server], on_progress: OnDownload | None) -> None:
         # Kafka last: the others start while its jars are fetched and its storage is formatted.
         for server in sorted(servers, key=lambda s: s.name == "kafka"):
             self._spawn(server, on_progress)
@@ -145,7 +145,7 @@ class LocalStack:
             self._await(server, deadline_s)
             self._put(server.name, replace(self._service(server.name), ready=True))
 
-    def _spawn(self, server: Server, on_progress: Progress | None) -> None:
+    def _spawn(self, server: Server, on_progress: OnDownload | None) -> None:
         """Start one server: recorded with its token first, so that it is found whenever we are killed."""
         folder, log, token = self.home / server.name, self._log(server.name), processes.new_token()
         folder.mkdir(exist_ok=True)

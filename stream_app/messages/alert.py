@@ -14,7 +14,7 @@ from stream_app.messages.transaction import Identifier, Transaction
 Action = Literal["review", "step_up", "decline"]
 Name = Annotated[str, Meta(min_length=1)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+NonNegative = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 ClockMs = Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)]
 
 
@@ -50,7 +50,7 @@ class Source(msgspec.Struct, frozen=True, gc=False):
 
     topic: Annotated[str, Meta(min_length=1, max_length=249)]
     partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]
-    offset: Count
+    offset: NonNegative
 
 
 class Beside(msgspec.Struct, frozen=True, gc=False):
@@ -115,5 +115,5 @@ class Score(ScoredTransaction, frozen=True, gc=False, omit_defaults=False, kw_on
     case_id: Identifier | None
     action: Action | None
     features: dict[str, float]
-    sequence: Count
+    sequence: NonNegative
     beside: Beside | None = None

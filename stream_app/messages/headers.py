@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 type Headers = Sequence[tuple[str, bytes | None]]
 """As Kafka gives them: a name may come twice, a value may be missing."""
+type OwnHeaders = Sequence[tuple[str, bytes]]
+"""Of what we publish: every value is there."""
 
 _BEYOND = 2**63
 _MOST_DIGITS = len(str(_BEYOND))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
-from stream_app.messages.headers import Headers
+from stream_app.messages.headers import Headers, OwnHeaders
 
 NOT_DECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What a decoder raises of bytes that are no message of its type: no JSON, another shape, not UTF-8, nested too deep."""
@@ -66,6 +66,6 @@ class Outgoing:
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: OwnHeaders = ()
     shorter: Callable[[], Outgoing] | None = None
     at_ms: int | None = None

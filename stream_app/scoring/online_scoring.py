@@ -101,7 +101,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class _LookUpPlan:
     """The features of an entity that need no payment, ready for the kernel."""
 
     plan: Plan
@@ -115,7 +115,7 @@ class OnlineScoring:
         self.scorer = scorer
         self.history = history
         self._money = money
-        self._windows = {entity: _Window(compile_plan(_of(entity)), place) for place, entity in enumerate(ENTITIES)}
+        self._windows = {entity: _LookUpPlan(compile_plan(_of(entity)), place) for place, entity in enumerate(ENTITIES)}
 
     async def decide(self, tx: Transaction) -> Decision:
         """What a worker would decide of a transaction now, with the history that it would see.
@@ -234,7 +234,7 @@ def _of(entity: Entity) -> list[Feature]:
     return [f for f in CATALOGUE if f.entity == entity and not f.of.compares and f not in CONTEXT_FEATURES]
 
 
-def _features(window: _Window, seen: StateSnapshot, at_ms: int, unit: int) -> dict[str, float]:
+def _features(window: _LookUpPlan, seen: StateSnapshot, at_ms: int, unit: int) -> dict[str, float]:
     """Windows ending at `at_ms`, read by a payment that is scored and not counted."""
     nothing = np.zeros(1, dtype=np.int64)
     slots = tuple(nothing if place in {0, window.place} else nothing - 1 for place in range(len(ENTITIES)))

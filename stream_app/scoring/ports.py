@@ -9,12 +9,13 @@ from typing import Protocol
 from stream_app.features.compute import Floats, Rows, Vectors
 from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.alert import ModelReference
+from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.records import Outgoing
 from stream_app.scoring.outcomes import Notes
 from stream_app.scoring.positions import Position
 
 type Ids = tuple[list[str], ...]
-"""Distinct ids of each entity, in the order of `definitions.ENTITIES`: cards first."""
+"""Distinct ids of each entity, in the order of `aggregations.ENTITIES`: cards first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Model(Protocol):
 class Publisher(Protocol):
     """Publishes messages durably."""
 
-    def publish(self, partition: int, messages: Sequence[Outgoing], headers: Sequence[tuple[str, bytes]] = ()) -> Awaitable[dict[str, int]]:
+    def publish(self, partition: int, messages: Sequence[Outgoing], headers: OwnHeaders = ()) -> Awaitable[dict[str, int]]:
         """Publish all messages, each with these headers beside its own; return when every one is acknowledged by all in-sync replicas.
 
         Returns:

@@ -9,6 +9,7 @@ from itertools import count
 import msgspec
 
 from stream_app.messages.alert import Alert, Score, Source
+from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.records import Outgoing, Place
 from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
 from stream_app.scoring.decided_payments import DecidedPayments
@@ -18,8 +19,6 @@ SOURCE_TIMESTAMP = "source.timestamp"
 """Header of alerts: the Kafka timestamp of the transaction, ms, so that any reader can measure the way through."""
 _SEQUENCE_PER_MS = 1000
 """Numbers of decisions start at the time in us: they rise across restarts, and stay whole in readers that know only doubles."""
-
-type _Headers = tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Publication:
         headers = (_offset_header(offset), (SOURCE_TIMESTAMP, str(decided.arrived_ms(place)).encode()))
         return Outgoing(self._output.alerts_topic, tx.card_id.encode(), self._encode(alert), headers)
 
-    def _score(self, decided: DecidedPayments, place: int, source: Place, seen: _Headers) -> Outgoing:
+    def _score(self, decided: DecidedPayments, place: int, source: Place, seen: OwnHeaders) -> Outgoing:
         tx, offset, stands = decided.transaction(place), decided.scored.offsets[place], place in decided.published
         score = Score(
             features=decided.features(place),
@@ -91,7 +90,7 @@ def _offset_header(offset: int) -> tuple[str, bytes]:
     return SOURCE_OFFSET, str(offset).encode()
 
 
-def _seen(decided: DecidedPayments, partition: int) -> Sequence[_Headers]:
+def _seen(decided: DecidedPayments, partition: int) -> Sequence[OwnHeaders]:
     """For each decision the headers that say what it had seen: see `provenance`."""
     positions, scored = decided.work.positions, decided.scored
     if positions is None:

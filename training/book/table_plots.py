@@ -12,12 +12,12 @@ from training.fitting.plots import axes_of, written
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.book.tables import Table
+    from training.book.tables import HandbookTable
 
 FIGURES = {"auc": "AUC ROC", "average_precision": "average precision", "card_precision_at_100": "card precision@100"}
 
 
-def draw_table(out: Path, table: Table) -> tuple[Path, ...]:
+def draw_table(out: Path, table: HandbookTable) -> tuple[Path, ...]:
     """Write the figures beside the published, and precision against recall of the first test, beside the file `out`.
 
     Returns:
@@ -26,7 +26,7 @@ def draw_table(out: Path, table: Table) -> tuple[Path, ...]:
     return *(_figures(out, table, name) for name in FIGURES), _curves(out, table)
 
 
-def _figures(out: Path, table: Table, name: str) -> Path:
+def _figures(out: Path, table: HandbookTable, name: str) -> Path:
     """A bar a model, the range over its seeds, the published figure as a line across it."""
     rows = [row for row in table.rows if row.runtime == "onnx"]
     figure, axes = axes_of(f"{table.protocol.name}: {FIGURES[name]}", FIGURES[name], "")
@@ -43,7 +43,7 @@ def _figures(out: Path, table: Table, name: str) -> Path:
     return written(figure, out.with_suffix(f".{name}.png"))
 
 
-def _curves(out: Path, table: Table) -> Path:
+def _curves(out: Path, table: HandbookTable) -> Path:
     figure, axes = axes_of(f"{table.protocol.name}: test {table.folds[0].test.window.dates()}", "recall", "precision")
     for row in table.rows:
         if row.runtime == "onnx":

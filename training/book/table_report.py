@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from training.book.tables import Row, Table
+    from training.book.tables import HandbookTable, Row
     from training.fitting.search import Tried
 
 
-def report(table: Table, data: Path, tried: Sequence[Tried]) -> dict[str, Any]:
+def report(table: HandbookTable, data: Path, tried: Sequence[Tried]) -> dict[str, Any]:
     """What the command writes: numbers and texts only.
 
     Args:
@@ -43,7 +43,7 @@ def report(table: Table, data: Path, tried: Sequence[Tried]) -> dict[str, Any]:
     }
 
 
-def _counts(table: Table, fold: int) -> dict[str, Any]:
+def _counts(table: HandbookTable, fold: int) -> dict[str, Any]:
     parts, expected = table.folds[fold], table.protocol.expected
     published = expected[fold] if fold < len(expected) else None
     return {
@@ -79,7 +79,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def show(table: Table, seconds: float) -> None:
+def show(table: HandbookTable, seconds: float) -> None:
     """Print the split, the table and what was compared.
 
     Args:
@@ -99,13 +99,13 @@ def show(table: Table, seconds: float) -> None:
     console.print(f"scikit-learn and ONNX Runtime differ by {table.parity:.1g} at most; {seconds:.0f} s", highlight=False)
 
 
-def _beside(table: Table, fold: int) -> str:
+def _beside(table: HandbookTable, fold: int) -> str:
     if fold >= len(table.protocol.expected):
         return ""
     return " - as published" if table.folds[fold].counts == table.protocol.expected[fold] else " - not the Handbook's own data"
 
 
-def _quality(table: Table) -> Printed:
+def _quality(table: HandbookTable) -> Printed:
     """Ours ± half the range over the seeds, the published in brackets."""
     names = ("auc", "average_precision", "card_precision_at_100")
     printed = Printed("profile", "model", "AUC ROC", "average precision", "card prec.@100", title=table.protocol.name)
@@ -118,7 +118,7 @@ def _quality(table: Table) -> Printed:
     return printed
 
 
-def _team(table: Table) -> Printed:
+def _team(table: HandbookTable) -> Printed:
     printed = Printed(
         "profile", "model", "money detected", "FP ratio by card", "alerts a day", "net saving a day", title="At the threshold"
     )
@@ -135,7 +135,7 @@ def _team(table: Table) -> Printed:
     return printed
 
 
-def _served(table: Table) -> list[Row]:
+def _served(table: HandbookTable) -> list[Row]:
     return [row for row in table.rows if row.runtime == "onnx"]
 
 

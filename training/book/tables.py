@@ -82,7 +82,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class HandbookTable:
     """What came of a protocol: its folds with their transactions, the rows, the largest difference of the two runtimes' scores."""
 
     protocol: Protocol
@@ -99,7 +99,7 @@ class _Tested:
     parity: float
 
 
-def run(frame: pd.DataFrame, features: Backfill, protocol: Protocol, profiles: Sequence[str], seeds: int, told: Told) -> Table:
+def run(frame: pd.DataFrame, features: Backfill, protocol: Protocol, profiles: Sequence[str], seeds: int, told: Told) -> HandbookTable:
     """Run a protocol.
 
     Args:
@@ -128,7 +128,7 @@ def run(frame: pd.DataFrame, features: Backfill, protocol: Protocol, profiles: S
             thresholds = [threshold_for(one) for one in _earlier(frame, bench, protocol, recipe, tested[0])]
             rows += _rows(protocol, profile, recipe, tested, thresholds)
             parity = max(parity, *(one.parity for seed in tested for one in seed))
-    return Table(protocol, folds, tuple(rows), parity)
+    return HandbookTable(protocol, folds, tuple(rows), parity)
 
 
 def bench_of(frame: pd.DataFrame, features: Backfill, profile: str) -> Bench:

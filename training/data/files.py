@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    type _Read = tuple[Any, ColumnMapping, list[str]]
+    type _ReadFile = tuple[Any, ColumnMapping, list[str]]
     """The columns that are wanted, what they are, and the names of all."""
 
 _FIELDS = fields_of(Transaction)
@@ -77,14 +77,14 @@ def is_known(name: str) -> bool:
     return name in KNOWN or name.startswith(ATTRIBUTE)
 
 
-def _read_parquet(path: Path, given: ColumnMapping | None) -> _Read:
+def _read_parquet(path: Path, given: ColumnMapping | None) -> _ReadFile:
     names = pyarrow.parquet.read_schema(path).names
     column_mapping = given or column_mapping_of(names)
     wanted = [name for name in names if is_known(name) or name in column_mapping.sources]
     return pyarrow.parquet.ParquetFile(path).read(columns=wanted), column_mapping, names
 
 
-def _read_csv(path: Path, given: ColumnMapping | None) -> _Read:
+def _read_csv(path: Path, given: ColumnMapping | None) -> _ReadFile:
     with pyarrow.csv.open_csv(path) as opened:
         names = opened.schema.names
     column_mapping = given or column_mapping_of(names)
@@ -93,7 +93,7 @@ def _read_csv(path: Path, given: ColumnMapping | None) -> _Read:
     return pyarrow.csv.read_csv(path, convert_options=options), column_mapping, names
 
 
-def _read_json(path: Path, given: ColumnMapping | None) -> _Read:
+def _read_json(path: Path, given: ColumnMapping | None) -> _ReadFile:
     with path.open(encoding="utf-8", newline="\n") as lines:
         for row, line in enumerate(map(str.strip, lines), 1):
             # Also what makes pyarrow 25 end the process: a null in place of an object.
@@ -109,7 +109,7 @@ def _read_json(path: Path, given: ColumnMapping | None) -> _Read:
     return table, given or column_mapping_of(table.column_names), table.column_names
 
 
-_READERS: dict[str, Callable[[Path, ColumnMapping | None], _Read]] = {
+_READERS: dict[str, Callable[[Path, ColumnMapping | None], _ReadFile]] = {
     ".parquet": _read_parquet,
     ".csv": _read_csv,
     ".jsonl": _read_json,

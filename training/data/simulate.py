@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    type Ints = NDArray[np.int64]
-    type Floats = NDArray[np.float64]
+    from stream_app.features.compute import Floats
+    from stream_app.features.plan import Ints
 
 GRID = 100.0
 DAY_S = 86_400

@@ -29,7 +29,7 @@ JOBS = 2
 LARGEST_SEED = 2**32 - 1
 
 type Value = int | float | str | bool | None
-type Parameters = Mapping[str, Value]
+type Hyperparameters = Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Kind:
     """A kind of model: how it is made, the parameters it has, and their defaults."""
 
     make: Callable[..., Any]
-    defaults: Parameters
+    defaults: Hyperparameters
 
 
 def _logistic_regression(**parameters: Any) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(**parameters))
 
 
-_FOREST: Parameters = {"n_estimators": 100, "max_depth": 12, "min_samples_leaf": 5, "max_features": "sqrt"}
+_FOREST: Hyperparameters = {"n_estimators": 100, "max_depth": 12, "min_samples_leaf": 5, "max_features": "sqrt"}
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
@@ -85,7 +85,7 @@ class Recipe:
     """
 
     model: str = "random_forest"
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Hyperparameters = field(default_factory=dict)
     fraud_weight: float = 1.0
     seed: int = 0
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from stream_app.errors import DataError
 from training.data.split import FoldParts
 from training.fitting.figures import Figures, figures_of, mean_of
-from training.fitting.fit import Parameters, Recipe
+from training.fitting.fit import Hyperparameters, Recipe
 
 if TYPE_CHECKING:
     from training.fitting.bench import Bench
 
 
-_DEEP: Parameters = {"max_depth": 20, "min_samples_leaf": 1}
+_DEEP: Hyperparameters = {"max_depth": 20, "min_samples_leaf": 1}
 
 SPACE: tuple[Recipe, ...] = tuple(
     Recipe(model=model, parameters=parameters, fraud_weight=weight)

@@ -15,18 +15,18 @@ from training.registry.catalogue import CHALLENGER, Catalogue, user
 if TYPE_CHECKING:
     from training.registry.promotion import PromotionCase
 
-Name = Annotated[str, typer.Option(help="Registered model; default: FRAUDSTREAM_MODEL_NAME.")]
-Who = Annotated[str, typer.Option(help="Who does it, for the record. Default: the user of this machine.")]
+ModelOption = Annotated[str, typer.Option(help="Registered model; default: FRAUDSTREAM_MODEL_NAME.")]
+WhoOption = Annotated[str, typer.Option(help="Who does it, for the record. Default: the user of this machine.")]
 
 
 def promote_command(  # noqa: PLR0913 - the command's options
     version: Annotated[str, typer.Argument(help="Number of the version; default: the one with the alias.")] = "",
     alias: Annotated[str, typer.Option(help="Promote the version that has this alias.")] = CHALLENGER,
-    model_name: Name = "",
+    model_name: ModelOption = "",
     *,
     force: Annotated[bool, typer.Option("--force", help="Promote it though gates fail; needs --why.")] = False,
     why: Annotated[str, typer.Option(help="Why, for the record.")] = "",
-    who: Who = "",
+    who: WhoOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show gates and forecast.")] = False,
 ) -> None:
     """Make a version the one that workers follow, if the gates pass: parity, mature labels, not worse than the champion."""
@@ -55,8 +55,8 @@ def promote_command(  # noqa: PLR0913 - the command's options
 
 
 def rollback_command(
-    model_name: Name = "",
-    who: Who = "",
+    model_name: ModelOption = "",
+    who: WhoOption = "",
     why: Annotated[str, typer.Option(help="Why, for the record.")] = "",
 ) -> None:
     """Go back to the version that was served before the present one."""

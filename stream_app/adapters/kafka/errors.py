@@ -66,7 +66,7 @@ def unpack_error(error: BaseException) -> UnpackError | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _DamagedBatch:
     """A batch of records that could not be unpacked. `codec` is its number; below 0 where its head could not be read either."""
 
     topic: str
@@ -75,7 +75,7 @@ class _Batch:
     codec: int
 
 
-def _unpacked_when(error: BaseException) -> _Batch | None:
+def _unpacked_when(error: BaseException) -> _DamagedBatch | None:
     """Which batch aiokafka was about to unpack. Its errors do not say, so the frame that was left by the error is looked at; pinned by a test."""
     left = (frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code is PartitionRecords._unpack_records.__code__)  # noqa: SLF001
     frame = next(left, None)
@@ -83,11 +83,11 @@ def _unpacked_when(error: BaseException) -> _Batch | None:
         return None
     at, reading, batch = frame.f_locals["tp"], frame.f_locals["self"].next_fetch_offset, frame.f_locals.get("next_batch")
     if batch is None or batch.next_offset <= reading:  # the one before, which was read
-        return _Batch(at.topic, at.partition, reading, _CODEC_UNKNOWN_YET)
-    return _Batch(at.topic, at.partition, max(reading, batch.base_offset), batch.compression_type)
+        return _DamagedBatch(at.topic, at.partition, reading, _CODEC_UNKNOWN_YET)
+    return _DamagedBatch(at.topic, at.partition, max(reading, batch.base_offset), batch.compression_type)
 
 
-def _text(batch: _Batch, error: BaseException) -> str:
+def _text(batch: _DamagedBatch, error: BaseException) -> str:
     where = f"Topic {batch.topic!r}, partition {batch.partition}, offset {batch.offset}"
     known = 0 <= batch.codec < len(CODECS)
     if known and isinstance(error, UnsupportedCodecError):

@@ -30,6 +30,7 @@ from stream_app.adapters.kafka.errors import no_answer
 from stream_app.adapters.kafka.refusals import refusal
 from stream_app.adapters.kafka.topology import MAX_BATCH_BYTES
 from stream_app.errors import FraudstreamError, RecordError, Refused, Stop, TopologyError, Unavailable
+from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import DeadLetterCode
 
@@ -49,8 +50,6 @@ _REFUSED = (
 _FOR_HEADERS_BYTES = 65_536
 _OVERHEAD_BYTES = 128
 """Of a batch with one record, about."""
-
-type Headers = Sequence[tuple[str, bytes]]
 
 
 class KafkaPublisher:
@@ -89,7 +88,7 @@ class KafkaPublisher:
         except (KafkaError, OSError) as error:
             raise _error(error) from None
 
-    async def publish(self, partition: int, messages: Sequence[Outgoing], headers: Headers = ()) -> dict[str, int]:
+    async def publish(self, partition: int, messages: Sequence[Outgoing], headers: OwnHeaders = ()) -> dict[str, int]:
         """See `ports.Publisher`."""
         sent = [m if self._fits_surely(m) else self._within_limit(m, headers) for m in messages]
         ends, too_large = await self._send(partition, sent, headers)
@@ -97,7 +96,7 @@ class KafkaPublisher:
             ends |= await self._send_alone(partition, message, headers)
         return ends
 
-    async def _send_alone(self, partition: int, message: Outgoing, headers: Headers) -> dict[str, int]:
+    async def _send_alone(self, partition: int, message: Outgoing, headers: OwnHeaders) -> dict[str, int]:
         while True:
             message = self._within_limit(message, headers)
             ends, too_large = await self._send(partition, [message], headers)
@@ -110,7 +109,7 @@ class KafkaPublisher:
         limit = self._limits.get(message.topic, _MOST_BYTES)
         return 2 * len(message.value or b"") < limit > _FOR_HEADERS_BYTES
 
-    def _within_limit(self, message: Outgoing, headers: Headers) -> Outgoing:
+    def _within_limit(self, message: Outgoing, headers: OwnHeaders) -> Outgoing:
         """The longest form of a message that its topic may take.
 
         Raises:
@@ -124,7 +123,7 @@ class KafkaPublisher:
             message = shorter
         return message
 
-    async def _send(self, partition: int, messages: Sequence[Outgoing], headers: Headers) -> tuple[dict[str, int], list[Outgoing]]:
+    async def _send(self, partition: int, messages: Sequence[Outgoing], headers: OwnHeaders) -> tuple[dict[str, int], list[Outgoing]]:
         """Send all and await all: the next offset of each topic, and the messages that were too large."""
         producer = self._producer
         self._under_way[producer] = self._under_way.get(producer, 0) + 1
@@ -224,7 +223,7 @@ class LazyPublisher:
 
 
 async def _answers(
-    producer: AIOKafkaProducer, partition: int, messages: Sequence[Outgoing], headers: Headers
+    producer: AIOKafkaProducer, partition: int, messages: Sequence[Outgoing], headers: OwnHeaders
 ) -> list[tuple[tuple[str, Outgoing], Any]]:
     """What became of each message: where it stands, or what was raised. Nothing is under way any more."""
     sent: list[asyncio.Future[Any]] = []
@@ -242,7 +241,7 @@ async def _answers(
     return list(zip(((m.topic, m) for m in messages), results, strict=True))
 
 
-def _size(message: Outgoing, headers: Headers) -> int:
+def _size(message: Outgoing, headers: OwnHeaders) -> int:
     """Bytes of a batch with this message alone, about."""
     of_headers = sum(len(name) + len(value) for name, value in [*message.headers, *headers])
     return len(message.key or b"") + len(message.value or b"") + of_headers + _OVERHEAD_BYTES

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stream_app.adapters.metrics.batch_histogram import BatchHistogram
 from stream_app.scoring.observation import EventKind
 
-type Kind = Literal["counter", "gauge", "histogram"]
+type MetricKind = Literal["counter", "gauge", "histogram"]
 
 STAGES = ("decode", "read", "features", "score", "publish", "write")
 """Of a micro-batch, in order."""
@@ -30,7 +30,7 @@ class Metric:
     text: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    kind: ClassVar[Kind]
+    kind: ClassVar[MetricKind]
 
     @property
     def exposed(self) -> str:

@@ -43,7 +43,7 @@ class _Tag(msgspec.Struct, frozen=True):
     value: str
 
 
-class _Version(msgspec.Struct, frozen=True):
+class _VersionAnswer(msgspec.Struct, frozen=True):
     version: str
     tags: tuple[_Tag, ...] = ()
 
@@ -51,16 +51,16 @@ class _Version(msgspec.Struct, frozen=True):
 class _Alias(msgspec.Struct, frozen=True):
     """MLflow's answer to `registered-models/alias`."""
 
-    model_version: _Version
+    model_version: _VersionAnswer
 
 
-class _Place(msgspec.Struct, frozen=True):
+class _DownloadUri(msgspec.Struct, frozen=True):
     """MLflow's answer to `get-download-uri`."""
 
     artifact_uri: str
 
 
-class _Fault(msgspec.Struct, frozen=True):
+class _MlflowError(msgspec.Struct, frozen=True):
     """MLflow's answer where it does not do what it is asked."""
 
     error_code: str
@@ -147,7 +147,7 @@ class ModelRegistry:
             )
 
     def _content(self, name: str, version: str) -> bytes:
-        uri = self._ask(_Place, "/api/2.0/mlflow/model-versions/get-download-uri", name=name, version=version).artifact_uri
+        uri = self._ask(_DownloadUri, "/api/2.0/mlflow/model-versions/get-download-uri", name=name, version=version).artifact_uri
         if not uri.startswith(_PROXY_SCHEME):
             raise ModelError(
                 f"Model {name} version {version} lies at {without_password(uri)}, which the MLflow server does not serve. Start it with --serve-artifacts."
@@ -228,7 +228,7 @@ class ModelRegistry:
     def _fault(self, status: int, content: bytes, what: str) -> ModelError | Unavailable:
         """What MLflow says of a request that it does not do; a proxy's page says nothing of a model."""
         try:
-            fault = msgspec.json.decode(content, type=_Fault)
+            fault = msgspec.json.decode(content, type=_MlflowError)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return self._not_mlflow(f"{status} and no reason of MLflow")
         said = f"{fault.error_code}: {fault.message}"[:300]
@@ -258,7 +258,7 @@ def _verify(content: bytes, sha256: str, what: str) -> None:
         raise ModelError(f"{what} is damaged: its SHA-256 is {found[:12]}…, not {sha256[:12]}…. Register the model again.")
 
 
-def _registered(name: str, version: _Version) -> RegisteredVersion:
+def _registered(name: str, version: _VersionAnswer) -> RegisteredVersion:
     tags = {t.key: t.value for t in version.tags}
     if SHA256_TAG not in tags:
         raise ModelError(f"Model {name} version {version.version} has no tag {SHA256_TAG!r}. Register it with `python -m training.train`.")

@@ -7,7 +7,6 @@ No partitioner is needed: a card is looked for under every partition, and there 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from stream_app.adapters.redis.servers import RedisServers
 from stream_app.adapters.redis.stored_cursor import decoded_cursor
-from stream_app.adapters.redis.write_through import add_parts
+from stream_app.adapters.redis.write_through import Values, add_parts
 from stream_app.errors import StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
@@ -25,7 +24,6 @@ from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.state_reader import StateSnapshot
 
-type Values = Sequence[bytes | None]
 _ANSWER_WITHIN_S = 5.0
 _CONNECT_WITHIN_S = 2.0
 _NO_STATE = "no worker has written state yet"

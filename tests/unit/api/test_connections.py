@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from stream_app.api import connections
-from stream_app.api.limits import Receive, Scope, Send
+from stream_app.api.limits import AsgiScope, Receive, Send
 from stream_app.api.server import server_config
 from tests.waiting import DEADLINE_S, until
 
@@ -30,7 +30,7 @@ class Answers:
         self.let_go = asyncio.Event()
         self.loop: asyncio.AbstractEventLoop | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "lifespan":
             self.loop = asyncio.get_running_loop()

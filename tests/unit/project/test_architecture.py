@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -170,11 +169,24 @@ def test_no_room_is_allowed_more_than_it_uses(package: str) -> None:
     assert {name: rooms for name, rooms in unused.items() if rooms} == {}
 
 
-def test_a_class_name_stands_once() -> None:
-    """One word for one thing: who reads `Batch` need not ask which of four."""
-    classes = [(node.name, name_of(f)) for p in ROOMS for f in files(p) for node in ast.parse(f.read_text(encoding="utf-8")).body
-               if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]  # fmt: skip
-    assert {name: sorted(m for n, m in classes if n == name) for name, count in Counter(n for n, _ in classes).items() if count > 1} == {}
+def types_of(file: Path) -> Iterator[str]:
+    """The types that a module names at its top, or for the checker alone: classes and aliases; a private one is as one without the underscore."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    for node in (*body, *(inner for block in body if isinstance(block, ast.If) for inner in block.body)):
+        match node:
+            case ast.ClassDef(name=name) | ast.TypeAlias(name=ast.Name(id=name)):
+                yield name.lstrip("_")
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript(value=ast.Name(id="Annotated" | "Literal"))):
+                yield name.lstrip("_")
+
+
+def test_a_type_has_one_name_and_a_name_is_one_type() -> None:
+    """One word for one thing: who reads `Batch` or `Headers` need not ask which of four."""
+    places: dict[str, list[str]] = {}
+    for file in (f for p in ROOMS for f in files(p)):
+        for name in types_of(file):
+            places.setdefault(name, []).append(name_of(file))
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
 
 
 def test_the_map_is_in_contributing() -> None:

@@ -13,7 +13,7 @@ from training.data.split import Part, Window
 from training.fitting.calibrate import Calibrated, Calibration, calibrate, raw_scores_of, uncalibrated
 from training.fitting.evaluate import evaluate, scored
 from training.fitting.export import check_parity, onnx_scores, onnx_session, to_onnx_model
-from training.fitting.fit import KINDS, Parameters, Recipe, fit, scores_of
+from training.fitting.fit import KINDS, Hyperparameters, Recipe, fit, scores_of
 from training.fitting.measure import ThresholdTarget, Truth, decided, measured
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stream_app.features.plan import Ints
 
 ROWS, FEATURES = 6000, 3
-SMALL: dict[str, Parameters] = {
+SMALL: dict[str, Hyperparameters] = {
     "random_forest": {"n_estimators": 20},
     "extra_trees": {"n_estimators": 20},
     "hist_gradient_boosting": {"max_iter": 40},

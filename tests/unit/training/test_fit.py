@@ -18,7 +18,7 @@ from stream_app.explaining.shapley import shapley
 from stream_app.features.model_metadata import RAW_NAME
 from training.fitting.calibrate import raw_scores_of
 from training.fitting.export import onnx_scores, onnx_session
-from training.fitting.fit import KINDS, Parameters, Recipe, fit, importances_of, scores_of
+from training.fitting.fit import KINDS, Hyperparameters, Recipe, fit, importances_of, scores_of
 from training.fitting.onnx_converters import graph_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FEATURES = 6
 PARITY = 1e-6
-SMALL: dict[str, Parameters] = {
+SMALL: dict[str, Hyperparameters] = {
     "logistic_regression": {},
     "random_forest": {"n_estimators": 20},
     "extra_trees": {"n_estimators": 20},
