@@ -12,7 +12,6 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.ports import FeatureStore, PartitionState
 from stream_app.features import kernel
@@ -20,6 +19,7 @@ from stream_app.features.compute import Events, compute
 from stream_app.features.plan import catalogue_plan
 from stream_app.scoring.ports import WorkingSet
 from stream_app.scoring.positions import Cursor
+from tests.memory_store import MemoryStore
 from tests.redis_cluster import client_of
 
 START, HOUR = 1_522_540_800_000, 3_600_000

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_app.adapters.redis import write_through
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.ports import FeatureStore, PartitionState
 from stream_app.errors import NotOwner, StateError
@@ -22,6 +21,7 @@ from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 from tests.contract.stores import HOUR, START, Subject, cards, joined, moved, next_id, number_from, own, pay, run, same, taken, total, wrote
 from tests.examples import examples
+from tests.memory_store import MemoryStore
 
 
 def test_notes_are_written_with_the_cursor_and_read_by_their_day(subject: Subject) -> None:

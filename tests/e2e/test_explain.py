@@ -12,7 +12,6 @@ import pytest
 
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.messages.alert import Score
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
@@ -22,6 +21,7 @@ from stream_app.scoring.scorer import Scorer
 from stream_app.settings import load_settings
 from tests.e2e.kafka import publish
 from tests.e2e.test_operate import command
+from tests.memory_store import MemoryStore
 from tests.unit.scoring.test_scorer import FakeClock, FakeRecord, payment
 
 

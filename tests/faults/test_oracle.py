@@ -11,7 +11,6 @@ import numpy as np
 
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.bootstrap import SystemClock
 from stream_app.messages.alert import Score
 from stream_app.messages.money import Money
@@ -23,6 +22,7 @@ from tests.faults import model
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import Oracle
 from tests.faults.traffic import Traffic
+from tests.memory_store import MemoryStore
 
 NOW_S = 1_795_641_600.0
 """Where hours begin, which sums of hours depend on: labels are read long before their payments here, which may move a card into its next hour."""

@@ -13,7 +13,6 @@ from aiokafka import AIOKafkaProducer
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import create_topics
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.bootstrap import topics_of
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.takeover import OwnedPartition, Takeover
@@ -21,6 +20,7 @@ from stream_app.messages.records import Place, Published
 from stream_app.scoring.already_published import position_header
 from stream_app.scoring.positions import Cursor
 from stream_app.settings import Settings, load_settings
+from tests.memory_store import MemoryStore
 from tests.servers import Servers
 from tests.unit.scoring.test_scorer import FakeClock
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.ports import FeatureStore
 from stream_app.features.aggregations import HOPS_S, HOUR_S
 from tests.examples import examples
+from tests.memory_store import MemoryStore
 from tests.parity.town import NOW, Town
 
 HOUR, DAY = 3_600_000, 86_400_000

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.audit.decisions import DecisionReader, ServedDecision
 from stream_app.audit.history import PartitionHistory
 from stream_app.audit.verification import Verification, VerificationReport
@@ -29,6 +28,7 @@ from stream_app.scoring.ports import Scores, WorkingSet
 from stream_app.scoring.positions import Position
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
+from tests.memory_store import MemoryStore
 from tests.topics import MemoryTopics
 
 TOPICS = Topics("transactions", "labels", "alerts", "scores", "dlq", "labels-dlq")

@@ -1,1 +1,1 @@
-"""State in Redis, and in memory under the same contract."""
+"""State in Redis."""

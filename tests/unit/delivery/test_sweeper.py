@@ -10,7 +10,6 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.delivery.ports import PartitionState
 from stream_app.delivery.sweeper import EVERY_S, IDLE_MS, LATEST_LABEL_S, Sweeper
 from stream_app.errors import Unavailable
@@ -22,6 +21,7 @@ from stream_app.messages.majority import LEAST
 from stream_app.scoring.ports import Ids
 from stream_app.scoring.positions import Cursor, Position
 from tests.examples import examples
+from tests.memory_store import MemoryStore
 from tests.unit.delivery.world import Counted, World, payment
 
 START, DAY_MS = 1_522_540_800_000, DAY_S * 1000

@@ -7,11 +7,11 @@ import asyncio
 import msgspec
 import pytest
 
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.rebuild import began_ms
 from stream_app.delivery.takeover import Takeover
 from stream_app.messages.event_time import day_of
+from tests.memory_store import MemoryStore
 from tests.topics import MemoryTopics
 from tests.unit.delivery.world import TOPICS, World, payment
 from tests.unit.scoring.test_scorer import NOW, FakeClock

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
@@ -30,6 +29,7 @@ from stream_app.scoring.ports import Scores
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
+from tests.memory_store import MemoryStore
 from tests.topics import MemoryTopics
 from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel, payment
 from tests.waiting import DEADLINE_S
@@ -287,4 +287,4 @@ class World:
         return dict(self.store.kept[0].values)
 
 
-__all__ = ["BATCH", "TOPICS", "World", "payment"]
+__all__ = ["BATCH", "TOPICS", "Publishing", "World", "Writing", "payment"]

@@ -23,7 +23,7 @@ module = sys.modules[name] = importlib.util.module_from_spec(spec)
 exec(compile(source.replace(place, line + place), spec.origin, "exec"), module.__dict__)
 
 import msgspec, numpy as np
-from stream_app.adapters.redis.memory_store import MemoryStore
+from tests.memory_store import MemoryStore
 from stream_app.features.compute import compute
 from stream_app.features.definitions import CATALOGUE, VELOCITY, resolve
 from stream_app.features.plan import compile_plan

@@ -52,7 +52,7 @@ new = "".join(
 patched("stream_app.features.definitions", (place, new + '        Feature("first_time", "terminal", HORIZON_S, field="country"),\\n' + place))
 
 import msgspec, numpy as np
-from stream_app.adapters.redis.memory_store import MemoryStore
+from tests.memory_store import MemoryStore
 from stream_app.features.aggregations import Quantity
 from stream_app.features.compute import compute
 from stream_app.features.definitions import VELOCITY

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
 from stream_app.features import kernel, packing
 from stream_app.features.compiled import jit
@@ -17,6 +16,7 @@ from stream_app.features.compute import Events, compute
 from stream_app.features.plan import catalogue_plan
 from stream_app.features.warm import warm
 from stream_app.scoring.positions import Position
+from tests.memory_store import MemoryStore
 
 KERNELS = (kernel.admit, kernel.fold, kernel.absorb_all, packing._pack_rows, packing._unpack_rows)
 IDS = (["c"], ["t", "u"], ["d"])

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from stream_app.adapters.redis.memory_store import MemoryStore
 from stream_app.features.aggregations import DAY_S
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
@@ -30,6 +29,7 @@ from stream_app.scoring.ports import Scores
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Decided, Scorer
 from tests.examples import examples
+from tests.memory_store import MemoryStore
 
 START, SECOND, HOUR, DAY = 1_522_540_800_000, 1000, 3_600_000, 86_400_000
 NOW = START + 90 * DAY

@@ -1,4 +1,4 @@
-"""A feature store in memory, under the same contract as the one in Redis. For tests and for trying things out: it forgets.
+"""A feature store in memory, under the same contract as the one in Redis (`tests/contract/test_feature_store.py`): it forgets.
 
 It remembers nothing beside its dict of packed values and reads all of them anew for each batch: slow and plain.
 """
