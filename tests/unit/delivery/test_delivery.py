@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.errors import TopologyError
+from stream_app.errors import TopologyError, Unavailable
+from stream_app.features.compute import Vectors
 from stream_app.messages.alert import alert_id_of
+from stream_app.scoring.ports import Scores
 from tests.examples import examples
 from tests.topics import Kept, MemoryTopics
-from tests.unit.delivery.world import BATCH, World, payment
-from tests.unit.scoring.test_scorer import NOW
+from tests.unit.delivery.world import BATCH, Publishing, World, Writing, payment
+from tests.unit.scoring.test_scorer import NOW, FakeModel
 
 HOUR = 3_600_000
 PAYMENTS: list[dict[str, Any] | bytes] = [
@@ -66,7 +69,7 @@ def assert_as_undisturbed(world: World) -> None:
 
 @pytest.mark.parametrize("effects", range(60))
 def test_a_worker_killed_at_any_effect_leaves_nothing_lost_and_nothing_doubled(effects: int) -> None:
-    """Before and after each message and each write of the whole run, its first takeover included."""
+    """Rule 5 of `already_published`: before and after each message and each write of the whole run, its first takeover included."""
     world = World()
     world.send(PAYMENTS, LABELS)
     world.run(kill_after=effects)
@@ -106,8 +109,37 @@ def test_any_run_of_kills_losses_and_rollbacks_ends_as_if_nothing_had_happened(f
     assert_as_undisturbed(world)
 
 
+def test_a_step_whose_server_is_away_is_done_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 3 of `partition`: the first publication fails, and the first write: features and scores are made once all the same."""
+    scored: list[int] = []
+
+    def once_away(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        failures = [Unavailable("It is away.")]
+
+        async def around(*given: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return await original(*given)
+
+        return around
+
+    def told(self: FakeModel, vectors: Vectors) -> Scores:
+        scored.append(len(vectors))
+        return score(self, vectors)
+
+    score = FakeModel.score
+    monkeypatch.setattr(FakeModel, "score", told)
+    monkeypatch.setattr(Publishing, "publish", once_away(Publishing.publish))
+    monkeypatch.setattr(Writing, "write", once_away(Writing.write))
+    world = World()
+    world.send(PAYMENTS, LABELS)
+    assert world.run() == "done"
+    assert_as_undisturbed(world)
+    assert sum(scored) == len(EXPECTED.published("scores"))
+
+
 def test_lost_state_is_rebuilt_without_a_word() -> None:
-    """Nothing is published again; what was decided is counted again, and said so."""
+    """Rule 2 of `partition`: nothing is published again; what was decided is counted again, and said so."""
     world = undisturbed()
     world.commit()
     world.lose_all()
@@ -118,7 +150,7 @@ def test_lost_state_is_rebuilt_without_a_word() -> None:
 
 
 def test_without_a_commit_the_outputs_tell_what_was_decided() -> None:
-    """Kafka's committed offset may be gone with the group: below the last batch everything was decided."""
+    """Rules 1 and 2 of `already_published`: Kafka's committed offset may be gone with the group; below the last batch everything was decided."""
     world = undisturbed()
     world.lose_all()
     assert world.run() == "done"
@@ -127,7 +159,10 @@ def test_without_a_commit_the_outputs_tell_what_was_decided() -> None:
 
 
 def test_an_alert_further_on_stands_though_others_are_found_before_it() -> None:
-    """Only alerts are published, Redis goes back, the threshold is lower now: what stands further on is still known after another kill."""
+    """Rule 6 of `partition`, Rule 3 of `already_published`: only alerts are published, Redis goes back, the threshold is lower now.
+
+    What stands further on is still known after another kill.
+    """
     world = World(scores="")
     sent = [payment(f"T{i}", 900.0 if i in {4, 7} else 20.0, i * HOUR) for i in range(10)]
     world.send(sent[:1])
@@ -155,7 +190,7 @@ def test_a_cursor_of_topics_that_are_gone_says_nothing_of_those_that_are_there()
 
 
 def test_where_topics_keep_less_than_the_windows_need_decisions_are_degraded_until_they_are_full() -> None:
-    """State was lost, and retention removed the first records: from then on each decision says so, for one horizon."""
+    """Rule 7 of `partition`: state was lost, and retention removed the first records: from then on each decision says so, for one horizon."""
     world = World()
     world.send(PAYMENTS[:8])
     world.run()
@@ -172,7 +207,7 @@ def test_where_topics_keep_less_than_the_windows_need_decisions_are_degraded_unt
 
 
 def test_no_payment_takes_the_mark_off_those_beside_it() -> None:
-    """Of a batch one has a Kafka timestamp from when the windows are full, by a producer whose clock is ahead."""
+    """Rule 7 of `partition`: of a batch one has a Kafka timestamp from when the windows are full, by a producer whose clock is ahead."""
     world = World(at_once=10)
     world.send(PAYMENTS[:8])
     world.run()

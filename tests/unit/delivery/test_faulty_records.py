@@ -41,7 +41,7 @@ def test_the_culprits_are_dead_lettered_with_what_was_raised_and_their_neighbour
 
 @pytest.mark.parametrize("effects", range(0, 60, 3))
 def test_a_worker_killed_while_it_looks_for_the_culprit_doubles_nothing(effects: int) -> None:
-    """The next owner finds what was published, dead letters too."""
+    """Rule 6 of `already_published`: the next owner finds what was published, dead letters too."""
     whole = poisoned()
     whole.run()
     world = poisoned()
@@ -61,7 +61,7 @@ def too_large() -> World:
 
 
 def test_a_decision_that_no_topic_takes_is_a_dead_letter_and_its_neighbours_are_published_once() -> None:
-    """They were out when it was refused: taken record by record, each is looked for first. The refused ones are not counted."""
+    """Rule 4 of `partition`: they were out when it was refused: taken record by record, each is looked for first. The refused ones are not counted."""
     world = too_large()
     assert world.run() == "done"
     assert {code for offset, code in world.codes().items() if offset in REFUSED} == {"decision_too_large"}
@@ -75,7 +75,7 @@ def test_a_decision_that_no_topic_takes_is_a_dead_letter_and_its_neighbours_are_
 
 @pytest.mark.parametrize("effects", range(0, 60, 3))
 def test_a_worker_killed_while_decisions_are_refused_doubles_nothing(effects: int) -> None:
-    """Where outputs are read from stays until the cursor has passed the whole batch."""
+    """Rule 5 of `partition`: where outputs are read from stays until the cursor has passed the whole batch."""
     whole = too_large()
     whole.run()
     world = too_large()

@@ -89,7 +89,7 @@ FOREIGN = OF_OTHERS | HOLLOW
 @examples(200)
 @given(st.lists(FAULT | st.tuples(st.just("foreign"), FOREIGN), max_size=14))
 def test_a_worker_decides_as_if_they_were_not_there(steps: list[tuple[str, Any]]) -> None:
-    """Among kills, losses of all state and rollbacks, which each end in a takeover that reads them."""
+    """Rule 7 of `already_published`: among kills, losses of all state and rollbacks, which each end in a takeover that reads them."""
     world, sent, foreign = World(), 0, set[int]()
     for step, what in steps:
         if step == "foreign":
@@ -205,7 +205,7 @@ VERDICT = msgspec.structs.replace(read_decision(DECISION) or pytest.fail("an ale
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 9)), max_size=12), st.randoms())
 def test_what_stands_does_not_depend_on_which_topic_is_read_first(made: list[tuple[bool, int, int]], random: Any) -> None:
-    """Alerts and scores are read side by side; the order within each is the log's."""
+    """Rule 4 of `already_published`: alerts and scores are read side by side; the order within each is the log's."""
 
     def learnt(records: list[tuple[bool, int, int]]) -> dict[int, PublishedDecision]:
         published = AlreadyPublished()

@@ -78,7 +78,7 @@ PAYMENTS = [payment("T0", 20.0), payment("T1", 20.0, int(7.5 * DAY))]
     ],
 )  # fmt: skip
 def test_a_log_that_is_read_late_gives_each_decision_the_labels_of_its_time(labels: list[dict[str, Any]], risk: float) -> None:
-    """Payments and labels wait in the topics when the worker starts; lost state is rebuilt to the same values without a word."""
+    """Rule 1 of `partition`: payments and labels wait in the topics when the worker starts; lost state is rebuilt to the same values without a word."""
     world = World()
     world.send(PAYMENTS, labels)
     assert world.run() == "done"
