@@ -196,13 +196,17 @@ def build_worker(
     def not_ready() -> str | None:
         return away() or runtime.not_ready()
 
-    _show_health(metrics, watches, not_ready)
+    def not_scoring() -> str | None:
+        """Beyond what it waits for: what it is at work on, and the watchdog watches."""
+        return not_ready() or runtime.taking_again()
+
+    _show_health(metrics, watches, not_scoring)
     metrics.watch_clock(lambda: present.behind_s)
     progress = Progress(metrics.totals, runtime.behind, away)
     backlog = BacklogWatch(runtime.held, log, topics, metrics)
     watchdog = Watchdog(runtime.progress, backlog.undecided, lambda: not_ready() is not None)
     background = (*(watch.run for watch in watches), witness.run, progress.run, watchdog.run, backlog.run)
-    return WorkerParts(runtime, publisher, StatusServer(metrics.render, not_ready), background)
+    return WorkerParts(runtime, publisher, StatusServer(metrics.render, not_scoring), background)
 
 
 def _show_health(metrics: WorkerMetrics, watches: tuple[Watch, ...], not_ready: Callable[[], str | None]) -> None:

@@ -97,6 +97,10 @@ class _MemoryPartition:
         notes = {key: self._kept.notes[key] for key in noted if key in self._kept.notes}
         return WorkingSet(ids, tuple(rows), cases, why, positions, notes)
 
+    async def confirm(self) -> None:
+        self._check()
+        self._mark_of_before = is_of_before(self._kept.mark, self._cursor.owner, self._partition)
+
     def _shared(
         self, entity: EntityPlan, wanted: list[str], own: np.ndarray[tuple[int, int], np.dtype[np.int64]], doubtful: set[int]
     ) -> Rows:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from stream_app.adapters.kafka.codecs import readable
+from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import copies_of, partition_counts, topic_configs
 from stream_app.adapters.kafka.topology import KEEP_DAYS, losing, too_little, unbounded, unequal
@@ -40,9 +41,12 @@ async def examine(settings: Settings) -> list[Finding]:
     topics = await _finding("topics", _topics, settings) if kafka.well else _not_checked("topics", kafka)
     copies = await _finding("copies", _copies, settings) if topics.well else _not_checked("copies", topics if kafka.well else kafka)
     codecs = await _finding("codecs", readable, settings) if kafka.well else _not_checked("codecs", kafka)
-    redis, mlflow = await _finding("Redis", _redis, settings), await _finding("MLflow", _mlflow, settings)
+    redis = await _finding("Redis", _redis, settings)
+    lacking = next((found for found in (redis, kafka, topics) if not found.well), None)
+    state = _not_checked("state", lacking) if lacking else await _finding("state", _state, settings)
+    mlflow = await _finding("MLflow", _mlflow, settings)
     of_mlflow = [await _finding(subject, check, settings, mlflow) for subject, check in (("model", _model), ("clock", _clock))]
-    return [kafka, topics, copies, codecs, redis, mlflow, *of_mlflow]
+    return [kafka, topics, copies, codecs, redis, state, mlflow, *of_mlflow]
 
 
 class _UnwellError(FraudstreamError):
@@ -114,6 +118,25 @@ async def _redis(settings: Settings) -> str:
     used_mb = sum(found["used_memory"] for found in memory.values()) / 2**20
     many = "" if "" in memory else f" as a cluster of {len(memory)} servers"
     return f"{versions} answers{many}, {used_mb:.1f} MB in use, noeviction"
+
+
+async def _state(settings: Settings) -> str:
+    """Whether Redis holds the state of every partition of which the group has decided payments."""
+    topic, options = settings.transactions_topic, client_options(settings)
+    count = (await partition_counts(options, [topic]))[topic]
+    committed = await KafkaLog(options, settings.consumer_group).committed([(topic, p) for p in range(count)])
+    begun = {p for (_, p), offset in committed.items() if offset}
+    store = RedisStore(settings.redis_url, settings.consumer_group)
+    try:
+        missing = sorted(begun.intersection(await store.without_cursor(count)))
+    finally:
+        await store.close()
+    if missing:
+        raise _UnwellError(
+            f"partition {', '.join(map(str, missing))}: group {settings.consumer_group!r} decided payments, and no state of them is in Redis. It was "
+            "emptied, or FRAUDSTREAM_REDIS_URL is another than the workers'. A running worker rebuilds it within seconds; start one."
+        )
+    return f"there for all {len(begun)} partitions of which group {settings.consumer_group!r} decided payments"
 
 
 async def _mlflow(settings: Settings) -> str:

@@ -75,6 +75,10 @@ class HeldPartitions:
         """The partitions that are held now, by number."""
         return {number: held.partition for number, held in self._held.items()}
 
+    def lost(self) -> list[int]:
+        """Those that are taken over again: their state was not as this worker left it, or is damaged."""
+        return sorted(number for number, held in self._held.items() if held.task.done())
+
     def behind(self) -> int:
         """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
         topic = self._shared.topics.transactions

@@ -57,6 +57,7 @@ from stream_app.delivery.sweeper import Sweeper
 from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import TrustedClock
+from stream_app.errors import Unavailable
 from stream_app.messages.event_time import day_of
 from stream_app.messages.majority import sample
 from stream_app.messages.money import Money
@@ -71,6 +72,8 @@ from stream_app.scoring.positions import START, Cursor, Fingerprint, Position
 from stream_app.scoring.scorer import Decided, Scorer
 
 _LOOK_AGAIN_S = 0.02
+CONFIRM_EVERY_S = 5.0
+"""A partition without records asks so often whether its state is there: a Redis that was emptied is rebuilt before the next payment comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class Partition:
         self._in_hand: MicroBatch | None = None
         self._unsure = START
         self._wake = asyncio.Event()
+        self._confirmed = time.monotonic()
 
     @property
     def name(self) -> str:
@@ -166,11 +170,13 @@ class Partition:
             batch = self._inbox.next(self.cursor, self._shared.most_records)
             if batch.empty:
                 await self._something_new()
+                if time.monotonic() > self._confirmed + CONFIRM_EVERY_S:
+                    await self._confirm()
                 continue
             self._shared.observer.stage("decode", time.perf_counter() - began)
             self._in_hand = batch
             await self._faulty_records.take(batch)
-            self._in_hand = None
+            self._in_hand, self._confirmed = None, time.monotonic()
             for acknowledge in batch.done:
                 acknowledge()
             if not self.cursor.rebuilding:
@@ -184,8 +190,16 @@ class Partition:
         """Wait for records; look again soon where labels or payments wait for one another."""
         self._wake.clear()
         try:
-            await asyncio.wait_for(self._wake.wait(), _LOOK_AGAIN_S if self._inbox.some else None)
+            await asyncio.wait_for(self._wake.wait(), _LOOK_AGAIN_S if self._inbox.some else CONFIRM_EVERY_S)
         except TimeoutError:
+            return
+
+    async def _confirm(self) -> None:
+        """Raise what `PartitionState.confirm` does; a store that is away is told of elsewhere, and asked again."""
+        self._confirmed = time.monotonic()
+        try:
+            await self._state.confirm()
+        except Unavailable:
             return
 
     def _ends_at(self, topic: str, offset: int) -> bool:

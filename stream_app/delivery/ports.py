@@ -27,6 +27,14 @@ class PartitionState(Protocol):
         """
         ...
 
+    async def confirm(self) -> None:
+        """Look whether the store still holds this partition as this owner left it: where no payment comes, nothing else asks.
+
+        Raises:
+            NotOwner, StateError, Unavailable: as `read`.
+        """
+        ...
+
     def pack(self, work: WorkingSet, reached: Position) -> Packed:
         """The changed working set as it will be written. From here on other partitions of this worker read sums that include it, up to `reached`."""
         ...

@@ -89,6 +89,11 @@ class Runtime:
             return why
         return None if len(self._held) else "No partition is assigned to this worker."
 
+    def taking_again(self) -> str | None:
+        """Which partitions are taken over again, since their state is not as this worker left it; None where none is."""
+        lost = ", ".join(map(str, self._held.lost()))
+        return f"State in Redis is not as this worker left it: partition {lost} is taken over again." if lost else None
+
     def held(self) -> dict[int, Partition]:
         """The partitions that are held now, by number."""
         return self._held.held()

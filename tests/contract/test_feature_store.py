@@ -122,6 +122,9 @@ def test_a_second_owner_makes_the_first_ones_write_fail_and_change_nothing(subje
         assert not own(seen).any()
         with pytest.raises(NotOwner):
             await first.read((["c1"], [], []))
+        with pytest.raises(NotOwner):
+            await first.confirm()
+        await second.confirm()
         assert (await taken(store, 0, 1))[1].transactions == later.transactions == 0
 
     run(subject, test)
@@ -293,9 +296,10 @@ def test_a_damaged_part_of_another_worker_degrades_and_its_owner_is_told(subject
         await subject.replace(1, "t", "t1", lambda value: value[:-1])
         ours, _ = await taken(store, 0, 2)
         assert "partition 1" in str((await ours.read((["c1"], ["t1"], []))).degraded)
-        with pytest.raises(StateError) as told:
-            await theirs.read((["c2"], [], []))
-        assert told.value.partition == 1
+        for look in (theirs.read((["c2"], [], [])), theirs.confirm()):
+            with pytest.raises(StateError) as told:
+                await look
+            assert told.value.partition == 1
         await theirs.begin(moved(cursor, 1))
         assert (await ours.read((["c1"], ["t1"], []))).degraded is None
 

@@ -15,6 +15,7 @@ from redis import Redis
 
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import create_topics
+from stream_app.commands.doctor import examine
 from stream_app.errors import ClockBehind
 from stream_app.settings import load_settings
 from tests.e2e.test_worker import publish, raw, read
@@ -91,6 +92,35 @@ def test_state_that_is_lost_damaged_or_rolled_back_is_mended_by_the_running_work
     scores = [json.loads(r.value) for r in asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["SCORES_TOPIC"], 100))]
     assert [s["transaction_id"] for s in scores] == [f"T{i}" for i in range(100)]
     assert [s["features"]["card_count_1d"] for s in scores] == [i + 1.0 for i in range(100)]
+
+
+def test_an_emptied_redis_is_seen_and_rebuilt_though_no_payment_comes(env: dict[str, str], port: int, tmp_path: Path) -> None:
+    """Within ten seconds: `/readyz` and the log tell, and the card is there again before anybody asks for it."""
+    group = Group(env)
+    with worker(env, port, tmp_path) as running:
+        until(running.ready, "the worker to be ready")
+        send(env, 0)
+        decided(running, 20)
+        group.put({})
+        emptied = time.monotonic()
+        until(lambda: not running.ready(), "the worker to see it")
+        assert time.monotonic() - emptied < 10
+        until(lambda: any(key.endswith(b"}c:C1") for key in group.dump()), "the card to be rebuilt")
+        until(running.ready, "the worker to be ready again")
+        assert "its state is not in Redis" in running.log.read_text()
+        assert running.metric("fraudstream_transactions_scored_total") == 20
+        assert running.stop() == 0
+    assert doctors("state", env) == (True, f"there for all 1 partitions of which group '{env['CONSUMER_GROUP']}' decided payments")
+    group.put({})
+    well, text = doctors("state", env)
+    assert not well
+    assert text.startswith(f"partition 0: group '{env['CONSUMER_GROUP']}' decided payments, and no state of them is in Redis.")
+
+
+def doctors(subject: str, env: dict[str, str]) -> tuple[bool | None, str]:
+    """What the doctor finds of one part."""
+    settings = load_settings(**{k.lower(): v for k, v in env.items()})
+    return next((f.well, f.text) for f in asyncio.run(examine(settings)) if f.subject == subject)
 
 
 async def publish_ahead(env: dict[str, str], by_s: int) -> None:

@@ -118,6 +118,16 @@ class RedisStore:
         """A section of INFO of each server by its address, for `doctor`; "" for one Redis."""
         return await self._servers.info(section)
 
+    async def without_cursor(self, partitions: int) -> list[int]:
+        """Those of so many partitions of which there is no state, or none that can be read, for `doctor`.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        values = await self._servers.mget([Namespace(self._group, p, partitions).cursor for p in range(partitions)])
+        cursors = map(decoded_cursor, values)
+        return [p for p, cursor in enumerate(cursors) if cursor is None or not cursor.begun]
+
     async def close(self) -> None:
         """See `ports.FeatureStore`."""
         for held in self._held.values():
@@ -163,6 +173,10 @@ class _RedisPartition:
                 return self._with_doubts(replace(work, positions=self._positions(cursors), notes=notes), cursors, damaged)
             await self._tell_of_damage(owners, damaged)
             told |= owners.keys()  # and all of it again: another batch may have made the arrays larger meanwhile (`row_memory`, rule 3)
+
+    async def confirm(self) -> None:
+        _, found = await self._round_trip([("WATCH", self._space.cursor), ("MGET", self._space.cursor, self._space.damaged)])
+        self._own(found, ())
 
     def _questions(self, ids: Ids, missing: Ids) -> list[tuple[Any, ...]]:
         """WATCH; own keys; missing parts of the partitions held here; cursor and parts of each partition of other workers (rule 5)."""
