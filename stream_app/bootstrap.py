@@ -178,7 +178,7 @@ def build_worker(
     store = RedisStore(settings.redis_url, settings.consumer_group)
     watches, witness = _watches(settings, publisher, store), ServerClock(present, store.now_ms)
 
-    log = KafkaLog(options, settings.consumer_group)
+    log = KafkaLog(options, settings.consumer_group, topics.written)
     outputs = Outputs(log)
     takeover = Takeover(store, log, outputs, topics, clock)
 

@@ -131,7 +131,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
 
     def _end_offset(self, topic: str, partition: int) -> int | None:
         at = TP(topic, partition)
-        return self.consumer.highwater(at) if at in self.consumer.assignment() else None
+        return self.consumer.readable_end(at) if at in self.consumer.assignment() else None
 
     async def _seek(self, positions: Mapping[Place, int]) -> None:
         await self.consumer.seek_to(positions)

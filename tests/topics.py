@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stream_app.delivery.ports import Bounds, Log
+from stream_app.delivery.ports import Bounds, Log, OpenTransaction
 from stream_app.messages.headers import Headers
 from stream_app.messages.records import Outgoing, Place, Published
 
@@ -31,6 +31,7 @@ class MemoryTopics:
     commits: dict[Place, int] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     compact: set[str] = field(default_factory=set)
+    open: dict[Place, OpenTransaction] = field(default_factory=dict)
     now_ms: int = 0
 
     def append(self, place: Place, key: bytes | None, value: bytes | None, headers: Headers = (), at_ms: int | None = None) -> int:
@@ -49,6 +50,10 @@ class MemoryTopics:
     async def bounds(self, places: Collection[Place]) -> Mapping[Place, Bounds]:
         """See `ports.Log`."""
         return {p: Bounds(self.first.get(p, 0), len(self.logs[p])) for p in places}
+
+    async def open_transactions(self, places: Collection[Place]) -> Mapping[Place, OpenTransaction]:
+        """See `ports.Log`."""
+        return {p: self.open[p] for p in places if p in self.open}
 
     async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Kept]]]:
         """See `ports.Log`: two records at a time."""

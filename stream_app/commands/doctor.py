@@ -19,6 +19,7 @@ from stream_app.adapters.kafka.topology import KEEP_DAYS, losing, too_little, un
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery.backlog import OPEN_FOR_S, open_for_long
 from stream_app.errors import FraudstreamError, ModelError, Unavailable
 from stream_app.messages.addresses import without_password, without_passwords
 from stream_app.settings import Settings
@@ -41,12 +42,13 @@ async def examine(settings: Settings) -> list[Finding]:
     topics = await _finding("topics", _topics, settings) if kafka.well else _not_checked("topics", kafka)
     copies = await _finding("copies", _copies, settings) if topics.well else _not_checked("copies", topics if kafka.well else kafka)
     codecs = await _finding("codecs", readable, settings) if kafka.well else _not_checked("codecs", kafka)
+    transactions = await _finding("transactions", _transactions, settings) if kafka.well else _not_checked("transactions", kafka)
     redis = await _finding("Redis", _redis, settings)
     lacking = next((found for found in (redis, kafka, topics) if not found.well), None)
     state = _not_checked("state", lacking) if lacking else await _finding("state", _state, settings)
     mlflow = await _finding("MLflow", _mlflow, settings)
     of_mlflow = [await _finding(subject, check, settings, mlflow) for subject, check in (("model", _model), ("clock", _clock))]
-    return [kafka, topics, copies, codecs, redis, state, mlflow, *of_mlflow]
+    return [kafka, topics, copies, codecs, transactions, redis, state, mlflow, *of_mlflow]
 
 
 class _UnwellError(FraudstreamError):
@@ -99,6 +101,19 @@ async def _copies(settings: Settings) -> str:
     fewest = min(copies.of.values())
     well = f"{copies.brokers} broker{'s' * (copies.brokers > 1)}, {fewest} cop{'ies' if fewest > 1 else 'y'} of each topic or more"
     return f"{well}; but {loose}" if loose else well
+
+
+async def _transactions(settings: Settings) -> str:
+    """Whether a producer's transaction stops an input."""
+    options, names = client_options(settings), (settings.transactions_topic, settings.labels_topic)
+    counts = await partition_counts(options, names)
+    found = await KafkaLog(options, settings.consumer_group).open_transactions(
+        [(t, n) for t, count in counts.items() for n in range(count)]
+    )
+    for place, transaction in found.items():
+        if time.time() - transaction.since_ms / 1000 > OPEN_FOR_S:
+            raise _UnwellError(open_for_long(place, transaction).replace("SERVERS", settings.kafka_bootstrap_servers))
+    return "no producer's Kafka transaction holds an input back"
 
 
 async def _redis(settings: Settings) -> str:

@@ -54,7 +54,8 @@ async def gathered(settings: Settings, money: Money, span: Period) -> Evidence:
         DataError: if there is no decision.
         Unavailable: if Kafka does not answer.
     """
-    log, count = KafkaLog(client_options(settings), settings.consumer_group), await _partitions(settings)
+    log = KafkaLog(client_options(settings), settings.consumer_group, topics_of(settings).written)
+    count = await _partitions(settings)
     decisions, foreign = await _decisions(log, settings, count, span)
     if not decisions:
         raise DataError(

@@ -66,7 +66,7 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
     stores = RedisStore(settings.redis_url, settings.consumer_group), RedisStore(new.redis_url, new.consumer_group)
     dependencies = RepartitionDependencies(
         *stores,
-        KafkaLog(options, settings.consumer_group),
+        KafkaLog(options, settings.consumer_group, topics_of(settings).written),
         partial(KafkaLogSpans.open, options),
         topics_of(settings),
         rules,

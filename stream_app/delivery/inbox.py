@@ -65,6 +65,11 @@ class RecordQueue:
         """Kafka timestamp of the first record that waits; None where none does."""
         return self._fetched[0].records[self._taken].timestamp if self._fetched else None
 
+    @property
+    def first(self) -> int:
+        """Offset of the first record that waits; where none does, the next to be fetched."""
+        return self._fetched[0].records[self._taken].offset if self._fetched else self.position
+
     def put(self, fetched: Fetched) -> None:
         """Queue records behind those that wait."""
         self.went_back |= fetched.records[0].offset < self.position
@@ -210,6 +215,10 @@ class Inbox:
         """Kafka timestamp of the first payment that waits here; None where none does."""
         return self._payments.oldest_ms
 
+    def transactions_from(self, cursor: int) -> int:
+        """No payment waits between the cursor and this offset."""
+        return max(cursor, self._payments.first)
+
     def went_back(self) -> bool:
         """Whether a topic was read again from below what was fetched, since this was last asked: Kafka had none of the offsets in between."""
         back = self._payments.went_back or self._labels.went_back
@@ -244,7 +253,11 @@ class Inbox:
         labels = [r for r in due if r.offset >= cursor.labels]
         now_ms = self._now_ms(labels, again=cursor.labels < cursor.decided.labels)
         decoded = decode_all(self._refused.labels.without(labels), self._decode_labels, now_ms)
-        offsets = NextOffsets(fresh[-1].offset + 1 if fresh else None, labels[-1].offset + 1 if labels else None)
+        decided = cursor.decided
+        offsets = NextOffsets(
+            _end_of(fresh, self._payments, cursor.transactions, decided.transactions),
+            _end_of(labels, self._labels, cursor.labels, decided.labels),
+        )
         return MicroBatch(payments, decoded, offsets, done + more_done)
 
     def _now_ms(self, records: Sequence[Record], *, again: bool) -> int | None:
@@ -272,6 +285,13 @@ class Inbox:
 
     def _of(self, topic: str) -> RecordQueue:
         return self._payments if topic == self._payments_topic else self._labels
+
+
+def _end_of(records: Sequence[Record], queue: RecordQueue, at: int, decided: int) -> int | None:
+    """Where a batch ends. What was decided may be no records any more, its transaction aborted since: the cursor passes it all the same."""
+    if records:
+        return records[-1].offset + 1
+    return decided if at < decided <= queue.first else None
 
 
 def _until_decided(at: int, decided: int) -> Callable[[Record], bool] | None:

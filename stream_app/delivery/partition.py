@@ -82,7 +82,8 @@ class PartitionDependencies:
 
     Attributes:
         scorer: asked for each batch, so that a model can change between two.
-        end_offset: the log's end of a topic and partition as last heard, None before the first answer.
+        end_offset: where what can be read of a topic and partition ends, as last heard: its end, or its first open transaction. None before
+            the first answer.
         takeover: makes this worker the owner of a partition.
         outputs: asked what is published where a publication ended unknown.
         present: what time it is.
@@ -149,6 +150,13 @@ class Partition:
     def reached(self, topic: str, position: int) -> None:
         """There is no record of this topic below this offset but those that were put here."""
         self._inbox.reached(topic, position)
+        if self.cursor.rebuilding:  # what was left to count again may be no records: aborted since, or marks of transactions
+            self._wake.set()
+
+    @property
+    def undecided_from(self) -> int:
+        """No transaction below this offset waits; beyond the cursor where marks of transactions, or aborted ones, lie between."""
+        return self.cursor.transactions if self._in_hand is not None else self._inbox.transactions_from(self.cursor.transactions)
 
     @property
     def oldest_ms(self) -> int | None:

@@ -108,11 +108,25 @@ class Bounds(NamedTuple):
     end: int
 
 
+class OpenTransaction(NamedTuple):
+    """A producer's transaction that is neither committed nor aborted: the offset it begins at, and when, by Kafka's timestamp, Unix ms."""
+
+    offset: int
+    since_ms: int
+
+
 class Log(Protocol):
-    """Reads topics outside the consumer group. Every method raises Unavailable if Kafka does not answer."""
+    """Reads topics outside the consumer group. Every method raises Unavailable if Kafka does not answer.
+
+    Of inputs records are those of committed transactions, up to the first open one; outputs are read whole. `bounds` knows no transactions.
+    """
 
     async def bounds(self, places: Collection[Place]) -> Mapping[Place, Bounds]:
         """From the first record that is kept to the next that will be written."""
+        ...
+
+    async def open_transactions(self, places: Collection[Place]) -> Mapping[Place, OpenTransaction]:
+        """The first open transaction of each place that has one."""
         ...
 
     def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:

@@ -268,6 +268,44 @@ def test_marks_of_transactions_are_no_records(stack: Servers, unique: str) -> No
     asyncio.run(body())
 
 
+def test_an_input_is_read_to_its_first_open_transaction_and_an_output_whole(stack: Servers, unique: str) -> None:
+    """Without what was aborted; its bounds are those of the log all the same, and the open transaction is named."""
+    topic, place = f"log-{unique}", (f"log-{unique}", 1)
+
+    async def write(producer: AIOKafkaProducer, value: bytes) -> None:
+        await producer.send_and_wait(topic, value, partition=1)
+
+    async def body() -> None:
+        kafka = Kafka(stack.kafka)
+        await kafka.start()
+        await kafka.create(topic)
+        as_output = KafkaLog({"bootstrap_servers": stack.kafka}, "g", (topic,))
+        async with AIOKafkaProducer(bootstrap_servers=stack.kafka, transactional_id=unique) as producer:
+            await producer.begin_transaction()
+            await write(producer, b"aborted")
+            await producer.abort_transaction()
+            await kafka.write(topic, [b"plain"], [100])
+            await producer.begin_transaction()
+            await write(producer, b"open")
+            await kafka.write(topic, [b"after"], [200])
+            assert (await kafka.log.bounds([place]))[place] == (0, 5)
+            assert [r.value for r in (await records_of(kafka.log, {place: 0}))[place]] == [b"plain"]
+            assert [r.value for r in (await records_of(as_output, {place: 0}))[place]] == [b"aborted", b"plain", b"open", b"after"]
+            assert await kafka.log.timestamp(place, 0) == 100
+            assert await kafka.log.timestamp(place, 4) is None
+            assert await kafka.log.timestamps(place, 0, 5) == [100]
+            found = await kafka.log.open_transactions([place, (topic, 0)])
+            assert {p: transaction.offset for p, transaction in found.items()} == {place: 3}
+            await producer.commit_transaction()
+        async with asyncio.timeout(DEADLINE_S):
+            while await kafka.log.open_transactions([place]):  # noqa: ASYNC110 - the mark is written after the producer has its answer
+                await asyncio.sleep(0)
+        assert [r.value for r in (await records_of(kafka.log, {place: 0}))[place]] == [b"plain", b"open", b"after"]
+        await kafka.stop()
+
+    asyncio.run(body())
+
+
 def test_a_kafka_that_is_away_is_unavailable() -> None:
     """One error of ours, that names the setting."""
     log = KafkaLog({"bootstrap_servers": "127.0.0.1:9"}, "g")

@@ -21,7 +21,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP, ConsumerMessage
 from loguru import logger
 
-from stream_app.adapters.kafka.consumer import MOST_FETCHED_BYTES
+from stream_app.adapters.kafka.consumer import COMMITTED, MOST_FETCHED_BYTES
 from stream_app.adapters.kafka.errors import unpack_error
 from stream_app.adapters.kafka.record_batches import read_within_bounds
 from stream_app.adapters.kafka.refusals import refusal
@@ -81,7 +81,7 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]
 
 
 class _ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Faust's consumer thread; the broker answers a fetch after `_FETCH_WAIT_MS` where there is nothing.
+    """Faust's consumer thread; the broker answers a fetch after `_FETCH_WAIT_MS` where there is nothing, and with committed records alone.
 
     What keeps it out of its group is told. aiokafka waits with it until somebody polls, and Faust polls nothing while nothing is assigned.
     """
@@ -105,6 +105,7 @@ class _ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - Faust passes a constant; pinned by a test
         consumer._fetch_max_bytes = MOST_FETCHED_BYTES  # noqa: SLF001 - Faust passes none; pinned too
+        consumer._isolation_level = COMMITTED  # noqa: SLF001 - Faust reads so only where it writes in transactions; pinned too
         return consumer
 
 
@@ -165,6 +166,11 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             return dict.fromkeys(places, 0)
         there = assignment.tps
         return {tp: (assignment.state_value(tp)._position or 0) if tp in there else 0 for tp in places}  # noqa: SLF001
+
+    def readable_end(self, tp: TP) -> int | None:
+        """Where what can be read ends, as last heard: the log's end, or its first open transaction. None before the first answer."""
+        end: int | None = self._thread._ensure_consumer().last_stable_offset(tp)  # noqa: SLF001 - Faust asks it only within transactions; pinned
+        return end
 
     async def seek_to(self, positions: Mapping[Place, int]) -> None:
         """Read partitions from other offsets, while the others go on.

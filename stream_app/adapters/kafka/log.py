@@ -18,7 +18,7 @@ from stream_app.adapters.kafka.errors import answering
 from stream_app.adapters.kafka.refusals import no_right
 from stream_app.adapters.kafka.topic_ids import TopicIdsRequest
 from stream_app.adapters.kafka.topics import topic_configs
-from stream_app.delivery.ports import Bounds
+from stream_app.delivery.ports import Bounds, OpenTransaction
 from stream_app.messages.records import Place, Published, Record
 
 _ANSWER_S = 30.0
@@ -28,9 +28,17 @@ _NO_OFFSET = -1
 class KafkaLog:
     """See `ports.Log`. Each call connects anew: takeovers are rare, and nothing is left open between them."""
 
-    def __init__(self, client_options: dict[str, Any], group: str) -> None:
+    def __init__(self, client_options: dict[str, Any], group: str, outputs: Collection[str] = ()) -> None:
+        """Read by these options.
+
+        Args:
+            client_options: how to reach the brokers.
+            group: the consumer group.
+            outputs: topics that are read whole, whatever transaction is open or aborted there.
+        """
         self._options = client_options
         self._group = group
+        self._outputs = frozenset(outputs)
 
     async def bounds(self, places: Collection[Place]) -> Mapping[Place, Bounds]:
         """See `ports.Log`."""
@@ -39,11 +47,11 @@ class KafkaLog:
 
     async def walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:
         """See `ports.Log`."""
-        ends = {p: of_log.end for p, of_log in (await self.bounds(starts)).items()}
+        ends = {p: of_log.end for p, of_log in (await self._readable(starts)).items()}
         open_ = {p: start for p, start in starts.items() if start < ends[p]}
         if not open_:
             return
-        async with self._consumer(open_, within_s=None) as consumer:
+        async with self._consumer(open_, within_s=None, committed=self._committed(open_)) as consumer:
             heard = time.monotonic()
             while open_:
                 batches = await consumer.getmany(*[TopicPartition(*p) for p in open_], timeout_ms=200)
@@ -64,23 +72,17 @@ class KafkaLog:
 
     async def timestamp(self, place: Place, offset: int) -> int | None:
         """See `ports.Log`."""
-        at = TopicPartition(*place)
-        begin, end = (await self.bounds([place]))[place]
-        async with self._consumer({place: max(begin, offset)}) as consumer:
-            while await consumer.position(at) < end:  # an offset may hold the mark of a transaction, which is no record
-                found = await consumer.getmany(at, timeout_ms=200, max_records=1)
-                if found:
-                    return int(found[at][0].timestamp)
-        return None
+        begin, end = (await self._readable([place]))[place]
+        return await self._first_timestamp(place, Bounds(max(begin, offset), end), committed=self._committed([place]))
 
     async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
         """See `ports.Log`."""
         at, found = TopicPartition(*place), list[int]()
-        begin, last = (await self.bounds([place]))[place]
+        begin, last = (await self._readable([place]))[place]
         start, end = max(begin, start), min(last, end)
         if start >= end:
             return found
-        async with self._consumer({place: start}) as consumer:
+        async with self._consumer({place: start}, committed=self._committed([place])) as consumer:
             while await consumer.position(at) < end:
                 records = (await consumer.getmany(at, timeout_ms=200, max_records=end - start)).get(at, ())
                 found += [int(r.timestamp) for r in records if r.offset < end]
@@ -106,6 +108,18 @@ class KafkaLog:
         """See `ports.Log`."""
         return "compact" in (await topic_configs(self._options, [topic]))[topic].cleanup
 
+    async def open_transactions(self, places: Collection[Place]) -> Mapping[Place, OpenTransaction]:
+        """See `ports.Log`."""
+        written = await self.bounds(places)
+        async with self._consumer(committed=True) as consumer:
+            stable = {p: of_log.end for p, of_log in (await _bounds(consumer, places)).items()}
+        found: dict[Place, OpenTransaction] = {}
+        for place, end in stable.items():
+            if end < written[place].end:
+                since_ms = await self._first_timestamp(place, Bounds(end, written[place].end), committed=False)
+                found |= {} if since_ms is None else {place: OpenTransaction(end, since_ms)}
+        return found
+
     async def committed(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `ports.Log`."""
         async with self._admin() as admin:
@@ -126,12 +140,29 @@ class KafkaLog:
                 return {}
         return {t["name"]: uuid.UUID(bytes=t["topic_id"]).hex for t in answer.to_object()["topics"] if not t["error_code"]}
 
+    def _committed(self, places: Collection[Place]) -> bool:
+        return not all(topic in self._outputs for topic, _ in places)
+
+    async def _readable(self, places: Collection[Place]) -> Mapping[Place, Bounds]:
+        """From the first record that is kept to the end of what can be read now: of an input, its first open transaction."""
+        async with self._consumer(committed=self._committed(places)) as consumer:
+            return await _bounds(consumer, places)
+
+    async def _first_timestamp(self, place: Place, span: Bounds, *, committed: bool) -> int | None:
+        at = TopicPartition(*place)
+        async with self._consumer({place: span.begin}, committed=committed) as consumer:
+            while await consumer.position(at) < span.end:  # an offset may hold the mark of a transaction, which is no record
+                found = await consumer.getmany(at, timeout_ms=200, max_records=1)
+                if found:
+                    return int(found[at][0].timestamp)
+        return None
+
     @asynccontextmanager
     async def _consumer(
-        self, starts: Mapping[Place, int] | None = None, within_s: float | None = _ANSWER_S
+        self, starts: Mapping[Place, int] | None = None, within_s: float | None = _ANSWER_S, *, committed: bool = False
     ) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer; with `starts` it reads from there. It is assigned once: aiokafka 0.14 may never fetch for a second assignment."""
-        consumer = new_consumer(self._options, auto_offset_reset="none", fetch_max_wait_ms=50)
+        consumer = new_consumer(self._options, committed=committed, auto_offset_reset="none", fetch_max_wait_ms=50)
         async with _answering(within_s):
             try:
                 async with asyncio.timeout(_ANSWER_S):

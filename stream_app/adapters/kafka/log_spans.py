@@ -28,20 +28,22 @@ class KafkaLogSpans:
     @classmethod
     @asynccontextmanager
     async def open(cls, client_options: dict[str, Any], spans: Mapping[Place, Bounds]) -> AsyncIterator[KafkaLogSpans]:
-        """The records of each partition from where its span begins to below its end; empty spans are left out by the caller.
+        """The records of each partition from where its span begins to below its end, or to the first transaction that is open now; empty
+        spans are left out by the caller. Those of aborted transactions are passed over.
 
         Raises:
             Unavailable: if Kafka does not answer.
             UnpackError: if records cannot be unpacked.
         """
-        consumer = new_consumer(client_options, auto_offset_reset="none", fetch_max_wait_ms=50)
+        consumer = new_consumer(client_options, committed=True, auto_offset_reset="none", fetch_max_wait_ms=50)
         with answering():
             try:
                 await consumer.start()
                 consumer.assign([TopicPartition(*place) for place in spans])
                 for place, span in spans.items():
                     consumer.seek(TopicPartition(*place), span.begin)
-                yield cls(consumer, {place: span.end for place, span in spans.items()})
+                stable = await consumer.end_offsets([TopicPartition(*place) for place in spans])
+                yield cls(consumer, {place: min(span.end, stable[TopicPartition(*place)]) for place, span in spans.items()})
             finally:
                 await consumer.stop()
 

@@ -109,6 +109,12 @@ def test_what_keeps_a_consumer_out_of_its_group_waits_for_somebody_who_polls() -
     assert "on_start" in vars(_ConsumerThread)
 
 
+def test_the_workers_consumer_reads_what_is_committed() -> None:
+    """Faust names no level outside its own transactions; aiokafka reads the attribute as it starts, and tells the end of what can be read."""
+    assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
+    assert "return assignment.state_value(partition).lso" in source(AIOKafkaConsumer.last_stable_offset)
+
+
 def test_the_consumer_keeps_acknowledged_offsets_in_a_list_and_an_index() -> None:
     """`_acked` is a list for each partition, `_acked_index` a set; `ack` fills both."""
     made = source(faust_consumer.Consumer.__init__)

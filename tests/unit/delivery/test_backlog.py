@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from loguru import logger
 
-from stream_app.delivery.backlog import BacklogWatch
+from stream_app.delivery.backlog import REMIND_S, BacklogWatch
 from stream_app.delivery.partition import Partition
-from stream_app.delivery.ports import Bounds
+from stream_app.delivery.ports import Bounds, OpenTransaction
 from stream_app.errors import Unavailable
 from stream_app.scoring.observation import Backlog
 from stream_app.scoring.positions import Cursor
@@ -142,3 +144,40 @@ def test_that_kafka_is_away_is_not_taken_for_nothing_undecided() -> None:
     topics.away = True
     with pytest.raises(Unavailable):
         asyncio.run(watch.undecided())
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """Warnings."""
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), format="{message}", level="WARNING")
+    yield lines
+    logger.remove(sink)
+
+
+def test_marks_of_transactions_are_no_lag() -> None:
+    """Nor are aborted transactions: nothing that waits stands between the cursor and the end. The next record counts at once."""
+    topics, held, told, watch = scene()
+    held.cursor, topics.marks = Cursor("me", transactions=3), 2
+    asyncio.run(watch.look())
+    asyncio.run(watch.look())
+    assert told.backlogs == 2 * [Backlog(0, transactions=0, labels=0, age_s=0.0)]
+    topics.append(("transactions", 0), b"c", b"{}")
+    asyncio.run(watch.look())
+    assert told.backlogs[-1] == Backlog(0, transactions=3, labels=0, age_s=0.0)
+
+
+def test_what_waits_behind_an_open_transaction_is_lag_and_is_told_once_a_minute(logged: list[str]) -> None:
+    """Its age is the transaction's; the line names the place, since when, and the remedy."""
+    topics, held, told, _ = scene()
+    held.cursor, topics.marks = Cursor("me", transactions=3), 2
+    topics.open["transactions", 0] = OpenTransaction(3, NOW - 20_000)
+    now_s = [NOW / 1000]
+    watch = BacklogWatch(lambda: {0: cast("Partition", held)}, topics, TOPICS, told, lambda: now_s[0])
+    asyncio.run(watch.look())
+    asyncio.run(watch.look())
+    assert told.backlogs == 2 * [Backlog(0, transactions=2, labels=0, age_s=20.0)]
+    assert [line.count("abort --topic transactions --partition 0 --start-offset 3") for line in logged] == [1]
+    now_s[0] += REMIND_S
+    asyncio.run(watch.look())
+    assert len(logged) == 2

@@ -84,3 +84,17 @@ def test_a_batch_without_records_of_a_topic_leaves_its_offset_as_it_was() -> Non
     assert NextOffsets(7, None).after(before) == Position(7, 3)
     assert NextOffsets(None, 4).after(before) == Position(5, 4)
     assert NextOffsets(None, None).after(before) == before
+
+
+@pytest.mark.parametrize("again", [Position(5, 0), Position(0, 4), Position(5, 4)])
+def test_what_was_decided_and_is_no_record_any_more_is_passed(again: Position) -> None:
+    """The last of it was aborted since: the cursor passes it, once the log was read so far, and what comes after is decided."""
+    gate = Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished())
+    cursor = Cursor("", 0, 0, decided=again)
+    inbox = Inbox(cursor, TOPICS, gate, lambda *_: True)
+    assert inbox.next(cursor, 10).empty
+    inbox.reached("labels", 9)
+    inbox.put("transactions", fetched(7, 1, 1))
+    batch = inbox.next(cursor, 10)
+    assert batch.offsets.after(cursor.position).has_passed(again)
+    assert inbox.next(Cursor("", *batch.offsets.after(cursor.position), decided=again), 10).offsets.transactions in (8, None)
