@@ -38,6 +38,7 @@ SHOWS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
     "unbounded": ((FAULTS["hostile_keys"],), ("unbidden", "lost")),
     "whole_batches": ((FAULTS["hostile_bytes"],), ("unbidden", "lost")),
     "any_time": ((FAULTS["hostile_times"],), ("lost", "unexpected")),
+    "uncommitted": ((FAULTS["transaction_aborted"],), ("unexpected",)),
     "take": ((FAULTS["killed_in_outage"],), ("lost", "wrong_state")),
 }
 """For each control: the faults that show what it lacks, and what must be found, one of these at least."""

@@ -25,7 +25,7 @@ from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
 from tests.faults.points import Points, replace
 
-CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "whole_batches", "any_time")
+CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "whole_batches", "any_time", "uncommitted")
 
 
 def install(control: str, points: Points) -> None:
@@ -39,6 +39,7 @@ def install(control: str, points: Points) -> None:
         "unbounded": _unbounded,
         "whole_batches": _whole_batches,
         "any_time": _any_time,
+        "uncommitted": _uncommitted,
     }[control](points)
 
 
@@ -159,6 +160,17 @@ def _whole_batches(_: Points) -> None:
     """Batches are unfolded whole, as aiokafka does. `worker_entry.MOST_DATA_BYTES` holds for this worker as for any other."""
     for module in (faust_batches, kafka_consumer):
         replace(module, "read_within_bounds", lambda _original: lambda: None)
+
+
+def _uncommitted(_: Points) -> None:
+    """Inputs are read whole, as aiokafka and Faust do by themselves."""
+
+    def end(_original: Any) -> Any:
+        return lambda self, at: self._thread._ensure_consumer().highwater(at)
+
+    for module in (kafka_consumer, faust_batches):
+        vars(module)["COMMITTED"] = "read_uncommitted"
+    replace(faust_batches.BatchConsumer, "readable_end", end)
 
 
 def _any_time(_: Points) -> None:

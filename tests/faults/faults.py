@@ -14,6 +14,7 @@ from tests.faults.fleet import Worker
 from tests.faults.hostile import hostile_bytes, hostile_keys, hostile_times
 from tests.faults.points import POINTS, Arm
 from tests.faults.scene import PARTITIONS, Scene, Stuck
+from tests.faults.transactions import labels_left_open, transaction_aborted
 
 BODY, FORMAT_AT = 4, 4
 """Where in a packed value the checksummed part begins, and its format."""
@@ -246,12 +247,14 @@ FAULTS: dict[str, Fault] = {
     "hostile_keys": hostile_keys,
     "hostile_times": hostile_times,
     "hostile_bytes": hostile_bytes,
+    "transaction_aborted": transaction_aborted,
     "redis_emptied": redis_emptied,
     "after_publish": _at("after_publish"),
     "stale_owner": stale_owner,
     "redis_rolled_back": redis_rolled_back,
     "within_write_sent": _at("within_write_sent"),
     "kafka_killed": kafka_killed,
+    "labels_left_open": labels_left_open,
     "card_cut": _damage("card", _cut),
     "kill_anywhere": kill_anywhere,
     "redis_killed": redis_killed,

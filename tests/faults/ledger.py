@@ -18,12 +18,14 @@ class Record:
         kind: which of the two input topics.
         key, value: its bytes.
         message: what the bytes mean; None: poison, nothing can be read from them.
+        gone: it is none to a reader: aborted, or the mark of a transaction.
     """
 
     kind: Kind
     key: bytes | None
     value: bytes | None
     message: Mapping[str, Any] | None
+    gone: bool = False
 
 
 @dataclass(slots=True)
@@ -45,11 +47,15 @@ class Ledger:
         """The next offset of every partition."""
         return {place: len(log) for place, log in self.logs.items()}
 
+    def due(self) -> dict[tuple[Kind, int], int]:
+        """Where the cursor of every partition must come to: behind its last record that a reader sees."""
+        return {place: max((n for n, record in enumerate(log, start=1) if not record.gone), default=0) for place, log in self.logs.items()}
+
     def poison(self) -> Iterator[tuple[Kind, int, int, Record]]:
         """Every record that belongs into the dead letters, with its place."""
         for (kind, partition), log in self.logs.items():
             for offset, record in enumerate(log):
-                if record.message is None:
+                if record.message is None and not record.gone:
                     yield kind, partition, offset, record
 
     @property

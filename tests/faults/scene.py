@@ -153,7 +153,7 @@ class Scene:
             return self._load is None or self._load.done() or self.ledger.sent > sent
 
         await self.until(more, f"another chunk to be sent, after {after}")
-        ends = self.ledger.ends()
+        ends = self.ledger.due()
 
         async def done() -> bool:
             with suppress(RedisError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -14,6 +15,8 @@ from tests.faults.ledger import Kind, Ledger, Record
 from tests.faults.traffic import Traffic
 
 MOST_BYTES = 2**30
+MARKED_WITHIN_S = 60.0
+"""Of a transaction that was left open, by its timeout of some seconds; brokers look every ten."""
 CHUNK, PAUSE_S = 100, 0.25
 """Payments in a chunk, and the time between two chunks: about 400 payments/s."""
 
@@ -44,17 +47,20 @@ class Sender:
     async def send(self, records: Sequence[Record]) -> None:
         """Send records; return when every one is in its log, once, and in the ledger."""
         async with self._turn:
-            left: dict[tuple[Kind, int], list[Record]] = {}
-            for record in records:
-                left.setdefault((record.kind, self.partition_of((record.key or b"").decode())), []).append(record)
-            while left:
-                with suppress(KafkaError, OSError):
-                    await self._publish(left)
-                    for place, those in left.items():
-                        self._ledger.logs[place] += those
-                    return
-                await self.close()
-                left = await self._resume(left)
+            await self._send(records)
+
+    async def _send(self, records: Sequence[Record]) -> None:
+        left: dict[tuple[Kind, int], list[Record]] = {}
+        for record in records:
+            left.setdefault((record.kind, self.partition_of((record.key or b"").decode())), []).append(record)
+        while left:
+            with suppress(KafkaError, OSError):
+                await self._publish(left)
+                for place, those in left.items():
+                    self._ledger.logs[place] += those
+                return
+            await self.close()
+            left = await self._resume(left)
 
     async def send_batch(self, place: tuple[Kind, int], records: Sequence[Record], codec: str, at_ms: int | None = None) -> None:
         """Send records of one log as one batch, however large, with this Kafka timestamp; as `send`, while Kafka is there."""
@@ -78,6 +84,44 @@ class Sender:
             if first != self._ledger.end(*place):
                 raise AssertionError(f"the ledger and the log differ: {first}, expected {self._ledger.end(*place)}")
             self._ledger.logs[place] += records
+
+    @asynccontextmanager
+    async def transaction(
+        self, places: Mapping[tuple[Kind, int], Sequence[Record]], codec: str, timeout_ms: int | None = None
+    ) -> AsyncIterator[Callable[[Sequence[Record]], Awaitable[None]]]:
+        """Records, in the ledger as gone, in a transaction that is open within; then it is aborted, or left to the broker's timeout.
+
+        The load waits all the while; what is given sends other records.
+        """
+        async with self._turn:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._kafka,
+                compression_type=None if codec == "none" else codec,
+                transactional_id=f"{self._topics['labels']}-{time.monotonic_ns()}",
+                transaction_timeout_ms=timeout_ms or 60_000,
+            )
+            await producer.start()
+            try:
+                await producer.begin_transaction()
+                for place, records in places.items():
+                    sent = [await producer.send(self._topics[place[0]], r.value, key=r.key, partition=place[1]) for r in records]
+                    await asyncio.gather(*sent)
+                    self._ledger.logs[place] += records
+                yield self._send
+                if timeout_ms is None:
+                    await producer.abort_transaction()
+            finally:
+                await producer.stop()
+            await self._marked(places)
+
+    async def _marked(self, places: Collection[tuple[Kind, int]]) -> None:
+        """Wait for the marks of a transaction, and have them in the ledger."""
+        ats = {place: TopicPartition(self._topics[place[0]], place[1]) for place in places}
+        async with AIOKafkaConsumer(bootstrap_servers=self._kafka) as consumer, asyncio.timeout(MARKED_WITHIN_S):
+            while any(at <= self._ledger.end(*p) for p, at in [(p, (await consumer.end_offsets([tp]))[tp]) for p, tp in ats.items()]):  # noqa: ASYNC110 - Kafka tells nobody
+                await asyncio.sleep(0.2)
+        for place in places:
+            self._ledger.logs[place].append(Record(place[0], None, None, None, gone=True))
 
     async def _publish(self, left: dict[tuple[Kind, int], list[Record]]) -> None:
         if self._producer is None:
