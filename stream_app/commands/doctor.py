@@ -19,7 +19,7 @@ from stream_app.adapters.kafka.topology import KEEP_DAYS, losing, too_little, un
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.adapters.redis.store import RedisStore
-from stream_app.delivery.backlog import OPEN_FOR_S, open_for_long
+from stream_app.delivery.open_transactions import open_for_long, what_waits
 from stream_app.errors import FraudstreamError, ModelError, Unavailable
 from stream_app.messages.addresses import without_password, without_passwords
 from stream_app.settings import Settings
@@ -111,8 +111,8 @@ async def _transactions(settings: Settings) -> str:
         [(t, n) for t, count in counts.items() for n in range(count)]
     )
     for place, transaction in found.items():
-        if time.time() - transaction.since_ms / 1000 > OPEN_FOR_S:
-            raise _UnwellError(open_for_long(place, transaction).replace("SERVERS", settings.kafka_bootstrap_servers))
+        if open_for_long(transaction, time.time()):
+            raise _UnwellError(what_waits(place, transaction, settings.kafka_bootstrap_servers))
     return "no producer's Kafka transaction holds an input back"
 
 

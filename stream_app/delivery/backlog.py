@@ -6,12 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import NamedTuple
 
-from loguru import logger
-
-from stream_app.delivery.partition import Partition
+from stream_app.delivery.open_transactions import OpenTransactionLog
+from stream_app.delivery.partition import Partition, Undecided
 from stream_app.delivery.ports import Bounds, Log, OpenTransaction
 from stream_app.delivery.topics import Topics
 from stream_app.errors import Unavailable
@@ -19,9 +17,6 @@ from stream_app.messages.records import Place
 from stream_app.scoring.observation import Backlog, Observer
 
 EVERY_S = 5.0
-OPEN_FOR_S = 10.0
-"""Transactions of a usual length are nobody's matter."""
-REMIND_S = 60.0
 
 
 class _Oldest(NamedTuple):
@@ -60,7 +55,7 @@ class BacklogWatch:
         self._bounds: Mapping[Place, Bounds] = {}
         self._oldest: dict[Place, _Oldest] = {}
         self._open: Mapping[Place, OpenTransaction] = {}
-        self._told: dict[Place, float] = {}
+        self._open_log = OpenTransactionLog(now)
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -70,18 +65,16 @@ class BacklogWatch:
 
     async def look(self) -> None:
         """Tell of each partition. While Kafka does not answer, what was known of it gets older."""
-        cursors = {
-            (topic, number): offset
-            for number, partition in self._held().items()
-            for topic, offset in zip(self._topics.read, partition.cursor.position, strict=True)
+        undecided = {
+            (topic, number): partition.undecided(topic) for number, partition in self._held().items() for topic in self._topics.read
         }
-        if not cursors:
+        if not undecided:
             return
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(EVERY_S):
-                self._bounds = await self._log.bounds(cursors)
-                self._open = await self._open_transactions(cursors)
-        self._tell_of_open()
+                self._bounds = await self._log.bounds(undecided)
+                self._open = await self._open_transactions(undecided)
+        self._open_log.tell(self._open)
         for number, partition in self._held().items():
             await self._tell(number, partition)
 
@@ -97,32 +90,35 @@ class BacklogWatch:
         return sum([bounds[place].end - at for place, at in behind.items() if await self._log.timestamp(place, at) is not None])
 
     async def _tell(self, number: int, partition: Partition) -> None:
-        place = (self._topics.transactions, number)
-        (transactions, first_ms), (labels, _) = [
-            await self._records_waiting((topic, number), at) for topic, at in zip(self._topics.read, partition.cursor.position, strict=True)
+        (transactions, since_ms), (labels, _) = [
+            await self._waiting((topic, number), partition.undecided(topic)) for topic in self._topics.read
         ]
-        oldest_ms = partition.oldest_ms
-        if oldest_ms is None:
-            oldest_ms = self._open[place].since_ms if first_ms is None and transactions and place in self._open else first_ms
+        oldest_ms = since_ms if partition.oldest_ms is None else partition.oldest_ms
         if self._held().get(number) is not partition:
             return
         age_s = 0.0 if oldest_ms is None else max(0.0, self._now() - oldest_ms / 1000)
         self._observer.waiting(Backlog(number, transactions, labels, age_s))
 
-    def _waiting(self, place: Place, cursor: int) -> int:
+    def _offsets_left(self, place: Place, first: int) -> int:
         known = self._bounds.get(place)
-        return 0 if known is None else max(0, known.end - max(known.begin, cursor))
+        return 0 if known is None else max(0, known.end - max(known.begin, first))
 
-    async def _records_waiting(self, place: Place, cursor: int) -> tuple[int, int | None]:
-        """How many wait, and Kafka's timestamp of the first, None where it is not known. Marks of transactions, and aborted ones, do not."""
-        if not (waiting := self._waiting(place, cursor)):
-            return 0, None
+    async def _waiting(self, place: Place, undecided: Undecided) -> tuple[int, int | None]:
+        """How many records wait, and since when, Unix ms, where none of them was fetched and Kafka says it.
+
+        Marks of transactions do not wait, nor do aborted ones: where only such follow, it is none.
+        """
+        left = self._offsets_left(place, undecided.first)
+        if not left or undecided.fetched:
+            return left, None
         try:
             async with asyncio.timeout(EVERY_S):
-                oldest_ms = await self._oldest_in_kafka(place, cursor)
+                since_ms = await self._oldest_in_kafka(place, undecided.first)
         except (Unavailable, TimeoutError):
-            return waiting, None
-        return 0 if oldest_ms is None and place not in self._open else waiting, oldest_ms
+            return left, None
+        if since_ms is None and place in self._open:
+            since_ms = self._open[place].since_ms
+        return 0 if since_ms is None else left, since_ms
 
     async def _oldest_in_kafka(self, place: Place, offset: int) -> int | None:
         """Kafka timestamp of the first record from an offset on; asked once, as it does not change where there is one."""
@@ -131,27 +127,7 @@ class BacklogWatch:
             self._oldest[place] = known = _Oldest(offset, end, await self._log.timestamp(place, offset))
         return known.timestamp_ms
 
-    async def _open_transactions(self, cursors: Mapping[Place, int]) -> Mapping[Place, OpenTransaction]:
-        """Those before which a cursor waits; where all is read none is open."""
-        behind = [place for place, at in cursors.items() if self._waiting(place, at)]
+    async def _open_transactions(self, undecided: Mapping[Place, Undecided]) -> Mapping[Place, OpenTransaction]:
+        """Those behind which something waits: where all is read none is open, and where records were fetched it is not what they wait for."""
+        behind = [place for place, of in undecided.items() if not of.fetched and self._offsets_left(place, of.first)]
         return await self._log.open_transactions(behind) if behind else {}
-
-    def _tell_of_open(self) -> None:
-        """Of each that has been open for a while, once and again."""
-        for place, found in self._open.items():
-            now = self._now()
-            if now - found.since_ms / 1000 > OPEN_FOR_S and now - self._told.get(place, 0.0) >= REMIND_S:
-                self._told[place] = now
-                logger.warning("{}", open_for_long(place, found))
-
-
-def open_for_long(place: Place, found: OpenTransaction) -> str:
-    """What an open transaction stops, and how to end it."""
-    topic, number = place
-    since = datetime.fromtimestamp(found.since_ms / 1000, UTC).isoformat(timespec="seconds")
-    return (
-        f"Topic {topic!r}, partition {number}: a producer's transaction is open since {since}, from offset {found.offset} on. What came after "
-        "it waits until its producer ends it, or the broker does after the producer's transaction.timeout.ms. Where it hangs for longer: "
-        f"kafka-transactions.sh --bootstrap-server SERVERS find-hanging --topic {topic}, then "
-        f"kafka-transactions.sh --bootstrap-server SERVERS abort --topic {topic} --partition {number} --start-offset {found.offset}"
-    )

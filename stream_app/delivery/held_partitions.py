@@ -82,7 +82,7 @@ class HeldPartitions:
     def behind(self) -> int:
         """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
         topic = self._shared.topics.transactions
-        ends = ((self._shared.end_offset(topic, n), held.partition.undecided_from) for n, held in self._held.items())
+        ends = ((self._shared.end_offset(topic, n), held.partition.undecided(topic).first) for n, held in self._held.items())
         return sum(max(0, end - done) for end, done in ends if end is not None)
 
     def progress(self) -> int:

@@ -215,9 +215,10 @@ class Inbox:
         """Kafka timestamp of the first payment that waits here; None where none does."""
         return self._payments.oldest_ms
 
-    def transactions_from(self, cursor: int) -> int:
-        """No payment waits between the cursor and this offset."""
-        return max(cursor, self._payments.first)
+    def waiting(self, topic: str) -> tuple[int, bool]:
+        """Offset of the first record of a topic that waits here, or else of the next to be fetched; whether there is one."""
+        queue = self._of(topic)
+        return queue.first, bool(queue.count)
 
     def went_back(self) -> bool:
         """Whether a topic was read again from below what was fetched, since this was last asked: Kafka had none of the offsets in between."""

@@ -44,6 +44,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import msgspec
 
@@ -74,6 +75,13 @@ from stream_app.scoring.scorer import Decided, Scorer
 _LOOK_AGAIN_S = 0.02
 CONFIRM_EVERY_S = 5.0
 """A partition without records asks so often whether its state is there: a Redis that was emptied is rebuilt before the next payment comes."""
+
+
+class Undecided(NamedTuple):
+    """Of one topic: no record below this offset waits, and whether one that was fetched does."""
+
+    first: int
+    fetched: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +161,14 @@ class Partition:
         if self.cursor.rebuilding:  # what was left to count again may be no records: aborted since, or marks of transactions
             self._wake.set()
 
-    @property
-    def undecided_from(self) -> int:
-        """No transaction below this offset waits; beyond the cursor where marks of transactions, or aborted ones, lie between."""
-        return self.cursor.transactions if self._in_hand is not None else self._inbox.transactions_from(self.cursor.transactions)
+    def undecided(self, topic: str) -> Undecided:
+        """What of a topic is not decided; it begins beyond the cursor where marks of transactions, or aborted ones, lie between."""
+        topics = self._shared.topics.read
+        at = dict(zip(topics, self.cursor.position, strict=True))[topic]
+        if self._in_hand is not None and dict(zip(topics, self._in_hand.offsets, strict=True))[topic] is not None:
+            return Undecided(at, fetched=True)
+        first, fetched = self._inbox.waiting(topic)
+        return Undecided(max(at, first), fetched)
 
     @property
     def oldest_ms(self) -> int | None:

@@ -118,7 +118,8 @@ class OpenTransaction(NamedTuple):
 class Log(Protocol):
     """Reads topics outside the consumer group. Every method raises Unavailable if Kafka does not answer.
 
-    Of inputs records are those of committed transactions, up to the first open one; outputs are read whole. `bounds` knows no transactions.
+    Of inputs `walk` and `timestamp` know the records of committed transactions alone, up to the first open one; outputs are read whole, and
+    one `walk` has either. All other methods know no transactions: they are asked when a log begins, or whether it is the same, not what it says.
     """
 
     async def bounds(self, places: Collection[Place]) -> Mapping[Place, Bounds]:

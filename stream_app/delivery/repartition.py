@@ -6,6 +6,8 @@ one than those before, so all of them are read together here, and each payment i
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -14,6 +16,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
+from stream_app.delivery.open_transactions import OPEN_FOR_S, what_waits
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.ports import Bounds, FeatureStore, Log, Packed, PartitionState
 from stream_app.delivery.rebuild import Horizon
@@ -35,6 +38,8 @@ from stream_app.scoring.scorer import keep_case
 
 SAMPLE = 200
 """So many of the newest records of each partition show by which rule they were put there."""
+
+_LOOK_AGAIN_S = 0.5
 
 type Spans = Mapping[Place, Bounds]
 type OnProgress = Callable[[int, int], None]
@@ -107,7 +112,7 @@ class Repartition:
         """Take the old group's partitions over, so that no worker of it can write any more, and learn what it decided.
 
         Raises:
-            TopologyError: if its topics were made anew since, or it is unfinished itself.
+            TopologyError: if its topics were made anew since, it is unfinished itself, or a producer's transaction stays open.
             Unavailable: if Kafka or Redis does not answer.
         """
         dependencies, topics = self._dependencies, self._dependencies.topics
@@ -130,8 +135,21 @@ class Repartition:
             cursors[number] = await horizon.cursor(number, bounds, ids, kept)
             outputs[number] = cursors[number].outputs | kept.outputs
             ends |= {(t, number): bounds[t, number].end for t in topics.read}
+        await self._none_open(ends)
         refused = await found.refusals(topics.dead_letters(cursors), topics.ids_of_read(ids))
         return OldGroup(cursors, outputs, ends, frozenset(counts), ids, refused)
+
+    async def _none_open(self, ends: Mapping[Place, int]) -> None:
+        """Wait while a transaction is open below these ends: what stands behind it cannot be read, and would not be moved.
+
+        Raises:
+            TopologyError: if it stays open.
+        """
+        deadline = time.monotonic() + OPEN_FOR_S
+        while found := {p: open_ for p, open_ in (await self._dependencies.log.open_transactions(ends)).items() if open_.offset < ends[p]}:
+            if time.monotonic() > deadline:
+                raise TopologyError(f"{what_waits(*next(iter(found.items())))}. Then run this once more.")
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def sample(self, old_group: OldGroup) -> list[tuple[bytes, int]]:
         """The newest distinct keys, each with the partition of its newest payment."""

@@ -293,7 +293,8 @@ def test_an_input_is_read_to_its_first_open_transaction_and_an_output_whole(stac
             assert [r.value for r in (await records_of(as_output, {place: 0}))[place]] == [b"aborted", b"plain", b"open", b"after"]
             assert await kafka.log.timestamp(place, 0) == 100
             assert await kafka.log.timestamp(place, 4) is None
-            assert await kafka.log.timestamps(place, 0, 5) == [100]
+            assert (await kafka.log.timestamps(place, 0, 5))[1::2] == [100, 200], "they tell when a log begins, whatever was aborted since"
+            assert (await kafka.log.at({place: 0}))[place].value == b"aborted", "a cursor may know its log by it"
             found = await kafka.log.open_transactions([place, (topic, 0)])
             assert {p: transaction.offset for p, transaction in found.items()} == {place: 3}
             await producer.commit_transaction()

@@ -29,7 +29,7 @@ async def readable(settings: Settings) -> str:
         UnpackError: if the newest records of a topic cannot be unpacked, or a codec of Kafka does not work; one line with the remedy.
         Unavailable: if Kafka does not answer.
     """
-    log = KafkaLog(client_options(settings), settings.consumer_group)
+    log = KafkaLog(client_options(settings), settings.consumer_group, settings.topics())
     counts = await partition_counts(client_options(settings), settings.topics())
     unread: dict[str, UnpackError] = {}
     for topic in (name for name in settings.topics() if name in counts):

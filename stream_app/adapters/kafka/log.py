@@ -28,17 +28,17 @@ _NO_OFFSET = -1
 class KafkaLog:
     """See `ports.Log`. Each call connects anew: takeovers are rare, and nothing is left open between them."""
 
-    def __init__(self, client_options: dict[str, Any], group: str, outputs: Collection[str] = ()) -> None:
+    def __init__(self, client_options: dict[str, Any], group: str, whole: Collection[str] = ()) -> None:
         """Read by these options.
 
         Args:
             client_options: how to reach the brokers.
             group: the consumer group.
-            outputs: topics that are read whole, whatever transaction is open or aborted there.
+            whole: topics that are read whole, whatever transaction is open or aborted there, as outputs are.
         """
         self._options = client_options
         self._group = group
-        self._outputs = frozenset(outputs)
+        self._whole = frozenset(whole)
 
     async def bounds(self, places: Collection[Place]) -> Mapping[Place, Bounds]:
         """See `ports.Log`."""
@@ -78,11 +78,11 @@ class KafkaLog:
     async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
         """See `ports.Log`."""
         at, found = TopicPartition(*place), list[int]()
-        begin, last = (await self._readable([place]))[place]
+        begin, last = (await self.bounds([place]))[place]
         start, end = max(begin, start), min(last, end)
         if start >= end:
             return found
-        async with self._consumer({place: start}, committed=self._committed([place])) as consumer:
+        async with self._consumer({place: start}) as consumer:
             while await consumer.position(at) < end:
                 records = (await consumer.getmany(at, timeout_ms=200, max_records=end - start)).get(at, ())
                 found += [int(r.timestamp) for r in records if r.offset < end]
@@ -141,7 +141,7 @@ class KafkaLog:
         return {t["name"]: uuid.UUID(bytes=t["topic_id"]).hex for t in answer.to_object()["topics"] if not t["error_code"]}
 
     def _committed(self, places: Collection[Place]) -> bool:
-        return not all(topic in self._outputs for topic, _ in places)
+        return not all(topic in self._whole for topic, _ in places)
 
     async def _readable(self, places: Collection[Place]) -> Mapping[Place, Bounds]:
         """From the first record that is kept to the end of what can be read now: of an input, its first open transaction."""

@@ -28,8 +28,8 @@ class KafkaLogSpans:
     @classmethod
     @asynccontextmanager
     async def open(cls, client_options: dict[str, Any], spans: Mapping[Place, Bounds]) -> AsyncIterator[KafkaLogSpans]:
-        """The records of each partition from where its span begins to below its end, or to the first transaction that is open now; empty
-        spans are left out by the caller. Those of aborted transactions are passed over.
+        """The records of each partition from where its span begins to below its end; empty spans are left out by the caller, and no
+        transaction is open within one. Those of aborted transactions are passed over.
 
         Raises:
             Unavailable: if Kafka does not answer.
@@ -42,8 +42,7 @@ class KafkaLogSpans:
                 consumer.assign([TopicPartition(*place) for place in spans])
                 for place, span in spans.items():
                     consumer.seek(TopicPartition(*place), span.begin)
-                stable = await consumer.end_offsets([TopicPartition(*place) for place in spans])
-                yield cls(consumer, {place: min(span.end, stable[TopicPartition(*place)]) for place, span in spans.items()})
+                yield cls(consumer, {place: span.end for place, span in spans.items()})
             finally:
                 await consumer.stop()
 

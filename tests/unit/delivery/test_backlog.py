@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 from loguru import logger
 
-from stream_app.delivery.backlog import REMIND_S, BacklogWatch
-from stream_app.delivery.partition import Partition
+from stream_app.delivery.backlog import BacklogWatch
+from stream_app.delivery.open_transactions import REMIND_S
+from stream_app.delivery.partition import Partition, Undecided
 from stream_app.delivery.ports import Bounds, OpenTransaction
 from stream_app.errors import Unavailable
 from stream_app.scoring.observation import Backlog
@@ -27,6 +28,11 @@ class Held:
 
     cursor: Cursor = field(default_factory=lambda: Cursor("me"))
     oldest_ms: int | None = None
+
+    def undecided(self, topic: str) -> Undecided:
+        """See `Partition`."""
+        at = dict(zip(TOPICS.read, self.cursor.position, strict=True))[topic]
+        return Undecided(at, fetched=self.oldest_ms is not None and topic == TOPICS.transactions)
 
 
 class Told(Counted):
@@ -165,6 +171,16 @@ def test_marks_of_transactions_are_no_lag() -> None:
     topics.append(("transactions", 0), b"c", b"{}")
     asyncio.run(watch.look())
     assert told.backlogs[-1] == Backlog(0, transactions=3, labels=0, age_s=0.0)
+
+
+def test_kafka_is_asked_nothing_of_what_was_fetched_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is behind would ask for each of its partitions, every few seconds, by connections of their own."""
+    _, held, told, watch = scene()
+    held.oldest_ms = NOW - 20_000
+    monkeypatch.delattr(MemoryTopics, "timestamp")
+    monkeypatch.delattr(MemoryTopics, "open_transactions")
+    asyncio.run(watch.look())
+    assert told.backlogs == [Backlog(0, transactions=3, labels=0, age_s=20.0)]
 
 
 def test_what_waits_behind_an_open_transaction_is_lag_and_is_told_once_a_minute(logged: list[str]) -> None:

@@ -86,6 +86,16 @@ def test_a_batch_without_records_of_a_topic_leaves_its_offset_as_it_was() -> Non
     assert NextOffsets(None, None).after(before) == before
 
 
+def test_marks_behind_the_last_record_do_not_wait() -> None:
+    """Nothing does below the next offset to be fetched; then the first record that waits says it."""
+    inbox = Inbox(Cursor(""), TOPICS, Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished()), lambda *_: True)
+    inbox.reached("transactions", 4)
+    assert inbox.waiting("transactions") == (4, False)
+    assert inbox.waiting("labels") == (0, False)
+    inbox.put("transactions", fetched(6, 2, 2))
+    assert inbox.waiting("transactions") == (6, True)
+
+
 @pytest.mark.parametrize("again", [Position(5, 0), Position(0, 4), Position(5, 4)])
 def test_what_was_decided_and_is_no_record_any_more_is_passed(again: Position) -> None:
     """The last of it was aborted since: the cursor passes it, once the log was read so far, and what comes after is decided."""

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.delivery import repartition
+from stream_app.delivery.ports import OpenTransaction
 from stream_app.delivery.takeover import UNFINISHED
 from stream_app.errors import TopologyError
 from stream_app.messages.alert import alert_id_of
 from tests.examples import examples
 from tests.unit.delivery.bank import Bank
 from tests.unit.delivery.world import Killed, payment
+from tests.unit.scoring.test_scorer import NOW
 
 HOUR = 3_600_000
 CARDS = [f"c{n}" for n in range(6)]
@@ -129,6 +132,36 @@ def test_an_unfinished_group_is_no_source() -> None:
         bank.repartition("old", "new", 10)
     with pytest.raises(TopologyError, match="unfinished itself"):
         bank.repartition("new", "newer")
+
+
+def behind_an_open_transaction() -> Bank:
+    """One partition whose first record is in a transaction that is open; then there are two."""
+    bank = Bank(1)
+    bank.send("transactions", [payment("T0", 20.0, 200 * HOUR)])
+    bank.work("old")
+    bank.partitions = 2
+    bank.topics.open["transactions", 0] = OpenTransaction(0, NOW)
+    return bank
+
+
+def test_a_transaction_that_stays_open_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands behind it cannot be read: it would be left out."""
+    monkeypatch.setattr(repartition, "OPEN_FOR_S", 0.0)
+    with pytest.raises(TopologyError, match=r"--partition 0 --start-offset 0\. Then run this once more"):
+        behind_an_open_transaction().repartition("old", "new")
+
+
+def test_a_transaction_that_ends_soon_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for one that began since, behind all that is read."""
+    bank = behind_an_open_transaction()
+    looks = iter([bank.topics.open, {("transactions", 0): OpenTransaction(1, NOW)}])
+
+    async def open_transactions(*_: Any) -> Any:
+        return next(looks)
+
+    monkeypatch.setattr(bank.topics, "open_transactions", open_transactions)
+    bank.repartition("old", "new")
+    assert not list(looks)
 
 
 def test_topics_that_were_made_anew_since_are_refused() -> None:
