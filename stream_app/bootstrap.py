@@ -154,7 +154,7 @@ def build_worker(
     Args:
         settings: read once by the caller.
         on_fatal: called with the error that ends the worker.
-        end_offset: the log's end of a topic and partition as the consumer last heard it.
+        end_offset: where what can be read of a topic and partition ends, as the consumer last heard it.
         seek: makes the consumer read partitions from other offsets.
     """
     options = client_options(settings)

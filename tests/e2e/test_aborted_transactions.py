@@ -168,22 +168,31 @@ def test_what_stands_behind_an_open_transaction_of_an_output_is_found_by_the_nex
     assert [json.loads(v)["transaction_id"] for v in values if v.startswith(b"{")] == ["T1", "T2", "T3"]
 
 
-async def read_dirty(env: dict[str, str], port: int, tmp_path: Path) -> None:
-    """A worker that reads uncommitted decides T1, A1 and A2 and stops; then A1 and A2 are aborted."""
+@asynccontextmanager
+async def read_dirty(env: dict[str, str], port: int, tmp_path: Path) -> AsyncIterator[AIOKafkaProducer]:
+    """A worker that reads uncommitted decided T1, A1 and A2 and has ended; A1 and A2 are in a transaction that is open."""
     async with transactional(env, transaction_timeout_ms=int(DEADLINE_S * 1000)) as producer:
         with worker(env, port, tmp_path, ("-c", UNCOMMITTED)) as running:
             await asyncio.to_thread(send, env, "T1")
             await within(producer, env["TRANSACTIONS_TOPIC"], payments("A1", "A2"))
             await asyncio.to_thread(until, lambda: running.metric("fraudstream_transactions_scored_total") == 3, "dirty reads")
             assert running.stop() == 0
-        await producer.abort_transaction()
+        yield producer
 
 
-def test_a_cursor_behind_what_was_aborted_since_goes_on(env: dict[str, str], tmp_path: Path, port: int) -> None:
-    """Its log is known again by a record that was aborted: the log is not cut. What the state counted, it has counted."""
-    asyncio.run(read_dirty(env, port, tmp_path))
+def test_a_cursor_within_an_open_transaction_goes_on_where_it_is_aborted(env: dict[str, str], tmp_path: Path, port: int) -> None:
+    """The log is known again by a record of it, open and aborted: it is not cut. What the state counted, it has counted."""
+
+    async def body() -> None:
+        async with read_dirty(env, port, tmp_path) as producer:
+            with worker(env, port, tmp_path) as running:
+                await asyncio.to_thread(send, env, "T2")
+                await asyncio.to_thread(until, lambda: running.metric("fraudstream_lag_records") == 1, "T2 behind the transaction")
+                assert running.stop() == 0
+            await producer.abort_transaction()
+
+    asyncio.run(body())
     with worker(env, port, tmp_path) as running:
-        send(env, "T2")
         until(lambda: running.metric("fraudstream_transactions_scored_total") == 1, "the next payment")
     found = scores(env)
     assert [score["transaction_id"] for score in found] == ["T1", "A1", "A2", "T2"]
@@ -194,7 +203,12 @@ def test_what_a_version_that_read_uncommitted_decided_stands_and_is_not_counted_
     env: dict[str, str], tmp_path: Path, port: int
 ) -> None:
     """Its cursor lies behind payments that were aborted since: a rebuild passes them, goes on, and `verify` tells of their decisions."""
-    asyncio.run(read_dirty(env, port, tmp_path))
+
+    async def body() -> None:
+        async with read_dirty(env, port, tmp_path) as producer:
+            await producer.abort_transaction()
+
+    asyncio.run(body())
     anew = {**env, "REDIS_URL": f"{env['REDIS_URL'].rsplit('/', 1)[0]}/1"}
     with worker(anew, port, tmp_path) as running:
         until(lambda: running.metric("fraudstream_transactions_rebuilt_total") == 1, "the rebuild")

@@ -153,6 +153,10 @@ class Scene:
             return self._load is None or self._load.done() or self.ledger.sent > sent
 
         await self.until(more, f"another chunk to be sent, after {after}")
+        await self.decided(f"the cursors to pass all that was sent, after {after}")
+
+    async def decided(self, what: str) -> None:
+        """Wait until all that is in the ledger now is decided."""
         ends = self.ledger.due()
 
         async def done() -> bool:
@@ -161,7 +165,7 @@ class Scene:
                 return all(cursors[p].get(kind, -1) >= end for (kind, p), end in ends.items())
             return False
 
-        await self.until(done, f"the cursors to pass all that was sent, after {after}")
+        await self.until(done, what)
 
     async def owners(self) -> list[str]:
         """The owner's token of each partition."""

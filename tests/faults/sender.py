@@ -114,11 +114,17 @@ class Sender:
                 await producer.stop()
             await self._marked(places)
 
+    async def unmarked(self, places: Collection[tuple[Kind, int]]) -> set[tuple[Kind, int]]:
+        """Those of the places of a transaction where it is open."""
+        ats = {place: TopicPartition(self._topics[place[0]], place[1]) for place in places}
+        async with AIOKafkaConsumer(bootstrap_servers=self._kafka) as consumer:
+            ends = await consumer.end_offsets(list(ats.values()))
+        return {place for place, at in ats.items() if ends[at] <= self._ledger.end(*place)}
+
     async def _marked(self, places: Collection[tuple[Kind, int]]) -> None:
         """Wait for the marks of a transaction, and have them in the ledger."""
-        ats = {place: TopicPartition(self._topics[place[0]], place[1]) for place in places}
-        async with AIOKafkaConsumer(bootstrap_servers=self._kafka) as consumer, asyncio.timeout(MARKED_WITHIN_S):
-            while any(at <= self._ledger.end(*p) for p, at in [(p, (await consumer.end_offsets([tp]))[tp]) for p, tp in ats.items()]):  # noqa: ASYNC110 - Kafka tells nobody
+        async with asyncio.timeout(MARKED_WITHIN_S):
+            while await self.unmarked(places):  # noqa: ASYNC110 - Kafka tells nobody
                 await asyncio.sleep(0.2)
         for place in places:
             self._ledger.logs[place].append(Record(place[0], None, None, None, gone=True))
