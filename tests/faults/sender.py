@@ -112,7 +112,7 @@ class Sender:
                     await producer.abort_transaction()
             finally:
                 await producer.stop()
-            await self._marked(places)
+                await self._marked(places)
 
     async def unmarked(self, places: Collection[tuple[Kind, int]]) -> set[tuple[Kind, int]]:
         """Those of the places of a transaction where it is open."""
