@@ -14,6 +14,7 @@ from stream_app.features.plan import Ints
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Label, Transaction
 from stream_app.scoring.intake import Decoded, merge
+from stream_app.scoring.outcomes import NO_NOTES, before_each
 from stream_app.scoring.ports import Ids
 from stream_app.scoring.positions import Position
 
@@ -47,6 +48,7 @@ class PartitionHistory:
     def of(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) -> PartitionHistory:
         """The history of these records."""
         intake = merge(payments, labels, money)
+        intake = intake.told(before_each(labels.messages, NO_NOTES))
         is_label = np.ones(len(intake.events.kinds), dtype=np.bool_)
         is_label[intake.places] = False
         events = _remembering(selected(intake.events, np.concatenate([np.flatnonzero(is_label), intake.places])))
@@ -109,13 +111,14 @@ def joined(runs: list[Events], entities: tuple[list[Ints], ...]) -> Events:
         runs: one at least, each with its facts.
         entities: for each entity, the places of each run's events among the ids of all runs.
     """
-    names = [f.name for f in fields(Events) if f.name not in {"entities", "attribute"}]
+    names = [f.name for f in fields(Events) if f.name not in {"entities", "attribute", "told"}]
     plain: dict[str, Any] = {name: np.concatenate([getattr(run, name) for run in runs]) for name in names}
 
     def attribute(name: str, run: slice) -> Floats:
         return np.concatenate([_column(of_run, name) for of_run in runs])[run]
 
-    return Events(**plain, entities=tuple(np.concatenate(places) for places in entities), attribute=attribute)
+    told = np.concatenate([np.zeros(len(run.kinds), dtype=np.int64) if run.told is None else run.told for run in runs])
+    return Events(**plain, entities=tuple(np.concatenate(places) for places in entities), attribute=attribute, told=told)
 
 
 def _column(events: Events, name: str) -> Floats:

@@ -26,8 +26,9 @@ A publication failed, and what of it is there is not known; here of transactions
 
 1. Order. While payments lag, labels are merged with them by time, as in training: a label waits until the payments have reached its
    `labelled_at`, and payments wait until the labels are fetched. Where nothing lags, a label counts from its arrival.
-2. Nothing is published of a record below `decided`, and no label judges before all of them are counted. No batch has transactions from
-   both sides of it, nor labels.
+2. Nothing is published of a record below `decided`, and no label below it is judged again: it is noted. Of a label that falls due before all
+   payments below it are counted, the outcome is unknown but where the alert is among those that are published. No batch has transactions
+   from both sides of it, nor labels.
 3. A step that fails because a server is away is tried again by itself: features are computed once.
 4. Once a batch was handed to the publisher, its messages may be there: until the cursor has passed its end (`_unsure`), every publication
    reads the outputs first and sends what is missing. The batch may be taken again record by record meanwhile.
@@ -41,6 +42,7 @@ A publication failed, and what of it is there is not known; here of transactions
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +69,7 @@ from stream_app.messages.transaction import IntakeRules, Label, Transaction
 from stream_app.scoring.already_published import position_header
 from stream_app.scoring.intake import Decoded, Intake, merge
 from stream_app.scoring.observation import Observer
-from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, keys_of, outcomes_of
+from stream_app.scoring.outcomes import NO_NOTES, Ground, LabelOutcomes, Notes, before_each, keys_of, outcomes_of
 from stream_app.scoring.ports import Publisher, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Fingerprint, Position
 from stream_app.scoring.scorer import Decided, Scorer
@@ -239,6 +241,7 @@ class Partition:
         wanted = keys_of(intake.labels.messages)
         work = await with_retries(lambda: self._state.read(intake.ids, wanted), self.name, shared.away)
         read = clock()
+        intake = intake.told(before_each(intake.labels.messages, work.notes))
         decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._published)
         reached = batch.offsets.after(self.cursor.position)
         packed = self._state.pack(work, reached)
@@ -255,10 +258,13 @@ class Partition:
 
     def _label_outcomes(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, LabelOutcomes]:
         """What the labels say of the decisions, by rule 2."""
-        if self._rebuild is not None:
+        if not intake.labels.messages and not decided.alerts:
             return NO_NOTES, LabelOutcomes()
-        since_ms, unit = self.cursor.noted_from_ms or 0, self._shared.money.unit
-        return outcomes_of(intake.labels.messages, work.notes, decided.alerts, noted_from_ms=since_ms, unit=unit)
+        cursor = self.cursor
+        counting = cursor.transactions < cursor.decided.transactions
+        noted_from_ms = sys.maxsize if counting else cursor.noted_from_ms or 0
+        ground = Ground(self._shared.money.unit, noted_from_ms, again=cursor.labels < cursor.decided.labels)
+        return outcomes_of(intake.labels.messages, decided.met, work.notes, decided.alerts, ground)
 
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
         """The working set, degraded by rule 7."""

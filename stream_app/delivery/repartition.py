@@ -32,6 +32,7 @@ from stream_app.messages.records import Place
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import AlreadyPublished, PublishedDecision, Refusals
 from stream_app.scoring.intake import Intake, merge
+from stream_app.scoring.outcomes import NO_NOTES, Ground, Met, NoteKey, Notes, before_each, outcomes_of
 from stream_app.scoring.ports import Clock, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.scorer import keep_case
@@ -107,6 +108,7 @@ class Repartition:
         self._states: dict[int, PartitionState] = {}
         self._cursors: dict[int, Cursor] = {}
         self._copied: set[tuple[str, int]] = set()
+        self._notes: dict[NoteKey, bytes] = {}
 
     async def take_over_old_group(self) -> OldGroup:
         """Take the old group's partitions over, so that no worker of it can write any more, and learn what it decided.
@@ -243,7 +245,7 @@ class Repartition:
         intake = self._intake(moments)
         work = await self._states[number].read(intake.ids)
         self._compute(work, intake, moments, decisions)
-        await self._write(number, self._packed(number, work))
+        await self._write(number, self._packed(number, work), self._noted(intake))
 
     async def _count_strays(self, number: int, moments: Sequence[Moment], decisions: PublishedDecisions) -> None:
         """Count records for their cards alone, after a copy of each card was left where they stand."""
@@ -255,16 +257,23 @@ class Repartition:
             await self._write(place, [as_it_was[card]])
         self._copied |= wanted.keys()
         self._compute(work, intake, moments, decisions)
-        await self._write(number, self._packed(number, work))
+        await self._write(number, self._packed(number, work), self._noted(intake))
+
+    def _noted(self, intake: Intake) -> Notes:
+        """What becomes known of labels: they were judged by the old group, and count once in the new one, whoever sends them again."""
+        labels = intake.labels.messages
+        notes, _ = outcomes_of(labels, [Met()] * len(labels), self._notes, (), Ground(self._dependencies.money.unit, again=True))
+        self._notes |= notes
+        return notes
 
     def _packed(self, number: int, work: WorkingSet) -> Packed:
         return self._states[number].pack(work, Position(self._cursors[number].transactions, 0))
 
-    async def _write(self, number: int, packed: Packed) -> None:
+    async def _write(self, number: int, packed: Packed, notes: Notes = NO_NOTES) -> None:
         """Write under a cursor that changes with each write: so a lost answer can be told."""
         cursor = self._cursors[number]
         self._cursors[number] = msgspec.structs.replace(cursor, transactions=cursor.transactions + 1)
-        await self._states[number].write(packed, self._cursors[number])
+        await self._states[number].write(packed, self._cursors[number], notes)
 
     async def _finish(self, old_group: OldGroup) -> None:
         full_from_ms = max(cursor.full_from_ms for cursor in old_group.cursors.values())
@@ -283,7 +292,8 @@ class Repartition:
             await self._states[number].write([], cursor)
 
     def _intake(self, moments: Sequence[Moment]) -> Intake:
-        return merge(*decoded(moments), self._dependencies.money)
+        intake = merge(*decoded(moments), self._dependencies.money)
+        return intake.told(before_each(intake.labels.messages, self._notes))
 
     def _compute(self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], decisions: PublishedDecisions) -> None:
         computed = compute(catalogue_plan(), intake.events, work.rows, self._dependencies.money.unit)

@@ -39,6 +39,8 @@ class Events:
         entities: for each entity of the plan, the place of the event's card, terminal … among the rows; -1 where it has none.
         facts: int64 [events, facts], see `aggregations.Fact`; None where no payment has any.
         attribute: the payments' own numbers, by name, of a run of the events; NaN where one has none. None where no payment has any.
+        told: int64, the label before of a label's transaction, 2 * labelled_at + is_fraud, as far as it is known beside the card's own last
+            labels; 0 where it is not. None where none is.
     """
 
     kinds: Bytes
@@ -49,6 +51,7 @@ class Events:
     entities: tuple[Ints, ...]
     facts: Ints | None = None
     attribute: Callable[[str, slice], Floats] | None = None
+    told: Ints | None = None
 
     def part(self, run: slice) -> Events:
         """Some of them, without copying."""
@@ -62,6 +65,7 @@ class Events:
             tuple(entity[run] for entity in self.entities),
             None if self.facts is None else self.facts[run],
             None if attribute is None else lambda name, within: attribute(name, run)[within],
+            None if self.told is None else self.told[run],
         )
 
 
@@ -98,12 +102,14 @@ class Computed:
         scored: bool, payments that get a decision.
         duplicates: bool, transactions seen before on their card.
         late: bool, payments behind every window of their card: scored, not counted.
+        effects: int8, what `kernel.admit` made of each.
     """
 
     vectors: Vectors
     scored: NDArray[np.bool_]
     duplicates: NDArray[np.bool_]
     late: NDArray[np.bool_]
+    effects: Bytes
 
 
 def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100, across: Callable[..., Iterable[None]] = map) -> Computed:
@@ -119,9 +125,10 @@ def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100, a
     count = len(events.kinds)
     vectors = np.repeat(plan.neutral[None], count, axis=0)
     facts = np.zeros((count, len(Fact)), dtype=np.int64) if events.facts is None else events.facts
+    told = np.zeros(count, dtype=np.int64) if events.told is None else events.told
     effects = np.empty(count, dtype=np.int8)
     kinds = events.kinds.copy()
-    kernel.admit(rows[0].own, rows[0].own_at, events.entities[0], kinds, events.ids, events.labelled_ms, effects)
+    kernel.admit(rows[0].own, rows[0].own_at, events.entities[0], kinds, events.ids, events.labelled_ms, told, effects)
     late = np.zeros((len(rows), count), dtype=np.uint8)
 
     def fold(entity: EntityPlan, of_entity: Rows, slots: Ints, behind: NDArray[np.uint8]) -> None:
@@ -131,7 +138,7 @@ def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100, a
     for column, feature in plan.of_record:
         vectors[:, column] = _of_record(feature, events, unit)
     scored = (effects == kernel.COUNT) | (effects == kernel.SCORE)
-    return Computed(vectors, scored, kinds < 0, late[0].view(np.bool_))
+    return Computed(vectors, scored, kinds < 0, late[0].view(np.bool_), effects)
 
 
 def _fold(  # noqa: PLR0913 - arrays

@@ -54,7 +54,7 @@ _EARTH_KM = 12_742.0  # its mean diameter
 
 
 @jit  # type: ignore[untyped-decorator]
-def admit(cards: Any, at: Any, slots: Any, kinds: Any, ids: Any, labelled_ms: Any, effects: Any) -> None:
+def admit(cards: Any, at: Any, slots: Any, kinds: Any, ids: Any, labelled_ms: Any, told: Any, effects: Any) -> None:
     """Decide for each event what it does; keep the cards' rings of seen transactions and of labels.
 
     Args:
@@ -64,13 +64,14 @@ def admit(cards: Any, at: Any, slots: Any, kinds: Any, ids: Any, labelled_ms: An
         kinds: int8 [events].
         ids: int64 [events], hash of the transaction id, never 0.
         labelled_ms: int64 [events], for labels.
+        told: int64 [events], the label before of the same transaction, see `compute.Events`.
         effects: int8 [events], written.
     """
     for i in range(len(slots)):
         row = cards[at[slots[i]]]
         kind = kinds[i]
         if kind >= LABEL_GENUINE:
-            effects[i] = _admit_label(row, ids[i], labelled_ms[i], kind == LABEL_FRAUD)
+            effects[i] = _admit_label(row, ids[i], labelled_ms[i], kind == LABEL_FRAUD, told[i])
             continue
         effects[i] = COUNT if kind == PAYMENT else SCORE if kind == DECLINED else GIVE_BACK
         seen = False
@@ -87,24 +88,25 @@ def admit(cards: Any, at: Any, slots: Any, kinds: Any, ids: Any, labelled_ms: An
 
 
 @jit  # type: ignore[untyped-decorator]
-def _admit_label(row: Any, transaction: int, labelled_ms: int, is_fraud: bool) -> Any:  # noqa: FBT001 - numba takes no keywords
-    """The newest label of a transaction wins; where the card's labels are full, the oldest label gives way."""
+def _admit_label(row: Any, transaction: int, labelled_ms: int, is_fraud: bool, told: int) -> Any:  # noqa: FBT001 - numba takes no keywords
+    """The newest label of a transaction wins. Where the card's labels are full the oldest gives way: `told` still knows it."""
     entry = labelled_ms * 2 + (1 if is_fraud else 0)
-    oldest = LABELS
+    place, before = LABELS, told
     for j in range(LABELS, LABELS + 2 * LABELS_LEN, 2):
         if row[j] == transaction:
-            before = row[j + 1]
-            if before >> 1 > labelled_ms or before == entry:
-                return SKIP
-            row[j + 1] = entry
-            if (before & 1) == (entry & 1):
-                return SKIP
-            return ADD_FRAUD if is_fraud else TAKE_FRAUD
-        if row[j + 1] < row[oldest + 1]:
-            oldest = j
-    row[oldest] = transaction
-    row[oldest + 1] = entry
-    return ADD_FRAUD if is_fraud else SKIP
+            place = j
+            if row[j + 1] >> 1 >= told >> 1:
+                before = row[j + 1]
+            break
+        if row[j + 1] < row[place + 1]:
+            place = j
+    if before >> 1 > labelled_ms or before == entry:
+        return SKIP
+    row[place] = transaction
+    row[place + 1] = entry
+    if (before & 1) == (entry & 1):
+        return SKIP
+    return ADD_FRAUD if is_fraud else TAKE_FRAUD
 
 
 @jit  # type: ignore[untyped-decorator]

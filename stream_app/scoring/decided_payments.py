@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stream_app.features import kernel
 from stream_app.features.compute import Computed, Vectors
 from stream_app.features.model_metadata import ModelMetadata
-from stream_app.features.plan import Ints
+from stream_app.features.plan import LABELS, LABELS_LEN, RECENT, RECENT_LEN, Ints
 from stream_app.messages.alert import Beside, Reason
 from stream_app.messages.transaction import Transaction
 from stream_app.scoring.bound_model import BoundModel, ChallengerScores, Chosen, beside
 from stream_app.scoring.decision import Verdict
 from stream_app.scoring.intake import Intake
 from stream_app.scoring.observation import Decisions, EventKind
-from stream_app.scoring.outcomes import Alerted
+from stream_app.scoring.outcomes import Alerted, Met
 from stream_app.scoring.ports import Scores, WorkingSet
 
 
@@ -163,5 +164,26 @@ class DecidedPayments:
 
     def alerted(self) -> tuple[Alerted, ...]:
         """The alerts, as labels are held against them."""
-        paid = [(self.transaction(place), int(self.intake.events.minor[self.scored.events[place]])) for place in self.cases]
-        return tuple(Alerted(tx.card_id, tx.transaction_id, tx.event_time, minor) for tx, minor in paid)
+        events, found = self.intake.events, []
+        for place in self.cases:
+            tx, event = self.transaction(place), int(self.scored.events[place])
+            labelled = bool((self._card_of(event)[LABELS : LABELS + 2 * LABELS_LEN : 2] == events.ids[event]).any())
+            found.append(Alerted(tx.card_id, tx.transaction_id, tx.event_time, int(events.minor[event]), labelled))
+        return tuple(found)
+
+    def met(self) -> tuple[Met, ...]:
+        """What each label met. A card whose last transactions are not many remembers all that it ever paid here."""
+        if not self.intake.labels.messages:
+            return ()
+        met = []
+        for event in self.intake.of_labels.tolist():
+            recent = self._card_of(event)[RECENT : RECENT + RECENT_LEN]
+            paid = bool(recent[-1] != 0 or (recent == self.intake.events.ids[event]).any())
+            met.append(Met(bool(self.computed.effects[event] != kernel.SKIP), paid))
+        return tuple(met)
+
+    def _card_of(self, event: int) -> Ints:
+        """The row of an event's card, after the batch."""
+        cards = self.work.rows[0]
+        row: Ints = cards.own[cards.own_at[self.intake.events.entities[0][event]]]
+        return row

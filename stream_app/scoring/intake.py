@@ -96,6 +96,19 @@ class Intake:
     places: Ints
     ids: Ids
 
+    @property
+    def of_labels(self) -> Ints:
+        """int64 [labels], where each label stands among the events."""
+        return np.setdiff1d(np.arange(len(self.events.kinds)), self.places, assume_unique=True)
+
+    def told(self, before: Sequence[int]) -> Intake:
+        """The same where of each label's transaction the label before is known, see `Events.told`."""
+        if not any(before):
+            return self
+        told = np.zeros(len(self.events.kinds), dtype=np.int64)
+        told[self.of_labels] = before
+        return replace(self, events=replace(self.events, told=told))
+
 
 def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Decoder[T], now_ms: int | None) -> Decoded[T]:
     """Decode records in order; one that cannot be read, for whatever reason, is set aside with it. `now_ms`: see `Decoder.decode`."""
@@ -148,7 +161,7 @@ def _attribute(messages: list[Transaction], name: str, places: Ints, count: int)
 
 
 def _in_order(given: Events, events: Events, order: Ints) -> Events:
-    names = [f.name for f in fields(Events) if f.name not in {"entities", "attribute"}]
+    names = [f.name for f in fields(Events) if f.name not in {"entities", "attribute", "told"}]
     plain: dict[str, Any] = {name: np.concatenate([getattr(given, name), getattr(events, name)])[order] for name in names}
     entities = tuple(np.concatenate(pair)[order] for pair in zip(given.entities, events.entities, strict=True))
     return Events(**plain, entities=entities)

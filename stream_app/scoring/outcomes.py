@@ -1,8 +1,8 @@
 """What became of decisions, as labels come in: frauds caught and missed, alerts that were false. No I/O.
 
-A *note* says of one transaction that it was alerted, and what its newest label says; another one says of a card that this day held a false
-alert of it, or a true one. Notes lie in the store under the day of the transaction, and are written with the partition's cursor: a label
-that comes twice, before or after a crash, counts once.
+A *note* says of one transaction whether it was alerted, and what its newest label says; another one says of a card how many of its alerts
+of this day were true, and how many false. Notes lie in the store under the day of the transaction, and are written with the partition's
+cursor: a label that comes again, before or after a crash, restart or takeover, counts once, here and in the features (`before_each`).
 
 A transaction is named by card and transaction id, as its alert is (`alert_id_of`). Notes of before bear the transaction id alone:
 
@@ -14,7 +14,13 @@ The hash of a day expires `KEPT_S` after it was last written; no former note is 
 label horizons have passed since the last worker of before.
 
 Who judges: a fraud label, and a genuine label of an alerted transaction, as analysts give them. An alert that no label ever names is judged
-by nobody. A correction takes back what the label before had added.
+by nobody. A correction takes back what the label before had added. What leaves no note, a genuine payment that was not alerted, is among
+its card's last labels (`Met.news`): a fraud label that is older and comes later changes nothing.
+
+What has no note was not alerted, with two exceptions, which are never counted as missed:
+
+- *unknown*: alerts were not noted then, or the note is gone. Counted once, apart;
+- *elsewhere*: the payment did not come through the partition of its label, so nobody here decided it.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -34,8 +40,8 @@ KEPT_S = HORIZON_S
 """The label horizon: notes of a day are kept for so long after the last was written."""
 _DAY_MS = 86_400_000
 
-type Outcome = Literal["caught", "missed", "false_alarm"]
-OUTCOMES: tuple[Outcome, ...] = ("caught", "missed", "false_alarm")
+type Outcome = Literal["caught", "missed", "false_alarm", "elsewhere"]
+OUTCOMES: tuple[Outcome, ...] = ("caught", "missed", "false_alarm", "elsewhere")
 
 type NoteKey = tuple[int, str]
 """Day of the transaction, since 1970; `p:<id of its alert>`, `c:<card id>`, or the former `t:<transaction id>`."""
@@ -53,21 +59,42 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
         minor: its money in minor units of the base currency, -1 where there is no rate.
         labelled_at: of its newest label, ms; 0: there is none.
         is_fraud: what that label says.
+        apart: why it is not "missed" where it was not alerted: "unknown" or "elsewhere"; "" where it is.
     """
 
     alerted: bool
     minor: int
     labelled_at: int = 0
     is_fraud: bool = False
+    apart: str = ""
 
     @property
     def outcome(self) -> Outcome | None:
         """What the label makes of the decision; None while nothing is known, and where a genuine payment was left alone."""
         if not self.labelled_at:
             return None
-        if self.is_fraud:
-            return "caught" if self.alerted else "missed"
-        return "false_alarm" if self.alerted else None
+        if self.alerted:
+            return "caught" if self.is_fraud else "false_alarm"
+        if not self.is_fraud or self.apart == "unknown":
+            return None
+        return "elsewhere" if self.apart == "elsewhere" else "missed"
+
+    @property
+    def entry(self) -> int:
+        """The label as `Events.told` has it."""
+        return 2 * self.labelled_at + self.is_fraud if self.labelled_at else 0
+
+
+class CardDay(NamedTuple):
+    """The alerts of a card's day by what their newest labels say."""
+
+    true: int
+    false: int
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the card counts as."""
+        return "caught" if self.true > 0 else "false_alarm" if self.false > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +105,41 @@ class Alerted:
     transaction_id: str
     event_time: int
     minor: int
+    labelled: bool = False
+    """Whether a label of it is among its card's last ones: the label's note stands."""
+
+
+class Met(NamedTuple):
+    """What a label met in the state of its card.
+
+    Attributes:
+        news: whether it changed what the card's last labels and notes say; False where that was known, or newer.
+        paid: whether its payment came through this partition, as far as the card's last transactions tell.
+    """
+
+    news: bool = True
+    paid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """By what labels are judged.
+
+    Attributes:
+        unit: minor units of one major unit; a label's amount is taken to be in the base currency.
+        noted_from_ms: event time from which alerts are noted.
+        again: whether these labels were judged before, by an owner whose notes are lost: they are noted, and nothing is counted.
+    """
+
+    unit: int
+    noted_from_ms: int = 0
+    again: bool = False
+
+    def unseen(self, label: Label, met: Met) -> Noted:
+        """The note of a payment that has none."""
+        late = label.labelled_at - label.event_time >= KEPT_S * 1000
+        unknown = self.again or late or label.event_time < self.noted_from_ms
+        return Noted(alerted=False, minor=round(label.amount * self.unit), apart="unknown" if unknown else "" if met.paid else "elsewhere")
 
 
 @dataclass(slots=True)
@@ -88,7 +150,7 @@ class LabelOutcomes:
         payments: by outcome, how many more, or fewer.
         minor: by outcome, their money in minor units.
         cards: by outcome, cards of a day: a card whose alert was false, or true, counts once a day; a true one makes good a false one.
-        unknown: frauds of a time before alerts were noted: whether they were caught cannot be told.
+        unknown: frauds of a time before alerts were noted, or of one whose notes are gone: whether they were caught cannot be told.
     """
 
     payments: dict[tuple[Outcome, bool], int] = field(default_factory=dict)
@@ -103,9 +165,10 @@ class LabelOutcomes:
             self.payments[key] = self.payments.get(key, 0) + 1
             self.minor[key] = self.minor.get(key, 0) + max(0, minor)
 
-    def count_card(self, outcome: Outcome, *, added: bool) -> None:
+    def count_card(self, outcome: Outcome | None, *, added: bool) -> None:
         """The same of a card's day."""
-        self.cards[outcome, added] = self.cards.get((outcome, added), 0) + 1
+        if outcome is not None:
+            self.cards[outcome, added] = self.cards.get((outcome, added), 0) + 1
 
 
 def keys_of(labels: Iterable[Label]) -> list[NoteKey]:
@@ -113,63 +176,89 @@ def keys_of(labels: Iterable[Label]) -> list[NoteKey]:
     return [key for label in labels for key in (_of_transaction(label), _former(label), _of_card(label))]
 
 
+def before_each(labels: Sequence[Label], known: Notes) -> list[int]:
+    """Of each label's transaction the label before, as `Events.told` has it: by the notes, and by the labels before it in the batch."""
+    entries: dict[NoteKey, int] = {}
+    told: list[int] = []
+    for label in labels:
+        key = _of_transaction(label)
+        if key not in entries:
+            found = known.get(key) or known.get(_former(label))
+            entries[key] = msgspec.json.decode(found, type=Noted).entry if found else 0
+        told.append(entries[key])
+        if label.labelled_at >= entries[key] >> 1:
+            entries[key] = 2 * label.labelled_at + label.is_fraud
+    return told
+
+
 def outcomes_of(
-    labels: Sequence[Label], known: Notes, alerts: Iterable[Alerted], *, noted_from_ms: int, unit: int
+    labels: Sequence[Label], met: Sequence[Met], known: Notes, alerts: Iterable[Alerted], ground: Ground
 ) -> tuple[dict[NoteKey, bytes], LabelOutcomes]:
     """The notes to write, and what the labels changed.
 
-    1. each alert of the batch is noted;
+    1. each alert of the batch is noted, but where a label of it was before it: what that was judged to be stands;
     2. each label, in order, is held against the note of its transaction, or the former one: an older label, and one that says the same,
        changes nothing.
 
     Args:
         labels: of the batch, in order.
+        met: what each of them met.
         known: the notes of `keys_of(labels)`, as far as there are any.
         alerts: of the batch.
-        noted_from_ms: event time from which alerts are noted.
-        unit: minor units of one major unit; a label's amount is taken to be in the base currency.
+        ground: by what they are judged.
     """
     written: dict[NoteKey, bytes] = {}
     outcomes = LabelOutcomes()
+    asked = {_of_transaction(label) for label in labels}
     for alert in alerts:
         key = _of_transaction(alert)
-        if key not in known:
+        if key not in known and (key in asked or not alert.labelled):
             written[key] = msgspec.json.encode(Noted(alerted=True, minor=alert.minor))
-    for label in labels:
-        key = _of_transaction(label)
-        found = written.get(key) or known.get(key)
-        if not found and (found := written.get(_former(label), known.get(_former(label)))):
-            written[key], written[_former(label)] = found, _TAKEN
-        before = msgspec.json.decode(found, type=Noted) if found else None
-        if before is None and not label.is_fraud:
+    for label, has_met in zip(labels, met, strict=True):
+        before = _noted(label, known, written)
+        if before is None and not (label.is_fraud and (has_met.news or ground.again)):
             continue
-        if before is None and label.event_time < noted_from_ms:
-            outcomes.unknown += 1
-            continue
-        before = before or Noted(alerted=False, minor=round(label.amount * unit))
+        first, before = before is None, before or ground.unseen(label, has_met)
         if label.labelled_at < before.labelled_at:
             continue
-        after = Noted(before.alerted, before.minor, max(1, label.labelled_at), label.is_fraud)
-        written[key] = msgspec.json.encode(after)
+        after = Noted(before.alerted, before.minor, max(1, label.labelled_at), label.is_fraud, before.apart)
+        written[_of_transaction(label)] = msgspec.json.encode(after)
+        outcomes.unknown += first and before.apart == "unknown" and not ground.again
         if after.outcome != before.outcome:
             outcomes.count(before.outcome, before.minor, added=False)
             outcomes.count(after.outcome, after.minor, added=True)
-            _count_card_day(label, after, known, written, outcomes)
-    return written, outcomes
+            _judge_card(label, before, after, known, written, outcomes)
+    return written, LabelOutcomes() if ground.again else outcomes
 
 
-def _count_card_day(label: Label, after: Noted, known: Notes, written: dict[NoteKey, bytes], outcomes: LabelOutcomes) -> None:
-    """A card's day is false with its first false alert, true from its first true one on."""
+def _noted(label: Label, known: Notes, written: dict[NoteKey, bytes]) -> Noted | None:
+    """The note of a label's transaction; where it is a former one, that is taken."""
+    key, former = _of_transaction(label), _former(label)
+    found = written.get(key) or known.get(key)
+    if not found and (found := written.get(former, known.get(former))):
+        written[former] = _TAKEN
+    return msgspec.json.decode(found, type=Noted) if found else None
+
+
+def _judge_card(label: Label, before: Noted, after: Noted, known: Notes, written: dict[NoteKey, bytes], outcomes: LabelOutcomes) -> None:
+    """A card's day is true while one of its alerts is, false while there are only false ones."""
     if not after.alerted:
         return
     key = _of_card(label)
-    before = written.get(key) or known.get(key)
-    if before == b"f" or (before == b"g" and not after.is_fraud):
-        return
-    if before == b"g":
-        outcomes.count_card("false_alarm", added=False)
-    outcomes.count_card("caught" if after.is_fraud else "false_alarm", added=True)
-    written[key] = b"f" if after.is_fraud else b"g"
+    day = _card_day(written.get(key) or known.get(key))
+    true, false = (sum((n.outcome == o) * s for n, s in ((before, -1), (after, 1))) for o in ("caught", "false_alarm"))
+    now = CardDay(max(0, day.true + true), max(0, day.false + false))
+    if now.outcome != day.outcome:
+        outcomes.count_card(day.outcome, added=False)
+        outcomes.count_card(now.outcome, added=True)
+    written[key] = msgspec.json.encode(now)
+
+
+def _card_day(found: bytes | None) -> CardDay:
+    """From its note; before the alerts were counted it was one letter."""
+    if not found:
+        return CardDay(0, 0)
+    return {b"f": CardDay(1, 0), b"g": CardDay(0, 1)}.get(found) or msgspec.json.decode(found, type=CardDay)
 
 
 def _of_transaction(of: Label | Alerted) -> NoteKey:

@@ -20,7 +20,7 @@ from stream_app.scoring.decided_payments import Case, DecidedPayments, ScoredPay
 from stream_app.scoring.decision import case_of
 from stream_app.scoring.intake import Intake
 from stream_app.scoring.observation import Decisions, EventKind
-from stream_app.scoring.outcomes import Alerted
+from stream_app.scoring.outcomes import Alerted, Met
 from stream_app.scoring.ports import Clock, Model, WorkingSet
 from stream_app.scoring.publication import Output, Publication
 
@@ -34,7 +34,8 @@ class Decided:
         counts: how many were scored, alerted, duplicate, late, without a rate, credits, degraded.
         seconds: how long features, and scores with their reasons and messages, took.
         decisions: what was decided; None where state is rebuilt.
-        alerts: the alerts among them.
+        alerts: the alerts among them; where state is rebuilt, those that are published.
+        met: what each label met.
     """
 
     messages: list[Outgoing]
@@ -42,6 +43,7 @@ class Decided:
     seconds: dict[str, float]
     decisions: Decisions | None = None
     alerts: tuple[Alerted, ...] = ()
+    met: tuple[Met, ...] = ()
 
 
 class Scorer:
@@ -97,8 +99,9 @@ class Scorer:
         messages = [] if again else self._publication.messages(decided, source, published)
         seconds = {"features": featured - began, "score": elapsed_s() - featured}
         if again:
-            return Decided([], {"rebuilt": len(scored), "labels": len(intake.labels.messages)}, seconds)
-        return Decided(messages, decided.counts(), seconds, decided.observed(self.model.metadata), decided.alerted())
+            counts: dict[EventKind, int] = {"rebuilt": len(scored), "labels": len(intake.labels.messages)}
+            return Decided([], counts, seconds, None, decided.alerted(), decided.met())
+        return Decided(messages, decided.counts(), seconds, decided.observed(self.model.metadata), decided.alerted(), decided.met())
 
     def decisions(self, intake: Intake, work: WorkingSet) -> DecidedPayments:
         """The same decisions as values, for one who publishes none."""

@@ -141,6 +141,7 @@ class Card:
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_LEN))
     seen: int = 0
     labels: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * LABELS_LEN)
+    known: dict[int, int] = field(default_factory=dict)
     case_id: str = ""
     case_last: int = 0
 
@@ -151,17 +152,16 @@ class Card:
         return sum(self.hours[k] for k in tiles) + counted
 
     def label(self, transaction_id: str, labelled_at: int, *, fraud: bool) -> int:
-        """What a label adds to the frauds: the newest of a transaction wins, the oldest gives way to another transaction's."""
+        """What a label adds to the frauds: the newest of a transaction wins; the row remembers some, the oldest gives way."""
         name, entry = hashed(transaction_id), 2 * labelled_at + fraud
-        for place, (known, before) in enumerate(self.labels):
-            if known == name:
-                if before // 2 > labelled_at or before == entry:
-                    return 0
-                self.labels[place] = (name, entry)
-                return int(fraud) - before % 2
-        place = min(range(LABELS_LEN), key=lambda n: self.labels[n][1])
+        before = self.known.get(name, 0)
+        if before // 2 > labelled_at or before == entry:
+            return 0
+        self.known[name] = entry
+        there = [n for n in range(LABELS_LEN) if self.labels[n][0] == name]
+        place = there[0] if there else min(range(LABELS_LEN), key=lambda n: self.labels[n][1])
         self.labels[place] = (name, entry)
-        return int(fraud)
+        return int(fraud) - before % 2
 
     def row(self) -> Ints:
         """The row as it must stand in Redis."""

@@ -117,6 +117,21 @@ def test_the_case_of_a_card_goes_on_where_its_payments_come_now() -> None:
     assert cases == [(f"T{12 + n}", alert_id_of(f"c{n}", f"T{n}")) for n in range(6)]
 
 
+def test_labels_that_come_again_count_once_in_the_new_group() -> None:
+    """More frauds of one card than its row remembers; the new group knows them by the notes that were made for it."""
+    bank, paid = Bank(2), payments([(0, 0, 0)] * 40, 0)
+    told = labels(paid, list(range(40)))
+    bank.send("transactions", paid)
+    bank.send("labels", told)
+    bank.work("old")
+    bank.partitions = 4
+    bank.repartition("old", "new")
+    before = bank.terminal("new", "t0")
+    bank.send("labels", told)
+    bank.work("new")
+    assert np.array_equal(bank.terminal("new", "t0"), before)
+
+
 def test_a_group_that_has_state_is_never_written_over() -> None:
     """Its workers may have decided with it."""
     bank = grown()

@@ -76,6 +76,7 @@ class Counted:
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.outcomes: dict[str, int] = {}
+        self.unknown = 0
 
     def counted(self, what: EventKind, count: int) -> None:
         """See `observation.Observer`."""
@@ -97,6 +98,7 @@ class Counted:
         """See `observation.Observer`."""
         for (outcome, added), count in outcomes.payments.items():
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + (count if added else -count)
+        self.unknown += outcomes.unknown
 
     def rebuild_begun(self) -> None:
         """See `observation.Observer`."""

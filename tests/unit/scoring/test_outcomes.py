@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 
 from stream_app.messages.alert import alert_id_of
 from stream_app.messages.transaction import Label
-from stream_app.scoring.outcomes import Alerted, LabelOutcomes, NoteKey, keys_of, outcomes_of
+from stream_app.scoring.outcomes import KEPT_S, Alerted, Ground, LabelOutcomes, Met, NoteKey, keys_of, outcomes_of
 from tests.unit.delivery.world import World, payment
 from tests.unit.scoring.test_scorer import DAY, HOUR, START
 
 TRANSACTIONS = 4
+NEWS = Met()
 
 
 def label(transaction: int, at: int, *, is_fraud: bool) -> Label:
@@ -37,10 +39,12 @@ class Desk:
         self.minor: dict[str, int] = {}
         self.unknown = 0
 
-    def take(self, labels: list[Label], alerts: list[Alerted], noted_from_ms: int = 0) -> LabelOutcomes:
+    def take(
+        self, labels: list[Label], alerts: list[Alerted], noted_from_ms: int = 0, *, met: Met = NEWS, again: bool = False
+    ) -> LabelOutcomes:
         """One micro-batch."""
         known = {key: self.notes[key] for key in keys_of(labels) if key in self.notes}
-        written, outcomes = outcomes_of(labels, known, alerts, noted_from_ms=noted_from_ms, unit=100)
+        written, outcomes = outcomes_of(labels, [met] * len(labels), known, alerts, Ground(100, noted_from_ms, again=again))
         self.notes |= written
         for net, changes in ((self.payments, outcomes.payments), (self.cards, outcomes.cards), (self.minor, outcomes.minor)):
             for (outcome, added), value in changes.items():
@@ -73,6 +77,73 @@ def test_a_fraud_of_a_time_before_alerts_were_noted_is_neither() -> None:
     online = Desk()
     online.take([label(0, HOUR, is_fraud=True)], [], noted_from_ms=START + 1)
     assert (online.payments, online.unknown) == ({}, 1)
+
+
+def test_a_fraud_of_a_time_before_alerts_were_noted_is_unknown_once() -> None:
+    """Repeated, corrected, corrected back: nobody knows still, and it is counted once."""
+    online = Desk()
+    for at, fraud in ((1, True), (1, True), (2, False), (3, True)):
+        online.take([label(0, at * HOUR, is_fraud=fraud)], [], noted_from_ms=START + 1)
+    assert ({o: n for o, n in online.payments.items() if n}, online.unknown) == ({}, 1)
+
+
+def test_a_fraud_whose_note_may_be_gone_is_unknown() -> None:
+    """Its label comes when notes of its day have had their time; a day earlier it was missed."""
+    online = Desk()
+    online.take([label(0, KEPT_S * 1000, is_fraud=True), label(1, KEPT_S * 1000 - DAY, is_fraud=True)], [])
+    assert (online.payments, online.unknown) == ({"missed": 1}, 1)
+
+
+def test_a_fraud_whose_payment_was_not_here_is_elsewhere() -> None:
+    """Never missed: once, taken back and added like any other; an alert is caught, whatever its card remembers."""
+    online = Desk()
+    missing = Met(paid=False)
+    online.take([label(0, HOUR, is_fraud=True)] * 2, [], met=missing)
+    assert online.payments == {"elsewhere": 1}
+    online.take([label(0, 2 * HOUR, is_fraud=False)], [], met=missing)
+    assert online.payments == {"elsewhere": 0}
+    online.take([label(1, HOUR, is_fraud=True)], [alerted(1)], met=missing)
+    assert online.payments == {"elsewhere": 0, "caught": 1}
+
+
+def test_a_fraud_label_that_is_no_news_to_its_card_changes_nothing() -> None:
+    """A newer genuine label of the same payment came before it, and left no note: it was not alerted."""
+    online = Desk()
+    online.take([label(0, HOUR, is_fraud=True)], [], met=Met(news=False))
+    assert not online.payments
+
+
+def test_labels_that_were_judged_before_are_noted_and_not_counted() -> None:
+    """Their notes were lost: what comes again then adds nothing, and a correction of an alert that is known still takes back."""
+    online = Desk()
+    labels = [label(n, HOUR, is_fraud=True) for n in (0, 1)]
+    online.take(labels, [alerted(1)], again=True)
+    online.take(labels, [])
+    assert (online.payments, online.unknown) == ({}, 0)
+    online.take([label(n, 2 * HOUR, is_fraud=False) for n in (0, 1)], [])
+    assert online.payments == {"caught": -1, "false_alarm": 1}
+
+
+def test_an_alert_after_its_label_leaves_what_the_label_said() -> None:
+    """The label came first, to a payment that was not there; its repetition is known in whichever batch."""
+    online = Desk()
+    first = label(0, HOUR, is_fraud=True)
+    online.take([first], [], met=Met(paid=False))
+    online.take([], [replace(alerted(0), labelled=True)])
+    online.take([first], [])
+    assert online.payments == {"elsewhere": 1}
+
+
+def test_a_card_whose_true_alert_is_corrected_is_a_false_alarm() -> None:
+    """What a correction took back is taken back of the card's day, too; notes of before had a letter for it."""
+    online = Desk()
+    online.take([label(0, HOUR, is_fraud=True), label(2, HOUR, is_fraud=False)], [alerted(0), alerted(2)])
+    online.take([label(0, 2 * HOUR, is_fraud=False)], [])
+    assert online.cards == {"caught": 0, "false_alarm": 1}
+    former = Desk()
+    former.notes = {(START // DAY, "c:C0"): b"g"}
+    former.take([label(0, HOUR, is_fraud=True)], [alerted(0)])
+    assert former.cards == {"false_alarm": -1, "caught": 1}
 
 
 def test_a_card_with_a_true_alert_is_no_false_alarm() -> None:
@@ -188,10 +259,10 @@ def test_notes_are_written_with_the_cursor_wherever_the_worker_is_killed() -> No
 
     undisturbed = notes_after(None)
     assert {name: msgspec.json.decode(note) if name[0] == "p" else note for (_, name), note in undisturbed.items()} == {
-        f"p:{alert_id_of('c1', 'dear')}": [True, 30_000, START + DAY, True],
-        f"p:{alert_id_of('c1', 'plain')}": [False, 30_000, START + DAY, True],
-        f"p:{alert_id_of('c1', 'dear-2')}": [True, 40_000, START + DAY, False],
-        "c:c1": b"f",
+        f"p:{alert_id_of('c1', 'dear')}": [True, 30_000, START + DAY, True, ""],
+        f"p:{alert_id_of('c1', 'plain')}": [False, 30_000, START + DAY, True, ""],
+        f"p:{alert_id_of('c1', 'dear-2')}": [True, 40_000, START + DAY, False, ""],
+        "c:c1": b"[1,1]",
     }
     for kill in range(20):
         assert notes_after(kill) == undisturbed, kill
