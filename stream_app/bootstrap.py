@@ -10,6 +10,7 @@ from typing import Any
 
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.adapters.kafka.publisher import KafkaPublisher, LazyPublisher
 from stream_app.adapters.kafka.topics import partition_counts, topic_configs
 from stream_app.adapters.kafka.topology import too_little, unequal
@@ -24,6 +25,7 @@ from stream_app.delivery.backlog import BacklogWatch
 from stream_app.delivery.held_partitions import Seek
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import PartitionDependencies
+from stream_app.delivery.placement import KeyWatch
 from stream_app.delivery.runtime import Runtime, RuntimeDependencies
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.topics import Topics
@@ -178,7 +180,7 @@ def build_worker(
     store = RedisStore(settings.redis_url, settings.consumer_group)
     watches, witness = _watches(settings, publisher, store), ServerClock(present, store.now_ms)
 
-    log = KafkaLog(options, settings.consumer_group, topics.written)
+    log, keys = KafkaLog(options, settings.consumer_group, topics.written), KeyWatch(PARTITIONERS)
     outputs = Outputs(log)
     takeover = Takeover(store, log, outputs, topics, clock)
 
@@ -188,7 +190,7 @@ def build_worker(
     runtime = Runtime(
         store,
         lambda scorer: PartitionDependencies(
-            scorer, end_offset, publisher, takeover, outputs, metrics, topics, rules, present, money, settings.batch_max_records, away
+            scorer, end_offset, publisher, takeover, outputs, metrics, topics, rules, present, money, settings.batch_max_records, away, keys
         ),
         RuntimeDependencies(serving, counts, retention, seek, on_fatal, metrics.partitions_owned, witness.look, partial(unequal, settings)),
     )
@@ -202,6 +204,7 @@ def build_worker(
 
     _show_health(metrics, watches, not_scoring)
     metrics.watch_clock(lambda: present.behind_s)
+    metrics.watch_keys(keys.astray)
     progress = Progress(metrics.totals, runtime.behind, away)
     backlog = BacklogWatch(runtime.held, log, topics, metrics)
     watchdog = Watchdog(runtime.progress, backlog.undecided, lambda: not_ready() is not None)

@@ -14,17 +14,23 @@ import httpx
 from stream_app.adapters.kafka.codecs import readable
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.adapters.kafka.topics import copies_of, partition_counts, topic_configs
 from stream_app.adapters.kafka.topology import KEEP_DAYS, losing, too_little, unbounded, unequal
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.open_transactions import open_for_long, what_waits
+from stream_app.delivery.placement import newest_keys, together
 from stream_app.errors import FraudstreamError, ModelError, Unavailable
 from stream_app.messages.addresses import without_password, without_passwords
 from stream_app.settings import Settings
 
 MOST_CLOCK_SKEW_S = 5.0
+
+
+type Check = Callable[[Settings], Awaitable[str]]
+"""Says what is well, or raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +43,24 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Examine every part; one that fails does not hide the others, and one cause is told once."""
-    kafka = await _finding("Kafka", _kafka, settings)
-    topics = await _finding("topics", _topics, settings) if kafka.well else _not_checked("topics", kafka)
-    copies = await _finding("copies", _copies, settings) if topics.well else _not_checked("copies", topics if kafka.well else kafka)
-    codecs = await _finding("codecs", readable, settings) if kafka.well else _not_checked("codecs", kafka)
-    transactions = await _finding("transactions", _transactions, settings) if kafka.well else _not_checked("transactions", kafka)
-    redis = await _finding("Redis", _redis, settings)
-    lacking = next((found for found in (redis, kafka, topics) if not found.well), None)
-    state = _not_checked("state", lacking) if lacking else await _finding("state", _state, settings)
-    mlflow = await _finding("MLflow", _mlflow, settings)
-    of_mlflow = [await _finding(subject, check, settings, mlflow) for subject, check in (("model", _model), ("clock", _clock))]
-    return [kafka, topics, copies, codecs, transactions, redis, state, mlflow, *of_mlflow]
+    """Examine every part; one that fails does not hide the others, and one cause is told once: what a check needs names the deepest first."""
+    checks: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
+        ("Kafka", _kafka, ()),
+        ("topics", _topics, ("Kafka",)),
+        ("copies", _copies, ("Kafka", "topics")),
+        ("codecs", readable, ("Kafka",)),
+        ("transactions", _transactions, ("Kafka",)),
+        ("keys", _keys, ("Kafka", "topics", "codecs")),
+        ("Redis", _redis, ()),
+        ("state", _state, ("Redis", "Kafka", "topics")),
+        ("MLflow", _mlflow, ()),
+    )
+    found: dict[str, Finding] = {}
+    for subject, check, needs in checks:
+        lacking = next((found[name] for name in needs if not found[name].well), None)
+        found[subject] = _not_checked(subject, lacking) if lacking else await _finding(subject, check, settings)
+    of_mlflow = [await _finding(subject, check, settings, found["MLflow"]) for subject, check in (("model", _model), ("clock", _clock))]
+    return [*found.values(), *of_mlflow]
 
 
 class _UnwellError(FraudstreamError):
@@ -59,7 +71,7 @@ def _not_checked(subject: str, needed: Finding) -> Finding:
     return Finding(subject, well=None, text=f"not checked: see {needed.subject}")
 
 
-async def _finding(subject: str, check: Callable[[Settings], Awaitable[str]], settings: Settings, needed: Finding | None = None) -> Finding:
+async def _finding(subject: str, check: Check, settings: Settings, needed: Finding | None = None) -> Finding:
     """The finding of one check; where it fails for want of `needed`, which has its own finding, that is not told again."""
     try:
         return Finding(subject, well=True, text=await check(settings))
@@ -114,6 +126,14 @@ async def _transactions(settings: Settings) -> str:
         if open_for_long(transaction, time.time()):
             raise _UnwellError(what_waits(place, transaction, settings.kafka_bootstrap_servers))
     return "no producer's Kafka transaction holds an input back"
+
+
+async def _keys(settings: Settings) -> str:
+    names = settings.transactions_topic, settings.labels_topic
+    log = KafkaLog(client_options(settings), settings.consumer_group)
+    count = (await partition_counts(client_options(settings), names))[names[0]]
+    payments, labels = [await newest_keys(log, name, range(count)) for name in names]
+    return together(payments, labels, count, PARTITIONERS)
 
 
 async def _redis(settings: Settings) -> str:

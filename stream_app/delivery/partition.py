@@ -45,7 +45,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
@@ -54,6 +54,7 @@ from stream_app.delivery.dead_letter import dead_letter
 from stream_app.delivery.faulty_records import FaultyRecords
 from stream_app.delivery.inbox import Admission, Fetched, Inbox, MicroBatch
 from stream_app.delivery.outputs import Outputs
+from stream_app.delivery.placement import KeyWatch
 from stream_app.delivery.rebuild import RebuildProgress
 from stream_app.delivery.retry import with_retries
 from stream_app.delivery.sweeper import Sweeper
@@ -99,6 +100,7 @@ class PartitionDependencies:
         present: what time it is.
         most_records: largest micro-batch.
         away: which server does not answer, where somebody else tells of it, or None.
+        keys: shown a key of each micro-batch.
     """
 
     scorer: Callable[[], Scorer]
@@ -113,6 +115,7 @@ class PartitionDependencies:
     money: Money
     most_records: int = 1000
     away: Callable[[], str | None] = lambda: None
+    keys: KeyWatch = field(default_factory=lambda: KeyWatch({}))
 
 
 class Partition:
@@ -331,6 +334,13 @@ class Partition:
             observer.decided(decided.decisions, published_s, time.time())
         for _, error in intake.payments.refused + intake.labels.refused:
             observer.refused(error.code)
-        if self._rebuild is not None:
+        if self._rebuild is None:
+            self._shared.keys.saw(self.number, self.cursor.partitions, _key_of(intake.payments), _key_of(intake.labels))
+        else:
             self._rebuild.reached(self.cursor)
             self._rebuild = None if self._rebuild.done else self._rebuild
+
+
+def _key_of[T: (Transaction, Label)](decoded: Decoded[T]) -> bytes | None:
+    """The key of the first record that could be read."""
+    return decoded.records[0].key if decoded.records else None

@@ -18,6 +18,7 @@ import numpy as np
 
 from stream_app.delivery.open_transactions import OPEN_FOR_S, what_waits
 from stream_app.delivery.outputs import Outputs
+from stream_app.delivery.placement import newest_keys
 from stream_app.delivery.ports import Bounds, FeatureStore, Log, Packed, PartitionState
 from stream_app.delivery.rebuild import Horizon
 from stream_app.delivery.takeover import UNFINISHED, checked
@@ -36,9 +37,6 @@ from stream_app.scoring.outcomes import NO_NOTES, Ground, Met, NoteKey, Notes, b
 from stream_app.scoring.ports import Clock, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.scorer import keep_case
-
-SAMPLE = 200
-"""So many of the newest records of each partition show by which rule they were put there."""
 
 _LOOK_AGAIN_S = 0.5
 
@@ -155,12 +153,7 @@ class Repartition:
 
     async def sample(self, old_group: OldGroup) -> list[tuple[bytes, int]]:
         """The newest distinct keys, each with the partition of its newest payment."""
-        topic = self._dependencies.topics.transactions
-        places = [(topic, number) for number in old_group.cursors]
-        bounds = await self._dependencies.log.bounds(places)
-        newest = self._dependencies.log.walk({p: max(bounds[p].begin, bounds[p].end - SAMPLE) for p in places})
-        found = [(r.timestamp, r.key, place[1]) async for place, records in newest for r in records if r.key]
-        return list({key: place for _, key, place in sorted(found)}.items())
+        return list((await newest_keys(self._dependencies.log, self._dependencies.topics.transactions, old_group.cursors)).items())
 
     async def run(self, old_group: OldGroup, home: Callable[[str], int], progress: OnProgress) -> Repartitioned:
         """Make the new group's state.

@@ -47,10 +47,10 @@ def command(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProc
 
 
 def test_the_doctor_finds_all_well(env: dict[str, str]) -> None:
-    """Ten parts, each with what it is."""
+    """Eleven parts, each with what it is."""
     found = findings(env)
     assert {subject: f.text for subject, f in found.items() if not f.well} == {}
-    assert set(found) == {"Kafka", "topics", "copies", "codecs", "transactions", "Redis", "state", "MLflow", "model", "clock"}
+    assert set(found) == {"Kafka", "topics", "copies", "codecs", "transactions", "keys", "Redis", "state", "MLflow", "model", "clock"}
     assert found["topics"].text == "6 topics of 2 partitions; transactions and labels are kept for 39 days or more"
     assert found["copies"].text.startswith("1 broker, 1 copy of each topic or more; but there is one broker, which is for trials")
     assert found["codecs"].text == "gzip, snappy, lz4, zstd work; the newest records of 6 topics can be read"
@@ -93,6 +93,7 @@ def test_the_doctor_tells_of_servers_that_are_away(env: dict[str, str]) -> None:
         "copies": "not checked: see Kafka",
         "codecs": "not checked: see Kafka",
         "transactions": "not checked: see Kafka",
+        "keys": "not checked: see Kafka",
         "state": "not checked: see Redis",
         "model": "not checked: see MLflow",
         "clock": "not checked: see MLflow",

@@ -147,7 +147,7 @@ DRIFT_INDEX = GaugeMetric(
 DRIFT_DECISIONS = GaugeMetric("fraudstream_drift_decisions", "Payments that the index is taken over; it is shown from 1,000 on")
 OUTCOMES = CounterMetric(
     "fraudstream_outcomes",
-    "Payments whose label came: frauds caught or missed, false alarms; added, or taken back by a corrected label",
+    "Payments whose label came: frauds caught, missed, or paid elsewhere than in the label's partition; false alarms; added, or taken back by a corrected label",
     ("outcome", "change"),
 )
 OUTCOMES_AMOUNT = CounterMetric("fraudstream_outcomes_amount", "Their money, in major units of the base currency", ("outcome", "change"))
@@ -158,6 +158,11 @@ OUTCOME_CARDS = CounterMetric(
 )
 OUTCOMES_UNKNOWN = CounterMetric(
     "fraudstream_outcomes_unknown", "Labelled frauds of a time before alerts were noted: caught or missed, nobody knows"
+)
+KEYS_ASTRAY = GaugeMetric(
+    "fraudstream_keys_astray_ratio",
+    "Share of the last keys of a topic that another partitioner put where they stand than the payments', by kind",
+    ("kind",),
 )
 BUILD_INFO = GaugeMetric("fraudstream_build_info", "1 for the version of the program", ("version",))
 API_REQUEST = HistogramMetric(
@@ -225,6 +230,7 @@ CATALOGUE: tuple[Metric, ...] = (
     OUTCOMES_AMOUNT,
     OUTCOME_CARDS,
     OUTCOMES_UNKNOWN,
+    KEYS_ASTRAY,
     BUILD_INFO,
     *API,
 )

@@ -55,6 +55,7 @@ class WorkerMetrics:
                 for change in _CHANGES.values():
                     counter.labels(outcome, change)
         self._outcomes_unknown = catalogue.OUTCOMES_UNKNOWN.made(to)
+        self._keys_astray = catalogue.KEYS_ASTRAY.made(to)
         self._followed: ModelMetadata | None = None
         self._drift: Drift | None = None
         self._drift_index, self._drift_decisions = catalogue.DRIFT_INDEX.made(to), catalogue.DRIFT_DECISIONS.made(to)
@@ -138,6 +139,11 @@ class WorkerMetrics:
     def watch_clock(self, behind_s: Callable[[], float]) -> None:
         """Show how far this machine's clock is behind, whenever somebody looks."""
         self._clock_behind.set_function(behind_s)
+
+    def watch_keys(self, astray: Callable[[], tuple[float, float]]) -> None:
+        """Show which share of payments' keys, and of labels', stands elsewhere than it should, whenever somebody looks."""
+        self._keys_astray.labels("transactions").set_function(lambda: astray()[0])
+        self._keys_astray.labels("labels").set_function(lambda: astray()[1])
 
     def totals(self) -> Totals:
         """What was done since the start."""

@@ -14,6 +14,7 @@ import msgspec
 from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
+from stream_app.delivery.placement import KeyWatch
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import TrustedClock
@@ -188,6 +189,7 @@ class World:
     too_large: frozenset[int] = frozenset()
     clock: FakeClock = field(default_factory=FakeClock)
     at_once: int = BATCH
+    keys: Any = field(default_factory=lambda: KeyWatch({}))
 
     def send(self, payments: Sequence[dict[str, Any] | bytes], labels: Sequence[dict[str, Any]] = ()) -> None:
         """Publish payments, or bytes that are none, and labels."""
@@ -250,6 +252,7 @@ class World:
             present=TrustedClock(self.clock),
             money=Money("EUR"),
             most_records=self.at_once,
+            keys=self.keys,
         )
 
     def commit(self) -> None:
