@@ -13,12 +13,14 @@ import numpy as np
 
 from stream_app.adapters.redis.damage_mark import fresh_token, is_of_before
 from stream_app.adapters.redis.idle import idle_keys
+from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.adapters.redis.write_through import add_parts
 from stream_app.delivery.ports import Packed, PartitionState
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import EntityPlan, catalogue_plan
+from stream_app.scoring.degraded import being_rebuilt
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Position
@@ -91,7 +93,7 @@ class _MemoryPartition:
             else:
                 rows.append(self._shared(entity, wanted, own, doubtful))
         doubtful |= {p for p, other in self._others.items() if other.cursor is None or other.cursor.rebuilding}
-        why = f"the state of partition {', '.join(map(str, sorted(doubtful)))} is being rebuilt" if doubtful else None
+        why = being_rebuilt(doubtful) if doubtful else None
         cursors = {p: other.cursor for p, other in self._others.items()} | {self._partition: self._cursor}
         positions = tuple(cursor.position if cursor else START for _, cursor in sorted(cursors.items()))
         notes = {key: self._kept.notes[key] for key in noted if key in self._kept.notes}
@@ -155,7 +157,7 @@ class _MemoryPartition:
 
 
 def _key(entity: EntityPlan, name: str) -> str:
-    return f"{entity.entity[0]}:{name}"
+    return f"{prefix_of(entity.entity)}{name}"
 
 
 def _values(kept: _Kept, entity: EntityPlan, wanted: Sequence[str]) -> list[bytes | None]:

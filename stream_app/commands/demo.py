@@ -29,6 +29,7 @@ from stream_app.commands.alerts import describe, read_alerts
 from stream_app.commands.demo_sandbox import HOME, alone, emptied, ended_by_signals, only_one, servers, title
 from stream_app.commands.demo_worker import POLL_S, Counts, DemoWorker, started
 from stream_app.errors import Stop, Unavailable
+from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.transaction import PaymentKey
 from stream_app.settings import Settings
 
@@ -40,7 +41,6 @@ REST_S = 2.0
 """How long nothing may move for the labels to be through too; how many of them are due is not known here."""
 STANDSTILL_S = 60.0
 ALERTS_S = 15.0
-_DAY_MS = 86_400_000
 _SIZE = {"customers": 2000, "terminals": 4000, "days": 100}
 
 
@@ -66,7 +66,7 @@ def demo_command(
             plan = _plan(file)
         settings = stack.enter_context(servers(console, home))
         title(console, "Train a model on what came before the live part, register it")
-        _run("train", "--data", str(file), "--until", _day(plan.live_ms - _DAY_MS), "--alias", "champion")
+        _run("train", "--data", str(file), "--until", _day(plan.live_ms - DAY_MS), "--alias", "champion")
         history, live = _played(console, settings, home, plan, LivePace(rate, most))
         console.print(summary(plan, history, live))
 
@@ -137,10 +137,10 @@ def _plan(file: Path) -> DemoPlan:
     frame = dataset.read_transactions(file)
     dataset.check_for_training(frame, str(file))
     times = frame["event_time"].to_numpy()
-    live_ms = int(times[-1]) // _DAY_MS * _DAY_MS - (LIVE_DAYS - 1) * _DAY_MS
-    import_module("training.data.split").Split(until=_day(live_ms - _DAY_MS)).windows(int(times[0]), int(times[-1]))
+    live_ms = int(times[-1]) // DAY_MS * DAY_MS - (LIVE_DAYS - 1) * DAY_MS
+    import_module("training.data.split").Split(until=_day(live_ms - DAY_MS)).windows(int(times[0]), int(times[-1]))
     sent = frame["sent_at"].to_numpy() if "sent_at" in frame.columns else times  # the order and the window of publishing
-    first_ms = live_ms - HISTORY_DAYS * _DAY_MS
+    first_ms = live_ms - HISTORY_DAYS * DAY_MS
     rows = np.flatnonzero(sent >= live_ms)
     rows = rows[np.argsort(sent[rows], kind="stable")]
     cards, ids = (frame[name].iloc[rows].astype(str).tolist() for name in ("card_id", "transaction_id"))

@@ -62,12 +62,12 @@ from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.errors import Unavailable
-from stream_app.messages.event_time import day_of
 from stream_app.messages.majority import sample
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import IntakeRules, Label, Transaction
 from stream_app.scoring.already_published import position_header
+from stream_app.scoring.degraded import full_from
 from stream_app.scoring.intake import Decoded, Intake, merge
 from stream_app.scoring.observation import Observer
 from stream_app.scoring.outcomes import NO_NOTES, Ground, LabelOutcomes, Notes, before_each, keys_of, outcomes_of
@@ -274,9 +274,7 @@ class Partition:
         full_from_ms, oldest_ms = self.cursor.full_from_ms, min(intake.payments.timestamps_ms, default=0)
         if work.degraded or not intake.payments.messages or oldest_ms >= full_from_ms:
             return work
-        return replace(
-            work, degraded=f"state was lost and the topics keep less than the windows need: they are full from {day_of(full_from_ms)}"
-        )
+        return replace(work, degraded=full_from(full_from_ms))
 
     async def _publish(self, messages: Sequence[Outgoing], reached: Position) -> None:
         """Publish what a batch makes that ends at `reached`; by rule 4 only what is missing."""

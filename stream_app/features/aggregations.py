@@ -17,6 +17,7 @@ from stream_app.errors import SettingsError
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
+HOUR_MS, DAY_MS = HOUR_S * 1000, DAY_S * 1000
 DELAY_S = 7 * DAY_S
 
 HORIZON_S = 38 * DAY_S

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.features import kernel
-from stream_app.features.aggregations import Fact, Measure
+from stream_app.features.aggregations import DAY_MS, HOUR_MS, Fact, Measure
 from stream_app.features.definitions import Feature
 from stream_app.features.plan import EntityPlan, Ints, Plan
 
@@ -17,7 +17,6 @@ type Floats = NDArray[np.float64]
 type Bytes = NDArray[np.int8]
 type Vectors = NDArray[np.float32]
 
-_DAY_MS, _HOUR_MS = 86_400_000, 3_600_000
 _LAST_NIGHT_HOUR = 6
 _SATURDAY = 5
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
@@ -165,9 +164,9 @@ def _of_record(feature: Feature, events: Events, unit: int) -> Vectors:
         case "amount":
             return (np.maximum(events.minor, 0) / unit).astype(np.float32)
         case "weekend":
-            return ((events.times_ms // _DAY_MS + _EPOCH_WEEKDAY) % 7 >= _SATURDAY).astype(np.float32)
+            return ((events.times_ms // DAY_MS + _EPOCH_WEEKDAY) % 7 >= _SATURDAY).astype(np.float32)
         case "night":
-            return (events.times_ms // _HOUR_MS % 24 <= _LAST_NIGHT_HOUR).astype(np.float32)
+            return (events.times_ms // HOUR_MS % 24 <= _LAST_NIGHT_HOUR).astype(np.float32)
         case "attributes":
             return _attribute(feature, events)
     raise NotImplementedError(f"Nobody says what {feature.aggregation!r} makes of a payment. Add it to `compute._of_record`.")

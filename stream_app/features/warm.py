@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from stream_app.features import kernel
-from stream_app.features.aggregations import ENTITIES
+from stream_app.features.aggregations import DAY_MS, ENTITIES
 from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.packing import Packer
 from stream_app.features.plan import RowLayout, catalogue_plan
-
-_DAY_MS = 86_400_000
 
 
 def warm() -> None:
@@ -36,11 +34,11 @@ def _row(layout: RowLayout) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
 
 
 def _payment_and_label() -> Events:
-    times_ms = np.full(2, 50 * _DAY_MS, dtype=np.int64)
+    times_ms = np.full(2, 50 * DAY_MS, dtype=np.int64)
     return Events(
         kinds=np.array([kernel.PAYMENT, kernel.LABEL_FRAUD], dtype=np.int8),
         times_ms=times_ms,
-        labelled_ms=times_ms + _DAY_MS,
+        labelled_ms=times_ms + DAY_MS,
         ids=np.ones(2, dtype=np.int64),
         minor=np.full(2, 100, dtype=np.int64),
         entities=tuple(np.zeros(2, dtype=np.int64) for _ in ENTITIES),

@@ -9,12 +9,13 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.features.aggregations import DAY_MS
 from stream_app.features.compute import Floats
 from stream_app.messages.alert import Score
 from stream_app.messages.transaction import PaymentKey
 from stream_app.scoring.ranking import card_precisions, places_of, rounded
 
-MATURE_MS = 7 * 86_400_000
+MATURE_MS = 7 * DAY_MS
 """A payment counts as genuine once it is so much older than the newest and no label says otherwise."""
 
 

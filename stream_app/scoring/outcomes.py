@@ -32,13 +32,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from stream_app.features.aggregations import HORIZON_S
+from stream_app.features.aggregations import DAY_MS, HORIZON_S
 from stream_app.messages.alert import alert_id_of
 from stream_app.messages.transaction import Label
 
 KEPT_S = HORIZON_S
 """The label horizon: notes of a day are kept for so long after the last was written."""
-_DAY_MS = 86_400_000
 
 type Outcome = Literal["caught", "missed", "false_alarm", "elsewhere"]
 OUTCOMES: tuple[Outcome, ...] = ("caught", "missed", "false_alarm", "elsewhere")
@@ -262,13 +261,13 @@ def _card_day(found: bytes | None) -> CardDay:
 
 
 def _of_transaction(of: Label | Alerted) -> NoteKey:
-    return of.event_time // _DAY_MS, f"p:{alert_id_of(of.card_id, of.transaction_id)}"
+    return of.event_time // DAY_MS, f"p:{alert_id_of(of.card_id, of.transaction_id)}"
 
 
 def _former(label: Label) -> NoteKey:
     """Where its note was before notes named the card."""
-    return label.event_time // _DAY_MS, f"t:{label.transaction_id}"
+    return label.event_time // DAY_MS, f"t:{label.transaction_id}"
 
 
 def _of_card(label: Label) -> NoteKey:
-    return label.event_time // _DAY_MS, f"c:{label.card_id}"
+    return label.event_time // DAY_MS, f"c:{label.card_id}"

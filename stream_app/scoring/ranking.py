@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.features.aggregations import DAY_MS
 from stream_app.features.compute import Floats
 from stream_app.features.plan import Ints
 
 DIGITS = 5
 CARDS_A_DAY = 100
-_DAY_MS = 86_400_000
 
 
 def rounded(scores: Floats) -> Floats:
@@ -51,7 +51,7 @@ def card_precisions(scores: Floats, is_fraud: NDArray[np.bool_], times_ms: Ints,
     """
     if not len(scores):
         return np.empty(0)
-    days = times_ms // _DAY_MS
+    days = times_ms // DAY_MS
     order = np.lexsort((cards, days))
     days, cards = days[order], cards[order]
     starts = np.flatnonzero(np.append(True, (np.diff(days) != 0) | (np.diff(cards) != 0)))

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from stream_app.errors import ModelError
+from stream_app.features.aggregations import DAY_MS
 from stream_app.features.compute import Rows
 from stream_app.features.plan import catalogue_plan
 from stream_app.messages.alert import Alert, Score
@@ -19,7 +20,7 @@ from stream_app.scoring.scorer import Scorer
 
 PAYMENTS = 20
 LARGEST_BATCH = 1000
-_START_MS = EARLIEST_EVENT_TIME_MS + 50 * 86_400_000
+_START_MS = EARLIEST_EVENT_TIME_MS + 50 * DAY_MS
 _OUTPUT = Output("alerts", "scores")
 _TYPES: dict[str, type[Alert | Score]] = {"alerts": Alert, "scores": Score}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.alert import Alert, alert_id_of
 from tests.conftest import ROOT
 from tests.e2e.kafka import LABEL, NOW_MS, TRANSACTION, publish, raw, read
@@ -22,7 +23,6 @@ from tests.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DAY_MS = 86_400_000
 CARDS = ("C1", "C2", "C3", "C4")
 FRAUDS = ("C1", "C3")
 FORMER = NOW_MS - 10 * DAY_MS

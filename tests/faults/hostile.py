@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from stream_app.features.aggregations import DAY_MS
 from tests.faults.ledger import KINDS, Kind, Record
 from tests.faults.scene import PARTITIONS, Scene
 
 MB = 2**20
-DAY_MS = 86_400_000
 
 type Lot = tuple[str, Sequence[tuple[bytes | None, bytes | None]]]
 """How it is compressed; keys and values."""

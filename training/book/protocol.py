@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream_app.errors import DataError
+from stream_app.features.aggregations import DAY_MS
 from stream_app.features.profiles import DEFAULT_PROFILE, HANDBOOK_PROFILE
-from training.data.split import DAY_MS, FoldParts, Part, Window, known_cards
+from training.data.split import FoldParts, Part, Window, known_cards
 from training.fitting.figures import Figures
 from training.fitting.fit import Recipe
 

@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stream_app.errors import DataError
+from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, NOT_MILLISECONDS
 from stream_app.messages.iso import CURRENCIES
 from stream_app.messages.transaction import ATTRIBUTE, MAX_AMOUNT, Transaction
@@ -38,7 +39,6 @@ from training.data.files import FLAGS, FLOATS, OPTIONAL_TEXTS, REQUIRED, TIMES, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DAY_MS = 86_400_000
 MAX_ID_LENGTH = 64
 NEEDED_TO_TRAIN = (*REQUIRED[:5], "is_fraud", "labelled_at")
 

@@ -24,6 +24,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.spatial import KDTree  # type: ignore[import-untyped]  # scipy ships no types
 
+from stream_app.features.aggregations import DAY_MS, DAY_S
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from stream_app.features.plan import Ints
 
 GRID = 100.0
-DAY_S = 86_400
-DAY_MS = 86_400_000
 LARGE_AMOUNT = 220.0
 TERMINAL_FRAUD_DAYS = 28
 CUSTOMER_FRAUD_DAYS = 14

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream_app.errors import DataError
-from stream_app.features.aggregations import HORIZON_S
+from stream_app.features.aggregations import DAY_MS, HORIZON_S
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     type Mask = NDArray[np.bool_]
 
-DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 WARM_UP_DAYS = HORIZON_S // 86_400 - 1
 LEAST_TRAIN_DAYS = 7

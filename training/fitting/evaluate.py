@@ -22,10 +22,10 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from stream_app.errors import DataError
+from stream_app.features.aggregations import DAY_MS
 from stream_app.features.model_metadata import Bands
 from stream_app.scoring import ranking
 from stream_app.scoring.ranking import CARDS_A_DAY
-from training.data.split import DAY_MS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

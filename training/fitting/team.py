@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.data.split import DAY_MS
+from stream_app.features.aggregations import DAY_MS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from stream_app.errors import ModelError
+from stream_app.features.aggregations import DAY_MS
 from training.fitting.evaluate import Scored, scored
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from stream_app.features.model_metadata import ModelMetadata
 
 FILE = "held_out.npz"
-DAY_MS = 86_400_000
 
 
 class About(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ import numpy as np
 
 from stream_app.errors import ModelError
 from stream_app.explaining.onnx_graph import additive_of
+from stream_app.features.aggregations import DAY_MS
 from stream_app.features.model_metadata import RAW_NAME, ModelMetadata, read_metadata
 from training.fitting.export import TOLERANCE, onnx_scores, onnx_session
 from training.fitting.team import TeamFigures, team_figures
@@ -185,6 +186,6 @@ def _against(candidate: Served, champion: Served | ModelError, own: Scored) -> l
 
 def _unseen(candidate: Served, champion: Served) -> Gate:
     """The champion was not fitted on the days that it is compared on: it would look better than it is."""
-    days = (champion.held_out.about.trained_until_ms - candidate.held_out.about.begins_ms) / 86_400_000
+    days = (champion.held_out.about.trained_until_ms - candidate.held_out.about.begins_ms) / DAY_MS
     found = "the champion was fitted on earlier days" if days <= 0 else f"the champion was fitted on its first {days:.0f} days or more"
     return Gate("same held-out period", days <= 0, found)

@@ -23,10 +23,11 @@ from stream_app.adapters.kafka.refusals import no_right
 from stream_app.adapters.kafka.topic_ids import TopicIdsRequest
 from stream_app.adapters.kafka.topology import MAX_BATCH_BYTES, PRODUCER_AHEAD_MS, Copies, TopicConfig
 from stream_app.errors import Unavailable
+from stream_app.features.aggregations import DAY_MS
 from stream_app.settings import Settings
 
 _AHEAD = "message.timestamp.after.max.ms"
-RETENTION_MS = 40 * 86_400_000
+RETENTION_MS = 40 * DAY_MS
 """Longer than the horizon of 38 days, from which lost state is rebuilt."""
 BROKERS_DEFAULT = -1
 KNOWN_WITHIN_S = 30.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from stream_app.features.aggregations import DAY_MS
 from stream_app.settings import Settings
 
 KEEP_DAYS = 39
@@ -14,7 +15,6 @@ MAX_BATCH_BYTES = 1_048_588
 PRODUCER_AHEAD_MS = 3_600_000
 """Of a producer's clock before the broker's: Kafka 4's own default. Older brokers take any time."""
 _LARGE_BATCH_BYTES = 8 * 2**20
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def too_little(settings: Settings, found: Mapping[str, TopicConfig]) -> str | No
     if not said:
         return None
     first = next(topic for topic, text in why.items() if text)
-    wanted = f",retention.ms={KEEP_DAYS * _DAY_MS},retention.bytes=-1" if first in rebuilt_from else ""
+    wanted = f",retention.ms={KEEP_DAYS * DAY_MS},retention.bytes=-1" if first in rebuilt_from else ""
     consequence = "State that is lost could not be rebuilt whole" if first in rebuilt_from else "What readers have not read yet is gone"
     return f"{'; '.join(said)}. {consequence}. Mend each: {_alter(settings, first)} cleanup.policy=delete{wanted}"
 
@@ -67,8 +67,8 @@ def too_little(settings: Settings, found: Mapping[str, TopicConfig]) -> str | No
 def _why_too_little(config: TopicConfig) -> str | None:
     if config.cleanup != "delete":
         return f"is compacted (cleanup.policy {config.cleanup}): of each card the last record alone is kept"
-    if 0 <= config.retention_ms < KEEP_DAYS * _DAY_MS:
-        return f"keeps {config.retention_ms / _DAY_MS:.1f} days of the {KEEP_DAYS} that are needed (retention.ms {config.retention_ms})"
+    if 0 <= config.retention_ms < KEEP_DAYS * DAY_MS:
+        return f"keeps {config.retention_ms / DAY_MS:.1f} days of the {KEEP_DAYS} that are needed (retention.ms {config.retention_ms})"
     size = config.retention_bytes
     return f"is cut at a size, whatever its age (retention.bytes {size})" if size >= 0 else None
 
@@ -93,7 +93,7 @@ def unbounded(settings: Settings, found: Mapping[str, TopicConfig]) -> str | Non
 
 
 def _loose(config: TopicConfig) -> Iterator[tuple[str, str]]:
-    if config.timestamp_type == "CreateTime" and config.ahead_ms > _DAY_MS:
+    if config.timestamp_type == "CreateTime" and config.ahead_ms > DAY_MS:
         yield "takes records dated in the future, whatever the producer's clock says", f"message.timestamp.after.max.ms={PRODUCER_AHEAD_MS}"
     if config.compression != "producer":
         told = f"has its batches packed anew by the brokers (compression.type {config.compression}), which unpack each whole for it"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.errors import StateError
 from stream_app.features.packing import Packer
 from stream_app.features.plan import NEWEST, catalogue_plan
@@ -25,7 +26,7 @@ def idle_keys(names: Sequence[str], values: Sequence[bytes | None], before_ms: i
     """
     found: list[str] = []
     for entity in catalogue_plan().entities:
-        chosen = [(n, v) for n, v in zip(names, values, strict=True) if n.startswith(f"{entity.entity[0]}:") and v is not None]
+        chosen = [(n, v) for n, v in zip(names, values, strict=True) if n.startswith(prefix_of(entity.entity)) and v is not None]
         if not chosen:
             continue
         ids, packed = zip(*chosen, strict=True)

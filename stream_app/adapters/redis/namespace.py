@@ -6,7 +6,21 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from stream_app.features.aggregations import Entity
 from stream_app.scoring.outcomes import KEPT_S, NoteKey, Notes
+
+CURSOR, DAMAGED = "cursor", "damaged"
+"""What a partition's record of its position, and a reader's mark, are called in its space."""
+
+
+def space_of(group: str, partition: int) -> str:
+    """What the keys of a partition begin with; in braces, so that a cluster has them on one server."""
+    return f"{{{group}:{partition}}}"
+
+
+def prefix_of(entity: Entity) -> str:
+    """What the keys of an entity begin with, behind that: first letters differ."""
+    return f"{entity[0]}:"
 
 
 class Namespace:
@@ -14,10 +28,10 @@ class Namespace:
 
     def __init__(self, group: str, partition: int, partitions: int) -> None:
         self.partition = partition
-        self.own = f"{{{group}:{partition}}}"
-        self.cursor = f"{self.own}cursor"
-        self.damaged = f"{self.own}damaged"
-        self.all = {p: f"{{{group}:{p}}}" for p in range(partitions)}
+        self.own = space_of(group, partition)
+        self.cursor = self.own + CURSOR
+        self.damaged = self.own + DAMAGED
+        self.all = {p: space_of(group, p) for p in range(partitions)}
 
     @property
     def pattern(self) -> str:

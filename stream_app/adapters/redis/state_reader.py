@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stream_app.adapters.redis.namespace import CURSOR, prefix_of, space_of
 from stream_app.adapters.redis.servers import RedisServers
 from stream_app.adapters.redis.stored_cursor import decoded_cursor
 from stream_app.adapters.redis.write_through import Values, add_parts
@@ -19,14 +20,13 @@ from stream_app.errors import StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import NEWEST, EntityPlan, catalogue_plan
-from stream_app.messages.event_time import day_of
+from stream_app.scoring.degraded import NO_STATE, being_rebuilt, full_from
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.state_reader import StateSnapshot
 
 _ANSWER_WITHIN_S = 5.0
 _CONNECT_WITHIN_S = 2.0
-_NO_STATE = "no worker has written state yet"
 
 
 class RedisStateReader:
@@ -43,10 +43,10 @@ class RedisStateReader:
         """See `state_reader.StateReader`."""
         while True:
             count = max(1, self._partitions)
-            spaces = [f"{{{self._group}:{p}}}" for p in range(count)]
-            keys = [f"{space}cursor" for space in spaces]
+            spaces = [space_of(self._group, p) for p in range(count)]
+            keys = [space + CURSOR for space in spaces]
             for plan, wanted in zip(self._plans, ids, strict=True):
-                keys += [f"{space}{plan.entity[0]}:{name}" for space in spaces for name in wanted]
+                keys += [f"{space}{prefix_of(plan.entity)}{name}" for space in spaces for name in wanted]
             values = await self._servers.mget(keys)
             cursors = [decoded_cursor(v) for v in values[:count]]
             self._partitions = max((c.partitions for c in cursors if c), default=0)
@@ -96,15 +96,15 @@ class RedisStateReader:
 
     def _doubts(self, cursors: list[Cursor | None], damaged: set[int], holders: list[int | None], at_ms: int | None) -> str | None:
         if not self._partitions:
-            return _NO_STATE
-        doubtful = sorted(damaged | {p for p, cursor in enumerate(cursors) if cursor is None or cursor.rebuilding})
+            return NO_STATE
+        doubtful = damaged | {p for p, cursor in enumerate(cursors) if cursor is None or cursor.rebuilding}
         if doubtful:
-            return f"the state of partition {', '.join(map(str, doubtful))} is being rebuilt"
+            return being_rebuilt(doubtful)
         held = [p for p in holders if p is not None]
         full_from_ms = max((c.full_from_ms for p, c in enumerate(cursors) if c and (not held or p in held)), default=0)
         if at_ms is None or at_ms >= full_from_ms:
             return None
-        return f"state was lost and the topics keep less than the windows need: they are full from {day_of(full_from_ms)}"
+        return full_from(full_from_ms)
 
 
 def _shared(

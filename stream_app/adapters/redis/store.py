@@ -37,13 +37,14 @@ from redis.exceptions import RedisError
 from stream_app.adapters.redis.damage_mark import fresh_token, is_of_before
 from stream_app.adapters.redis.idle import idle_keys
 from stream_app.adapters.redis.line import ANSWER_WITHIN_S, CONNECT_WITHIN_S
-from stream_app.adapters.redis.namespace import Namespace, by_day, found_notes
+from stream_app.adapters.redis.namespace import CURSOR, DAMAGED, Namespace, by_day, found_notes
 from stream_app.adapters.redis.refusals import redis_error
 from stream_app.adapters.redis.servers import Line, RedisServers
 from stream_app.adapters.redis.stored_cursor import decoded_cursor, read_cursor
 from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
 from stream_app.delivery.ports import Packed, PartitionState
 from stream_app.errors import NotOwner, SettingsError
+from stream_app.scoring.degraded import being_rebuilt
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Position
@@ -188,7 +189,7 @@ class _RedisPartition:
                 ("MGET", *[space.all[p] + prefix + name for name in lacked]) for p in self._worker.owned if lacked and p != space.partition
             ]
         parts = [prefix + name for prefix, wanted in zip(prefixes[1:], ids[1:], strict=True) for name in wanted]
-        return commands + [("MGET", f"{other}cursor", *[other + part for part in parts]) for other in self._others.values()]
+        return commands + [("MGET", other + CURSOR, *[other + part for part in parts]) for other in self._others.values()]
 
     def _foreign(self, values: dict[int, Iterator[bytes | None]], ids: Ids) -> tuple[dict[int, Cursor | None], list[dict[int, Values]]]:
         """The cursors of other workers' partitions, None where there is none that can be read; and for each shared entity all parts."""
@@ -214,7 +215,7 @@ class _RedisPartition:
     async def _tell_of_damage(self, owners: Mapping[int, str], damaged: Mapping[int, str]) -> None:
         """Mark partitions of which a part could not be read, by the token of their owners. One without a cursor needs no mark: its owner misses it."""
         for partition, owner in owners.items():
-            await self._round_trip([("SET", f"{self._others[partition]}damaged", owner)])
+            await self._round_trip([("SET", self._others[partition] + DAMAGED, owner)])
             if self._told.get(partition) != owner:
                 logger.warning("Partition {} has damaged state; its owner is told to rebuild it. {}", partition, damaged[partition])
             self._told[partition] = owner
@@ -225,10 +226,7 @@ class _RedisPartition:
             self._worker.rebuilding - {self._space.partition}
         )
         doubtful = damaged.keys() | rebuilding
-        if not doubtful:
-            return work
-        named = ", ".join(map(str, sorted(doubtful)))
-        return replace(work, degraded=f"the state of partition {named} is being rebuilt")
+        return replace(work, degraded=being_rebuilt(doubtful)) if doubtful else work
 
     def pack(self, work: WorkingSet, reached: Position) -> Packed:
         return self._memory.pack(work, reached)

@@ -35,6 +35,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.adapters.redis.row_memory import RowMemory
 from stream_app.delivery.ports import Packed
 from stream_app.errors import StateError
@@ -82,7 +83,7 @@ class WorkerMemory:
     def __init__(self) -> None:
         plan = catalogue_plan()
         self.layouts = tuple(entity.layout for entity in plan.entities)
-        self.prefixes = tuple(f"{entity.entity[0]}:" for entity in plan.entities)
+        self.prefixes = tuple(prefix_of(entity.entity) for entity in plan.entities)
         self.packers = tuple(Packer(layout) for layout in self.layouts)
         self.shared: list[SharedMemory] = []
         self.generation = 0

@@ -14,11 +14,11 @@ from loguru import logger
 from stream_app.adapters.kafka.topology import KEEP_DAYS, MAX_BATCH_BYTES, Copies, TopicConfig, losing, too_little, unbounded
 from stream_app.delivery.runtime import Runtime
 from stream_app.errors import Unavailable
+from stream_app.features.aggregations import DAY_MS
 from stream_app.settings import load_settings
 from tests.memory_store import MemoryStore
 from tests.topics import MemoryTopics
 
-DAY_MS = 86_400_000
 LONG = TopicConfig(KEEP_DAYS * DAY_MS, -1, "delete")
 
 

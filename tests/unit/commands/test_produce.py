@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from stream_app.commands.produce import ReplayTopics, produce, summary
 from stream_app.commands.replay import Pace, Replay, Tally, label_records, replay_of, transaction_records
 from stream_app.errors import DataError
+from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from tests.examples import examples
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 T0 = 1_522_540_800_000
-DAY_MS = 86_400_000
 TOPICS = ReplayTopics("transactions", "fraud-labels")
 
 

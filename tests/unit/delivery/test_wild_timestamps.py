@@ -10,13 +10,13 @@ import pytest
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.rebuild import began_ms
 from stream_app.delivery.takeover import Takeover
+from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.event_time import day_of
 from tests.memory_store import MemoryStore
 from tests.topics import MemoryTopics
 from tests.unit.delivery.world import TOPICS, World, payment
 from tests.unit.scoring.test_scorer import NOW, FakeClock
 
-DAY_MS = 86_400_000
 WILD = [2**62, NOW + 200 * DAY_MS, -1, 1, -(2**62), 0]
 
 

@@ -25,7 +25,7 @@ ROOMS = {
         "delivery": "errors messages features scoring",
         "operating": "errors",
         "audit": "messages features scoring",
-        "adapters/kafka": "errors messages settings delivery",
+        "adapters/kafka": "errors messages settings features delivery",
         "adapters/redis": "errors messages features scoring delivery",
         "adapters/models": "errors messages features explaining scoring",
         "adapters/metrics": "errors messages features scoring operating",
@@ -68,7 +68,7 @@ OUTSIDE = {
 SOME = {"delivery": {"time", "loguru"}, "messages/money": {"pathlib"}, "scoring/serving": {"time", "loguru"}}
 """Delivery waits and tells; the rates of money are a file; a model is followed by the clock."""
 SERVED = {
-    "scoring": {"ports", "positions", "registered", "state_reader", "outcomes", "observation", "drift"},
+    "scoring": {"ports", "positions", "degraded", "registered", "state_reader", "outcomes", "observation", "drift"},
     "delivery": {"ports", "placement"},
     "explaining": {"contributions", "onnx_graph"},
     "operating": {"logs", "progress"},

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.transaction import PaymentKey
 from stream_app.scoring.comparison import MATURE_MS, BothScores, compare
 from stream_app.scoring.ranking import card_precisions, places_of
 from tests.examples import examples
-from training.data.split import DAY_MS
 from training.fitting.evaluate import card_precision, card_ranks, scored
 
 FEW = 3

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import DataError
-from stream_app.features.aggregations import DAY_S, DELAY_S, HOUR_S, LABELLED
+from stream_app.features.aggregations import DAY_MS, DAY_S, DELAY_S, HOUR_S, LABELLED
 from stream_app.features.compute import compute
 from stream_app.features.definitions import CATALOGUE, Feature
 from stream_app.features.plan import compile_plan
@@ -20,7 +20,6 @@ from training.data import backfill as module
 from training.data.backfill import backfill
 from training.data.replay import ReplayedHistory
 
-DAY_MS = 86_400_000
 START_MS = 1_522_540_800_000  # 2018-04-01
 
 

@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stream_app.errors import DataError
+from stream_app.features.aggregations import DAY_MS
 from stream_app.scoring.decision import Policy
-from training.data.split import DAY_MS
 from training.fitting.evaluate import (
     STEP,
     Scored,

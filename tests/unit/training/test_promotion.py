@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from stream_app.errors import ModelError
+from stream_app.features.aggregations import DAY_MS
 from stream_app.features.definitions import HANDBOOK
 from stream_app.features.model_metadata import Bands
 from tests.examples import examples
-from training.data.split import DAY_MS
 from training.fitting.evaluate import Scored, card_precision, evaluate, scored
 from training.fitting.export import OperatingPoint, describe, metadata_for, to_onnx_model
 from training.fitting.fit import Recipe, fit, scores_of

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from stream_app.errors import DataError
+from stream_app.features.aggregations import DAY_MS
 from training.book.protocol import PROTOCOLS, Fold, parts_of
 from training.data.dataset import read_transactions
-from training.data.split import DAY_MS
 from training.fitting.evaluate import Scored, scored
 from training.fitting.team import team_figures
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from stream_app.errors import DataError
-from training.data.split import DAY_MS, FoldParts, Split, prequential
+from stream_app.features.aggregations import DAY_MS
+from training.data.split import FoldParts, Split, prequential
 from training.fitting.bench import Bench
 from training.fitting.fit import KINDS, Recipe
 from training.fitting.measure import Truth

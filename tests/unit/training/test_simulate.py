@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.iso import COUNTRIES
 from stream_app.messages.transaction import Transaction
 from tests.examples import examples
@@ -24,7 +25,6 @@ from training.data.simulate_command import simulate_command
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DAY_MS = 86_400_000
 SMALL = Simulation(customers=200, terminals=400, days=40, compromised_terminals=0.2, compromised_customers=0.5)
 
 

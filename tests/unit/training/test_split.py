@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from stream_app.errors import DataError
-from training.data.split import DAY_MS, Split, split
+from stream_app.features.aggregations import DAY_MS
+from training.data.split import Split, split
 
 START_MS = 1_522_540_800_000  # 2018-04-01
 
