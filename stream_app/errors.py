@@ -135,12 +135,16 @@ class StateError(Stop):
     """
 
     exit_code: ClassVar[int] = 74
-    why: ClassVar[str] = "a cursor was written by a newer version; `repartition`: a value that it wrote cannot be read"
-    remedy: ClassVar[str] = "deploy the version that wrote it; run `repartition` again"
+    why: ClassVar[str] = "a cursor was written by a later version; `repartition`: a value that it wrote cannot be read"
+    remedy: ClassVar[str] = "deploy the version that wrote it (docs/how-to/roll-out.md); run `repartition` again"
 
     def __init__(self, text: str, partition: int | None = None) -> None:
         super().__init__(text)
         self.partition = partition
+
+
+class NewerState(StateError):  # noqa: N818 - nothing is wrong with it
+    """State that a later version of this program wrote. It is not damaged: it is left as it is, never judged and never replaced."""
 
 
 class NoProgress(Stop):
@@ -165,7 +169,7 @@ class DamagedAgain(Stop):
     exit_code: ClassVar[int] = 73
     why: ClassVar[str] = "the state of a partition was damaged again, three times, while it was rebuilt"
     remedy: ClassVar[str] = (
-        "find what damages it: something else that writes its keys, workers of two versions side by side, Redis or its memory; then start it again: it begins where it stopped, or anew"
+        "find what damages it: something else that writes its keys, Redis or its memory; then start it again: it begins where it stopped, or anew"
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from stream_app.adapters.redis.damage_mark import fresh_token, is_of_before
+from stream_app.adapters.redis.doubts import Unread
 from stream_app.adapters.redis.idle import idle_keys
 from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.adapters.redis.write_through import add_parts
@@ -20,7 +21,6 @@ from stream_app.errors import NotOwner, StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import EntityPlan, catalogue_plan
-from stream_app.scoring.degraded import being_rebuilt
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Position
@@ -74,45 +74,46 @@ class _MemoryPartition:
         self._others = others
         self._cursor = cursor
         self._mark_of_before = False
+        self._of_newer = False
 
     async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
         self._check()
         self._mark_of_before = is_of_before(self._kept.mark, self._cursor.owner, self._partition)
-        doubtful: set[int] = set()
+        unread = Unread()
         rows, cases = [], [""]
         for entity, wanted in zip(catalogue_plan().entities, ids, strict=True):
             own = np.empty((len(wanted), entity.layout.width), dtype=np.int64)
             found = Packer(entity.layout)
             try:
-                read = found.unpack(_values(self._kept, entity, wanted), wanted, own, np.arange(len(wanted)))
+                read, of_newer = found.unpack_known(_values(self._kept, entity, wanted), wanted, own, np.arange(len(wanted)))
             except StateError as error:
                 raise StateError(str(error), self._partition) from None
+            self._of_newer |= of_newer
             if entity.entity == "card":
                 cases = read
                 rows.append(Rows.alone(own))
             else:
-                rows.append(self._shared(entity, wanted, own, doubtful))
-        doubtful |= {p for p, other in self._others.items() if other.cursor is None or other.cursor.rebuilding}
-        why = being_rebuilt(doubtful) if doubtful else None
+                rows.append(self._shared(entity, wanted, own, unread))
+        unfinished = {p for p, other in self._others.items() if other.cursor is None or other.cursor.rebuilding}
+        unread.newer |= {self._partition} if self._of_newer else set()
         cursors = {p: other.cursor for p, other in self._others.items()} | {self._partition: self._cursor}
         positions = tuple(cursor.position if cursor else START for _, cursor in sorted(cursors.items()))
         notes = {key: self._kept.notes[key] for key in noted if key in self._kept.notes}
-        return WorkingSet(ids, tuple(rows), cases, why, positions, notes)
+        return WorkingSet(ids, tuple(rows), cases, unread.doubts(unfinished), positions, notes, self._of_newer)
 
     async def confirm(self) -> None:
         self._check()
         self._mark_of_before = is_of_before(self._kept.mark, self._cursor.owner, self._partition)
 
-    def _shared(
-        self, entity: EntityPlan, wanted: list[str], own: np.ndarray[tuple[int, int], np.dtype[np.int64]], doubtful: set[int]
-    ) -> Rows:
+    def _shared(self, entity: EntityPlan, wanted: list[str], own: np.ndarray[tuple[int, int], np.dtype[np.int64]], unread: Unread) -> Rows:
         total, here = own.copy(), np.arange(len(wanted))
         for partition, other in self._others.items():
             try:
-                add_parts(total, entity.layout, Packer(entity.layout), wanted, _values(other, entity, wanted), partition)
-            except StateError:
+                if add_parts(total, entity.layout, Packer(entity.layout), wanted, _values(other, entity, wanted), partition):
+                    unread.newer.add(partition)
+            except StateError as error:
                 other.mark = other.cursor.owner.encode() if other.cursor else other.mark
-                doubtful.add(partition)
+                unread.damaged[partition] = str(error)
         return Rows(own, total, here, here) if self._others else Rows.alone(own)
 
     def pack(self, work: WorkingSet, reached: Position) -> Packed:  # noqa: ARG002 - nothing is remembered: the cursor says it
@@ -120,7 +121,7 @@ class _MemoryPartition:
         for entity, wanted, rows in zip(catalogue_plan().entities, work.ids, work.rows, strict=True):
             values = Packer(entity.layout).pack(rows.own, rows.own_at, work.case_ids if entity.entity == "card" else None)
             packed += zip([_key(entity, name) for name in wanted], values, strict=True)
-        return packed
+        return [] if work.of_newer else packed
 
     async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
         self._check()

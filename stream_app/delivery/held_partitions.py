@@ -231,7 +231,7 @@ class HeldPartitions:
         if times > ANEW_WHILE_REBUILT:
             raise DamagedAgain(
                 f"Partition {number} was begun anew {ANEW_WHILE_REBUILT} times while it was rebuilt, and its state is damaged again. Something "
-                "else writes its keys in Redis, workers of another version read them, or Redis or its memory is broken: find out which (lines "
+                "else writes its keys in Redis, or Redis or its memory is broken: find out which (lines "
                 "before this, here or of other workers, name a card or terminal), then start the worker."
             )
         logger.warning("Partition {} is damaged while it is rebuilt: begun anew, {} of {} times.", number, times, ANEW_WHILE_REBUILT)

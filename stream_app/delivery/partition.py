@@ -37,6 +37,13 @@ A publication failed, and what of it is there is not known; here of transactions
 6. What the owner before published stands, whatever would be decided now. It is forgotten when the cursor has passed all of it.
 7. Where lost state was rebuilt from topics that keep too little, windows are full from `full_from_ms` on: a batch with a payment that came
    before is degraded, all of it.
+8. State that a later version wrote stays as it is, and the cursor stays with it; `decided` alone goes on, with what is decided without that
+   state. So a worker of that version, when it takes over, counts what lies between the two and publishes nothing of it. Nothing is swept.
+
+                                    cursor (written)  decided (written)   end
+    state of a later version        |                 |                   |
+    …  counted                      |  decided,       |  published, not counted
+                                       not counted
 """
 
 from __future__ import annotations
@@ -49,6 +56,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
+from loguru import logger
 
 from stream_app.delivery.dead_letter import dead_letter
 from stream_app.delivery.faulty_records import FaultyRecords
@@ -141,6 +149,7 @@ class Partition:
         self._inbox = Inbox(cursor, dependencies.topics.read, gate, self._ends_at, partitions)
         self._sweeper = Sweeper(self._state.sweep, dependencies.observer, dependencies.present.now_ms)
         self._faulty_records = FaultyRecords(number, self._take_through, self._state.forget)
+        self._left_at: Cursor | None = None
         self._in_hand: MicroBatch | None = None
         self._unsure = START
         self._wake = asyncio.Event()
@@ -204,7 +213,7 @@ class Partition:
             self._in_hand, self._confirmed = None, time.monotonic()
             for acknowledge in batch.done:
                 acknowledge()
-            if not self.cursor.rebuilding:
+            if not self.cursor.rebuilding and self._left_at is None:
                 await self._sweeper.after([payment.event_time for payment in sample(batch.payments.messages)])
 
     async def _still_there(self) -> None:
@@ -243,6 +252,8 @@ class Partition:
         began = clock()
         wanted = keys_of(intake.labels.messages)
         work = await with_retries(lambda: self._state.read(intake.ids, wanted), self.name, shared.away)
+        if work.of_newer and self._left_at is None:
+            self._leave_as_it_is()
         read = clock()
         intake = intake.told(before_each(intake.labels.messages, work.notes))
         decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._published)
@@ -253,11 +264,25 @@ class Partition:
         await self._publish(decided.messages + self._dead_letters(intake), reached)
         published_at, published_s = clock(), time.time()
         cursor = self._after(reached, batch.last(shared.topics.read))
-        await with_retries(lambda: self._state.write(packed, cursor, notes), self.name, shared.away)
+        await with_retries(lambda: self._state.write(packed, self._written(cursor), notes), self.name, shared.away)
         self.cursor = cursor
         stages = {"read": read - began, "publish": published_at - packed_at, "write": clock() - published_at}
         self._observe(intake, decided, stages | decided.seconds, published_s)
         shared.observer.label_outcomes(outcomes)
+
+    def _leave_as_it_is(self) -> None:
+        """From this batch on rule 8 holds."""
+        self._left_at = self.cursor
+        logger.warning(
+            "Partition {}: a later version wrote state that this one cannot read. It is left as it is. Payments are decided without it and "
+            "marked degraded; a worker of that version counts them when it takes over. To stay with this version: docs/how-to/roll-out.md.",
+            self.number,
+        )
+
+    def _written(self, cursor: Cursor) -> Cursor:
+        """The cursor as it is written where the partition stands at `cursor`, by rule 8."""
+        left_at = self._left_at
+        return cursor if left_at is None else msgspec.structs.replace(left_at, decided=left_at.decided.or_later(cursor.position))
 
     def _label_outcomes(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, LabelOutcomes]:
         """What the labels say of the decisions, by rule 2."""

@@ -36,7 +36,7 @@ class PartitionState(Protocol):
         ...
 
     def pack(self, work: WorkingSet, reached: Position) -> Packed:
-        """The changed working set as it will be written. From here on other partitions of this worker read sums that include it, up to `reached`."""
+        """The changed working set as it will be written: nothing where it is `of_newer`. From here on other partitions of this worker read sums that include it, up to `reached`."""
         ...
 
     async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
@@ -78,7 +78,7 @@ class FeatureStore(Protocol):
         """Become the owner of a partition; its cursor, not `begun` where there is none that can be read.
 
         Raises:
-            StateError: if the cursor is of a version that this program cannot read.
+            NewerState: if the cursor is of a version that this program cannot read.
             Unavailable: if the store does not answer.
         """
         ...

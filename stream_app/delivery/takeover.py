@@ -55,7 +55,7 @@ class Takeover:
 
         Raises:
             TopologyError: if the topics are not those that the state was made from.
-            StateError: if the cursor is of a version that this program cannot read.
+            NewerState: if the cursor is of a version that this program cannot read.
             Unavailable: if Redis or Kafka does not answer.
         """
         topics = self._topics

@@ -9,6 +9,8 @@ Numbers are LEB128 varints: newest and last time, for cards the ledger, then wha
 
 So a value says itself what it holds: a reader takes what its own layout has a place for and passes over the rest, whatever catalogue wrote
 it. Values of the format before are read too (`former`).
+
+Checksum and format begin a value of *every* version: so a value of a later format is known for what it is, which is not damage (`NewerState`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from stream_app.errors import StateError
+from stream_app.errors import NewerState, StateError
 from stream_app.features.aggregations import HOPS_S, SCALARS, SETS, Combination
 from stream_app.features.compiled import jit
 from stream_app.features.former import FORMER_FORMAT, FormerLayout, unpack_former
@@ -241,6 +243,7 @@ class Packer:
 
         Raises:
             StateError: if a value is cut, damaged, or of a format that is neither the present one nor the one before, naming its key.
+            NewerState: if one is whole, and of a later format. Nothing was written.
         """
         cases = [""] * len(values)
         there = [i for i, v in enumerate(values) if v is not None]
@@ -259,6 +262,18 @@ class Packer:
         _unpack_rows(*tables, self._layout.header, rows, chosen[there], buffer, bounds, ends)
         return self._case_ids(cases, there, present, keys, (ends - bounds[:-1]))
 
+    def unpack_known(self, values: Sequence[bytes | None], keys: Sequence[str], rows: Ints, chosen: Ints) -> tuple[list[str], bool]:
+        """As `unpack`; values of a later format are passed over, as if they were None. The case ids, and whether there were such values.
+
+        Raises:
+            StateError: if a value of another kind cannot be read, naming its key.
+        """
+        try:
+            return self.unpack(values, keys, rows, chosen), False
+        except NewerState:
+            known = [None if value is not None and is_newer(value) else value for value in values]
+            return self.unpack(known, keys, rows, chosen), True
+
     def _case_ids(
         self, cases: list[str], there: list[int], present: list[bytes], keys: Sequence[str], lengths: NDArray[np.int64]
     ) -> list[str]:
@@ -270,10 +285,24 @@ class Packer:
         return cases
 
     def _check(self, value: bytes, key: str) -> None:
-        if len(value) < _PREFIX or xxhash.xxh32_intdigest(value[_CHECKSUM:]).to_bytes(4, "little") != value[:_CHECKSUM]:
+        if len(value) < _PREFIX or not _is_whole(value):
             raise _damaged(key, "its checksum is wrong")
+        if value[_CHECKSUM] > FORMAT:
+            raise NewerState(
+                f"The packed state of {key!r} has format {value[_CHECKSUM]}, this version reads up to {FORMAT}: a later version wrote it. "
+                "It is left as it is. Deploy that version."
+            )
         if value[_CHECKSUM] != FORMAT and value[_CHECKSUM:_PREFIX] != self._former.prefix:
             raise _damaged(key, f"it has format {value[_CHECKSUM]}, this version reads {FORMER_FORMAT} and {FORMAT}")
+
+
+def is_newer(value: bytes) -> bool:
+    """Whether a packed value is whole, and of a format that this version does not know yet."""
+    return len(value) >= _PREFIX and value[_CHECKSUM] > FORMAT and _is_whole(value)
+
+
+def _is_whole(value: bytes) -> bool:
+    return xxhash.xxh32_intdigest(value[_CHECKSUM:]).to_bytes(4, "little") == value[:_CHECKSUM]
 
 
 def _damaged(key: str, why: str) -> StateError:

@@ -11,9 +11,18 @@ NO_STATE = "no worker has written state yet"
 
 def being_rebuilt(partitions: Iterable[int]) -> str:
     """The state of these partitions is not whole: lost, damaged or being rebuilt."""
-    return f"the state of partition {', '.join(map(str, sorted(partitions)))} is being rebuilt"
+    return f"the state of partition {_named(partitions)} is being rebuilt"
+
+
+def of_later_version(partitions: Iterable[int]) -> str:
+    """The state of these partitions was written by a later version."""
+    return f"a later version wrote state of partition {_named(partitions)}, which this one cannot read"
 
 
 def full_from(at_ms: int) -> str:
     """Windows lack what came before: they are full from this event time on."""
     return f"state was lost and the topics keep less than the windows need: they are full from {day_of(at_ms)}"
+
+
+def _named(partitions: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(partitions)))

@@ -34,6 +34,7 @@ import msgspec
 
 from stream_app.features.aggregations import DAY_MS, HORIZON_S
 from stream_app.messages.alert import alert_id_of
+from stream_app.messages.records import decoded
 from stream_app.messages.transaction import Label
 
 KEPT_S = HORIZON_S
@@ -94,6 +95,9 @@ class CardDay(NamedTuple):
     def outcome(self) -> Outcome | None:
         """What the card counts as."""
         return "caught" if self.true > 0 else "false_alarm" if self.false > 0 else None
+
+
+_NOTED, _CARD_DAY = msgspec.json.Decoder(Noted), msgspec.json.Decoder(CardDay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,8 @@ def before_each(labels: Sequence[Label], known: Notes) -> list[int]:
         key = _of_transaction(label)
         if key not in entries:
             found = known.get(key) or known.get(_former(label))
-            entries[key] = msgspec.json.decode(found, type=Noted).entry if found else 0
+            note = decoded(_NOTED, found)
+            entries[key] = note.entry if note else 0
         told.append(entries[key])
         if label.labelled_at >= entries[key] >> 1:
             entries[key] = 2 * label.labelled_at + label.is_fraud
@@ -197,7 +202,7 @@ def outcomes_of(
 
     1. each alert of the batch is noted, but where a label of it was before it: what that was judged to be stands;
     2. each label, in order, is held against the note of its transaction, or the former one: an older label, and one that says the same,
-       changes nothing.
+       changes nothing; nor does one whose note cannot be read, as where a later version wrote it: that stays as it is.
 
     Args:
         labels: of the batch, in order.
@@ -214,7 +219,10 @@ def outcomes_of(
         if key not in known and (key in asked or not alert.labelled):
             written[key] = msgspec.json.encode(Noted(alerted=True, minor=alert.minor))
     for label, has_met in zip(labels, met, strict=True):
-        before = _noted(label, known, written)
+        try:
+            before = _noted(label, known, written)
+        except msgspec.MsgspecError:
+            continue
         if before is None and not (label.is_fraud and (has_met.news or ground.again)):
             continue
         first, before = before is None, before or ground.unseen(label, has_met)
@@ -231,12 +239,18 @@ def outcomes_of(
 
 
 def _noted(label: Label, known: Notes, written: dict[NoteKey, bytes]) -> Noted | None:
-    """The note of a label's transaction; where it is a former one, that is taken."""
+    """The note of a label's transaction; where it is a former one, that is taken.
+
+    Raises:
+        MsgspecError: a later version wrote it.
+    """
     key, former = _of_transaction(label), _former(label)
     found = written.get(key) or known.get(key)
-    if not found and (found := written.get(former, known.get(former))):
+    taken = not found and (found := written.get(former, known.get(former)))
+    note = _NOTED.decode(found) if found else None
+    if taken:
         written[former] = _TAKEN
-    return msgspec.json.decode(found, type=Noted) if found else None
+    return note
 
 
 def _judge_card(label: Label, before: Noted, after: Noted, known: Notes, written: dict[NoteKey, bytes], outcomes: LabelOutcomes) -> None:
@@ -244,7 +258,8 @@ def _judge_card(label: Label, before: Noted, after: Noted, known: Notes, written
     if not after.alerted:
         return
     key = _of_card(label)
-    day = _card_day(written.get(key) or known.get(key))
+    if (day := _card_day(written.get(key) or known.get(key))) is None:
+        return
     true, false = (sum((n.outcome == o) * s for n, s in ((before, -1), (after, 1))) for o in ("caught", "false_alarm"))
     now = CardDay(max(0, day.true + true), max(0, day.false + false))
     if now.outcome != day.outcome:
@@ -253,11 +268,11 @@ def _judge_card(label: Label, before: Noted, after: Noted, known: Notes, written
     written[key] = msgspec.json.encode(now)
 
 
-def _card_day(found: bytes | None) -> CardDay:
-    """From its note; before the alerts were counted it was one letter."""
+def _card_day(found: bytes | None) -> CardDay | None:
+    """From its note; before the alerts were counted it was one letter. None where a later version wrote it."""
     if not found:
         return CardDay(0, 0)
-    return {b"f": CardDay(1, 0), b"g": CardDay(0, 1)}.get(found) or msgspec.json.decode(found, type=CardDay)
+    return {b"f": CardDay(1, 0), b"g": CardDay(0, 1)}.get(found) or decoded(_CARD_DAY, found)
 
 
 def _of_transaction(of: Label | Alerted) -> NoteKey:

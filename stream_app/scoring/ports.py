@@ -29,6 +29,7 @@ class WorkingSet:
         degraded: why sums over all partitions are not whole now, or None.
         positions: of each partition, what its parts in the sums contain; None where that is not known after a failure.
         notes: of those that were asked for.
+        of_newer: whether a later version wrote values of the partition that is read for: no value of it may be written.
     """
 
     ids: Ids
@@ -37,6 +38,7 @@ class WorkingSet:
     degraded: str | None = None
     positions: tuple[Position, ...] | None = None
     notes: Notes = field(default_factory=dict)
+    of_newer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,8 +174,8 @@ def _garbage(value: bytes) -> bytes:
     return bytes(byte ^ 0x5A for byte in value)
 
 
-def _other_version(value: bytes) -> bytes:
-    body = bytes([value[FORMAT_AT] + 7]) + value[FORMAT_AT + 1 :]
+def _no_version(value: bytes) -> bytes:
+    body = bytes([0]) + value[FORMAT_AT + 1 :]
     return xxhash.xxh32_intdigest(body).to_bytes(BODY, "little") + body
 
 
@@ -264,7 +264,7 @@ FAULTS: dict[str, Fault] = {
     "ask_to_end": ask_to_end,
     "kill_unseen": kill_unseen,
     "terminal_garbage": _damage("terminal", _garbage),
-    "card_of_other_version": _damage("card", _other_version),
+    "card_of_no_version": _damage("card", _no_version),
     "damage_read_by_another": damage_read_by_another,
     "cursor_damaged": cursor_damaged,
 }

@@ -26,6 +26,7 @@ from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
 from tests.examples import examples
+from tests.later import later, later_cursor
 from tests.redis_cluster import Client, client_of, values_of
 from tests.unit.scoring.test_scorer import START, FakeClock, FakeModel
 
@@ -173,6 +174,31 @@ def test_doubts_are_told(redis_url: str, unique: str) -> None:
         await there.redis.set(f"{{{there.group}:0}}cursor", msgspec.json.encode(unfilled))
         assert "they are full from 2018-04-01" in str((await there.history.read((["c1"], ["t1"], []), START)).work.degraded)
         assert (await there.history.read((["c1"], ["t1"], []), START + HOUR)).work.degraded is None
+
+    run(redis_url, unique, doubt)
+
+
+def test_what_a_later_version_wrote_is_left_out_and_told(redis_url: str, unique: str) -> None:
+    """A card, a part of a terminal, a cursor: each says which partition, none is called damaged, and the number of partitions is known by any cursor."""
+
+    async def doubt(there: Bank) -> None:
+        await there.count(0, [transaction("a", "c1", "t1", 0)])
+        await there.count(1, [transaction("b", "c2", "t1", 0)])
+        newer = "a later version wrote state of partition {}, which this one cannot read".format
+        for partition, name, change in ((0, "c:c1", later), (1, "t:t1", later), (2, "cursor", later_cursor)):
+            key = f"{{{there.group}:{partition}}}{name}"
+            kept: Any = await there.redis.get(key)
+            await there.redis.set(key, change(kept))
+            seen = await there.history.read((["c1"], ["t1"], []), START)
+            assert seen.work.degraded == newer(partition)
+            await there.redis.set(key, kept)
+        keys = [f"{{{there.group}:{p}}}cursor" for p in range(PARTITIONS)]
+        for key in keys:
+            cursor: Any = await there.redis.get(key)
+            await there.redis.set(key, later_cursor(cursor))
+        fresh = RedisStateReader(redis_url, there.group)
+        assert (await fresh.read((["c1"], ["t1"], []), START)).work.degraded == newer(", ".join(map(str, range(PARTITIONS))))
+        await fresh.close()
 
     run(redis_url, unique, doubt)
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.errors import StateError
-from stream_app.features.packing import Packer
+from stream_app.features.packing import Packer, is_newer
 from stream_app.features.plan import NEWEST, catalogue_plan
 
 
 def idle_keys(names: Sequence[str], values: Sequence[bytes | None], before_ms: int, partition: int) -> list[str]:
-    """Those whose newest payment or label is of a transaction older than `before_ms`.
+    """Those whose newest payment or label is of a transaction older than `before_ms`; what a later version wrote is none of them.
 
     Args:
         names: keys below the partition's prefix; those that are no card, terminal … are passed over.
@@ -26,7 +26,8 @@ def idle_keys(names: Sequence[str], values: Sequence[bytes | None], before_ms: i
     """
     found: list[str] = []
     for entity in catalogue_plan().entities:
-        chosen = [(n, v) for n, v in zip(names, values, strict=True) if n.startswith(prefix_of(entity.entity)) and v is not None]
+        prefix = prefix_of(entity.entity)
+        chosen = [(n, v) for n, v in zip(names, values, strict=True) if n.startswith(prefix) and v is not None and not is_newer(v)]
         if not chosen:
             continue
         ids, packed = zip(*chosen, strict=True)

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from stream_app.adapters.redis.doubts import Unread
 from stream_app.adapters.redis.namespace import CURSOR, prefix_of, space_of
 from stream_app.adapters.redis.servers import RedisServers
-from stream_app.adapters.redis.stored_cursor import decoded_cursor
+from stream_app.adapters.redis.stored_cursor import NewerCursor, StoredCursor, decoded_cursor
 from stream_app.adapters.redis.write_through import Values, add_parts
-from stream_app.errors import StateError
+from stream_app.errors import NewerState, StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import NEWEST, EntityPlan, catalogue_plan
-from stream_app.scoring.degraded import NO_STATE, being_rebuilt, full_from
+from stream_app.scoring.degraded import NO_STATE, full_from
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.state_reader import StateSnapshot
@@ -61,20 +62,20 @@ class RedisStateReader:
         """See `state_reader.StateReader`."""
         await self._servers.close()
 
-    def _seen(self, ids: Ids, cursors: list[Cursor | None], values: Values, at_ms: int | None) -> StateSnapshot:
-        rest, damaged = iter(values), set[int]()
+    def _seen(self, ids: Ids, cursors: list[StoredCursor], values: Values, at_ms: int | None) -> StateSnapshot:
+        rest, unread = iter(values), Unread()
         by_entity = [[list(islice(rest, len(wanted))) for _ in cursors] for wanted in ids]
-        holders, cards, cases = self._cards(ids[0], by_entity[0], damaged)
+        holders, cards, cases = self._cards(ids[0], by_entity[0], unread)
         rows = [Rows.alone(cards)]
         for plan, packer, wanted, parts in zip(self._plans[1:], self._packers[1:], ids[1:], by_entity[1:], strict=True):
-            rows.append(_shared(plan, packer, wanted, parts, partition=next(filter(None, holders), 0), damaged=damaged))
+            rows.append(_shared(plan, packer, wanted, parts, partition=next(filter(None, holders), 0), unread=unread))
         known = tuple(
             tuple(sum(part[n] is not None for part in parts) for n in range(len(w))) for w, parts in zip(ids, by_entity, strict=True)
         )
-        degraded = self._doubts(cursors, damaged, holders, at_ms)
+        degraded = self._doubts(cursors, unread, holders, at_ms)
         return StateSnapshot(WorkingSet(ids, tuple(rows), cases, degraded), tuple(holders), known)
 
-    def _cards(self, ids: list[str], parts: list[list[bytes | None]], damaged: set[int]) -> tuple[list[int | None], Any, list[str]]:
+    def _cards(self, ids: list[str], parts: list[list[bytes | None]], unread: Unread) -> tuple[list[int | None], Any, list[str]]:
         """Holder, row and case of each card; of one that several partitions know, those of the newest."""
         width, packer = self._plans[0].layout.width, self._packers[0]
         rows = np.zeros((len(ids), width), dtype=np.int64)
@@ -87,37 +88,41 @@ class RedisStateReader:
                     continue
                 try:
                     (case,) = packer.unpack([value], [ids[n]], one, first)
-                except StateError:
-                    damaged.add(partition)
+                except NewerState:
+                    unread.newer.add(partition)
+                    continue
+                except StateError as error:
+                    unread.damaged[partition] = str(error)
                     continue
                 if holders[n] is None or one[0, NEWEST] > rows[n, NEWEST]:
                     holders[n], rows[n], cases[n] = partition, one[0], case
         return holders, rows, cases
 
-    def _doubts(self, cursors: list[Cursor | None], damaged: set[int], holders: list[int | None], at_ms: int | None) -> str | None:
+    def _doubts(self, cursors: list[StoredCursor], unread: Unread, holders: list[int | None], at_ms: int | None) -> str | None:
         if not self._partitions:
             return NO_STATE
-        doubtful = damaged | {p for p, cursor in enumerate(cursors) if cursor is None or cursor.rebuilding}
-        if doubtful:
-            return being_rebuilt(doubtful)
+        known = {p: cursor for p, cursor in enumerate(cursors) if isinstance(cursor, Cursor)}
+        unread.newer |= {p for p, cursor in enumerate(cursors) if isinstance(cursor, NewerCursor)}
+        unfinished = {p for p, cursor in enumerate(cursors) if cursor is None or (p in known and known[p].rebuilding)}
+        if why := unread.doubts(unfinished):
+            return why
         held = [p for p in holders if p is not None]
-        full_from_ms = max((c.full_from_ms for p, c in enumerate(cursors) if c and (not held or p in held)), default=0)
+        full_from_ms = max((c.full_from_ms for p, c in known.items() if not held or p in held), default=0)
         if at_ms is None or at_ms >= full_from_ms:
             return None
         return full_from(full_from_ms)
 
 
-def _shared(
-    plan: EntityPlan, packer: Packer, ids: list[str], parts: list[list[bytes | None]], *, partition: int, damaged: set[int]
-) -> Rows:
-    """The sum over all parts, beside the part of the partition that a payment would be counted in; `damaged` gets those that cannot be read."""
+def _shared(plan: EntityPlan, packer: Packer, ids: list[str], parts: list[list[bytes | None]], *, partition: int, unread: Unread) -> Rows:
+    """The sum over all parts, beside the part of the partition that a payment would be counted in; `unread` gets those that cannot be read."""
     total, own = (np.zeros((len(ids), plan.layout.width), dtype=np.int64) for _ in range(2))
     for number, values in enumerate(parts):
         try:
-            add_parts(total, plan.layout, packer, ids, values, number)
+            if add_parts(total, plan.layout, packer, ids, values, number):
+                unread.newer.add(number)
             if number == partition:
                 add_parts(own, plan.layout, packer, ids, values, number)
-        except StateError:
-            damaged.add(number)
+        except StateError as error:
+            unread.damaged[number] = str(error)
     at = np.arange(len(ids))
     return Rows(own, total, at, at)

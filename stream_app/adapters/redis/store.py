@@ -5,7 +5,7 @@
     {g:p}d:<device_id>    this partition's part of a device
     {g:p}cursor           owner and next offsets
     {g:p}n:<day>          notes on that day's alerts and labels (a hash that expires), see `outcomes`
-    {g:p}damaged          set by a reader that met a part it cannot read: the owner rebuilds, see `damage_mark`
+    {g:p}damaged          set by a reader that met a damaged part: the owner rebuilds, see `damage_mark`
 
 g is the consumer group, p the partition. Two round trips a micro-batch: read under WATCH of the cursor, write under EXEC. Rules:
 
@@ -17,6 +17,8 @@ g is the consumer group, p the partition. Two round trips a micro-batch: read un
 4. A write whose answer was lost is done once: not again where the cursor is that of the write, again where it is that of before.
 5. The cursor of another worker's partition comes in one command with the parts: it says exactly what they contain.
 6. A takeover forgets sums before and after: other partitions go on meanwhile, and read parts that the owner before still writes.
+7. What a later version wrote is not damaged: nobody is told to rebuild it, nothing is written over it, sweeping passes over it. Decisions
+   that need it are degraded.
 
     owner before                               writes t, cursor
     takeover        forget · WATCH, cursor ···················· EXEC fails · WATCH, cursor · EXEC · forget
@@ -35,16 +37,16 @@ from loguru import logger
 from redis.exceptions import RedisError
 
 from stream_app.adapters.redis.damage_mark import fresh_token, is_of_before
+from stream_app.adapters.redis.doubts import Unread
 from stream_app.adapters.redis.idle import idle_keys
 from stream_app.adapters.redis.line import ANSWER_WITHIN_S, CONNECT_WITHIN_S
 from stream_app.adapters.redis.namespace import CURSOR, DAMAGED, Namespace, by_day, found_notes
 from stream_app.adapters.redis.refusals import redis_error
 from stream_app.adapters.redis.servers import Line, RedisServers
-from stream_app.adapters.redis.stored_cursor import decoded_cursor, read_cursor
+from stream_app.adapters.redis.stored_cursor import NewerCursor, StoredCursor, decoded_cursor, read_cursor
 from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
 from stream_app.delivery.ports import Packed, PartitionState
 from stream_app.errors import NotOwner, SettingsError
-from stream_app.scoring.degraded import being_rebuilt
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Position
@@ -127,7 +129,7 @@ class RedisStore:
         """
         values = await self._servers.mget([Namespace(self._group, p, partitions).cursor for p in range(partitions)])
         cursors = map(decoded_cursor, values)
-        return [p for p, cursor in enumerate(cursors) if cursor is None or not cursor.begun]
+        return [p for p, cursor in enumerate(cursors) if cursor is None or (isinstance(cursor, Cursor) and not cursor.begun)]
 
     async def close(self) -> None:
         """See `ports.FeatureStore`."""
@@ -168,11 +170,11 @@ class _RedisPartition:
             ]
             cursors, foreign = self._foreign({p: iter(next(answers)) for p in self._others}, ids)
             notes = found_notes(days, answers)
-            work, damaged = self._memory.assemble(ids, ReadValues(missing, own[0], of_others, foreign))
-            owners = {p: cursor.owner for p in damaged.keys() - told if (cursor := cursors[p]) is not None}
+            work, unread = self._memory.assemble(ids, ReadValues(missing, own[0], of_others, foreign))
+            owners = {p: cursor.owner for p in unread.damaged.keys() - told if isinstance(cursor := cursors[p], Cursor)}
             if not owners:
-                return self._with_doubts(replace(work, positions=self._positions(cursors), notes=notes), cursors, damaged)
-            await self._tell_of_damage(owners, damaged)
+                return self._with_doubts(replace(work, positions=self._positions(cursors), notes=notes), cursors, unread)
+            await self._tell_of_damage(owners, unread.damaged)
             told |= owners.keys()  # and all of it again: another batch may have made the arrays larger meanwhile (`row_memory`, rule 3)
 
     async def confirm(self) -> None:
@@ -191,17 +193,17 @@ class _RedisPartition:
         parts = [prefix + name for prefix, wanted in zip(prefixes[1:], ids[1:], strict=True) for name in wanted]
         return commands + [("MGET", other + CURSOR, *[other + part for part in parts]) for other in self._others.values()]
 
-    def _foreign(self, values: dict[int, Iterator[bytes | None]], ids: Ids) -> tuple[dict[int, Cursor | None], list[dict[int, Values]]]:
-        """The cursors of other workers' partitions, None where there is none that can be read; and for each shared entity all parts."""
+    def _foreign(self, values: dict[int, Iterator[bytes | None]], ids: Ids) -> tuple[dict[int, StoredCursor], list[dict[int, Values]]]:
+        """The cursors of other workers' partitions; and for each shared entity all parts."""
         cursors = {p: decoded_cursor(next(of_other)) for p, of_other in values.items()}
         return cursors, [{p: list(islice(of_other, len(wanted))) for p, of_other in values.items()} if wanted else {} for wanted in ids[1:]]
 
-    def _positions(self, cursors: dict[int, Cursor | None]) -> tuple[Position, ...] | None:
-        """What the parts of every partition contain."""
+    def _positions(self, cursors: dict[int, StoredCursor]) -> tuple[Position, ...] | None:
+        """What the parts of every partition contain; None where nobody of this version can say."""
         held = self._worker.positions
-        if held is None:
+        if held is None or any(isinstance(cursor, NewerCursor) for cursor in cursors.values()):
             return None
-        known = held | {p: cursor.position if cursor else START for p, cursor in cursors.items()}
+        known = held | {p: cursor.position if isinstance(cursor, Cursor) else START for p, cursor in cursors.items()}
         return tuple(known[p] for p in self._space.all)
 
     def _own(self, values: list[bytes | None], missing: Ids) -> list[Values]:
@@ -220,13 +222,19 @@ class _RedisPartition:
                 logger.warning("Partition {} has damaged state; its owner is told to rebuild it. {}", partition, damaged[partition])
             self._told[partition] = owner
 
-    def _with_doubts(self, work: WorkingSet, cursors: dict[int, Cursor | None], damaged: dict[int, str]) -> WorkingSet:
-        """The working set, degraded where the state of another worker's partition is not whole."""
-        rebuilding = {p for p, cursor in cursors.items() if cursor is None or cursor.rebuilding} | (
-            self._worker.rebuilding - {self._space.partition}
-        )
-        doubtful = damaged.keys() | rebuilding
-        return replace(work, degraded=being_rebuilt(doubtful)) if doubtful else work
+    def _with_doubts(self, work: WorkingSet, cursors: dict[int, StoredCursor], unread: Unread) -> WorkingSet:
+        """The working set, degraded where the state of another partition is not whole, or a later version's."""
+        unread.newer |= {p for p, cursor in cursors.items() if isinstance(cursor, NewerCursor)}
+        for partition in unread.newer - self._worker.told_newer - {self._space.partition}:
+            logger.warning(
+                "A later version wrote state of partition {}. It is left as it is; payments that need it are decided without it, and marked "
+                "degraded. Let all workers have that version.",
+                partition,
+            )
+            self._worker.told_newer.add(partition)
+        rebuilding = {p for p, cursor in cursors.items() if cursor is None or (isinstance(cursor, Cursor) and cursor.rebuilding)}
+        rebuilding |= self._worker.rebuilding - {self._space.partition}
+        return replace(work, degraded=unread.doubts(rebuilding))
 
     def pack(self, work: WorkingSet, reached: Position) -> Packed:
         return self._memory.pack(work, reached)

@@ -26,6 +26,8 @@ Nobody else writes any of it: the store finds out where somebody did (`store`, r
 
 7. The sums contain what is known of each partition held here: all that is written, and what is packed. Where sums were dropped under a
    batch that was packed, nobody can say so until it is written: what is read meanwhile has it, or has it not.
+8. A value of a later version is left out of the sums. A partition held here that has one is *of a newer version* until it is taken over
+   again: nothing of it is packed, for a value that cannot be read cannot be changed. What is counted stays in memory.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stream_app.adapters.redis.doubts import Unread
 from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.adapters.redis.row_memory import RowMemory
 from stream_app.delivery.ports import Packed
@@ -78,7 +81,12 @@ class ReadValues(NamedTuple):
 
 
 class WorkerMemory:
-    """What the partitions of one worker share; `rebuilding` are those whose state is not whole."""
+    """What the partitions of one worker share.
+
+    Attributes:
+        rebuilding: those whose state is not whole.
+        newer: those of a newer version (rule 8); `told_newer` are those that were told of, here or elsewhere.
+    """
 
     def __init__(self) -> None:
         plan = catalogue_plan()
@@ -88,6 +96,8 @@ class WorkerMemory:
         self.shared: list[SharedMemory] = []
         self.generation = 0
         self.rebuilding: set[int] = set()
+        self.newer: set[int] = set()
+        self.told_newer: set[int] = set()
         self._tick = 0
         self._in_flight: dict[int, int] = {}
         self._written: dict[int, Position] = {}
@@ -100,6 +110,8 @@ class WorkerMemory:
         self.owned = tuple(sorted(owned))
         self.generation += 1
         self.rebuilding.clear()
+        self.newer.clear()
+        self.told_newer.clear()
         for known in (self._in_flight, self._written, self._counted, self._unsettled):
             known.clear()
         pairs = zip(self.layouts[1:], self.packers[1:], strict=True)
@@ -161,55 +173,63 @@ class SharedMemory:
         for part in self.parts.values():
             part.clear()
 
-    def learn(self, ids: list[str], values: dict[int, Values], use: RowUse) -> None:
+    def learn(self, ids: list[str], values: dict[int, Values], use: RowUse) -> set[int]:
         """Remember the parts as read, a list for each partition held here; ids that came meanwhile stay as they are (rule 5).
+
+        Returns:
+            the partitions of which a later version wrote a part.
 
         Raises:
             StateError: if a value cannot be read; its `partition` says whose.
         """
         new = set(self.sums.missing(ids, use.used_at))
         if not new:
-            return
+            return set()
         chosen = [n for n, name in enumerate(ids) if name in new]
         names = [ids[n] for n in chosen]
-        total = np.zeros((len(names), self._layout.width), dtype=np.int64)
+        total, newer = np.zeros((len(names), self._layout.width), dtype=np.int64), set[int]()
         for partition in self.parts:
-            add_parts(total, self._layout, self._packer, names, [values[partition][n] for n in chosen], partition)
+            if add_parts(total, self._layout, self._packer, names, [values[partition][n] for n in chosen], partition):
+                newer.add(partition)
         slots, gone = self.sums.add(names, *use)
         self.sums.rows[slots] = total
         for partition, parts in self.parts.items():
             parts.update(zip(names, (values[partition][n] for n in chosen), strict=True))
             for name in gone:
                 del parts[name]
+        return newer
 
-    def rows(self, partition: int, ids: list[str], others: dict[int, Values], tick: int) -> tuple[Rows, dict[int, str]]:
-        """Rows of `ids`, all learnt, and why parts could not be read, by partition.
+    def rows(self, partition: int, ids: list[str], others: dict[int, Values], tick: int, unread: Unread) -> Rows:
+        """Rows of `ids`, all learnt.
 
         Args:
             partition: whose part is to be written.
             ids: distinct.
             others: values of the parts that other workers hold, by partition.
             tick: of the batch.
+            unread: gets what could not be read.
         """
         at, here = self.sums.find(ids, tick), np.arange(len(ids))
         own = np.empty((len(ids), self._layout.width), dtype=np.int64)
-        self._packer.unpack([*map(self.parts[partition].__getitem__, ids)], ids, own, here)
+        self._packer.unpack_known([*map(self.parts[partition].__getitem__, ids)], ids, own, here)
         if not others:
-            return Rows(own, self.sums.rows, here, at), {}
-        total, damaged = self.sums.rows[at], dict[int, str]()
+            return Rows(own, self.sums.rows, here, at)
+        total = self.sums.rows[at]
         for other, values in others.items():
             try:
-                add_parts(total, self._layout, self._packer, ids, values, other)
+                if add_parts(total, self._layout, self._packer, ids, values, other):
+                    unread.newer.add(other)
             except StateError as error:
-                damaged[other] = str(error)
-        return Rows(own, total, here, here, (self.sums.rows, at)), damaged
+                unread.damaged[other] = str(error)
+        return Rows(own, total, here, here, (self.sums.rows, at))
 
 
 class PartitionMemory:
-    """What is remembered of one partition."""
+    """What is remembered of one partition, from a takeover on."""
 
     def __init__(self, worker: WorkerMemory, partition: int) -> None:
         self._worker = worker
+        worker.newer.discard(partition)
         self._partition = partition
         self._packer = worker.packers[0]
         self._width = worker.layouts[0].width
@@ -233,8 +253,8 @@ class PartitionMemory:
         """Whether no sum was dropped since `missing`: if not, ask again (rule 3)."""
         return self._generation == self._worker.generation
 
-    def assemble(self, ids: Ids, read: ReadValues) -> tuple[WorkingSet, dict[int, str]]:
-        """The working set, and why parts of other workers' partitions could not be read, by partition.
+    def assemble(self, ids: Ids, read: ReadValues) -> tuple[WorkingSet, Unread]:
+        """The working set, and what could not be read of other partitions.
 
         Args:
             ids: distinct, of each entity.
@@ -246,16 +266,15 @@ class PartitionMemory:
         use = RowUse(self._worker.newest, self._use.in_use_since)
         self._learn_cards(read.missing[0], read.cards, use)
         at = self._cards.find(ids[0], use.used_at)
-        rows, damaged = [Rows(self._cards.rows, self._cards.rows, at, at)], dict[int, str]()
+        rows, unread = [Rows(self._cards.rows, self._cards.rows, at, at)], Unread()
         for memory, wanted, lacked, values, foreign in zip(
             self._worker.shared, ids[1:], read.missing[1:], read.shared, read.others, strict=True
         ):
-            memory.learn(lacked, values, use)
-            of_entity, unread = memory.rows(self._partition, wanted, foreign, use.used_at)
-            rows.append(of_entity)
-            damaged |= unread
-        cases = self._cases
-        return WorkingSet(ids, tuple(rows), [cases.get(c, "") for c in ids[0]]), damaged
+            self._worker.newer |= memory.learn(lacked, values, use)
+            rows.append(memory.rows(self._partition, wanted, foreign, use.used_at, unread))
+        unread.newer |= self._worker.newer
+        cases, of_newer = self._cases, self._partition in self._worker.newer
+        return WorkingSet(ids, tuple(rows), [cases.get(c, "") for c in ids[0]], of_newer=of_newer), unread
 
     def _learn_cards(self, ids: list[str], values: Values, use: RowUse) -> None:
         if not ids:
@@ -264,10 +283,12 @@ class PartitionMemory:
         for name in gone:
             self._cases.pop(name, None)
         try:
-            cases = self._packer.unpack(values, ids, self._cards.rows, slots)
+            cases, newer = self._packer.unpack_known(values, ids, self._cards.rows, slots)
         except StateError as error:
             self._clear()
             raise StateError(str(error), self._partition) from None
+        if newer:
+            self._worker.newer.add(self._partition)
         self._cases.update((name, case) for name, case in zip(ids, cases, strict=True) if case)
 
     def pack(self, work: WorkingSet, reached: Position) -> Packed:
@@ -281,7 +302,7 @@ class PartitionMemory:
             if entity and self.still_there:
                 self._worker.shared[entity - 1].parts[self._partition].update(zip(ids, values, strict=True))
         self._worker.counts(self._partition, reached)
-        return packed
+        return [] if work.of_newer else packed  # rule 8
 
     def written(self, cursor: Cursor) -> None:
         """The batch in flight is in the store (rule 4)."""
@@ -297,18 +318,19 @@ class PartitionMemory:
         self._worker.forget(self._partition)
 
 
-def add_parts(total: Ints, layout: RowLayout, packer: Packer, ids: list[str], values: Values, partition: int) -> None:
-    """Add the packed parts of `partition` to the rows of `total`.
+def add_parts(total: Ints, layout: RowLayout, packer: Packer, ids: list[str], values: Values, partition: int) -> bool:
+    """Add the packed parts of `partition` to the rows of `total`; whether there were some of a later version, which are left out.
 
     Raises:
         StateError: if a value cannot be read; then nothing was added.
     """
     there = [n for n, v in enumerate(values) if v is not None]
     if not there:
-        return
+        return False
     rows = np.empty((len(there), layout.width), dtype=np.int64)
     try:
-        packer.unpack([values[n] for n in there], [ids[n] for n in there], rows, np.arange(len(there)))
+        _, newer = packer.unpack_known([values[n] for n in there], [ids[n] for n in there], rows, np.arange(len(there)))
     except StateError as error:
         raise StateError(str(error), partition) from None
-    kernel.absorb_all(layout.table, total, np.array(there, dtype=np.int64), rows)
+    kernel.absorb_all(layout.table, total, np.array(there, dtype=np.int64), rows)  # what was left out is zeros, and adds nothing
+    return newer

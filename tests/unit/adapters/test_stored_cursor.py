@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from stream_app.adapters.redis.stored_cursor import decoded_cursor, read_cursor
+from stream_app.adapters.redis.stored_cursor import NewerCursor, decoded_cursor, read_cursor
+from stream_app.errors import NewerState
 from stream_app.scoring.positions import Cursor, Fingerprint, Position
+from tests.later import later_cursor
 
 CURSOR = Cursor(
     owner="a1",
@@ -64,6 +66,15 @@ def test_a_cursor_that_stands_in_redis_is_read_whole() -> None:
     assert cursor.decided.transactions == 900
     assert cursor.decided.labels == 12
     assert cursor.rebuilding is False
+
+
+def test_a_cursor_of_a_later_format_is_no_damage() -> None:
+    """Format, owner and partitions are those of every format; what else it says is not guessed at. Taken over it is not."""
+    newer = later_cursor(WRITTEN)
+    assert decoded_cursor(newer) == NewerCursor(format=3, owner="a1", partitions=4)
+    assert decoded_cursor(WRITTEN.replace(b'"format":2', b'"format":3')) == NewerCursor(format=3, owner="a1", partitions=4)
+    with pytest.raises(NewerState, match=r"'\{g:0\}cursor' has format 3; this version reads up to 2. Deploy the version that wrote it"):
+        read_cursor(newer, "{g:0}cursor")
 
 
 @pytest.mark.parametrize("decided", [b"[900]", b"[900,12,1]", b'{"transactions":900,"labels":12}', b"[900,null]"])

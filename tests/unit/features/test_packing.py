@@ -11,7 +11,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.errors import StateError
+from stream_app.errors import NewerState, StateError
 from stream_app.features import kernel
 from stream_app.features.aggregations import SCALARS, SETS, Combination, Quantity
 from stream_app.features.compute import Events, Rows, compute
@@ -30,6 +30,7 @@ from stream_app.features.plan import (
     row_layout_of,
 )
 from tests.examples import examples
+from tests.later import later
 
 START, DAY = 1_522_540_800_000, 86_400_000
 PLANS: dict[str, EntityPlan] = {plan.entity: plan for plan in catalogue_plan().entities}
@@ -194,14 +195,35 @@ def test_the_former_format_is_read_to_the_last_tile() -> None:
         assert np.array_equal(again, row)
 
 
-def test_a_value_of_a_format_that_nobody_knows_is_refused() -> None:
-    """A newer program's value, and one of the former format for an entity that it did not have."""
-    for name, number in (("card", FORMAT + 1), ("device", FORMAT - 1)):
+def test_a_value_of_a_format_that_nobody_ever_wrote_is_refused() -> None:
+    """No format is 0, and the former one knew no devices."""
+    for name, number in (("card", 0), ("device", FORMAT - 1)):
         packer, row = Packer(PLANS[name].layout), np.zeros((1, PLANS[name].layout.width), dtype=np.int64)
         body = bytes([number, 0, 0, 0, 0, 0, 0, 0])
         value = xxhash.xxh32_intdigest(body).to_bytes(4, "little") + body
-        with pytest.raises(StateError, match=f"'k' cannot be read: it has format {number}, this version reads {FORMAT - 1} and {FORMAT}"):
-            packer.unpack([value], ["k"], row, np.array([0]))
+        for unpack in (packer.unpack, packer.unpack_known):
+            with pytest.raises(
+                StateError, match=f"'k' cannot be read: it has format {number}, this version reads {FORMAT - 1} and {FORMAT}"
+            ):
+                unpack([value], ["k"], row, np.array([0]))
+
+
+@entities
+def test_a_value_of_a_later_format_is_known_for_what_it_is(plan: EntityPlan) -> None:
+    """Whole, it is no damage: its own error, or zeros where the caller is told; with a bit that flipped it is damaged as any other."""
+    packer, rows = Packer(plan.layout), reached(6, 100)[plan.entity]
+    known, newer = packer.pack(rows, np.array([0, 1]))
+    newer = later(newer)
+    back = np.full_like(rows, 7)
+    with pytest.raises(NewerState, match=f"'newer' has format {FORMAT + 1}, this version reads up to {FORMAT}"):
+        packer.unpack([known, newer], ["known", "newer"], back, np.array([0, 1]))
+    assert (back == 7).all()
+    assert packer.unpack_known([known, newer], ["known", "newer"], back, np.array([0, 1])) == (["", ""], True)
+    assert np.array_equal(back[0], rows[0])
+    assert not back[1].any()
+    flipped = newer[:-1] + bytes([newer[-1] ^ 1])
+    with pytest.raises(StateError, match="'flipped' cannot be read: its checksum is wrong"):
+        packer.unpack_known([newer, flipped], ["newer", "flipped"], back, np.array([0, 1]))
 
 
 @entities

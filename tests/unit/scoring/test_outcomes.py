@@ -238,6 +238,20 @@ def test_a_payment_with_a_note_of_its_own_leaves_that_of_before_alone() -> None:
     assert online.payments == {"false_alarm": 1, "caught": 1}
 
 
+def test_a_note_that_cannot_be_read_judges_nothing_and_stays() -> None:
+    """As a later version may write it, of a transaction, of before or of a card's day: the label is nobody's miss, and the worker goes on."""
+    own, former, card = (START // DAY, f"p:{alert_id_of('C0', 'T0')}"), (START // DAY, "t:T0"), (START // DAY, "c:C0")
+    for key in (own, former):
+        online = Desk()
+        online.notes = {key: b'{"outcome":"caught"}'}
+        online.take([label(0, HOUR, is_fraud=True)], [])
+        assert (online.payments, online.notes) == ({}, {key: b'{"outcome":"caught"}'})
+    online = Desk()
+    online.notes = {own: FORMER, card: b"h"}
+    online.take([label(0, HOUR, is_fraud=True)], [])
+    assert (online.payments, online.cards, online.notes[card]) == ({"caught": 1}, {}, b"h")
+
+
 def told(transaction: str, *, is_fraud: bool) -> dict[str, Any]:
     """A label as it comes from Kafka, a day later."""
     of_transaction = {"transaction_id": transaction, "card_id": "c1", "terminal_id": "t1", "event_time": START, "amount": 300.0}
