@@ -190,9 +190,30 @@ def build_worker(
     runtime = Runtime(
         store,
         lambda scorer: PartitionDependencies(
-            scorer, end_offset, publisher, takeover, outputs, metrics, topics, rules, present, money, settings.batch_max_records, away, keys
+            scorer=scorer,
+            end_offset=end_offset,
+            publisher=publisher,
+            takeover=takeover,
+            outputs=outputs,
+            observer=metrics,
+            topics=topics,
+            rules=rules,
+            present=present,
+            money=money,
+            most_records=settings.batch_max_records,
+            away=away,
+            keys=keys,
         ),
-        RuntimeDependencies(serving, counts, retention, seek, on_fatal, metrics.partitions_owned, witness.look, partial(unequal, settings)),
+        RuntimeDependencies(
+            serving=serving,
+            partition_counts=counts,
+            too_little=retention,
+            seek=seek,
+            on_fatal=on_fatal,
+            partitions_changed=metrics.partitions_owned,
+            hear_witness=witness.look,
+            unequal=partial(unequal, settings),
+        ),
     )
 
     def not_ready() -> str | None:
@@ -221,7 +242,11 @@ def _show_health(metrics: WorkerMetrics, watches: tuple[Watch, ...], not_ready: 
 
 def intake_rules(settings: Settings) -> IntakeRules:
     """What a record must keep beyond its schema."""
-    return IntakeRules(settings.refuse_card_numbers, settings.max_ahead_s, settings.max_ahead_of_clock_s)
+    return IntakeRules(
+        refuse_card_numbers=settings.refuse_card_numbers,
+        max_ahead_s=settings.max_ahead_s,
+        max_ahead_of_clock_s=settings.max_ahead_of_clock_s,
+    )
 
 
 def present_of(clock: Clock, rules: IntakeRules) -> TrustedClock:
@@ -232,12 +257,12 @@ def present_of(clock: Clock, rules: IntakeRules) -> TrustedClock:
 def topics_of(settings: Settings) -> Topics:
     """The topics' names."""
     return Topics(
-        settings.transactions_topic,
-        settings.labels_topic,
-        settings.alerts_topic,
-        settings.scores_topic,
-        settings.transactions_dlq_topic,
-        settings.labels_dlq_topic,
+        transactions=settings.transactions_topic,
+        labels=settings.labels_topic,
+        alerts=settings.alerts_topic,
+        scores=settings.scores_topic,
+        transactions_dlq=settings.transactions_dlq_topic,
+        labels_dlq=settings.labels_dlq_topic,
     )
 
 

@@ -65,14 +65,15 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
     counts = await partition_counts(options, settings.topics())
     stores = RedisStore(settings.redis_url, settings.consumer_group), RedisStore(new.redis_url, new.consumer_group)
     dependencies = RepartitionDependencies(
-        *stores,
-        KafkaLog(options, settings.consumer_group, topics_of(settings).written),
-        partial(KafkaLogSpans.open, options),
-        topics_of(settings),
-        rules,
-        Money(settings.base_currency, read_rates(settings.rates_file)),
-        one_count({t: counts.get(t, 0) for t in settings.topics()}, partial(unequal, settings)),
-        clock,
+        old=stores[0],
+        new=stores[1],
+        log=KafkaLog(options, settings.consumer_group, topics_of(settings).written),
+        history=partial(KafkaLogSpans.open, options),
+        topics=topics_of(settings),
+        rules=rules,
+        money=Money(settings.base_currency, read_rates(settings.rates_file)),
+        partitions=one_count({t: counts.get(t, 0) for t in settings.topics()}, partial(unequal, settings)),
+        clock=clock,
     )
     try:
         present_of(clock, rules).heard(await stores[0].now_ms())

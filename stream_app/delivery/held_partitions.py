@@ -138,14 +138,14 @@ class HeldPartitions:
     async def _take(self, number: int, *, lost: bool = False) -> dict[Place, int]:
         takeover, topics = self._shared.takeover, self._shared.topics
         remembered = self._remembered.get(number)
-        taken = await with_retries(
+        owned = await with_retries(
             lambda: takeover.of(number, self._count, lost=lost, remembered=remembered), f"Partition {number}", self._shared.away
         )
-        partition = Partition(number, taken, self._shared, len(self._numbers))
+        partition = Partition(number, owned, self._shared, len(self._numbers))
         task = asyncio.create_task(partition.run(), name=partition.name)
         self._held[number] = _Held(partition, task)
         task.add_done_callback(lambda _: self._task_ended(number, partition, task))
-        return {(topics.transactions, number): taken.cursor.transactions, (topics.labels, number): taken.cursor.labels}
+        return {(topics.transactions, number): owned.cursor.transactions, (topics.labels, number): owned.cursor.labels}
 
     def _is_held(self, number: int, partition: Partition) -> bool:
         return number in self._held and self._held[number].partition is partition

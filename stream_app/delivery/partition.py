@@ -129,23 +129,23 @@ class PartitionDependencies:
 class Partition:
     """Takes payments and labels of one partition through all steps, by the rules above."""
 
-    def __init__(self, number: int, taken: OwnedPartition, dependencies: PartitionDependencies, partitions: int = 1) -> None:
+    def __init__(self, number: int, owned: OwnedPartition, dependencies: PartitionDependencies, partitions: int = 1) -> None:
         """Begin where it was taken over.
 
         Args:
             number: its own.
-            taken: its state and cursor.
+            owned: its state and cursor.
             dependencies: what it shares with the others.
             partitions: how many the worker holds.
         """
         self.number = number
-        self.cursor = cursor = taken.cursor
-        self._state = taken.state
-        self._published = taken.published if not taken.published.passed_by(cursor) else None
+        self.cursor = cursor = owned.cursor
+        self._state = owned.state
+        self._published = owned.published if not owned.published.passed_by(cursor) else None
         self._rebuild = RebuildProgress(number, cursor, dependencies.observer) if cursor.rebuilding else None
         self._outputs: dict[str, int] = {}
         self._shared = dependencies
-        gate = Admission(dependencies.rules, dependencies.present, taken.published)
+        gate = Admission(dependencies.rules, dependencies.present, owned.published)
         self._inbox = Inbox(cursor, dependencies.topics.read, gate, self._ends_at, partitions)
         self._sweeper = Sweeper(self._state.sweep, dependencies.observer, dependencies.present.now_ms)
         self._faulty_records = FaultyRecords(number, self._take_through, self._state.forget)

@@ -64,8 +64,8 @@ def rollback_command(
 
     settings = load_settings()
     catalogue = Catalogue(settings.mlflow_tracking_uri, model_name or settings.model_name)
-    left, taken = roll_back(catalogue, settings.model_alias, who or user(), why)
-    Console().print(f"{settings.model_alias} of {catalogue.name} is version {taken} again, no more {left}.", highlight=False)
+    left, restored = roll_back(catalogue, settings.model_alias, who or user(), why)
+    Console().print(f"{settings.model_alias} of {catalogue.name} is version {restored} again, no more {left}.", highlight=False)
 
 
 def _of_alias(catalogue: Catalogue, aliases: dict[str, str], word: str, console: Console) -> str:

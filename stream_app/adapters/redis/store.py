@@ -93,8 +93,8 @@ class RedisStore:
         while True:
             _, (before,) = await line.round_trip([("WATCH", key), ("MGET", key)])
             cursor = msgspec.structs.replace(read_cursor(before, key), owner=fresh_token())
-            taken = [("MULTI",), ("SET", key, msgspec.json.encode(cursor)), ("UNLINK", space.damaged), ("EXEC",)]
-            *_, written = await line.round_trip(taken)
+            transaction = [("MULTI",), ("SET", key, msgspec.json.encode(cursor)), ("UNLINK", space.damaged), ("EXEC",)]
+            *_, written = await line.round_trip(transaction)
             if written is not None:
                 return cursor
 
