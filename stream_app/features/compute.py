@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,13 @@ class Events:
         )
 
 
+class PlacedRows(NamedTuple):
+    """Rows int64 [any, width], and int64 [entities], the row of the n-th entity."""
+
+    rows: Ints
+    at: Ints
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of one entity: the part that may be written, and the sum over the parts of all partitions.
@@ -76,14 +84,14 @@ class Rows:
         own: int64 [any, width], the part that this partition writes; updated in place.
         total: int64 [any, width], the sum that features are read from; the same array as `own` where there is one part only.
         own_at, total_at: int64 [entities], the row of the n-th entity in each.
-        also: further rows that every payment and label is counted in: an array and the row of the n-th entity, or None.
+        also: further rows that every payment and label is counted in, or None.
     """
 
     own: Ints
     total: Ints
     own_at: Ints
     total_at: Ints
-    also: tuple[Ints, Ints] | None = None
+    also: PlacedRows | None = None
 
     @staticmethod
     def alone(rows: Ints) -> Rows:
@@ -131,7 +139,7 @@ def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100, a
     late = np.zeros((len(rows), count), dtype=np.uint8)
 
     def fold(entity: EntityPlan, of_entity: Rows, slots: Ints, behind: NDArray[np.uint8]) -> None:
-        _fold(entity, of_entity, slots, events, (effects, facts), (vectors, behind), unit)
+        _fold(entity, of_entity, slots, events, unit, effects=effects, facts=facts, vectors=vectors, late=behind)
 
     list(across(fold, plan.entities, rows, events.entities, late))
     for column, feature in plan.of_record:
@@ -145,18 +153,21 @@ def _fold(  # noqa: PLR0913 - arrays
     rows: Rows,
     slots: Ints,
     events: Events,
-    read: tuple[Bytes, Ints],
-    out: tuple[Vectors, NDArray[np.uint8]],
     unit: int,
+    *,
+    effects: Bytes,
+    facts: Ints,
+    vectors: Vectors,
+    late: NDArray[np.uint8],
 ) -> None:
     layout, scratch = plan.layout, (np.empty(plan.sums, dtype=np.int64), np.empty(len(Measure), dtype=np.int64))
-    own, total = (rows.own, rows.own_at), (rows.total, rows.total_at)
-    of_events = slots, read[0], events.times_ms, events.minor, read[1]
+    own, total = PlacedRows(rows.own, rows.own_at), PlacedRows(rows.total, rows.total_at)
+    of_events = slots, effects, events.times_ms, events.minor, facts
     shared = rows.own is not rows.total
-    kernel.fold(layout.table, layout.header, plan.terms, plan.features, *own, *total, shared, *of_events, unit, *out, *scratch)
+    kernel.fold(layout.table, layout.header, plan.terms, plan.features, *own, *total, shared, *of_events, unit, vectors, late, *scratch)
     if rows.also is not None:
-        wanted, behind = (plan.terms[:0], plan.features[:0]), np.empty_like(out[1])
-        kernel.fold(layout.table, layout.header, *wanted, *rows.also, *rows.also, False, *of_events, unit, out[0], behind, *scratch)
+        wanted, unheeded = (plan.terms[:0], plan.features[:0]), np.empty_like(late)
+        kernel.fold(layout.table, layout.header, *wanted, *rows.also, *rows.also, False, *of_events, unit, vectors, unheeded, *scratch)
 
 
 def _of_record(feature: Feature, events: Events, unit: int) -> Vectors:

@@ -6,7 +6,7 @@ import numpy as np
 
 from stream_app.features import kernel
 from stream_app.features.aggregations import DAY_MS, ENTITIES
-from stream_app.features.compute import Events, Rows, compute
+from stream_app.features.compute import Events, PlacedRows, Rows, compute
 from stream_app.features.packing import Packer
 from stream_app.features.plan import RowLayout, catalogue_plan
 
@@ -21,7 +21,7 @@ def warm() -> None:
         own = _row(entity.layout)
         total, at = own.copy(), np.zeros(1, dtype=np.int64)
         kernel.absorb_all(entity.layout.table, total, at, own)
-        rows.append(Rows(own, total, at, at, (total.copy(), at)))
+        rows.append(Rows(own, total, at, at, PlacedRows(total.copy(), at)))
     rows[0] = Rows.alone(rows[0].own)
     compute(plan, _payment_and_label(), rows)
     for entity, of_entity in zip(plan.entities, rows, strict=True):

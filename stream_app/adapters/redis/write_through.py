@@ -43,7 +43,7 @@ from stream_app.adapters.redis.row_memory import RowMemory
 from stream_app.delivery.ports import Packed
 from stream_app.errors import StateError
 from stream_app.features import kernel
-from stream_app.features.compute import Rows
+from stream_app.features.compute import PlacedRows, Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints, RowLayout, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
@@ -221,7 +221,7 @@ class SharedMemory:
                     unread.newer.add(other)
             except StateError as error:
                 unread.damaged[other] = str(error)
-        return Rows(own, total, here, here, (self.sums.rows, at))
+        return Rows(own, total, here, here, PlacedRows(self.sums.rows, at))
 
 
 class PartitionMemory:
