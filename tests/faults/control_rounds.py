@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.checks import Findings, check
-from tests.faults.faults import FAULTS, Fault, ended, kill_at, stopped_owner
+from tests.faults.faults import FAULTS, Fault, kill_at, stopped_owner
 from tests.faults.ground import Ground
+from tests.faults.members import ended
 from tests.faults.points import Arm
 from tests.faults.scene import Scene, Stuck
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import batched
 
 import msgspec
@@ -12,8 +12,11 @@ import xxhash
 
 from tests.faults.fleet import Worker
 from tests.faults.hostile import hostile_bytes, hostile_keys, hostile_times
+from tests.faults.members import MEMBER_FAULTS, ended, killed, leave
+from tests.faults.network import NETWORK_FAULTS
+from tests.faults.outages import OUTAGES, below_min_insync
 from tests.faults.points import POINTS, Arm
-from tests.faults.scene import PARTITIONS, Scene, Stuck
+from tests.faults.scene import PARTITIONS, Needs, Scene, Stuck
 from tests.faults.transactions import labels_left_open, transaction_aborted
 
 BODY, FORMAT_AT = 4, 4
@@ -22,15 +25,6 @@ BODY, FORMAT_AT = 4, 4
 MANY = 200_000
 
 type Fault = Callable[[Scene], Awaitable[None]]
-
-
-async def ended(scene: Scene, worker: Worker, what: str) -> None:
-    """Wait until a worker ended."""
-
-    async def gone() -> bool:
-        return worker.process.poll() is not None
-
-    await scene.until(gone, f"{worker.name} to end: {what}")
 
 
 async def kill_at(scene: Scene, point: str) -> None:
@@ -46,9 +40,7 @@ async def kill_at(scene: Scene, point: str) -> None:
 async def kill_anywhere(scene: Scene) -> None:
     """Kill -9 at some instant."""
     await asyncio.sleep(scene.random.uniform(0.2, 1.5))
-    worker = scene.worker
-    worker.send(signal.SIGKILL)
-    await ended(scene, worker, "kill -9")
+    await killed(scene, scene.worker)
 
 
 async def kill_unseen(scene: Scene) -> None:
@@ -63,11 +55,7 @@ async def kill_unseen(scene: Scene) -> None:
 
 async def ask_to_end(scene: Scene) -> None:
     """SIGTERM; the worker ends with 0."""
-    worker = scene.worker
-    worker.send(signal.SIGTERM)
-    await ended(scene, worker, "SIGTERM")
-    if worker.process.returncode:
-        scene.fleet.ended[worker.process.returncode] += 1
+    await leave(scene, scene.worker)
 
 
 async def _second(scene: Scene) -> Worker:
@@ -87,10 +75,7 @@ async def join_and_leave(scene: Scene) -> None:
     second = await _second(scene)
     await asyncio.sleep(scene.random.uniform(0.5, 2))
     scene.wanted = 1
-    second.send(signal.SIGTERM)
-    await ended(scene, second, "SIGTERM")
-    if second.process.returncode:
-        scene.fleet.ended[second.process.returncode] += 1
+    await leave(scene, second)
 
 
 async def stale_owner(scene: Scene) -> None:
@@ -134,9 +119,7 @@ async def killed_in_outage(scene: Scene) -> None:
     """Redis is away for longer than Faust's commit interval, and the worker is killed while it waits."""
     await scene.ground.kill("redis")
     await asyncio.sleep(scene.random.uniform(2.5, 3.5))
-    worker = scene.worker
-    worker.send(signal.SIGKILL)
-    await ended(scene, worker, "kill -9")
+    await killed(scene, scene.worker)
     await scene.ground.restart()
 
 
@@ -183,8 +166,7 @@ async def damaged(scene: Scene, entity: str, harm: Callable[[bytes], bytes]) -> 
     """A value of a card or terminal is damaged while no worker runs, then needed; the worker must name it."""
     scene.wanted, dying = 0, list(scene.fleet.running)
     for worker in dying:
-        worker.send(signal.SIGKILL)
-        await ended(scene, worker, "kill -9")
+        await killed(scene, worker)
     card, terminal = scene.random.choice(scene.traffic.cards), scene.random.choice(scene.traffic.terminals)
     prefix = f"{{{scene.name}:{scene.sender.partition_of(card)}}}"
     name, key = (card, f"{prefix}c:{card}") if entity == "card" else (terminal, f"{prefix}t:{terminal}")
@@ -215,17 +197,11 @@ async def damage_read_by_another(scene: Scene) -> None:
     async def begun_anew() -> bool:
         return not await redis.exists(f"{prefix}x:0")
 
-    before = scene.fleet.ended.copy()
-    try:
+    async with scene.nobody_ends():
         await scene.until(begun_anew, f"the state of {prefix} to be begun anew")
         await scene.recovered(f"damage of {len(parts)} terminals of {prefix}")
-    finally:
-        scene.unbidden += [f"with {code}, {n} times" for code, n in (scene.fleet.ended - before).items()]
     scene.wanted, second = 1, scene.fleet.running[-1]
-    second.send(signal.SIGTERM)
-    await ended(scene, second, "SIGTERM")
-    if second.process.returncode:
-        scene.fleet.ended[second.process.returncode] += 1
+    await leave(scene, second)
 
 
 async def cursor_damaged(scene: Scene) -> None:
@@ -267,5 +243,14 @@ FAULTS: dict[str, Fault] = {
     "card_of_no_version": _damage("card", _no_version),
     "damage_read_by_another": damage_read_by_another,
     "cursor_damaged": cursor_damaged,
+    **OUTAGES,
+    **MEMBER_FAULTS,
+    **NETWORK_FAULTS,
 }
 """Every fault; the first ones make the short form."""
+
+
+def needs(faults: Iterable[str]) -> Needs:
+    """What a lane with these faults needs."""
+    names = set(faults)
+    return Needs(proxied=not names.isdisjoint(NETWORK_FAULTS), copies=2 if below_min_insync.__name__ in names else 1)

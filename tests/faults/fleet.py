@@ -47,8 +47,14 @@ class Worker:
 
     def holding(self) -> str:
         """The last line of its log that says what it holds."""
-        lines = (self.home / f"{self.name}.log").read_text(errors="replace").splitlines()
-        return next((line for line in reversed(lines) if "Holding" in line), "")
+        return next((line for line in reversed(self._log()) if "Holding" in line), "")
+
+    def started(self) -> bool:
+        """Whether it is about to join its group; with three workers for four partitions one of them holds none."""
+        return any("/readyz" in line for line in self._log())
+
+    def _log(self) -> list[str]:
+        return (self.home / f"{self.name}.log").read_text(errors="replace").splitlines()
 
     def send(self, number: int) -> None:
         """A signal."""
@@ -67,12 +73,14 @@ class Fleet:
         home: folder for logs, arms and reports; the model lies in it.
         env: settings of the workers.
         control: see `controls`; empty: the product as it is.
+        clock_s: how far the clock of workers that start is ahead; see `set_clock`.
         ended: exit codes of workers that ended by their own doing.
     """
 
     home: Path
     env: Mapping[str, str]
     control: str = ""
+    clock_s: float = 0.0
     running: list[Worker] = field(default_factory=list)
     stopped: list[Worker] = field(default_factory=list)
     ended: Counter[int] = field(default_factory=Counter)
@@ -90,10 +98,19 @@ class Fleet:
         self.running.append(worker)
         return worker
 
+    def set_clock(self, ahead_s: float) -> None:
+        """From now on workers start with a clock that is so far ahead; the one that waits is done away with."""
+        self.clock_s = ahead_s
+        if self._next is not None:
+            self._next.process.kill()
+            self._next.process.wait()
+            self._next = None
+
     def _spawn(self) -> Worker:
         self._count += 1
         name = f"worker-{self._count}"
-        env = {**os.environ, **self.env, "FAULTS_HOME": str(self.home), "FAULTS_WORKER": name, "FAULTS_CONTROL": self.control}
+        own = {"HOME": str(self.home), "WORKER": name, "CONTROL": self.control, "CLOCK_S": str(self.clock_s)}
+        env = {**os.environ, **self.env, **{f"FAULTS_{k}": v for k, v in own.items()}}
         with (self.home / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.worker_entry"],

@@ -27,15 +27,12 @@ BYTES: tuple[Lot, ...] = (
 
 async def _sent(scene: Scene, lots: Sequence[Lot]) -> None:
     """All lots on both topics; workers must decide what comes behind them, and none may end."""
-    before = scene.fleet.ended.copy()
-    try:
+    async with scene.nobody_ends():
         for kind in KINDS:
             for codec, rows in lots:
                 records = [Record(kind, key, value, None) for key, value in rows]
                 await scene.sender.send_batch((kind, scene.random.randrange(PARTITIONS)), records, codec)
         await scene.recovered("hostile records")
-    finally:
-        scene.unbidden += [f"with {code}, {n} times" for code, n in (scene.fleet.ended - before).items()]
 
 
 async def hostile_keys(scene: Scene) -> None:

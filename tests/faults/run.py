@@ -28,7 +28,7 @@ from pathlib import Path
 from stream_app.settings import PREFIX
 from tests.faults.checks import Findings, check
 from tests.faults.control_rounds import run_controls
-from tests.faults.faults import FAULTS
+from tests.faults.faults import FAULTS, needs
 from tests.faults.ground import Ground
 from tests.faults.scene import Scene, Stuck
 
@@ -77,7 +77,7 @@ async def run(count: int, seed: int, folder: Path) -> bool:
         await ground.up()
         for number, faults in enumerate(batched(plan(count, seed), A_ROUND), start=1):
             say(f"round {number}: {', '.join(faults)}")
-            scene = Scene(ground, folder / f"round-{number}", f"round-{number}", seed * 1000 + number)
+            scene = Scene(ground, folder / f"round-{number}", f"round-{number}", seed * 1000 + number, needs=needs(faults))
             try:
                 findings = await play(scene, list(faults))
             finally:

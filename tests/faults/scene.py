@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
@@ -23,6 +24,8 @@ from tests.faults.traffic import Traffic
 PARTITIONS = 4
 LOOK_S = 0.05
 TIMEOUT_S = 180.0
+GRACE_S = 2.0
+"""What is under way when a fault begins is done by then."""
 MOST_RECORDS = 200
 """Largest micro-batch of a worker here: several are on the way at any time."""
 
@@ -31,8 +34,32 @@ class Stuck(Exception):  # noqa: N818 - what became of the workers
     """What was awaited did not come."""
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the faults of a lane need of it.
+
+    Attributes:
+        proxied: its workers go through the proxies.
+        copies: of each partition of its topics; of two one is away.
+    """
+
+    proxied: bool = False
+    copies: int = 1
+
+
+NOTHING = Needs()
+
+
 class Scene:
     """A lane.
+
+    Args:
+        ground: its servers, which lanes share.
+        folder: for what its workers write.
+        name: of its group, and before the names of its topics.
+        seed: of its load and faults.
+        control: see `controls`; empty: the product as it is.
+        needs: what its faults need.
 
     Attributes:
         wanted: how many workers the supervisor keeps.
@@ -42,8 +69,10 @@ class Scene:
         unbidden: workers that a fault ended which should stop nobody.
     """
 
-    def __init__(self, ground: Ground, folder: Path, name: str, seed: int, control: str = "") -> None:
+    def __init__(self, ground: Ground, folder: Path, name: str, seed: int, control: str = "", needs: Needs = NOTHING) -> None:
         self.ground, self.name, self.folder = ground, name, folder
+        self._copies = needs.copies
+        self._servers = ground.proxied if needs.proxied else ground.addresses
         self.random = random.Random(seed)
         self.traffic = Traffic(seed)
         self.ledger = Ledger(PARTITIONS)
@@ -60,8 +89,8 @@ class Scene:
     def _environment(self) -> dict[str, str]:
         name = self.name
         return {
-            "KAFKA_BOOTSTRAP_SERVERS": self.ground.addresses.kafka,
-            "REDIS_URL": self.ground.addresses.redis,
+            "KAFKA_BOOTSTRAP_SERVERS": self._servers.kafka,
+            "REDIS_URL": self._servers.redis,
             "MLFLOW_TRACKING_URI": model.NO_REGISTRY,
             "MODEL_NAME": model.NAME,
             "MODEL_ALIAS": model.ALIAS,
@@ -84,7 +113,7 @@ class Scene:
         """Topics, model, a first worker, the opening payments; then the load runs."""
         self.folder.mkdir(parents=True)
         model.place(self.folder / "models")
-        await self.ground.create_topics(self.settings, PARTITIONS)
+        await self.ground.create_topics(self.settings, PARTITIONS, self._copies)
         self.wanted = 1
         self._tasks.append(asyncio.create_task(self._supervise()))
         await self.sender.open()
@@ -166,6 +195,28 @@ class Scene:
             return False
 
         await self.until(done, what)
+
+    @asynccontextmanager
+    async def nobody_ends(self, but_with: int | None = None) -> AsyncIterator[None]:
+        """Workers that end by themselves meanwhile are told; one exit code may be what is awaited."""
+        before = self.fleet.ended.copy()
+        try:
+            yield
+        finally:
+            unbidden = self.fleet.ended - before
+            self.unbidden += [f"with {code}, {n} times" for code, n in unbidden.items() if code != but_with]
+
+    async def stands_still(self, seconds: float) -> None:
+        """Wait; no cursor moves meanwhile, once what was under way is done.
+
+        Raises:
+            Stuck: if one does: then the fault does nothing, and its round would prove nothing.
+        """
+        await asyncio.sleep(min(seconds, GRACE_S))
+        before = await self.ground.cursors(self.name, PARTITIONS)
+        await asyncio.sleep(max(0.0, seconds - GRACE_S))
+        if await self.ground.cursors(self.name, PARTITIONS) != before:
+            raise Stuck(f"workers went on for {seconds:.0f} s: the fault does nothing")
 
     async def owners(self) -> list[str]:
         """The owner's token of each partition."""

@@ -5,6 +5,7 @@ It imports, compiles, and waits for a line on stdin: then it starts. It ends wit
     FAULTS_HOME     folder for the files of this worker
     FAULTS_WORKER   its name: client id in Kafka, header of all it publishes, name of its files
     FAULTS_CONTROL  one of `controls.CONTROLS`, or empty
+    FAULTS_CLOCK_S  how far its clock is ahead, seconds; 0: as this machine's
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tests.faults.clock  # noqa: F401 - before everything that may keep the clock by another name
 from stream_app import worker
 from stream_app.features.warm import warm
 from tests.faults import controls, points
