@@ -12,13 +12,14 @@ import httpx
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from stream_app.adapters.kafka.partitioners import by_crc32
 from stream_app.local.stack import LocalStack
 from tests.e2e.models import Shelf
 from tests.faults import model as rule
 from tests.watch import model
 from tests.watch.model import BREAKS_AT
 from tests.watch.scene import PARTITIONS, Scene
-from tests.watch.traffic import payments
+from tests.watch.traffic import labels_of, payments
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,16 @@ async def _cards_removed(scene: Scene) -> None:
         paying.cancel()
 
 
+async def _two_partitioners(scene: Scene) -> None:
+    """Payments come from a client of librdkafka, labels from one of Java."""
+    await scene.start(BATCH_MAX_RECORDS="1")
+    paid = list(payments(300))
+    await scene.send(paid, place=by_crc32)
+    await scene.through(300)
+    await scene.send((), labels_of(paid, is_fraud=True))
+    await scene.through(600)
+
+
 async def _workers_gone(scene: Scene) -> None:
     """A worker stands still; then both are gone."""
     await scene.start(2)
@@ -197,6 +208,7 @@ FAULTS: dict[str, Fault] = {
         ),
     ),
     "clocks-differ": Fault(_clocks_differ, ("FraudstreamClockBehind",)),
+    "two-partitioners": Fault(_two_partitioners, ("FraudstreamLabelsElsewhere", "FraudstreamKeysAstray")),
     "cards-removed": Fault(_cards_removed, ("FraudstreamIdleRemoved",)),
     "state-lost": Fault(_state_lost, ("FraudstreamRebuild", "FraudstreamDegraded")),
     "api-breaks": Fault(_api_breaks, ("FraudstreamApiFailing", "FraudstreamApiDown")),

@@ -17,6 +17,8 @@ from typing import Any, Self
 import httpx
 from aiokafka import AIOKafkaProducer
 
+from stream_app.adapters.kafka.partitioners import by_murmur2
+from stream_app.delivery.placement import Partitioner
 from stream_app.local.prometheus import Prometheus
 from stream_app.local.watching import free_port
 from stream_app.settings import PREFIX, Settings
@@ -147,16 +149,21 @@ class Scene:
         await self.until(lambda: self.number("sum(up)") == count, "Prometheus to read every process")
 
     async def send(
-        self, payments: Iterable[Mapping[str, Any] | bytes], labels: Iterable[Mapping[str, Any]] = (), ahead_s: float = 0.0
+        self,
+        payments: Iterable[Mapping[str, Any] | bytes],
+        labels: Iterable[Mapping[str, Any]] = (),
+        ahead_s: float = 0.0,
+        place: Partitioner = by_murmur2,
     ) -> None:
-        """Publish payments, or bytes that are none, and labels, by a producer whose clock is so far ahead."""
+        """Publish payments, or bytes that are none, and labels, by a producer whose clock is so far ahead, of this partitioner."""
         if self._sender is None:
             raise AssertionError("a scene is entered before anything is sent")
         sent = []
         for topic, messages in ((self.settings.transactions_topic, payments), (self.settings.labels_topic, labels)):
             for message in messages:
                 key, value = (b"?", message) if isinstance(message, bytes) else (message["card_id"].encode(), json.dumps(message).encode())
-                sent.append(await self._sender.send(topic, value, key=key, timestamp_ms=int((time.time() + ahead_s) * 1000)))
+                at = int((time.time() + ahead_s) * 1000)
+                sent.append(await self._sender.send(topic, value, key=key, partition=place(key, PARTITIONS), timestamp_ms=at))
         await asyncio.gather(*sent)
 
     def done(self) -> float:
