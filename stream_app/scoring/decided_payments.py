@@ -20,6 +20,9 @@ from stream_app.scoring.observation import Decisions, EventKind
 from stream_app.scoring.outcomes import Alerted, Met
 from stream_app.scoring.ports import Scores, WorkingSet
 
+_RECENT, _OF_LABELS = slice(RECENT, RECENT + RECENT_LEN), slice(LABELS, LABELS + 2 * LABELS_LEN, 2)
+"""A card's last transactions, and those that its last labels are of."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredPayments:
@@ -164,26 +167,22 @@ class DecidedPayments:
 
     def alerted(self) -> tuple[Alerted, ...]:
         """The alerts, as labels are held against them."""
-        events, found = self.intake.events, []
-        for place in self.cases:
-            tx, event = self.transaction(place), int(self.scored.events[place])
-            labelled = bool((self._card_of(event)[LABELS : LABELS + 2 * LABELS_LEN : 2] == events.ids[event]).any())
-            found.append(Alerted(tx.card_id, tx.transaction_id, tx.event_time, int(events.minor[event]), labelled))
-        return tuple(found)
+        events = self.scored.events[list(self.cases)]
+        labelled = (self._of_cards(events, _OF_LABELS) == self.intake.events.ids[events, None]).any(axis=1)
+        paid = zip(map(self.transaction, self.cases), self.intake.events.minor[events].tolist(), labelled.tolist(), strict=True)
+        return tuple(Alerted(tx.card_id, tx.transaction_id, tx.event_time, minor, known) for tx, minor, known in paid)
 
     def met(self) -> tuple[Met, ...]:
         """What each label met. A card whose last transactions are not many remembers all that it ever paid here."""
         if not self.intake.labels.messages:
             return ()
-        met = []
-        for event in self.intake.of_labels.tolist():
-            recent = self._card_of(event)[RECENT : RECENT + RECENT_LEN]
-            paid = bool(recent[-1] != 0 or (recent == self.intake.events.ids[event]).any())
-            met.append(Met(bool(self.computed.effects[event] != kernel.SKIP), paid))
-        return tuple(met)
+        events = self.intake.of_labels
+        recent = self._of_cards(events, _RECENT)
+        paid = (recent[:, -1] != 0) | (recent == self.intake.events.ids[events, None]).any(axis=1)
+        return tuple(map(Met, (self.computed.effects[events] != kernel.SKIP).tolist(), paid.tolist()))
 
-    def _card_of(self, event: int) -> Ints:
-        """The row of an event's card, after the batch."""
+    def _of_cards(self, events: Ints, columns: slice) -> Ints:
+        """Columns of the rows of these events' cards, after the batch; int64 [events, columns]."""
         cards = self.work.rows[0]
-        row: Ints = cards.own[cards.own_at[self.intake.events.entities[0][event]]]
-        return row
+        found: Ints = cards.own[cards.own_at[self.intake.events.entities[0][events]], columns]
+        return found

@@ -99,7 +99,7 @@ class Intake:
     @property
     def of_labels(self) -> Ints:
         """int64 [labels], where each label stands among the events."""
-        return np.setdiff1d(np.arange(len(self.events.kinds)), self.places, assume_unique=True)
+        return np.flatnonzero(self.events.kinds >= kernel.LABEL_GENUINE)
 
     def told(self, before: Sequence[int]) -> Intake:
         """The same where of each label's transaction the label before is known, see `Events.told`."""
