@@ -110,4 +110,4 @@ def test_what_a_worker_of_before_wrote_stands_and_its_episodes_go_on(env: dict[s
     with Redis.from_url(env["REDIS_URL"]) as redis:
         notes: Any = redis.hgetall(f"{{{env['CONSUMER_GROUP']}:0}}n:{DAY}")
     assert notes[b"t:INV-1"] == b""
-    assert json.loads(notes[f"p:{alert_id_of('C1', 'INV-1')}".encode()]) == [True, 1250, NOW_MS, True]
+    assert json.loads(notes[f"p:{alert_id_of('C1', 'INV-1')}".encode()]) == [True, 1250, NOW_MS, True, ""]
