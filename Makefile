@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults soak fuzz watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -58,6 +58,12 @@ test-unit: install ## The tests that need no server
 
 faults: install ## Break everything, then compare with the ledger; FAULTS=N, 60 by default
 	@$(BIN)/python -m tests.faults.run
+
+soak: install ## An hour of load with a fault a minute: memory, handles and lag (build/soak.svg); MINUTES=N
+	@$(BIN)/python -m tests.faults.soak
+
+fuzz: install ## Look for input that breaks decoder, packed state, takeover or API, ten minutes each; MINUTES=N
+	@$(BIN)/python -m tests.fuzz.run
 
 parity: install ## Replay the Handbook's history through real workers; online must equal offline to the bit
 	@$(BIN)/python -m tests.parity.run

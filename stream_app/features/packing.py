@@ -281,7 +281,10 @@ class Packer:
             if length < 0:
                 raise _damaged(keys[i], "its numbers end too early")
             if length < len(value):
-                cases[i] = value[length:].decode()
+                try:
+                    cases[i] = value[length:].decode()
+                except UnicodeDecodeError:
+                    raise _damaged(keys[i], "its case id is not UTF-8") from None
         return cases
 
     def _check(self, value: bytes, key: str) -> None:

@@ -211,11 +211,19 @@ async def cursor_damaged(scene: Scene) -> None:
 
 
 def _at(point: str) -> Fault:
-    return lambda scene: kill_at(scene, point)
+    async def at(scene: Scene) -> None:
+        await kill_at(scene, point)
+
+    at.__doc__ = f"Kill -9 at the point `{point}` of the protocol."
+    return at
 
 
-def _damage(entity: str, harm: Callable[[bytes], bytes]) -> Fault:
-    return lambda scene: damaged(scene, entity, harm)
+def _damage(entity: str, harm: Callable[[bytes], bytes], becomes: str) -> Fault:
+    async def damage(scene: Scene) -> None:
+        await damaged(scene, entity, harm)
+
+    damage.__doc__ = f"A {entity}'s value in Redis {becomes} while no worker runs, and is needed."
+    return damage
 
 
 FAULTS: dict[str, Fault] = {
@@ -231,7 +239,7 @@ FAULTS: dict[str, Fault] = {
     "within_write_sent": _at("within_write_sent"),
     "kafka_killed": kafka_killed,
     "labels_left_open": labels_left_open,
-    "card_cut": _damage("card", _cut),
+    "card_cut": _damage("card", _cut, "is cut"),
     "kill_anywhere": kill_anywhere,
     "redis_killed": redis_killed,
     "killed_in_outage": killed_in_outage,
@@ -239,8 +247,8 @@ FAULTS: dict[str, Fault] = {
     **{point: _at(point) for point in POINTS if point not in {"within_publish", "after_publish", "within_write_sent"}},
     "ask_to_end": ask_to_end,
     "kill_unseen": kill_unseen,
-    "terminal_garbage": _damage("terminal", _garbage),
-    "card_of_no_version": _damage("card", _no_version),
+    "terminal_garbage": _damage("terminal", _garbage, "becomes garbage"),
+    "card_of_no_version": _damage("card", _no_version, "becomes one of no version"),
     "damage_read_by_another": damage_read_by_another,
     "cursor_damaged": cursor_damaged,
     **OUTAGES,

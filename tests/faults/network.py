@@ -69,7 +69,11 @@ async def answers_held(scene: Scene, server: str) -> None:
 
 
 def _between(harm: Callable[[Scene, str], Awaitable[None]], server: str) -> Callable[[Scene], Awaitable[None]]:
-    return lambda scene: harm(scene, server)
+    async def between(scene: Scene) -> None:
+        await harm(scene, server)
+
+    between.__doc__ = f"Between workers and {server.capitalize()}: {(what := str(harm.__doc__))[0].lower()}{what[1:]}"
+    return between
 
 
 NETWORK_FAULTS = {

@@ -22,8 +22,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from itertools import batched
 from pathlib import Path
+from typing import Any
 
 from stream_app.settings import PREFIX
 from tests.faults.checks import Findings, check
@@ -69,10 +72,57 @@ def plan(count: int, seed: int) -> list[str]:
     return order[:count]
 
 
+@dataclass(slots=True)
+class Result:
+    """What all rounds came to.
+
+    Attributes:
+        runs: how often each fault was made.
+        of_fault: for each fault, what the rounds that it was part of were found to have wrong.
+    """
+
+    total: Findings = field(default_factory=Findings)
+    runs: Counter[str] = field(default_factory=Counter)
+    of_fault: dict[str, Counter[str]] = field(default_factory=dict)
+    ended: Counter[int] = field(default_factory=Counter)
+    sent: int = 0
+
+    def add(self, faults: Sequence[str], findings: Findings, scene: Scene) -> None:
+        """One round. What it has wrong is charged to each of its faults: which one it was, its log tells."""
+        self.runs.update(faults)
+        self.sent += scene.ledger.sent
+        self.ended += scene.fleet.ended
+        for kind in fields(Findings):
+            getattr(self.total, kind.name).extend(getattr(findings, kind.name))
+        for name in set(faults):
+            self.of_fault.setdefault(name, Counter()).update(findings.wrong)
+
+    def line(self, *, controls: bool) -> dict[str, Any]:
+        """The suite's result."""
+        total = self.total
+        return {
+            "faults": self.runs.total(),
+            "sent": self.sent,
+            "lost": len(total.lost),
+            "doubled": len(total.doubled),
+            "doubled_by_stale_owner": len(total.doubled_by_stale_owner),
+            "wrong_state": len(total.wrong_state),
+            "unexpected": len(total.unexpected) + len(total.unnamed) + len(total.unbidden),
+            "stuck": len(total.stuck),
+            "workers_ended_by_themselves": {str(code): n for code, n in sorted(self.ended.items())},
+            "controls_failed_as_they_should": controls,
+            "by_fault": {name: {"runs": self.runs[name], **_charged(wrong)} for name, wrong in self.of_fault.items()},
+        }
+
+
+def _charged(wrong: Counter[str]) -> dict[str, int]:
+    of_their_own = {name: wrong[name] for name in ("lost", "doubled")}
+    return {**of_their_own, "wrong": wrong.total() - sum(of_their_own.values())}
+
+
 async def run(count: int, seed: int, folder: Path) -> bool:
     """All rounds and controls; whether all is well."""
-    ground, total, kinds = Ground(folder / "stack"), Findings(), Counter[int]()
-    sent = doubled_by_stale = done = 0
+    ground, result = Ground(folder / "stack"), Result()
     try:
         await ground.up()
         for number, faults in enumerate(batched(plan(count, seed), A_ROUND), start=1):
@@ -83,30 +133,12 @@ async def run(count: int, seed: int, folder: Path) -> bool:
             finally:
                 await scene.close()
             _report(findings, scene)
-            sent += scene.ledger.sent
-            done += len(faults)
-            doubled_by_stale += len(findings.doubled_by_stale_owner)
-            kinds += scene.fleet.ended
-            for name in findings.wrong:
-                getattr(total, name).extend(getattr(findings, name))
+            result.add(faults, findings, scene)
         controls = await run_controls(ground, folder, say, os.environ.get("FAULTS_CONTROLS", ""))
     finally:
         await ground.down()
-    well = not total.wrong and controls
-    line = {
-        "faults": done,
-        "sent": sent,
-        "lost": len(total.lost),
-        "doubled": len(total.doubled),
-        "doubled_by_stale_owner": doubled_by_stale,
-        "wrong_state": len(total.wrong_state),
-        "unexpected": len(total.unexpected) + len(total.unnamed) + len(total.unbidden),
-        "stuck": len(total.stuck),
-        "workers_ended_by_themselves": {str(code): n for code, n in sorted(kinds.items())},
-        "controls_failed_as_they_should": controls,
-    }
-    print(json.dumps(line), flush=True)  # noqa: T201 - the suite's result
-    return well
+    print(json.dumps(result.line(controls=controls)), flush=True)  # noqa: T201 - the suite's result
+    return not result.total.wrong and controls
 
 
 def _report(findings: Findings, scene: Scene) -> None:
@@ -117,6 +149,13 @@ def _report(findings: Findings, scene: Scene) -> None:
             say(f"    {name}: {text}")
 
 
+def alone(folder: Path) -> None:
+    """Nobody's own servers are killed and emptied: neither those of the environment nor those of a `.env`."""
+    for name in [n for n in os.environ if n.upper().startswith(PREFIX)]:
+        del os.environ[name]
+    os.chdir(folder)
+
+
 def main() -> int:
     """Run the suite; the exit code."""
     count, seed = int(os.environ.get("FAULTS") or 60), int(os.environ.get("FAULTS_SEED") or 1)
@@ -125,9 +164,7 @@ def main() -> int:
         sys.exit(f"FAULTS_ONLY = {unknown[0]!r} is no fault; there are {', '.join(FAULTS)}")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is killed on purpose
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    for name in [n for n in os.environ if n.upper().startswith(PREFIX)]:
-        del os.environ[name]  # nobody's own servers are killed and emptied here
-    os.chdir(folder)  # nor those of a `.env`
+    alone(folder)
     say(f"{count} faults, seed {seed}, files in {folder}")
     well = asyncio.run(run(count, seed, folder))
     if well or not os.environ.get("FAULTS_KEEP"):

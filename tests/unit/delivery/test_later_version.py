@@ -110,7 +110,7 @@ STEP = st.tuples(st.sampled_from(["later", "today", "kill", "send"]), st.integer
 @examples(150)
 @given(st.lists(STEP, max_size=12))
 def test_versions_may_come_and_go_and_die_in_any_order(steps: list[tuple[str, int]]) -> None:
-    """A later version writes some of the values, its state is readable again, workers are killed: in the end every payment is decided and counted once."""
+    """Rule 8 of `partition`: a later version writes some values, they are readable again, workers are killed; in the end each payment counts once."""
     world, done = World(threshold=NO_ALERTS), 0
     for step, number in steps:
         if 0 in world.store.kept and step in {"later", "today"}:

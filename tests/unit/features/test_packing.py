@@ -144,6 +144,16 @@ def test_a_card_that_says_it_remembers_more_than_there_is_room_for_is_refused(mo
 
 
 @entities
+def test_a_case_id_that_is_no_text_is_damage_and_nothing_else(plan: EntityPlan) -> None:
+    """The checksum is right. Any other error would be taken for the payment's fault, and make a dead letter of it."""
+    packer, rows, at = Packer(plan.layout), reached(6, 100)[plan.entity], np.array([0])
+    [value] = packer.pack(rows, at)
+    body = value[4:] + b"\xff"
+    with pytest.raises(StateError, match="'k' cannot be read: its case id is not UTF-8"):
+        packer.unpack([xxhash.xxh32_intdigest(body).to_bytes(4, "little") + body], ["k"], np.zeros_like(rows), at)
+
+
+@entities
 def test_a_value_of_another_catalogue_is_read_as_far_as_the_two_agree(plan: EntityPlan) -> None:
     """A catalogue with fewer features lays rows out otherwise; what both have comes through either way, what one lacks is empty."""
     fewer = row_layout_of(plan.entity, HANDBOOK)
