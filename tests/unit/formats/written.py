@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+import tests.conftest  # noqa: F401 - registers the profiles of Hypothesis that the worlds ask for
 from stream_app.features.definitions import KERNEL_VERSION
 from stream_app.features.plan import catalogue_plan
 from tests.topics import Kept
