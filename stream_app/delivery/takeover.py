@@ -18,7 +18,7 @@ from stream_app.errors import TopologyError
 from stream_app.messages.records import Place
 from stream_app.scoring.already_published import AlreadyPublished, Refusals, RefusedRecords
 from stream_app.scoring.ports import Clock
-from stream_app.scoring.positions import Cursor
+from stream_app.scoring.positions import Cursor, Position
 
 UNFINISHED = -1
 """In place of a cursor's number of partitions: no worker may use this state."""
@@ -63,14 +63,14 @@ class Takeover:
         bounds = await self._log.bounds([(t, number) for t in (*topics.read, *topics.written)])
         state, cursor = await self._store.take_over(number)
         if cursor.begun and not lost:
-            cursor = checked(cursor, number, Topology(topics.read, ids, partitions), bounds)
-            known = await self._identity.known(cursor, number, bounds)
-            if known != cursor:  # of before there were fingerprints
-                await state.write([], known)
-                cursor = known
+            found = checked(cursor, number, Topology(topics.read, ids, partitions), bounds)
+            cursor = await self._identity.known(found, number, bounds)
             if cursor.noted_from_ms is None:  # written before alerts were noted
                 last = await self._horizon.last_decided((topics.transactions, number), cursor.transactions)
                 cursor = msgspec.structs.replace(cursor, noted_from_ms=last.newest_ms if last else 0)
+            cursor = await self._gone_back(number, cursor, bounds)
+            if cursor != found:  # of before there were fingerprints or notes, or Redis went back
+                await state.write([], cursor)
         else:
             of_now = [c for c in (cursor, remembered) if c is not None and c.topic_ids == ids]
             kept = max(of_now, key=lambda c: c.transactions, default=Cursor(""))
@@ -88,6 +88,28 @@ class Takeover:
             )
             await state.begin(cursor)
         return OwnedPartition(state, cursor, await self._published(number, cursor, bounds))
+
+    async def _gone_back(self, number: int, cursor: Cursor, bounds: Mapping[Place, Bounds]) -> Cursor:
+        """The cursor, with all that the outputs say was decided: Redis may have gone back to a state of before. Those are counted again.
+
+        Were they decided again, however many they are, each would be kept here with its reasons, and meanwhile others would read parts of
+        terminals that lack them without a word.
+        """
+        topics = self._topics
+        starts = starts_of([(t, number) for t in topics.written], cursor.outputs, bounds)
+        surely = await self._outputs.surely_decided(starts, topics.ids_of_read(cursor.topic_ids))
+        ends = Position(*(bounds[t, number].end for t in topics.read))
+        decided = cursor.decided.or_later(Position(*map(min, surely, ends)))
+        if cursor.position.has_passed(decided):
+            return cursor
+        if not cursor.rebuilding:
+            logger.warning(
+                "Partition {}: its state in Redis is of before {} payments that were decided: Redis went back. They are counted again from the "
+                "topics; nothing is published for them again.",
+                number,
+                decided.transactions - cursor.transactions,
+            )
+        return msgspec.structs.replace(cursor, decided=decided)
 
     async def still_there(self, number: int, cursor: Cursor) -> None:
         """Look whether the topics are still those that a partition was taken from.

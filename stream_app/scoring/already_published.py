@@ -102,25 +102,31 @@ class AlreadyPublished:
 
     def add_alert(self, offset: int, decision: PublishedDecision) -> None:
         """An alert is there: its decision stands where no other does (rule 4)."""
-        self.alerted.add(offset)
-        self.decisions.setdefault(offset, self._kept(offset, decision))
-        self._newest = max(self._newest, offset)
+        if not self._was_surely_decided(offset, decision):
+            self.alerted.add(offset)
+            self.decisions.setdefault(offset, decision)
 
     def add_score(self, offset: int, decision: PublishedDecision) -> None:
         """A score is there: the first one's decision stands, in the place of an alert's (rule 4)."""
+        if self._was_surely_decided(offset, decision):
+            return
         if offset not in self.scored:
-            self.decisions[offset] = self._kept(offset, decision)
+            self.decisions[offset] = decision
         self.scored.add(offset)
-        self._newest = max(self._newest, offset)
 
     def passed_by(self, cursor: Cursor) -> bool:
         """Whether this may be forgotten: every record that it speaks of lies below this cursor."""
         end = Position(max(self._newest, self.refused.transactions.last) + 1, self.refused.labels.last + 1)
         return cursor.position.has_passed(end.or_later(self.decided))
 
-    def _kept(self, offset: int, decision: PublishedDecision) -> PublishedDecision:
-        """The decision without its reasons where it was surely decided: only its case is asked for, and reasons are most of its bytes."""
-        return msgspec.structs.replace(decision, reasons=()) if offset < self.decided.transactions else decision
+    def _was_surely_decided(self, offset: int, decision: PublishedDecision) -> bool:
+        """Whether rule 2 holds for it: of an alert its case is asked for, and nothing of any other. Reasons are most of its bytes."""
+        self._newest = max(self._newest, offset)
+        if offset >= self.decided.transactions:
+            return False
+        if decision.action is not None:
+            self.decisions.setdefault(offset, msgspec.structs.replace(decision, reasons=()))
+        return True
 
 
 def position_header(cursor: Cursor, topics: SourceTopics) -> tuple[str, bytes]:

@@ -163,14 +163,14 @@ def test_an_alert_further_on_stands_though_others_are_found_before_it() -> None:
 
     What stands further on is still known after another kill.
     """
-    world = World(scores="")
+    world = World(scores="", at_once=10)
     sent = [payment(f"T{i}", 900.0 if i in {4, 7} else 20.0, i * HOUR) for i in range(10)]
     world.send(sent[:1])
     world.run()
     world.send(sent[1:])
     world.run()
     world.go_back(2)
-    world.threshold = 0.01
+    world.threshold, world.at_once = 0.01, 3
     assert world.run(kill_after=6) == "killed"
     assert world.run() == "done"
     offsets = [m.offset for m in world.published("alerts")]
