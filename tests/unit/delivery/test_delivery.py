@@ -138,6 +138,23 @@ def test_a_step_whose_server_is_away_is_done_again_by_itself(monkeypatch: pytest
     assert sum(scored) == len(EXPECTED.published("scores"))
 
 
+def test_a_redis_that_went_back_is_told_to_others_before_the_first_payment_is_counted_again() -> None:
+    """Rule 2 of `already_published`: parts that lack decided payments are not whole, however whole they look; nothing is decided again."""
+    world = World()
+    for part, labels in ((PAYMENTS[:2], LABELS), (PAYMENTS[2:], ())):
+        world.send(part, labels)
+        assert world.run() == "done"
+    scored = world.seen.counts["scored"]
+    world.go_back(2)
+    assert world.run(kill_after=2) == "killed"
+    cursor = world.store.kept[0].cursor
+    assert cursor is not None
+    assert cursor.rebuilding
+    assert world.run() == "done"
+    assert_as_undisturbed(world)
+    assert world.seen.counts["scored"] - scored <= BATCH
+
+
 def test_lost_state_is_rebuilt_without_a_word() -> None:
     """Rule 2 of `partition`: nothing is published again; what was decided is counted again, and said so."""
     world = undisturbed()
