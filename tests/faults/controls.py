@@ -18,19 +18,25 @@ from stream_app.adapters.redis.line import RedisLine
 from stream_app.adapters.redis.store import _RedisPartition
 from stream_app.delivery import held_partitions, partition
 from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.partition import Partition
 from stream_app.delivery.takeover import Takeover
 from stream_app.errors import StateError
+from stream_app.features import packing
 from stream_app.messages.records import Outgoing, Place
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
 from tests.faults.points import Points, replace
 
-CONTROLS = ("unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "whole_batches", "any_time", "uncommitted")
+CONTROLS = (
+    "condemned", "moves_on", "unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "whole_batches", "any_time", "uncommitted",
+)  # fmt: skip
 
 
 def install(control: str, points: Points) -> None:
     """Take a part of the protocol out of the classes of this process."""
     {
+        "condemned": _condemned,
+        "moves_on": _moves_on,
         "unguarded": _unguarded,
         "apart": _apart,
         "no_tail": _no_tail,
@@ -41,6 +47,16 @@ def install(control: str, points: Points) -> None:
         "any_time": _any_time,
         "uncommitted": _uncommitted,
     }[control](points)
+
+
+def _condemned(_: Points) -> None:
+    """What a later version wrote is taken for damaged."""
+    vars(packing)["is_newer"] = lambda _value: False
+
+
+def _moves_on(_: Points) -> None:
+    """The cursor goes on over payments that are not counted, because a later version's state is left alone."""
+    replace(Partition, "_written", lambda _original: lambda _self, cursor: cursor)
 
 
 def _unguarded(_: Points) -> None:

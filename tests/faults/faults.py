@@ -16,6 +16,7 @@ from tests.faults.members import MEMBER_FAULTS, ended, killed, leave
 from tests.faults.network import NETWORK_FAULTS
 from tests.faults.outages import OUTAGES, below_min_insync
 from tests.faults.points import POINTS, Arm
+from tests.faults.rolling import rolling_upgrade, shared
 from tests.faults.scene import PARTITIONS, Needs, Scene, Stuck
 from tests.faults.transactions import labels_left_open, transaction_aborted
 
@@ -61,12 +62,7 @@ async def ask_to_end(scene: Scene) -> None:
 async def _second(scene: Scene) -> Worker:
     """A second worker that has joined: each of the two holds its half of the partitions."""
     scene.wanted = 2
-    half = f"Holding {PARTITIONS // 2} partitions"
-
-    async def shared() -> bool:
-        return len(scene.fleet.running) > 1 and all(half in w.holding() for w in scene.fleet.running)
-
-    await scene.until(shared, "two workers to share the partitions")
+    await shared(scene)
     return scene.fleet.running[-1]
 
 
@@ -244,6 +240,7 @@ FAULTS: dict[str, Fault] = {
     "redis_killed": redis_killed,
     "killed_in_outage": killed_in_outage,
     "join_and_leave": join_and_leave,
+    "rolling_upgrade": rolling_upgrade,
     **{point: _at(point) for point in POINTS if point not in {"within_publish", "after_publish", "within_write_sent"}},
     "ask_to_end": ask_to_end,
     "kill_unseen": kill_unseen,

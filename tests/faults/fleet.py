@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.faults import versions
 from tests.faults.points import Arm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ class Worker:
 
     Attributes:
         name: header of all that it publishes.
+        version: see `versions`; empty: the present one.
         to_end: whether somebody wants it to end; else its end is its own doing.
         resumed_ms: when it was resumed after a stop, Unix ms; 0: never stopped.
     """
@@ -32,6 +34,7 @@ class Worker:
     name: str
     process: subprocess.Popen[bytes]
     home: Path
+    version: str = ""
     to_end: bool = False
     resumed_ms: int = 0
 
@@ -74,6 +77,7 @@ class Fleet:
         env: settings of the workers.
         control: see `controls`; empty: the product as it is.
         clock_s: how far the clock of workers that start is ahead; see `set_clock`.
+        version: of the workers that are started from now on, see `versions`; empty: the present one.
         ended: exit codes of workers that ended by their own doing.
     """
 
@@ -81,6 +85,7 @@ class Fleet:
     env: Mapping[str, str]
     control: str = ""
     clock_s: float = 0.0
+    version: str = ""
     running: list[Worker] = field(default_factory=list)
     stopped: list[Worker] = field(default_factory=list)
     ended: Counter[int] = field(default_factory=Counter)
@@ -89,6 +94,10 @@ class Fleet:
 
     def start(self) -> Worker:
         """One more worker."""
+        if self._next is not None and self._next.version != self.version:
+            self._next.process.kill()
+            self._next.process.wait()
+            self._next = None
         worker = self._next or self._spawn()
         self._next = self._spawn()
         if worker.process.stdin is None:
@@ -111,12 +120,13 @@ class Fleet:
         name = f"worker-{self._count}"
         own = {"HOME": str(self.home), "WORKER": name, "CONTROL": self.control, "CLOCK_S": str(self.clock_s)}
         env = {**os.environ, **self.env, **{f"FAULTS_{k}": v for k, v in own.items()}}
+        env |= {"PYTHONPATH": str(ROOT)} | versions.environment(self.version, self.home)
         with (self.home / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.worker_entry"],
-                cwd=self.home, env=env | {"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=log, stderr=log,
+                [sys.executable, "-m", versions.entry(self.version)],
+                cwd=self.home, env=env, stdin=subprocess.PIPE, stdout=log, stderr=log,
             )  # fmt: skip
-        return Worker(name, process, self.home)
+        return Worker(name, process, self.home, self.version)
 
     def look(self) -> int:
         """Take note of workers that ended; how many did by their own doing. The caller starts others for them."""

