@@ -11,7 +11,7 @@ import msgspec
 import xxhash
 
 from tests.faults.fleet import Worker
-from tests.faults.hostile import hostile_bytes, hostile_keys, hostile_times
+from tests.faults.hostile import hostile_bytes, hostile_keys, hostile_rates, hostile_times
 from tests.faults.members import MEMBER_FAULTS, ended, killed, leave
 from tests.faults.network import NETWORK_FAULTS
 from tests.faults.outages import OUTAGES, below_min_insync
@@ -248,6 +248,7 @@ FAULTS: dict[str, Fault] = {
     "card_of_no_version": _damage("card", _no_version, "becomes one of no version"),
     "damage_read_by_another": damage_read_by_another,
     "cursor_damaged": cursor_damaged,
+    "hostile_rates": hostile_rates,
     **OUTAGES,
     **MEMBER_FAULTS,
     **NETWORK_FAULTS,

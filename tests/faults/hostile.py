@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from stream_app.features.aggregations import DAY_MS
 from tests.faults.ledger import KINDS, Kind, Record
 from tests.faults.scene import PARTITIONS, Scene
+from tests.faults.sender import CHUNK
 
 MB = 2**20
+SHARES = (0.01, 0.1, 0.5, 1.0)
 
 type Lot = tuple[str, Sequence[tuple[bytes | None, bytes | None]]]
 """How it is compressed; keys and values."""
@@ -43,6 +45,15 @@ async def hostile_keys(scene: Scene) -> None:
 async def hostile_bytes(scene: Scene) -> None:
     """Batches of some hundred kilobytes that unfold to hundreds of megabytes."""
     await _sent(scene, BYTES)
+
+
+async def hostile_rates(scene: Scene) -> None:
+    """One record in a hundred cannot be read, then one in ten, in two, and every one, beside the load."""
+    async with scene.nobody_ends():
+        for share in SHARES:
+            for _ in range(5):
+                await scene.sender.send(scene.traffic.spoilt(CHUNK, share))
+            await scene.recovered(f"a share of {share} that cannot be read")
 
 
 async def hostile_times(scene: Scene) -> None:

@@ -45,7 +45,7 @@ MOST_RISE_OF_MEMORY, MOST_RISE_OF_HANDLES = 0.05, 5.0
 """What the second half of the run may add: a share of the memory; and handles."""
 ENDING_NOBODY = (
     *OUTAGES, *NETWORK_FAULTS, "redis_killed", "kafka_killed", "redis_emptied", "redis_rolled_back", "cursor_damaged",
-    "hostile_keys", "hostile_times", "join_and_leave", "damage_read_by_another",
+    "hostile_keys", "hostile_rates", "hostile_times", "join_and_leave", "damage_read_by_another",
 )  # fmt: skip
 
 

@@ -50,6 +50,11 @@ class Traffic:
         self._recent = self._recent[-2000:]
         return records
 
+    def spoilt(self, payments: int, share: float) -> list[Record]:
+        """So many payments, plain ones, and of these a share that nothing can be read from."""
+        made = [self._payment(self._random.choice(self.cards), self._random.choice(self.terminals)) for _ in range(payments)]
+        return [self._poison(payment) if self._random.random() < share else _record(payment) for payment in made]
+
     def touch(self, card: str, terminal: str) -> Record:
         """A payment of this card at this terminal."""
         return _record(self._payment(card, terminal))
