@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults soak fuzz watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -64,6 +64,9 @@ soak: install ## An hour of load with a fault a minute: memory, handles and lag 
 
 fuzz: install ## Look for input that breaks decoder, packed state, takeover or API, ten minutes each; MINUTES=N
 	@$(BIN)/python -m tests.fuzz.run
+
+security-check: install ## What was mended stays mended, and each test of it can fail; ONLY=redis for some
+	@$(BIN)/python -m tests.security.run --only "$(ONLY)"
 
 parity: install ## Replay the Handbook's history through real workers; online must equal offline to the bit
 	@$(BIN)/python -m tests.parity.run

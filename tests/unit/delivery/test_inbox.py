@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_app.delivery.inbox import (
@@ -58,6 +58,7 @@ def test_a_partition_takes_no_more_than_its_share_of_the_workers_memory(partitio
 
 
 @given(fetches=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3 * MB)), min_size=1, max_size=20), most=st.integers(1, 100))
+@example(fetches=[(1, 2 * MB)] * 5, most=100)
 def test_batches_have_all_records_once_in_order_and_are_bounded_in_bytes(fetches: list[tuple[int, int]], most: int) -> None:
     """The oracle is the list of all records; a batch takes from one fetch more than its bytes allow at the most."""
     queue = RecordQueue(0)
