@@ -57,7 +57,7 @@ _RECORDS = (
         ),
         "stream_app/adapters/kafka/record_stream.py",
         "PIECE_BYTES = 2**20",
-        "PIECE_BYTES = 2**31",
+        "PIECE_BYTES = 2**26",
     ),
     Check(
         "A poll returns as many bytes as were fetched, however large its records are.",

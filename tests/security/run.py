@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -112,9 +113,9 @@ def of_tree(check: Check, cases: Sequence[Case]) -> Verdict:
     bad = [case for case in of_check if case.outcome in {"failed", "broken"}]
     if bad:
         return Verdict(wrong=f"on this tree {bad[0].test}: {bad[0].why}")
-    if all(case.outcome == "skipped" for case in of_check):
-        return Verdict(skipped=of_check[0].why)
-    return Verdict()
+    of_each = (cases_of([test], cases) for test in check.tests)
+    skipped = next((of_test for of_test in of_each if all(case.outcome == "skipped" for case in of_test)), None)
+    return Verdict(skipped=skipped[0].why) if skipped else Verdict()
 
 
 def _control(check: Check, copy: Path) -> Verdict:
@@ -126,8 +127,6 @@ def _control(check: Check, copy: Path) -> Verdict:
     _write(file, text.replace(check.mended, check.broken))
     try:
         cases = run_tests(copy, check.tests, LONGEST_CONTROL_S, "-x")
-    except subprocess.TimeoutExpired:
-        return Verdict(wrong=f"control: its tests took more than {LONGEST_CONTROL_S} s")
     finally:
         _write(file, text)
     return of_control(cases)
@@ -176,18 +175,29 @@ def copy_tree(copy: Path) -> None:
 
 
 def run_tests(tree: Path, tests: Sequence[str], within_s: float, *options: str) -> list[Case]:
-    """Run tests of a tree; what became of each.
-
-    Raises:
-        subprocess.TimeoutExpired: if they take longer.
-    """
+    """Run tests of a tree; what became of each, or a case `pytest` that says why nobody knows."""
     report = Path(os.environ[RUN_FOLDER]) / "report.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", f"--timeout={LONGEST_TEST_S}", *options, *tests]
-    ran = subprocess.run(command, cwd=tree, env=_environment(tree), capture_output=True, text=True, timeout=within_s, check=False)
+    said = ended(command, tree, within_s)
     if not report.exists():
-        return [Case("pytest", "broken", (ran.stderr or ran.stdout).strip()[-300:])]
+        return [Case("pytest", "broken", said)]
     return cases_in(report.read_text(encoding="utf-8"))
+
+
+def ended(command: Sequence[str], tree: Path, within_s: float) -> str:
+    """Run a command of a tree to its end; the last that it said. What it started ends with it where it takes too long, or this process ends."""
+    with subprocess.Popen(
+        command, cwd=tree, env=_environment(tree), text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as running:
+        try:
+            said, _ = running.communicate(timeout=within_s)
+        except BaseException as error:
+            os.killpg(running.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return f"took more than {within_s:.0f} s"
+            raise
+    return said.strip()[-300:]
 
 
 def cases_in(report: str) -> list[Case]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.conftest import ROOT
 from tests.security import run as security
 from tests.security.checks import CHECKS, Check
 from tests.security.run import Case
+from tests.waiting import until
 
 DOCUMENT = ROOT / "docs" / "security-checks.md"
 BEGIN, END = "<!-- checks: made by `python -m tests.unit.project.test_security_checks` -->\n", "<!-- /checks -->"
@@ -147,6 +149,27 @@ def test_a_control_is_proven_by_a_failure_of_what_a_test_asserts_alone(cases: li
     assert bool(found.shown) == proven
     assert wrong in found.wrong
     assert bool(wrong) == bool(found.wrong)
+
+
+def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    """And told as such: nothing that a control started is left behind it."""
+    lock = tmp_path / "held"
+    sleeps = "import time; time.sleep(600)"
+    started = (
+        f"import fcntl, subprocess, sys; held = open({str(lock)!r}, 'w'); fcntl.flock(held, fcntl.LOCK_EX); "
+        f"subprocess.Popen([sys.executable, '-c', {sleeps!r}], pass_fds=[held.fileno()]); {sleeps}"
+    )
+    assert security.ended([sys.executable, "-c", started], tmp_path, 5.0) == "took more than 5 s"
+
+    def is_free() -> bool:
+        with lock.open() as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    until(is_free, "the processes that held the file to end")
 
 
 if __name__ == "__main__":
