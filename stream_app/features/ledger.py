@@ -74,7 +74,7 @@ def unpack_ledger(row: Any, buffer: Any, at: int, end: int) -> Any:
     row[CASE_LAST], at = get(buffer, at, end)
     if at < 0:
         return -1
-    row[RECENT_NEXT], at = get(buffer, at, end)
+    row[RECENT_NEXT], at = _get_count(buffer, at, end, RECENT_LEN - 1)
     if at < 0:
         return -1
     used, at = _get_count(buffer, at, end, RECENT_LEN)

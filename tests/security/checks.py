@@ -176,7 +176,7 @@ _TIMES = (
     ),
     Check(
         "Topics are made that take records of any future time.",
-        (f"{UNIT}/adapters/test_topology.py::test_inputs_as_they_are_made_are_bounded_and_so_is_the_brokers_own_time",),
+        (f"{UNIT}/adapters/test_topics.py::test_topics_are_made_with_what_brokers_can_bound",),
         "stream_app/adapters/kafka/topics.py",
         ", _AHEAD: str(PRODUCER_AHEAD_MS)}",
         "}",
@@ -227,6 +227,20 @@ _STATE = (
         "stream_app/features/ledger.py",
         "if 0 <= used <= most else (0, -1)",
         "if 0 <= used <= most else (most, at)",
+    ),
+    Check(
+        "A card in Redis that says where its next transaction goes has it written beyond its row, into other memory of the worker.",
+        (f"{UNIT}/features/test_packing.py::test_a_card_whose_next_transaction_goes_beyond_its_row_is_refused",),
+        "stream_app/features/ledger.py",
+        "row[RECENT_NEXT], at = _get_count(buffer, at, end, RECENT_LEN - 1)",
+        "row[RECENT_NEXT], at = get(buffer, at, end)",
+    ),
+    Check(
+        "A case in Redis that is no text makes dead letters of all payments of its card.",
+        (f"{UNIT}/features/test_packing.py::test_a_case_that_is_no_text_is_damage_and_no_fault_of_a_payment",),
+        "stream_app/features/packing.py",
+        "except UnicodeDecodeError:",
+        "except ZeroDivisionError:",
     ),
     Check(
         "Another topic under the same group is read from the former one's offset: its first payments are never decided.",
@@ -298,10 +312,13 @@ _STATE = (
 _API = (
     Check(
         "Requests that wait keep probes and metrics out: an API that is busy, or whose Redis hangs, is ended by its supervisor.",
-        (f"{UNIT}/api/test_probes.py::test_every_route_is_a_probe_that_is_answered_when_all_places_are_taken_or_takes_one_and_is_refused",),
+        (
+            f"{UNIT}/api/test_probes.py::test_every_route_is_a_probe_that_is_answered_when_all_places_are_taken_or_takes_one_and_is_refused",
+            f"{UNIT}/api/test_probes.py::test_probes_take_no_place_even_where_their_callers_read_slowly",
+        ),
         "stream_app/api/limits.py",
-        ' and scope["path"] not in PROBES:',
-        ":",
+        'place = int(scope["path"] not in PROBES)',
+        "place = 1",
     ),
     Check(
         "A load balancer replaces every task of the API while Redis is away.",

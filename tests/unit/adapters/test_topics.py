@@ -10,6 +10,7 @@ import pytest
 
 from stream_app.adapters.kafka import topics
 from stream_app.errors import Unavailable
+from stream_app.settings import load_settings
 
 
 class Brokers:
@@ -34,3 +35,14 @@ def test_what_was_made_is_waited_for_until_the_brokers_tell_of_it(monkeypatch: p
     monkeypatch.setattr(topics, "KNOWN_WITHIN_S", 0.0)
     with pytest.raises(Unavailable, match="Kafka created made, and does not show it"):
         asyncio.run(topics._until_known({}, ["made"]))
+
+
+def test_topics_are_made_with_what_brokers_can_bound() -> None:
+    """None is compacted, a batch has Kafka's default size; an input takes no time of the future, and its batches stay as they came."""
+    settings = load_settings(scores_topic="scores")
+    made = {name: topics._config(name, settings) for name in settings.topics()}
+    inputs = {settings.transactions_topic, settings.labels_topic}
+    assert {config["cleanup.policy"] for config in made.values()} == {"delete"}
+    assert {config["max.message.bytes"] for config in made.values()} == {"1048588"}
+    assert {name for name, config in made.items() if config.get("message.timestamp.after.max.ms") == "3600000"} == inputs
+    assert {name for name, config in made.items() if config.get("compression.type") == "producer"} == inputs

@@ -122,25 +122,44 @@ def test_a_flipped_or_cut_value_is_refused_by_the_name_of_its_key(plan: EntityPl
         packer.unpack([good, bytes(damaged)], ["{g:0}c:good", "{g:0}c:bad"], np.zeros_like(rows), np.array([0, 1]))
 
 
+def sealed(recent: int, labels: int, declines: int, after: bytes = b"", following: int = 0) -> bytes:
+    """A card that says it remembers so many, and where its next transaction goes; its checksum is right."""
+    word, one = (7).to_bytes(8, "little"), b"\x01"
+    numbers = b"\x01\x01\x00" + bytes([following]) + bytes([recent]) + recent * word + bytes([labels]) + labels * (word + one)
+    numbers += b"\x00" + bytes([declines]) + declines * one + b"\x00"
+    body = bytes([FORMAT]) + PLANS["card"].layout.fingerprint.to_bytes(4, "little") + numbers + after
+    return xxhash.xxh32_intdigest(body).to_bytes(4, "little") + body
+
+
+def cases_of(value: bytes) -> list[str]:
+    """What is unpacked of one card."""
+    layout = PLANS["card"].layout
+    return Packer(layout).unpack([value], ["k"], np.zeros((1, layout.width), dtype=np.int64), np.arange(1))
+
+
 @pytest.mark.parametrize("more", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_a_card_that_says_it_remembers_more_than_there_is_room_for_is_refused(more: tuple[int, int, int]) -> None:
     """Transactions, labels, declines: the checksum is right, the next number's place would be another's. As many as there is room for are read."""
     recent, labels, declines = (most + one for most, one in zip((RECENT_LEN, LABELS_LEN, DECLINES_LEN), more, strict=True))
-    word, one = (7).to_bytes(8, "little"), b"\x01"
-    numbers = b"\x01\x01\x00\x00" + bytes([recent]) + recent * word + bytes([labels]) + labels * (word + one)
-    numbers += b"\x00" + bytes([declines]) + declines * one + b"\x00"
-    layout = PLANS["card"].layout
-    body = bytes([FORMAT]) + layout.fingerprint.to_bytes(4, "little") + numbers
-    rows = np.zeros((1, layout.width), dtype=np.int64)
-
-    def unpack() -> list[str]:
-        return Packer(layout).unpack([xxhash.xxh32_intdigest(body).to_bytes(4, "little") + body], ["k"], rows, np.arange(1))
-
     if any(more):
         with pytest.raises(StateError, match="its numbers end too early"):
-            unpack()
+            cases_of(sealed(recent, labels, declines))
     else:
-        assert unpack() == [""]
+        assert cases_of(sealed(recent, labels, declines)) == [""]
+
+
+def test_a_card_whose_next_transaction_goes_beyond_its_row_is_refused() -> None:
+    """The kernel writes there without a look: it would be another's memory."""
+    assert cases_of(sealed(0, 0, 0, following=RECENT_LEN - 1)) == [""]
+    with pytest.raises(StateError, match="its numbers end too early"):
+        cases_of(sealed(0, 0, 0, following=RECENT_LEN))
+
+
+def test_a_case_that_is_no_text_is_damage_and_no_fault_of_a_payment() -> None:
+    """Its partition is rebuilt; else every payment of the card would be a dead letter."""
+    assert cases_of(sealed(0, 0, 0, after="c\u00e4se".encode())) == ["c\u00e4se"]
+    with pytest.raises(StateError, match="'k' cannot be read: its case id is not UTF-8"):
+        cases_of(sealed(0, 0, 0, after=b"\xff"))
 
 
 @entities
