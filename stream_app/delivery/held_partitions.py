@@ -180,6 +180,7 @@ class HeldPartitions:
         error = task.exception()
         if isinstance(error, NotOwner) or (isinstance(error, StateError) and error.partition in self._numbers):
             logger.warning("Partition {} is taken over again: {}", number, error)
+            error.__traceback__ = None  # its frames hold the arrays of the batch that failed, while new ones are made
             damaged = self._held.get(error.partition) if isinstance(error, StateError) and error.partition is not None else None
             after_s = self._anew_after_s(damaged.partition) if damaged else RETAKE_AFTER_S
             again = self._take_again(partition, damaged.partition if damaged else None, after_s)

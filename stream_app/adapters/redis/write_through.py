@@ -168,8 +168,9 @@ class SharedMemory:
         self.parts: dict[int, dict[str, bytes | None]] = {p: {} for p in owned}
 
     def clear(self) -> None:
-        """Forget all."""
-        self.sums = RowMemory(self._layout.width, self._capacity)
+        """Forget all. A batch in flight keeps the array that it works on; where there is none in use, none is made anew."""
+        if len(self.sums):
+            self.sums = RowMemory(self._layout.width, self._capacity)
         for part in self.parts.values():
             part.clear()
 

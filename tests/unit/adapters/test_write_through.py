@@ -60,6 +60,18 @@ def test_a_batch_counts_in_the_sums_before_it_is_written() -> None:
     assert counted(second)
 
 
+def test_forgetting_what_is_forgotten_makes_no_arrays_anew() -> None:
+    """A takeover forgets twice (rule 6 of the store), and a worker that loses all its partitions takes each over: arrays are large."""
+    worker, first, _, _ = three()
+    through(first, ids("a"))
+    used = [shared.sums.rows for shared in worker.shared]
+    worker.forget(0)
+    empty = [shared.sums.rows for shared in worker.shared]
+    assert empty[0] is not used[0]
+    worker.forget(1)
+    assert all(shared.sums.rows is rows for shared, rows in zip(worker.shared, empty, strict=True))
+
+
 def test_a_batch_that_fails_takes_every_sum_along_and_its_partitions_cards() -> None:
     """Rule 2 of `write_through`: another partition's cards stay, and so do the parts that were written, in the store."""
     _, fails, stays, _ = three()
