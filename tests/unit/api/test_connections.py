@@ -23,7 +23,7 @@ LARGE = 50_000_000
 
 
 class Answers:
-    """An application: `/` at once, `/later` when it is let go, `/large` with more than anybody wants."""
+    """An application: `/` at once, `/later` when it is let go, `/large` with more than anybody wants, `/pieces` with that piece by piece."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -41,8 +41,11 @@ class Answers:
         if scope["path"] == "/later":
             self.asked.set()
             await self.let_go.wait()
-        content = b"x" * (LARGE if scope["path"] == "/large" else 2)
+        content = b"x" * (LARGE if scope["path"] in {"/large", "/pieces"} else 2)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(content)).encode())]})
+        if scope["path"] == "/pieces":  # the second one waits until the first is taken, and the answer is not complete meanwhile
+            await send({"type": "http.response.body", "body": content[1:], "more_body": True})
+            content = content[:1]
         await send({"type": "http.response.body", "body": content})
 
 
@@ -153,9 +156,10 @@ def test_who_waits_for_an_answer_is_not_closed_and_may_ask_again(served: Served)
         assert answered(caller)
 
 
-def test_who_takes_no_answer_is_closed(served: Served) -> None:
+@pytest.mark.parametrize("path", ["/large", "/pieces"])
+def test_who_takes_no_answer_is_closed(served: Served, path: str) -> None:
     """It would hold its place, and what was made for it, for ever."""
-    with served.caller(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+    with served.caller(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()):
         until(lambda: served.open == 1, "the caller")
         until(lambda: not served.open, "the server to close it")
 
