@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,8 @@ from tests.security.checks import CHECKS, Check
 LONGEST_TEST_S = 240
 LONGEST_CONTROL_S = 600
 LONGEST_TREE_S = 3_600
+MOST_BYTES = 8 * 2**30
+"""What each process of a run may allocate: some mends are bounds of memory, and without one nothing else would stop it."""
 _NO_PROOF = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "IndentationError", "fixture ")
 """How the text of a failure begins that says nothing of the mend."""
 
@@ -188,8 +191,17 @@ def run_tests(tree: Path, tests: Sequence[str], within_s: float, *options: str) 
 def ended(command: Sequence[str], tree: Path, within_s: float) -> str:
     """Run a command of a tree to its end; the last that it said. What it started ends with it where it takes too long, or this process ends."""
     with subprocess.Popen(
-        command, cwd=tree, env=_environment(tree), text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=tree,
+        env=_environment(tree),
+        text=True,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as running:
+        if sys.platform == "linux":
+            resource.prlimit(running.pid, resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
         try:
             said, _ = running.communicate(timeout=within_s)
         except BaseException as error:

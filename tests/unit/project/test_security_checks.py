@@ -172,5 +172,12 @@ def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -
     until(is_free, "the processes that held the file to end")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds another process")
+def test_a_control_takes_no_memory_without_bound(tmp_path: Path) -> None:
+    """A mend may be what bounds it."""
+    takes = "bytearray(9 * 2**30)"
+    assert security.ended([sys.executable, "-c", takes], tmp_path, 60.0).endswith("MemoryError")
+
+
 if __name__ == "__main__":
     DOCUMENT.write_text(document(), encoding="utf-8")
