@@ -48,9 +48,11 @@ async def rebalance_storm(scene: Scene) -> None:
     async with scene.nobody_ends():
         leaving: list[asyncio.Task[None]] = []
         for _ in range(scene.random.randrange(5, 9)):
-            worker = scene.random.choice([w for w in scene.fleet.running if not w.to_end] or scene.fleet.running)
-            leaves = worker.started() and scene.random.random() < 0.5  # one that still starts cannot be asked
-            leaving.append(asyncio.create_task(leave(scene, worker) if leaves else killed(scene, worker)))
+            staying = [w for w in scene.fleet.running if not w.to_end]  # a second signal would end one amid its own end
+            if staying:
+                worker = scene.random.choice(staying)
+                leaves = worker.started() and scene.random.random() < 0.5  # one that still starts cannot be asked
+                leaving.append(asyncio.create_task(leave(scene, worker) if leaves else killed(scene, worker)))
             await asyncio.sleep(scene.random.uniform(1, 3))
         await asyncio.gather(*leaving)
         await scene.recovered("a storm of rebalances")
