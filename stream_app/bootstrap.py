@@ -23,6 +23,7 @@ from stream_app.adapters.redis.state_reader import RedisStateReader
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.backlog import BacklogWatch
 from stream_app.delivery.held_partitions import Seek
+from stream_app.delivery.inbox import KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import PartitionDependencies
 from stream_app.delivery.placement import KeyWatch
@@ -149,14 +150,14 @@ def build_api(settings: Settings) -> BuiltApi:
 
 
 def build_worker(
-    settings: Settings, on_fatal: Callable[[BaseException], None], end_offset: Callable[[str, int], int | None], seek: Seek
+    settings: Settings, on_fatal: Callable[[BaseException], None], end_of: Callable[[str, int], KnownEnd | None], seek: Seek
 ) -> WorkerParts:
     """All parts of a worker.
 
     Args:
         settings: read once by the caller.
         on_fatal: called with the error that ends the worker.
-        end_offset: where what can be read of a topic and partition ends, as the consumer last heard it.
+        end_of: where what can be read of a topic and partition ends, as the consumer last heard it.
         seek: makes the consumer read partitions from other offsets.
     """
     options = client_options(settings)
@@ -191,7 +192,7 @@ def build_worker(
         store,
         lambda scorer: PartitionDependencies(
             scorer=scorer,
-            end_offset=end_offset,
+            end_of=end_of,
             publisher=publisher,
             takeover=takeover,
             outputs=outputs,

@@ -20,7 +20,7 @@ from stream_app.adapters.faust.batches import BatchSchema, use_batches
 from stream_app.adapters.faust.options import PlainWorker, faust_options
 from stream_app.bootstrap import WorkerParts, build_worker
 from stream_app.delivery.held_partitions import Seek
-from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.errors import FraudstreamError, Stop
 from stream_app.features.warm import warm
 from stream_app.messages.records import Place
@@ -49,7 +49,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
     @cached_property
     def parts(self) -> WorkerParts:
         """Built inside the running loop, not at import."""
-        return build_worker(self.settings, self._end, self._end_offset, self._seek)
+        return build_worker(self.settings, self._end, self._end_of, self._seek)
 
     def taker(self, topic: str, partition: int) -> Any:
         """See `batches.PartitionFlow`."""
@@ -129,9 +129,10 @@ class FraudWorker(faust.App):  # type: ignore[misc]
             return int(getattr(self.fatal, "exit_code", 1))
         return code if isinstance(code, int) else 1
 
-    def _end_offset(self, topic: str, partition: int) -> int | None:
+    def _end_of(self, topic: str, partition: int) -> KnownEnd | None:
         at = TP(topic, partition)
-        return self.consumer.readable_end(at) if at in self.consumer.assignment() else None
+        heard = self.consumer.readable_end(at) if at in self.consumer.assignment() else None
+        return None if heard is None else KnownEnd(*heard)
 
     async def _seek(self, positions: Mapping[Place, int]) -> None:
         await self.consumer.seek_to(positions)

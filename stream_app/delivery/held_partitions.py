@@ -82,8 +82,8 @@ class HeldPartitions:
     def behind(self) -> int:
         """Transactions of the held partitions that are not decided yet, as far as their ends are known."""
         topic = self._shared.topics.transactions
-        ends = ((self._shared.end_offset(topic, n), held.partition.undecided(topic).first) for n, held in self._held.items())
-        return sum(max(0, end - done) for end, done in ends if end is not None)
+        ends = ((self._shared.end_of(topic, n), held.partition.undecided(topic).first) for n, held in self._held.items())
+        return sum(max(0, end.offset - done) for end, done in ends if end is not None)
 
     def progress(self) -> int:
         """A number that changes with each batch, each partition that is taken over, each piece of the outputs that is read for it."""

@@ -42,6 +42,18 @@ class Fetched:
     size: int = 0
 
 
+class KnownEnd(NamedTuple):
+    """Where what can be read of a topic and partition ends, as last heard.
+
+    Attributes:
+        offset: the log's end, or its first open transaction.
+        heard: by which answer of Kafka: another number for another answer, the same for all that one answer told of.
+    """
+
+    offset: int
+    heard: int
+
+
 @dataclass(slots=True)
 class RecordQueue:
     """Fetched records of one topic, in the log's order.
@@ -183,7 +195,7 @@ class Inbox:
     """Payments and labels of one partition that were fetched and not taken yet."""
 
     def __init__(
-        self, cursor: Cursor, topics: SourceTopics, gate: Admission, all_fetched: Callable[[str, int], bool], partitions: int = 1
+        self, cursor: Cursor, topics: SourceTopics, gate: Admission, end_of: Callable[[str], KnownEnd | None], partitions: int = 1
     ) -> None:
         """Wait for the records from a cursor on.
 
@@ -191,7 +203,7 @@ class Inbox:
             cursor: where the partition stands.
             topics: that it comes from.
             gate: what is taken.
-            all_fetched: whether a topic ends at an offset, as far as known.
+            end_of: where a topic ends, as last heard; None before that.
             partitions: how many the worker holds, which share its memory.
         """
         self._payments_topic, self._labels_topic = topics
@@ -201,7 +213,8 @@ class Inbox:
         self._refused = gate.published.refused
         self._payments = RecordQueue(cursor.transactions)
         self._labels = RecordQueue(cursor.labels)
-        self._ended = all_fetched
+        self._end_of = end_of
+        self._payments_heard_before: int | None = None
         self._reached_ms = 0
         self._most_bytes = max(LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES // (len(topics) * partitions))
 
@@ -234,6 +247,10 @@ class Inbox:
     def put(self, topic: str, fetched: Fetched) -> None:
         """Queue records; those of a topic are taken in order."""
         self._of(topic).put(fetched)
+        if topic == self._labels_topic:
+            payments, labels = self._end_of(self._payments_topic), self._end_of(self._labels_topic)
+            together = payments is not None and labels is not None and payments.heard == labels.heard
+            self._payments_heard_before = payments.heard if payments is not None and not together else None
 
     def reached(self, topic: str, position: int) -> None:
         """Nothing was fetched, and this is the next offset: what lies between are no records, as marks of transactions."""
@@ -269,7 +286,7 @@ class Inbox:
         if not self._labels.count:
             return [], []
         decided = _until_decided(cursor.labels, cursor.decided.labels)
-        if not self._payments.count and self._all_fetched(self._payments_topic):
+        if not self._payments.count and self._all_fetched(self._payments_topic) and self._heard_since():
             return self._labels.take(most, decided)
         now_ms = None if decided else self._present.at(())
         return self._labels.take(most, lambda label: bool(decided and decided(label)) or self._ahead(label, now_ms))
@@ -282,7 +299,13 @@ class Inbox:
             return False
 
     def _all_fetched(self, topic: str) -> bool:
-        return self._ended(topic, self._of(topic).position)
+        end = self._end_of(topic)
+        return end is not None and self._of(topic).position >= end.offset
+
+    def _heard_since(self) -> bool:
+        """Whether the payments' end is as old as the newest label that waits, or newer: Kafka may have payments that were there before it."""
+        end = self._end_of(self._payments_topic)
+        return end is not None and end.heard != self._payments_heard_before
 
     def _of(self, topic: str) -> RecordQueue:
         return self._payments if topic == self._payments_topic else self._labels

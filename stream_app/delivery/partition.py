@@ -25,7 +25,8 @@ A publication failed, and what of it is there is not known; here of transactions
                        cursor.outputs       end: what lies between is read; 10 and 12 are there, 11 alone is published
 
 1. Order. While payments lag, labels are merged with them by time, as in training: a label waits until the payments have reached its
-   `labelled_at`, and payments wait until the labels are fetched. Where nothing lags, a label counts from its arrival.
+   `labelled_at`, and payments wait until the labels are fetched. Where nothing lags, by what Kafka said with the label or later, it counts from
+   its arrival.
 2. Nothing is published of a record below `decided`, and no label below it is judged again: it is noted. Of a label that falls due before all
    payments below it are counted, the outcome is unknown but where the alert is among those that are published. No batch has transactions
    from both sides of it, nor labels.
@@ -60,7 +61,7 @@ from loguru import logger
 
 from stream_app.delivery.dead_letter import dead_letter
 from stream_app.delivery.faulty_records import FaultyRecords
-from stream_app.delivery.inbox import Admission, Fetched, Inbox, MicroBatch
+from stream_app.delivery.inbox import Admission, Fetched, Inbox, KnownEnd, MicroBatch
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.placement import KeyWatch
 from stream_app.delivery.rebuild import RebuildProgress
@@ -101,8 +102,7 @@ class PartitionDependencies:
 
     Attributes:
         scorer: asked for each batch, so that a model can change between two.
-        end_offset: where what can be read of a topic and partition ends, as last heard: its end, or its first open transaction. None before
-            the first answer.
+        end_of: where what can be read of a topic and partition ends, as last heard. None before the first answer.
         takeover: makes this worker the owner of a partition.
         outputs: asked what is published where a publication ended unknown.
         present: what time it is.
@@ -112,7 +112,7 @@ class PartitionDependencies:
     """
 
     scorer: Callable[[], Scorer]
-    end_offset: Callable[[str, int], int | None]
+    end_of: Callable[[str, int], KnownEnd | None]
     publisher: Publisher
     takeover: Takeover
     outputs: Outputs
@@ -146,7 +146,7 @@ class Partition:
         self._outputs: dict[str, int] = {}
         self._shared = dependencies
         gate = Admission(dependencies.rules, dependencies.present, owned.published)
-        self._inbox = Inbox(cursor, dependencies.topics.read, gate, self._ends_at, partitions)
+        self._inbox = Inbox(cursor, dependencies.topics.read, gate, self._end_of, partitions)
         self._sweeper = Sweeper(self._state.sweep, dependencies.observer, dependencies.present.now_ms)
         self._faulty_records = FaultyRecords(number, self._take_through, self._state.forget)
         self._left_at: Cursor | None = None
@@ -236,9 +236,8 @@ class Partition:
         except Unavailable:
             return
 
-    def _ends_at(self, topic: str, offset: int) -> bool:
-        end = self._shared.end_offset(topic, self.number)
-        return end is not None and offset >= end
+    def _end_of(self, topic: str) -> KnownEnd | None:
+        return self._shared.end_of(topic, self.number)
 
     async def _take_through(self, batch: MicroBatch) -> None:
         """All steps but the acknowledgement.

@@ -182,7 +182,11 @@ def _uncommitted(_: Points) -> None:
     """Inputs are read whole, as aiokafka and Faust do by themselves."""
 
     def end(_original: Any) -> Any:
-        return lambda self, at: self._thread._ensure_consumer().highwater(at)
+        def whole(self: Any, at: Any) -> tuple[int, int] | None:
+            consumer = self._thread._ensure_consumer()
+            return None if (found := consumer.highwater(at)) is None else (found, consumer.last_poll_timestamp(at))
+
+        return whole
 
     for module in (kafka_consumer, faust_batches):
         vars(module)["COMMITTED"] = "read_uncommitted"

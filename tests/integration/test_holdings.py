@@ -15,7 +15,7 @@ from redis import Redis
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery import held_partitions
 from stream_app.delivery.held_partitions import HeldPartitions
-from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import PartitionDependencies
 from stream_app.delivery.takeover import Takeover
@@ -100,7 +100,7 @@ class Fleet:
         scorer, outputs = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock()), Outputs(self.topics)
         return PartitionDependencies(
             scorer=lambda: scorer,
-            end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
+            end_of=lambda topic, number: KnownEnd(len(self.topics.logs[topic, number]), 0),
             publisher=self.topics,
             takeover=Takeover(store, self.topics, outputs, TOPICS, FakeClock()),
             outputs=outputs,

@@ -21,7 +21,7 @@ from stream_app.adapters.kafka.topics import create_topics, partition_counts
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.bootstrap import SystemClock, topics_of
 from stream_app.commands.repartition import repartition
-from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.takeover import Takeover
@@ -99,7 +99,7 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
     scorer = Scorer(FakeModel(), Money("EUR"), Output(topics.alerts, topics.scores), FakeClock())
     dependencies = PartitionDependencies(
         lambda: scorer,
-        lambda t, n: bounds[t, n][1],
+        lambda t, n: KnownEnd(bounds[t, n].end, 0),
         publisher,
         takeover,
         outputs,

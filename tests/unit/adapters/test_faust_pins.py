@@ -14,6 +14,7 @@ from typing import Any
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
@@ -113,6 +114,14 @@ def test_the_workers_consumer_reads_what_is_committed() -> None:
     """Faust names no level outside its own transactions; aiokafka reads the attribute as it starts, and tells the end of what can be read."""
     assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
     assert "return assignment.state_value(partition).lso" in source(AIOKafkaConsumer.last_stable_offset)
+
+
+def test_all_ends_that_one_answer_of_kafka_told_of_have_one_time() -> None:
+    """Aiokafka notes it once for each answer: a label is not taken on a word about payments that is older than the label."""
+    assert "return assignment.state_value(partition).timestamp" in source(AIOKafkaConsumer.last_poll_timestamp)
+    told = source(Fetcher._proc_fetch_request)
+    assert told.count("now_ms = ") == 1
+    assert told.index("now_ms = ") < told.index("for topic, partitions in response.topics:") < told.index("tp_state.timestamp = now_ms")
 
 
 def test_the_consumer_keeps_acknowledged_offsets_in_a_list_and_an_index() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from stream_app.adapters.kafka.partitioners import by_crc32
 from stream_app.adapters.redis.write_through import add_parts
-from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.ports import Bounds
@@ -103,7 +103,7 @@ class Bank:
         scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock(), self.threshold)
         return PartitionDependencies(
             scorer=lambda: scorer,
-            end_offset=lambda topic, _: ends[topic],
+            end_of=lambda topic, _: KnownEnd(ends[topic], 0),
             publisher=Publishing(self.topics, Fuse(), frozenset()),
             takeover=takeover,
             outputs=Outputs(self.topics),

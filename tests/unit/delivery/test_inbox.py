@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from stream_app.delivery.inbox import (
     Admission,
     Fetched,
     Inbox,
+    KnownEnd,
     NextOffsets,
     RecordQueue,
 )
@@ -22,7 +24,8 @@ from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.positions import Cursor, Position, SourceTopics
-from tests.unit.scoring.test_scorer import FakeClock
+from tests.unit.messages.test_transaction import LABEL
+from tests.unit.scoring.test_scorer import NOW, FakeClock
 
 TOPICS = SourceTopics("transactions", "labels")
 MB = 2**20
@@ -47,7 +50,7 @@ def fetched(first: int, count: int, size: int) -> Fetched:
 def test_a_partition_takes_no_more_than_its_share_of_the_workers_memory(partitions: int) -> None:
     """A fetch beyond it at the most; small records are bounded by their number, as ever."""
     gate = Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished())
-    inbox = Inbox(Cursor(""), TOPICS, gate, lambda *_: True, partitions)
+    inbox = Inbox(Cursor(""), TOPICS, gate, lambda _: KnownEnd(0, 0), partitions)
     taken = 0
     while inbox.has_room("transactions", 1000):
         inbox.put("transactions", fetched(taken, 1, MB))
@@ -89,7 +92,7 @@ def test_a_batch_without_records_of_a_topic_leaves_its_offset_as_it_was() -> Non
 
 def test_marks_behind_the_last_record_do_not_wait() -> None:
     """Nothing does below the next offset to be fetched; then the first record that waits says it."""
-    inbox = Inbox(Cursor(""), TOPICS, Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished()), lambda *_: True)
+    inbox = Inbox(Cursor(""), TOPICS, Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished()), lambda _: KnownEnd(0, 0))
     inbox.reached("transactions", 4)
     assert inbox.waiting("transactions") == (4, False)
     assert inbox.waiting("labels") == (0, False)
@@ -102,10 +105,29 @@ def test_what_was_decided_and_is_no_record_any_more_is_passed(again: Position) -
     """The last of it was aborted since: the cursor passes it, once the log was read so far, and what comes after is decided."""
     gate = Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished())
     cursor = Cursor("", 0, 0, decided=again)
-    inbox = Inbox(cursor, TOPICS, gate, lambda *_: True)
+    inbox = Inbox(cursor, TOPICS, gate, lambda _: KnownEnd(0, 0))
     assert inbox.next(cursor, 10).empty
     inbox.reached("labels", 9)
     inbox.put("transactions", fetched(7, 1, 1))
     batch = inbox.next(cursor, 10)
     assert batch.offsets.after(cursor.position).has_passed(again)
     assert inbox.next(Cursor("", *batch.offsets.after(cursor.position), decided=again), 10).offsets.transactions in (8, None)
+
+
+def label(offset: int) -> Fetched:
+    """A label of a time that no payment has reached."""
+    value = msgspec.json.encode(LABEL | {"event_time": NOW - 1000, "labelled_at": NOW})
+    return Fetched([Record(offset, NOW, b"card-1", value)], lambda: None, size=1)
+
+
+def test_a_label_counts_from_its_arrival_only_where_kafka_said_with_it_or_later_that_payments_are_at_their_end() -> None:
+    """Rule 1 of `partition`: on a busy machine the end of the payments is as old as their last fetch, and there may be payments before the label."""
+    ends = {"transactions": KnownEnd(0, 1), "labels": KnownEnd(1, 2)}
+    inbox = Inbox(Cursor(""), TOPICS, Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished()), ends.get)
+    inbox.put("labels", label(0))
+    assert inbox.next(Cursor(""), 10).empty
+    ends["transactions"] = KnownEnd(0, 3)
+    assert len(inbox.next(Cursor(""), 10).labels) == 1
+    ends |= {"transactions": KnownEnd(0, 4), "labels": KnownEnd(2, 4)}
+    inbox.put("labels", label(1))
+    assert len(inbox.next(Cursor(""), 10).labels) == 1

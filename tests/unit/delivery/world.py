@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.placement import KeyWatch
@@ -242,7 +242,7 @@ class World:
         scorer = Scorer(Fussy(self.poison), Money("EUR"), Output("alerts", self.scores), FakeClock(), self.threshold)
         return PartitionDependencies(
             scorer=lambda: scorer,
-            end_offset=lambda topic, number: len(self.topics.logs[topic, number]),
+            end_of=lambda topic, number: KnownEnd(len(self.topics.logs[topic, number]), 0),
             publisher=Publishing(self.topics, fuse, self.too_large),
             takeover=takeover,
             outputs=Outputs(self.topics),
