@@ -79,7 +79,7 @@ from stream_app.scoring.already_published import position_header
 from stream_app.scoring.degraded import full_from
 from stream_app.scoring.intake import Decoded, Intake, merge
 from stream_app.scoring.observation import Observer
-from stream_app.scoring.outcomes import NO_NOTES, Ground, LabelOutcomes, Notes, before_each, keys_of, outcomes_of
+from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, OutcomeRules, before_each, keys_of, outcomes_of
 from stream_app.scoring.ports import Publisher, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Fingerprint, Position
 from stream_app.scoring.scorer import Decided, Scorer
@@ -290,8 +290,8 @@ class Partition:
         cursor = self.cursor
         counting = cursor.transactions < cursor.decided.transactions
         noted_from_ms = sys.maxsize if counting else cursor.noted_from_ms or 0
-        ground = Ground(self._shared.money.unit, noted_from_ms, again=cursor.labels < cursor.decided.labels)
-        return outcomes_of(intake.labels.messages, decided.met, work.notes, decided.alerts, ground)
+        rules = OutcomeRules(self._shared.money.unit, noted_from_ms, again=cursor.labels < cursor.decided.labels)
+        return outcomes_of(intake.labels.messages, decided.met, work.notes, decided.alerts, rules)
 
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
         """The working set, degraded by rule 7."""

@@ -33,7 +33,7 @@ from stream_app.messages.records import Place
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import AlreadyPublished, PublishedDecision, Refusals
 from stream_app.scoring.intake import Intake, merge
-from stream_app.scoring.outcomes import NO_NOTES, Ground, Met, NoteKey, Notes, before_each, outcomes_of
+from stream_app.scoring.outcomes import NO_NOTES, Met, NoteKey, Notes, OutcomeRules, before_each, outcomes_of
 from stream_app.scoring.ports import Clock, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.scorer import keep_case
@@ -255,7 +255,7 @@ class Repartition:
     def _noted(self, intake: Intake) -> Notes:
         """What becomes known of labels: they were judged by the old group, and count once in the new one, whoever sends them again."""
         labels = intake.labels.messages
-        notes, _ = outcomes_of(labels, [Met()] * len(labels), self._notes, (), Ground(self._dependencies.money.unit, again=True))
+        notes, _ = outcomes_of(labels, [Met()] * len(labels), self._notes, (), OutcomeRules(self._dependencies.money.unit, again=True))
         self._notes |= notes
         return notes
 

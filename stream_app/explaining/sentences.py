@@ -95,7 +95,7 @@ def sentence(feature: Feature, value: float, usual: Usual, currency: str) -> str
         return f"The amount is in another currency and there is no rate into {currency}: it is taken for unknown."
     if feature.aggregation in _COMPARED:
         return f"{_comparison(feature, value, usual, currency)}."
-    if feature.aggregation == "mean_amount" and value and not usual.priced:
+    if feature.of.adds_own_money and value and not usual.priced:
         return f"{_statement(feature, value, currency)}, where an amount without a rate counts as 0."
     norm = usual_value(feature, usual)
     told = None if norm is None else _norm(feature, norm)

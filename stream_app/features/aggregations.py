@@ -194,6 +194,11 @@ class Aggregation:
         """Whether it holds the present payment's money, place or names against the history: without a payment it says nothing."""
         return self.of_money or self.op in {Op.DISTANCE, Op.SPEED, Op.FIRST_TIME}
 
+    @property
+    def adds_own_money(self) -> bool:
+        """Whether the present payment's money is in the number: one without a rate counts as 0 there."""
+        return self.op is Op.MEAN
+
 
 _WINDOWS = (HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S)
 _ANY = ENTITIES

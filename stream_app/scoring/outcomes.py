@@ -125,7 +125,7 @@ class Met(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class OutcomeRules:
     """By what labels are judged.
 
     Attributes:
@@ -196,7 +196,7 @@ def before_each(labels: Sequence[Label], known: Notes) -> list[int]:
 
 
 def outcomes_of(
-    labels: Sequence[Label], met: Sequence[Met], known: Notes, alerts: Iterable[Alerted], ground: Ground
+    labels: Sequence[Label], met: Sequence[Met], known: Notes, alerts: Iterable[Alerted], rules: OutcomeRules
 ) -> tuple[dict[NoteKey, bytes], LabelOutcomes]:
     """The notes to write, and what the labels changed.
 
@@ -209,7 +209,7 @@ def outcomes_of(
         met: what each of them met.
         known: the notes of `keys_of(labels)`, as far as there are any.
         alerts: of the batch.
-        ground: by what they are judged.
+        rules: by what they are judged.
     """
     written: dict[NoteKey, bytes] = {}
     outcomes = LabelOutcomes()
@@ -223,19 +223,19 @@ def outcomes_of(
             before = _noted(label, known, written)
         except msgspec.MsgspecError:
             continue
-        if before is None and not (label.is_fraud and (has_met.news or ground.again)):
+        if before is None and not (label.is_fraud and (has_met.news or rules.again)):
             continue
-        first, before = before is None, before or ground.unseen(label, has_met)
+        first, before = before is None, before or rules.unseen(label, has_met)
         if label.labelled_at < before.labelled_at:
             continue
         after = Noted(before.alerted, before.minor, max(1, label.labelled_at), label.is_fraud, before.apart)
         written[_of_transaction(label)] = msgspec.json.encode(after)
-        outcomes.unknown += first and before.apart == "unknown" and not ground.again
+        outcomes.unknown += first and before.apart == "unknown" and not rules.again
         if after.outcome != before.outcome:
             outcomes.count(before.outcome, before.minor, added=False)
             outcomes.count(after.outcome, after.minor, added=True)
             _judge_card(label, before, after, known, written, outcomes)
-    return written, LabelOutcomes() if ground.again else outcomes
+    return written, LabelOutcomes() if rules.again else outcomes
 
 
 def _noted(label: Label, known: Notes, written: dict[NoteKey, bytes]) -> Noted | None:

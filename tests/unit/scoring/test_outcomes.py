@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream_app.messages.alert import alert_id_of
 from stream_app.messages.transaction import Label
-from stream_app.scoring.outcomes import KEPT_S, Alerted, Ground, LabelOutcomes, Met, NoteKey, keys_of, outcomes_of
+from stream_app.scoring.outcomes import KEPT_S, Alerted, LabelOutcomes, Met, NoteKey, OutcomeRules, keys_of, outcomes_of
 from tests.unit.delivery.world import World, payment
 from tests.unit.scoring.test_scorer import DAY, HOUR, START
 
@@ -44,7 +44,7 @@ class Desk:
     ) -> LabelOutcomes:
         """One micro-batch."""
         known = {key: self.notes[key] for key in keys_of(labels) if key in self.notes}
-        written, outcomes = outcomes_of(labels, [met] * len(labels), known, alerts, Ground(100, noted_from_ms, again=again))
+        written, outcomes = outcomes_of(labels, [met] * len(labels), known, alerts, OutcomeRules(100, noted_from_ms, again=again))
         self.notes |= written
         for net, changes in ((self.payments, outcomes.payments), (self.cards, outcomes.cards), (self.minor, outcomes.minor)):
             for (outcome, added), value in changes.items():
