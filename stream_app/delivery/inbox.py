@@ -213,6 +213,7 @@ class Inbox:
         self._refused = gate.published.refused
         self._payments = RecordQueue(cursor.transactions)
         self._labels = RecordQueue(cursor.labels)
+        self._queues = {self._payments_topic: self._payments, self._labels_topic: self._labels}
         self._end_of = end_of
         self._payments_heard_before: int | None = None
         self._reached_ms = 0
@@ -308,7 +309,7 @@ class Inbox:
         return end is not None and end.heard != self._payments_heard_before
 
     def _of(self, topic: str) -> RecordQueue:
-        return self._payments if topic == self._payments_topic else self._labels
+        return self._queues[topic]
 
 
 def _end_of(records: Sequence[Record], queue: RecordQueue, at: int, decided: int) -> int | None:

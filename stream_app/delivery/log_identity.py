@@ -25,8 +25,8 @@ def same_topics(cursor: Cursor, number: int, topics: SourceTopics) -> None:
     now = ", ".join(f"{setting}={topic}" for setting, topic in zip(_SETTINGS, topics, strict=True) if topic not in known)
     raise TopologyError(
         f"Partition {number} of this consumer group was read from topic {', '.join(map(repr, former))}; the settings name another ({now}), in "
-        f"which its offsets say nothing. Name the former again, or set FRAUDSTREAM_CONSUMER_GROUP to a new name: the worker then begins with the "
-        "topics as they are now. Labels that it is to know must stand in the topic that is named."
+        f"which its offsets say nothing. Name the former again, or {NEW_GROUP[0].lower()}{NEW_GROUP[1:]} Labels that it is to know must stand in the "
+        "topic that is named."
     )
 
 

@@ -127,16 +127,15 @@ class Takeover:
         topics, published = self._topics, AlreadyPublished(cursor.decided)
         ids = topics.ids_of_read(cursor.topic_ids)
         letters = {topics.transactions_dlq: array("q"), topics.labels_dlq: array("q")}
+        add = {topics.alerts: published.add_alert, topics.scores: published.add_score}
         starts = starts_of([(t, number) for t in topics.written], cursor.outputs, bounds)
         async for (topic, _), offset, decision in self._outputs.made(starts, ids, topics.decisions):
             if offset < (cursor.labels if topic == topics.labels_dlq else cursor.transactions):
                 continue
             if decision is None:
                 letters[topic].append(offset)
-            elif topic == topics.alerts:
-                published.add_alert(offset, decision)
             else:
-                published.add_score(offset, decision)
+                add[topic](offset, decision)
         if cursor.rebuilding:  # what is counted again was refused long ago
             refused = await self._outputs.refusals(topics.dead_letters([number]), ids)
             published.refused = RefusedRecords(*(refused[topic, number] for topic in topics.read))

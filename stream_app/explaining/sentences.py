@@ -59,7 +59,7 @@ def _needed(feature: Feature) -> str | None:
         return feature.name
     if feature.entity in OPTIONAL:
         return f"{feature.entity}_id"
-    if feature.aggregation in {"distance_km", "speed_kmh"}:
+    if feature.of.of_place:
         return _PLACE
     return feature.field if feature.field and feature.field != "terminal_id" else None
 

@@ -190,9 +190,14 @@ class Aggregation:
     of_money: bool = False
 
     @property
+    def of_place(self) -> bool:
+        """Whether it says something of where the present payment was made."""
+        return self.op in {Op.DISTANCE, Op.SPEED}
+
+    @property
     def compares(self) -> bool:
         """Whether it holds the present payment's money, place or names against the history: without a payment it says nothing."""
-        return self.of_money or self.op in {Op.DISTANCE, Op.SPEED, Op.FIRST_TIME}
+        return self.of_money or self.of_place or self.op is Op.FIRST_TIME
 
     @property
     def adds_own_money(self) -> bool:
