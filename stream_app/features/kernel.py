@@ -111,7 +111,8 @@ def _admit_label(row: Any, transaction: int, labelled_ms: int, is_fraud: bool, t
 
 @jit  # type: ignore[untyped-decorator]
 def _of_sums(op: int, a: int, b: int, c: int, minor: int, counted: int, unit: int) -> Any:
-    """One feature from its sums: a payments, b minor units (or frauds, online), c squares, all without the present payment.
+    """One feature from its sums a, b, c, in the order of `Aggregation.needs`, all without the present payment: mostly payments, then minor
+    units, frauds or online payments, then squares.
 
     `minor` < 0: the payment's money is not known; it then neither stands out nor adds to a mean.
     """

@@ -1,6 +1,6 @@
 """What earlier versions wrote is read, and what this one writes is kept for later ones.
 
-`golden/` has a file for each version that wrote a format otherwise: made by the code of that commit, from `inputs`, and never changed since. This version
+`golden/` has a file for each version that wrote a format otherwise: made by the code of then, from `inputs`, and never changed since. This version
 takes over from each of them. A format that is written otherwise than in any of them fails here, whether its number was raised or not.
 """
 
@@ -158,10 +158,14 @@ def test_what_this_version_writes_has_a_golden_file(part: str) -> None:
     `python -m tests.unit.formats.written`; docs/how-to/roll-out.md and CHANGELOG say what the change needs.
     """
     now = msgspec.json.decode(msgspec.json.encode(written()[part]))
-    assert any(golden.get(part) == now for golden in FILES.values()), f"{part} is written otherwise than in any file of {GOLDEN.name}/"
+    assert any(golden.get(part) == now for golden in FILES.values()), (
+        f"{part} is written otherwise than in any file of {GOLDEN.name}/. If that is meant: `python -m tests.unit.formats.written`"
+    )
 
 
 def test_the_messages_of_this_version_have_a_golden_file() -> None:
     """Their fields and headers; words may change."""
     now = shapes(written()["logs"])
-    assert any(shapes(golden["logs"]) == now for golden in WHOLE.values()), f"messages have other fields than in any file of {GOLDEN.name}/"
+    assert any(shapes(golden["logs"]) == now for golden in WHOLE.values()), (
+        f"messages have other fields than in any file of {GOLDEN.name}/. If that is meant: `python -m tests.unit.formats.written`"
+    )

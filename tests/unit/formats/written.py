@@ -1,15 +1,16 @@
 """What this version writes from the inputs: values, cursor and notes as they stand in Redis, messages with their headers, a model's metadata.
 
-`python -m tests.unit.formats.written` writes it into `golden/`, under the commit that is checked out: one more file, never in place of another.
+`python -m tests.unit.formats.written` writes it into `golden/`: one more file, never in place of another. Its name is a hash of what is in it;
+those of before are named by the commit that wrote them.
 """
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import xxhash
 
 import tests.conftest  # noqa: F401 - registers the profiles of Hypothesis that the worlds ask for
 from stream_app.features.definitions import KERNEL_VERSION
@@ -51,6 +52,5 @@ def _told(record: Kept) -> list[Any]:
 
 
 if __name__ == "__main__":
-    commit = subprocess.run(["git", "rev-parse", "--short=7", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-    text = msgspec.json.encode({"commit": commit} | written()).decode().replace('],["', '],\n["')
-    (GOLDEN / f"{commit}.json").write_text(text + "\n", encoding="utf-8")
+    text = msgspec.json.encode(written()).decode().replace('],["', '],\n["')
+    (GOLDEN / f"{xxhash.xxh32_hexdigest(text.encode())}.json").write_text(text + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream_app.messages.fields import FieldKind, fields_of
+from stream_app.messages.fields import FieldKind, fields_of, names
 from stream_app.messages.transaction import Label, Transaction
 from tests.conftest import ROOT
 
@@ -102,3 +102,9 @@ def test_the_texts_of_the_messages_are_those_of_no_list_and_no_form() -> None:
     of = {message: [f.name for f in fields_of(message) if f.kind is FieldKind.TEXT] for message in (Transaction, Label)}
     assert of[Transaction] == ["transaction_id", "card_id", "terminal_id", "merchant_id", "device_id", "ip"]
     assert of[Label] == ["transaction_id", "card_id", "terminal_id", "source"]
+
+
+def test_the_readme_names_every_text_that_may_hold_no_control_character() -> None:
+    """In its table of bad input: ids, and each text that may be left out."""
+    (row,) = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `control_character` |")]
+    assert [name for name in names(fields_of(Transaction), FieldKind.TEXT, required=False) if f"`{name}`" not in row] == []
