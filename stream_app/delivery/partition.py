@@ -39,7 +39,8 @@ A publication failed, and what of it is there is not known; here of transactions
 7. Where lost state was rebuilt from topics that keep too little, windows are full from `full_from_ms` on: a batch with a payment that came
    before is degraded, all of it.
 8. State that a later version wrote stays as it is, and the cursor stays with it; `decided` alone goes on, with what is decided without that
-   state. So a worker of that version, when it takes over, counts what lies between the two and publishes nothing of it. Nothing is swept.
+   state. So a worker of that version, when it takes over, counts what lies between the two and publishes nothing of it. Nothing is swept. A
+   label's outcome is unknown, and no note of it is left: with one, that worker would take the label for one that is sent again.
 
                                     cursor (written)  decided (written)   end
     state of a later version        |                 |                   |
@@ -288,10 +289,13 @@ class Partition:
         if not intake.labels.messages and not decided.alerts:
             return NO_NOTES, LabelOutcomes()
         cursor = self.cursor
-        counting = cursor.transactions < cursor.decided.transactions
-        noted_from_ms = sys.maxsize if counting else cursor.noted_from_ms or 0
+        not_whole = cursor.transactions < cursor.decided.transactions or self._left_at is not None
+        noted_from_ms = sys.maxsize if not_whole else cursor.noted_from_ms or 0
         rules = OutcomeRules(self._shared.money.unit, noted_from_ms, again=cursor.labels < cursor.decided.labels)
-        return outcomes_of(intake.labels.messages, decided.met, work.notes, decided.alerts, rules)
+        notes, outcomes = outcomes_of(intake.labels.messages, decided.met, work.notes, decided.alerts, rules)
+        if self._left_at is not None:
+            notes, _ = outcomes_of((), (), work.notes, decided.alerts, rules)
+        return notes, outcomes
 
     def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
         """The working set, degraded by rule 7."""

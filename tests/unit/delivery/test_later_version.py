@@ -71,6 +71,21 @@ def test_what_was_decided_without_the_state_of_a_later_version_is_counted_when_t
     assert_as_undisturbed(world)
 
 
+def test_labels_that_came_while_state_was_left_alone_are_counted_when_that_version_is_back() -> None:
+    """Their outcome is unknown. No note says that they were there: it would be read as one of a label that is sent again, and not be counted."""
+    world = World(threshold=NO_ALERTS)
+    world.send(PAYMENTS[:6], ())
+    world.run()
+    changed(world, KEYS, later)
+    world.send(PAYMENTS[6:12], LABELS)
+    assert world.run() == "done"
+    assert (world.seen.outcomes, world.seen.unknown) == ({}, len(LABELS))
+    changed(world, KEYS, of_today)
+    world.send(PAYMENTS[12:], ())
+    assert world.run() == "done"
+    assert_as_undisturbed(world)
+
+
 def test_a_case_that_began_without_the_state_of_a_later_version_goes_on_when_that_version_is_back() -> None:
     """What was alerted meanwhile is known again from the outputs: the next alert of the card is of the case that was told last."""
     world = World()
