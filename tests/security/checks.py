@@ -573,4 +573,49 @@ _MODELS = (
     ),
 )
 
-CHECKS: tuple[Check, ...] = (*_RECORDS, *_TIMES, *_STATE, *_API, *_SERVERS, *_MODELS)
+_OTHERS = (
+    Check(
+        "Workers of a version before take a later version's state for damage, and have it rebuilt in turn with it.",
+        (f"{UNIT}/delivery/test_later_version.py::test_versions_may_come_and_go_and_die_in_any_order",),
+        "stream_app/features/packing.py",
+        "        if value[_CHECKSUM] > FORMAT:",
+        "        if False:",
+    ),
+    Check(
+        "Payments of a Kafka transaction that is aborted are decided and counted.",
+        ("tests/e2e/test_aborted_transactions.py::test_an_aborted_payment_is_never_decided_nor_counted",),
+        "stream_app/adapters/kafka/consumer.py",
+        'COMMITTED = "read_committed"',
+        'COMMITTED = "read_uncommitted"',
+    ),
+    Check(
+        "A file of chargebacks that is sent each day raises a terminal's risk each day.",
+        (f"{UNIT}/delivery/test_labels_once.py::test_a_file_of_chargebacks_that_is_sent_every_day_counts_once",),
+        "stream_app/delivery/partition.py",
+        "        intake = intake.told(before_each(intake.labels.messages, work.notes))\n",
+        "",
+    ),
+    Check(
+        "A fraud whose payment another partitioner put elsewhere is counted as missed.",
+        (f"{UNIT}/delivery/test_labels_once.py::test_a_label_of_a_payment_that_never_came_here_is_elsewhere",),
+        "stream_app/scoring/outcomes.py",
+        '"" if met.paid else "elsewhere"',
+        '""',
+    ),
+    Check(
+        "Labels overtake payments that Kafka already has, and move their cards' windows ahead of them.",
+        (f"{UNIT}/delivery/test_inbox.py::test_a_label_counts_from_its_arrival_only_where_kafka_said_so_with_it_or_later",),
+        "stream_app/delivery/inbox.py",
+        "end.heard != self._payments_heard_before",
+        "True",
+    ),
+    Check(
+        "A Redis that went back is read by other workers as if it were whole, and a day of decisions is held in memory.",
+        (f"{UNIT}/delivery/test_delivery.py::test_a_redis_that_went_back_is_told_to_others_before_the_first_payment_is_counted_again",),
+        "stream_app/delivery/takeover.py",
+        "decided = cursor.decided.or_later(Position(*map(min, surely, ends)))",
+        "decided = cursor.decided",
+    ),
+)
+
+CHECKS: tuple[Check, ...] = (*_RECORDS, *_TIMES, *_STATE, *_API, *_SERVERS, *_MODELS, *_OTHERS)

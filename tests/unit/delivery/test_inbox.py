@@ -120,7 +120,7 @@ def label(offset: int) -> Fetched:
     return Fetched([Record(offset, NOW, b"card-1", value)], lambda: None, size=1)
 
 
-def test_a_label_counts_from_its_arrival_only_where_kafka_said_with_it_or_later_that_payments_are_at_their_end() -> None:
+def test_a_label_counts_from_its_arrival_only_where_kafka_said_so_with_it_or_later() -> None:
     """Rule 1 of `partition`: on a busy machine the end of the payments is as old as their last fetch, and there may be payments before the label."""
     ends = {"transactions": KnownEnd(0, 1), "labels": KnownEnd(1, 2)}
     inbox = Inbox(Cursor(""), TOPICS, Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished()), ends.get)
