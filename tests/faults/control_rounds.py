@@ -32,7 +32,7 @@ async def _between_writes(scene: Scene) -> None:
 
 
 SHOWS: dict[str, tuple[tuple[Fault, ...], tuple[str, ...]]] = {
-    "condemned": ((FAULTS["rolling_upgrade"],), ("unbidden",)),
+    "condemned": ((FAULTS["rolling_upgrade"],) * 2, ("unbidden",)),
     "moves_on": ((FAULTS["rolling_upgrade"],), ("wrong_state",)),
     "unguarded": ((_wakes_into_silence,), ("wrong_state", "lost", "unexpected")),
     "apart": ((_between_writes,), ("wrong_state",)),
