@@ -304,7 +304,7 @@ class Inbox:
         return end is not None and self._of(topic).position >= end.offset
 
     def _heard_since(self) -> bool:
-        """Whether the payments' end is as old as the newest label that waits, or newer: Kafka may have payments that were there before it."""
+        """Whether the payments' end was heard with the newest label that waits, or later: on an older word Kafka may have payments before it."""
         end = self._end_of(self._payments_topic)
         return end is not None and end.heard != self._payments_heard_before
 

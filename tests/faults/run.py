@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import batched
 from pathlib import Path
@@ -151,11 +151,21 @@ def _report(findings: Findings, scene: Scene) -> None:
             say(f"    {name}: {text}")
 
 
-def alone(folder: Path) -> None:
-    """Nobody's own servers are killed and emptied: neither those of the environment nor those of a `.env`."""
+def alone(what: str, play: Callable[[Path], Coroutine[Any, Any, bool]]) -> int:
+    """Play in a folder of its own, which goes where all is well; the exit code.
+
+    Nobody's own servers are killed and emptied: neither those of the environment nor those of a `.env`.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is killed on purpose
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
     for name in [n for n in os.environ if n.upper().startswith(PREFIX)]:
         del os.environ[name]
     os.chdir(folder)
+    say(f"{what}, files in {folder}")
+    well = asyncio.run(play(folder))
+    if well or not os.environ.get("FAULTS_KEEP"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if well else 1
 
 
 def main() -> int:
@@ -164,14 +174,7 @@ def main() -> int:
     unknown = [name for name in os.environ.get("FAULTS_ONLY", "").split(",") if name and name not in FAULTS]
     if unknown:
         sys.exit(f"FAULTS_ONLY = {unknown[0]!r} is no fault; there are {', '.join(FAULTS)}")
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is killed on purpose
-    folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    alone(folder)
-    say(f"{count} faults, seed {seed}, files in {folder}")
-    well = asyncio.run(run(count, seed, folder))
-    if well or not os.environ.get("FAULTS_KEEP"):
-        shutil.rmtree(folder, ignore_errors=True)
-    return 0 if well else 1
+    return alone(f"{count} faults, seed {seed}", lambda folder: run(count, seed, folder))
 
 
 if __name__ == "__main__":

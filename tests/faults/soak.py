@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import random
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -207,14 +204,7 @@ async def run(minutes: int, seed: int, folder: Path) -> bool:
 def main() -> int:
     """Run it; the exit code."""
     minutes, seed = int(os.environ.get("MINUTES") or 60), int(os.environ.get("FAULTS_SEED") or 1)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is killed on purpose
-    folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    alone(folder)
-    say(f"{minutes} minutes, seed {seed}, files in {folder}")
-    well = asyncio.run(run(minutes, seed, folder))
-    if well or not os.environ.get("FAULTS_KEEP"):
-        shutil.rmtree(folder, ignore_errors=True)
-    return 0 if well else 1
+    return alone(f"{minutes} minutes, seed {seed}", lambda folder: run(minutes, seed, folder))
 
 
 if __name__ == "__main__":
