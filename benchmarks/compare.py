@@ -1,6 +1,6 @@
 """`make bench-compare BEFORE=FILE AFTER=FILE`: two outputs of `make bench` of one machine, side by side, as Markdown.
 
-Ends with 1 where the throughput after is less than WORST of that before: two runs of the same code differ by a tenth.
+Ends with 1 where the throughput at either number of cards is less than WORST of that before: two runs of the same code differ by a tenth.
 """
 
 from __future__ import annotations
@@ -11,38 +11,47 @@ from pathlib import Path
 from typing import Any
 
 WORST = 0.75
-FIGURES = {
-    "scored_per_s": "scored/s",
-    "without_state_per_s": "decoded and acknowledged only/s",
-    "share_of_it": "share of it",
-    "worker_peak_mb": "memory, MB",
-    "p50": "latency p50, ms",
-    "p99": "latency p99, ms",
-    "p99.9": "latency p99.9, ms",
+CARDS = ("10000", "1000000")
+FIGURES: dict[tuple[str, ...], str] = {
+    **{("cards", n, "scored_per_s"): f"scored/s at {int(n):,} cards" for n in CARDS},
+    **{("cards", n, "cpu_us", "worker"): f"CPU of the worker at {int(n):,} cards, us a payment" for n in CARDS},
+    ("limit_per_s",): "decoded and acknowledged only/s",
+    ("share_of_limit",): "share of it",
+    ("worker_peak_mb",): "memory, MB",
+    **{("latency_ms", rate, p): f"latency at {int(rate):,}/s, {p}, ms" for rate in ("500", "2000") for p in ("p50", "p99", "p99.9")},
+    ("worker_cores_at_2000",): "cores of the worker at 2,000/s",
 }
+"""Where each figure stands in the output, and its name."""
 
 
-def of_bench(text: str) -> dict[str, Any]:
-    """The figures in what `make bench` printed, its last line; those of latency beside the others.
+def of_bench(text: str) -> dict[str, float]:
+    """The figures in what `make bench` printed, its last line, by their names.
 
     Raises:
         ValueError: if it did not end with them.
     """
-    lines = text.splitlines()
     try:
-        found: dict[str, Any] = json.loads(lines[-1])
-        found |= found.get("latency_ms", {})
-        missing = [name for name in FIGURES if name not in found]
-    except (IndexError, json.JSONDecodeError, AttributeError):
-        missing = list(FIGURES)
+        printed = json.loads(text.splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        printed = None
+    found = {name: _at(printed, path) for path, name in FIGURES.items()}
+    missing = [name for name, figure in found.items() if figure is None]
     if missing:
         raise ValueError(f"the last line is not make bench's: {', '.join(missing)} not in it. Did the run fail? Look at the lines before.")
-    return found
+    return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def table(before: dict[str, Any], after: dict[str, Any]) -> str:
+def _at(printed: Any, path: tuple[str, ...]) -> float | None:
+    for step in path:
+        if not isinstance(printed, dict) or step not in printed:
+            return None
+        printed = printed[step]
+    return printed if isinstance(printed, int | float) else None
+
+
+def table(before: dict[str, float], after: dict[str, float]) -> str:
     """Both runs and their ratio, a row for each figure."""
-    rows = [f"| {text} | {before[name]} | {after[name]} | {after[name] / before[name]:.2f} |" for name, text in FIGURES.items()]
+    rows = [f"| {name} | {before[name]:g} | {after[name]:g} | {after[name] / before[name]:.2f} |" for name in FIGURES.values()]
     return "\n".join(["| | before | after | after ÷ before |", "|---|---|---|---|", *rows])
 
 
@@ -53,7 +62,8 @@ def main(before: str, after: str) -> int:
     except (OSError, ValueError) as error:
         sys.exit(f"bench-compare: {error}")
     print(table(*runs))
-    return 0 if runs[1]["scored_per_s"] >= WORST * runs[0]["scored_per_s"] else 1
+    rates = [FIGURES["cards", n, "scored_per_s"] for n in CARDS]
+    return 0 if all(runs[1][rate] >= WORST * runs[0][rate] for rate in rates) else 1
 
 
 if __name__ == "__main__":

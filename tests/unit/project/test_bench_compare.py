@@ -9,13 +9,15 @@ import pytest
 
 from benchmarks.compare import main, of_bench
 
-FIGURES = {"scored_per_s": 20_000, "without_state_per_s": 200_000, "share_of_it": 0.1, "worker_peak_mb": 400}
 LATENCY = {"p50": 10.0, "p99": 40.0, "p99.9": 80.0}
+FIGURES = {"limit_per_s": 200_000, "share_of_limit": 0.1, "worker_peak_mb": 400, "worker_cores_at_2000": 0.5}
 
 
 def bench(file: Path, scored_per_s: int) -> str:
     """What a run printed, in a file; its name."""
-    file.write_text("servers are up\n" + json.dumps({**FIGURES, "scored_per_s": scored_per_s, "latency_ms": LATENCY}) + "\n")
+    cards = {n: {"scored_per_s": rate, "cpu_us": {"worker": 40.0}} for n, rate in (("10000", 20_000), ("1000000", scored_per_s))}
+    printed = {**FIGURES, "cards": cards, "latency_ms": {"500": LATENCY, "2000": LATENCY}}
+    file.write_text("servers are up\n" + json.dumps(printed) + "\n")
     return str(file)
 
 
@@ -26,8 +28,8 @@ def test_runs_are_shown_side_by_side_and_a_quarter_less_is_told(
     """Ratios, so that the machine does not matter."""
     assert main(bench(tmp_path / "before", 20_000), bench(tmp_path / "after", after)) == code
     rows = capsys.readouterr().out.splitlines()
-    assert f"| scored/s | 20000 | {after} | {after / 20_000:.2f} |" in rows
-    assert "| latency p99, ms | 40.0 | 40.0 | 1.00 |" in rows
+    assert f"| scored/s at 1,000,000 cards | 20000 | {after} | {after / 20_000:.2f} |" in rows
+    assert "| latency at 2,000/s, p99, ms | 40 | 40 | 1.00 |" in rows
 
 
 @pytest.mark.parametrize("text", ["", "Traceback", "[]", json.dumps(FIGURES)])

@@ -1,0 +1,108 @@
+"""A bank for benchmarks: topics and a consumer group of its own, a portfolio of cards, and a client that publishes their payments.
+
+The client is librdkafka in a process of its own: it costs less than a worker, and its schedule does not wait for the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from benchmarks.ground import fraudstream
+from benchmarks.payments import Portfolio
+from tests.foreign import foreign_client
+
+PARTITIONS = 4
+_CLIENT_S = 900
+_TOPICS = ("TRANSACTIONS", "LABELS", "ALERTS", "TRANSACTIONS_DLQ", "LABELS_DLQ")
+
+
+@dataclass(slots=True)
+class Bank:
+    """Publishes payments of a portfolio.
+
+    Attributes:
+        portfolio: whose payments.
+        env: settings of workers.
+        home: folder for files.
+        at_ms: the next payment's event time, where they are sent without a rate.
+        sent: payments so far.
+    """
+
+    portfolio: Portfolio
+    env: Mapping[str, str]
+    home: Path
+    at_ms: float
+    sent: int = 0
+
+    def publish(self, count: int, rate: float = 0, name: str = "B") -> dict[str, Any]:
+        """Publish so many payments, dated one after the other; with a rate, at that many a second and dated so. What the client says of itself.
+
+        Args:
+            count: how many.
+            rate: a second, on an open-loop schedule; 0 for all at once.
+            name: what their ids begin with.
+        """
+        file = self.home / "payments"
+        with file.open("wb") as out:
+            out.writelines(self.portfolio.lines(count))
+        apart_ms = self.portfolio.apart_ms
+        plan = {
+            "brokers": self.env["KAFKA_BOOTSTRAP_SERVERS"], "topic": self.env["TRANSACTIONS_TOPIC"], "file": str(file), "rate": rate,
+            "start_ms": self.at_ms, "apart_ms": apart_ms, "name": name,
+        }  # fmt: skip
+        command: list[str | Path] = [foreign_client(self.home).python, Path(__file__).with_name("client.py"), json.dumps(plan)]
+        ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=_CLIENT_S)
+        file.unlink()
+        self.sent += count
+        self.at_ms += count * apart_ms
+        told: dict[str, Any] = json.loads(ran.stdout)
+        return told
+
+    def alert_latencies_ms(self, name: str) -> list[float]:
+        """Of each alert of a payment of this name: from when the payment was due until the broker appended the alert, ms."""
+        return asyncio.run(_alert_latencies_ms(self.env, f'"transaction_id":"{name}-'.encode()))
+
+
+def bank(servers: Mapping[str, str], home: Path, portfolio: Portfolio, history: int) -> Bank:
+    """A bank with topics of its own, and so many payments to send that are dated before now; its alerts carry the broker's time."""
+    name = f"cards-{portfolio.cards}"
+    env = {**servers, "CONSUMER_GROUP": name} | {f"{t}_TOPIC": f"{t.lower()}-{name}" for t in _TOPICS}
+    asyncio.run(_topic_of_broker_time(env["KAFKA_BOOTSTRAP_SERVERS"], env["ALERTS_TOPIC"]))
+    fraudstream(env, "topics", "--partitions", str(PARTITIONS))
+    return Bank(portfolio, env, home, time.time() * 1000 - history * portfolio.apart_ms)
+
+
+async def _topic_of_broker_time(brokers: str, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, PARTITIONS, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+    finally:
+        await admin.close()
+
+
+async def _alert_latencies_ms(env: Mapping[str, str], named: bytes) -> list[float]:
+    places = [TopicPartition(env["ALERTS_TOPIC"], n) for n in range(PARTITIONS)]
+    consumer = AIOKafkaConsumer(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"])
+    await consumer.start()
+    try:
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        ends, found = await consumer.end_offsets(places), list[float]()
+        while any([await consumer.position(p) < ends[p] for p in places]):
+            for records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).values():
+                ids = ((r.timestamp, r.value.partition(named)[2]) for r in records)
+                found += [appended_ms - int(rest.partition(b"-")[0]) / 1000 for appended_ms, rest in ids if rest]
+    finally:
+        await consumer.stop()
+    return found
