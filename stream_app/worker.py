@@ -1,6 +1,6 @@
 """The Faust worker: `fraudstream worker`, or `faust -A stream_app.worker worker`.
 
-Faust keeps the group, the assignment and the agents; the batch loop behind `Runtime` does the work and knows no Faust.
+Faust keeps the group, the assignment and the agent; the batch loop behind `Runtime` does the work and knows no Faust.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import faust
 from faust.types import TP
 from loguru import logger
 
-from stream_app.adapters.faust.batches import BatchSchema, use_batches
+from stream_app.adapters.faust.batches import FetchedBatch, use_batches
 from stream_app.adapters.faust.options import PlainWorker, faust_options
 from stream_app.bootstrap import WorkerParts, build_worker
 from stream_app.delivery.held_partitions import Seek
@@ -33,7 +33,7 @@ STOP_WITHIN_S = 15.0
 
 
 class FraudWorker(faust.App):  # type: ignore[misc]
-    """A Faust app whose agent hands record batches to the runtime."""
+    """A Faust app whose consumer hands record batches to the runtime."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(**faust_options(settings))
@@ -41,9 +41,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         self.fatal: BaseException | None = None
         self.background: list[asyncio.Task[None]] = []
         use_batches(self, self)
-        schema = BatchSchema()
-        topic = self.topic(settings.transactions_topic, settings.labels_topic, schema=schema, allow_empty=True)
-        self.agent(topic, name="score", sink=[])(self._score)
+        self.agent(self.topic(settings.transactions_topic, settings.labels_topic), name="score", sink=[])(self._score)
         self.on_partitions_revoked.connect(self._let_go)
 
     @cached_property
@@ -54,6 +52,11 @@ class FraudWorker(faust.App):  # type: ignore[misc]
     def taker(self, topic: str, partition: int) -> Any:
         """See `batches.PartitionFlow`."""
         return self.parts.runtime.taker(topic, partition)
+
+    def deliver(self, topic: str, fetched: FetchedBatch) -> None:
+        """See `batches.PartitionFlow`."""
+        taker, records, position, size, done = fetched
+        self.parts.runtime.submit(topic, taker, Fetched(records, done, position, size))
 
     async def assign(self, assigned: set[Place], seek: Seek) -> Any:
         """See `batches.PartitionFlow`."""
@@ -71,10 +74,9 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         self._end(error)
 
     async def _score(self, stream: Any) -> None:
-        async for event in stream.noack().events():
-            message = event.message
-            taker, records, position, size = message.value
-            self.parts.runtime.submit(message.topic, taker, Fetched(records, event.ack, position, size))
+        """The agent that Faust subscribes to the topics for. Records come by `deliver`, past its stream."""
+        async for _ in stream:
+            self._end(Stop("Faust took a record through its stream, past the partitions. Install the versions of requirements.lock."))
 
     async def _let_go(self, _app: Any, _revoked: Any, **_: Any) -> None:
         await self.parts.runtime.revoke()

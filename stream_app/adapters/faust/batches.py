@@ -1,11 +1,14 @@
-"""The one place that knows Faust's insides: its transport delivers lists of records, and acknowledges them by our rules.
+"""The one place that knows Faust's insides: its consumer delivers lists of records, and acknowledges them by our rules.
 
 Faust 0.15.3 hands an agent one record at a time (about 100 µs each) and acknowledges an event when the loop body is left, also by
-an exception. Here the consumer yields one message per partition and poll whose value is the list of records, and:
+an exception. Here all that one poll brought is delivered in one step, past its streams, and:
 
-- a batch is acknowledged only by `Message.ack` after its effects stand; the offset to commit is the highest acknowledged + 1
-  (batches of a partition are acknowledged in order), and nothing is guessed for gaps between offsets;
-- on assignment the position comes from the cursor that stands beside the state, not from Kafka's committed offset.
+- what was fetched of a partition is acknowledged only after its effects stand; the offset to commit is the highest acknowledged + 1
+  (a partition's are acknowledged in order), and nothing is guessed for gaps between offsets;
+- on assignment the position comes from the cursor that stands beside the state, not from Kafka's committed offset;
+- the consumer runs in the worker's own loop, see `in_loop`.
+
+Faust keeps the group, the assignment, and the agent whose topics it subscribes to.
 
 `tests/unit/adapters/test_faust_pins.py` pins each private name used here.
 """
@@ -14,13 +17,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
-from faust.types import TP, ConsumerMessage
+from faust.types import TP
 from loguru import logger
 
+from stream_app.adapters.faust.in_loop import ConsumerInLoop
 from stream_app.adapters.kafka.consumer import COMMITTED, MOST_FETCHED_BYTES
 from stream_app.adapters.kafka.errors import unpack_error
 from stream_app.adapters.kafka.record_batches import read_within_bounds
@@ -45,6 +50,10 @@ class PartitionFlow(Protocol):
         """Who takes more records of this partition now, or None."""
         ...
 
+    def deliver(self, topic: str, fetched: FetchedBatch) -> None:
+        """Take what was fetched for a taker; whether it is still there is looked at here."""
+        ...
+
     def assign(self, assigned: set[Place], seek: Callable[[Mapping[Place, int]], Awaitable[None]]) -> Awaitable[Mapping[Place, int]]:
         """Take the assigned partitions over and seek each to its cursor; where that is."""
         ...
@@ -55,33 +64,25 @@ class PartitionFlow(Protocol):
 
 
 class FetchedBatch(NamedTuple):
-    """Records of one partition, the next offset to be fetched after them, how many bytes they are, and who asked for them.
+    """What was fetched of one partition. What was fetched for a taker before a seek is never given to the next.
 
-    What was fetched for a taker before a seek is never given to the next. The next offset can lie further on than the last record's:
-    marks of transactions take offsets too.
+    Attributes:
+        taker: who asked for it.
+        records: in the log's order.
+        position: the next offset to be fetched after them; marks of transactions take offsets too, so it can lie further on than the last record.
+        size: bytes of keys, values and headers.
+        done: acknowledges them.
     """
 
     taker: Any
     records: list[Any]
     position: int
     size: int
+    done: Callable[[], None]
 
 
-class BatchSchema(faust.Schema):  # type: ignore[misc]
-    """Passes the list of records through: decoding is the batch loop's, which can dead-letter."""
-
-    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
-        """See `faust.Schema.compile`."""
-        create_event = app.create_event
-
-        async def decode(message: Any, **_: Any) -> Any:
-            return create_event(message.key, message.value, message.headers, message)
-
-        return decode
-
-
-class _ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Faust's consumer thread; the broker answers a fetch after `_FETCH_WAIT_MS` where there is nothing, and with committed records alone.
+class _ConsumerThread(ConsumerInLoop):
+    """Faust's consumer "thread"; the broker answers a fetch after `_FETCH_WAIT_MS` where there is nothing, and with committed records alone.
 
     What keeps it out of its group is told. aiokafka waits with it until somebody polls, and Faust polls nothing while nothing is assigned.
     """
@@ -96,7 +97,7 @@ class _ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         group = self.consumer.app.conf.id
         told = refusal(error, "READ", group=group)
         if isinstance(told, Stop):
-            self.parent_loop.call_soon_threadsafe(self.consumer.flow.failed, told)
+            self.consumer.flow.failed(told)
         else:
             logger.warning("Consumer group {!r}: {}. Trying again.", group, told or error)
         await asyncio.sleep(_ASK_GROUP_AGAIN_S)
@@ -123,18 +124,15 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ARG002, ASYNC109 - Faust's signature
-        """One message per partition that has records and room; see `faust.transport.consumer.Consumer.getmany`."""
+    async def getmany(self, timeout: float) -> AsyncIterator[Any]:  # noqa: ARG002, ASYNC109 - Faust's signature
+        """Wait for records and deliver them, all at once: nothing is left for Faust's streams. See `faust.transport.consumer.Consumer.getmany`."""
         full = any(self.flow.taker(tp.topic, tp.partition) is None for tp in self._get_active_partitions())
         batches, _ = await self._wait_next_records(_POLL_WHILE_FULL_S if full else _POLL_S)
-        generation = self.app.consumer_generation_id
-        if not batches or self.should_stop:
-            return
-        for tp, batch in batches.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
-            self._read_offset.pop(tp, None)  # Faust drops what lies below it; after a seek back that would be everything
-            yield tp, self._batch_message(tp, batch)
+        if self.flow_active and not self.should_stop:
+            for tp, batch in (batches or {}).items():
+                self.flow.deliver(tp.topic, batch)
+        for nothing in tuple[Any, ...]():
+            yield nothing
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
         """Ask only for partitions that have room; the others' records wait in the fetcher, and the broker behind it."""
@@ -154,7 +152,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 positions = self._positions(wanted)
                 for tp in wanted - records.keys():
                     takers[tp].reached(tp.topic, positions[tp])
-                return {tp: FetchedBatch(takers[tp], found, positions[tp], found.size) for tp, found in records.items()}
+                return {
+                    tp: FetchedBatch(takers[tp], found, positions[tp], found.size, partial(self._acked[tp].append, found[-1].offset))
+                    for tp, found in records.items()
+                }
         await self.sleep(timeout)
         return {}
 
@@ -187,16 +188,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """Nothing. Faust would log an error for each partition from which it took no record for a while: here one that is idle, or waits
         for room or for a model. What waits, and a Kafka that is away, are told by `progress` and `outage`.
         """
-
-    def _batch_message(self, tp: TP, batch: FetchedBatch) -> ConsumerMessage:
-        last = batch.records[-1]
-        return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, batch, None, 0, 0, tp,
-            generation_id=self.app.consumer_generation_id,
-        )  # fmt: skip
-
-    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """A batch spans offsets; those between two batches' last offsets are no gap."""
 
     def _new_offset(self, tp: TP) -> int | None:
         """Highest acknowledged + 1: batches of a partition are acknowledged in order."""

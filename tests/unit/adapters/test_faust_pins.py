@@ -18,12 +18,14 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
-from faust.streams import Stream
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
-from faust.types import TP, ConsumerMessage
+from faust.types import TP
+from mode.threads import QueueServiceThread, ServiceThread
+from mode.utils.futures import maybe_set_exception
 
-from stream_app.adapters.faust.batches import BatchConsumer, BatchSchema, BatchTransport, FetchedBatch, _ConsumerThread, use_batches
+from stream_app.adapters.faust.batches import BatchConsumer, BatchTransport, FetchedBatch, _ConsumerThread, use_batches
+from stream_app.adapters.faust.in_loop import ConsumerInLoop
 from stream_app.adapters.faust.options import faust_options
 from stream_app.settings import Settings
 
@@ -54,11 +56,9 @@ def test_the_installed_version_is_the_pinned_one(name: str, extras: str) -> None
         (Consumer, "_getmany", ["self", "active_partitions", "timeout"]),
         (Consumer, "_wait_next_records", ["self", "timeout"]),
         (Consumer, "_get_active_partitions", ["self"]),
-        (Consumer, "_add_gap", ["self", "tp", "offset_from", "offset_to"]),
         (Consumer, "_new_offset", ["self", "tp"]),
         (Consumer, "seek_to_committed", ["self"]),
         (Consumer, "assignment", ["self"]),
-        (Consumer, "ack", ["self", "message"]),
         (Consumer, "verify_event_path", ["self", "now", "tp"]),
         (AIOKafkaConsumerThread, "seek_wait", ["self", "partitions"]),
         (AIOKafkaConsumerThread, "getmany", ["self", "active_partitions", "timeout"]),
@@ -72,7 +72,7 @@ def test_a_method_that_we_override_or_call_has_its_parameters(owner: Any, name: 
 
 def test_the_methods_we_override_are_there_to_override() -> None:
     """A name that Faust no longer has would leave our override never called."""
-    for name in ("getmany", "_getmany", "_add_gap", "_new_offset", "seek_to_committed", "verify_event_path", "_new_consumer_thread"):
+    for name in ("getmany", "_getmany", "_new_offset", "seek_to_committed", "verify_event_path", "_new_consumer_thread"):
         assert name in vars(BatchConsumer)
         assert any(name in vars(c) for c in Consumer.__mro__)
 
@@ -135,15 +135,48 @@ def test_the_consumer_keeps_acknowledged_offsets_in_a_list_and_an_index() -> Non
     assert "committed is None or offset >= committed" in acknowledged
 
 
-def test_the_drain_loop_uses_getmany_message_offsets_and_add_gap() -> None:
-    """It drops messages below the read offset by `message.offset`, which is a batch's last, and reports gaps to `_add_gap`."""
+def test_the_drain_loop_asks_getmany_again_and_again_whatever_it_yields() -> None:
+    """It goes round where nothing is yielded, and lets others run meanwhile: records are delivered within `getmany`."""
     drain = source(faust_consumer.Consumer._drain_messages)
-    assert "getmany(timeout=1.0)" in drain
-    assert "offset = message.offset" in drain
-    assert "if r_offset is None or offset >= r_offset:" in drain
-    assert "get_read_offset = self._read_offset.__getitem__" in drain
-    assert "self._read_offset = defaultdict(lambda: None)" in source(faust_consumer.Consumer.__init__)
-    assert "await self._add_gap(tp, r_offset + 1, offset)" in drain
+    assert "while not (consumer_should_stop() or fetcher_should_stop()):" in drain
+    assert "ait = cast(AsyncIterator, getmany(timeout=1.0))" in drain
+    assert "await self.sleep(0) if not self.should_stop: async for tp, message in ait:" in drain
+
+
+def test_the_consumer_is_a_service_of_the_loop_that_made_it() -> None:
+    """Faust's runs in a thread with a loop of its own, to which each call is handed; what starts, stops and calls it is replaced, no more."""
+    assert ServiceThread in ConsumerInLoop.__mro__
+    assert "self._thread = self.Worker(self) self._thread.start()" in source(ServiceThread.start)
+    assert "await self._default_start()" in source(ServiceThread._serve)
+    assert "await self._shutdown_thread()" in source(ServiceThread._serve)
+    stops = source(ServiceThread._shutdown_thread)
+    for step in (
+        "on_thread_stop()",
+        "_default_stop_children()",
+        "set_shutdown()",
+        "_default_stop_futures()",
+        "_default_stop_exit_stacks()",
+    ):
+        assert step in stops
+    assert "await self._consumer.stop()" in source(AIOKafkaConsumerThread.on_thread_stop)
+    assert "if self._method_queue is not None:" in source(QueueServiceThread.on_thread_stop)
+    assert parameters(QueueServiceThread.call_thread) == ["self", "fun", "args", "kwargs"]
+    assert "cast_thread" not in source(AIOKafkaConsumerThread)
+    assert "self._close_thread_loop_on_stop = thread_loop is None" in source(ServiceThread.__init__)
+    assert "if fut is not None" in source(maybe_set_exception), "a crash tells a thread that is starting, and there is none"
+
+
+def test_what_the_consumer_is_asked_is_done_in_place() -> None:
+    """Coroutines are awaited, plain functions called: no thread, no queue."""
+    consumer: Any = object.__new__(ConsumerInLoop)
+
+    async def twice(n: int) -> int:
+        return 2 * n
+
+    async def ask() -> tuple[Any, Any]:
+        return await consumer.call_thread(twice, 4), await consumer.call_thread(max, 3, 5)
+
+    assert asyncio.run(ask()) == (8, 5)
 
 
 def test_waiting_for_records_asks_getmany_of_the_active_partitions() -> None:
@@ -167,7 +200,7 @@ def test_a_commit_asks_new_offset_for_each_partition() -> None:
 
 
 def test_the_next_offset_to_fetch_is_an_attribute_of_the_assignment() -> None:
-    """`AIOKafkaConsumer.position` is a coroutine that belongs to the consumer's thread; what it returns is read here without it."""
+    """`AIOKafkaConsumer.position` is a coroutine that waits where there is none; what it returns is read here without it."""
     position = source(AIOKafkaConsumer.position)
     assert "self._subscription.subscription.assignment" in position
     assert "tp_state = assignment.state_value(partition)" in position
@@ -175,13 +208,10 @@ def test_the_next_offset_to_fetch_is_an_attribute_of_the_assignment() -> None:
     assert "_ensure_consumer" in vars(AIOKafkaConsumerThread)
 
 
-def test_flow_and_generation_are_attributes() -> None:
-    """`getmany` stops in the middle where `flow_active` falls or `consumer_generation_id` changes."""
+def test_whether_records_flow_is_an_attribute() -> None:
+    """`getmany` delivers nothing where `flow_active` fell while it waited: partitions are being revoked."""
     assert faust_consumer.Consumer.flow_active is True
-    assert isinstance(faust.App("pins").consumer_generation_id, int)
-    stock = source(faust_consumer.Consumer.getmany)
-    assert "self.app.consumer_generation_id" in stock
-    assert "self.flow_active" in stock
+    assert "self.flow_active" in source(faust_consumer.Consumer.getmany)
     assert "self._thread = self._new_consumer_thread()" in source(faust_consumer.ThreadDelegateConsumer.__init__)
 
 
@@ -221,6 +251,30 @@ def test_the_offset_to_commit_is_the_highest_acknowledged_and_one() -> None:
     assert consumer._new_offset(OTHER) == 8
 
 
+def test_what_was_fetched_is_acknowledged_by_its_last_offset() -> None:
+    """Records 4 to 9 of one partition: `done` makes 10 the offset to commit."""
+    consumer = bare_consumer()
+    consumer._fetching, consumer._fetch_failed, consumer._positions = asyncio.Lock(), False, lambda wanted: dict.fromkeys(wanted, 12)
+    consumer.flow = SimpleNamespace(taker=lambda *_: "taker")
+    records = Records([SimpleNamespace(offset=o) for o in (4, 9)])
+
+    async def getmany(*_: Any) -> Any:
+        return {TRANSACTIONS: records}
+
+    consumer._thread = SimpleNamespace(getmany=getmany)
+    batch = asyncio.run(consumer._getmany({TRANSACTIONS}, 0))[TRANSACTIONS]
+    assert batch[:4] == ("taker", records, 12, 300)
+    assert consumer._new_offset(TRANSACTIONS) is None
+    batch.done()
+    assert consumer._new_offset(TRANSACTIONS) == 10
+
+
+class Records(list[Any]):
+    """Records, and how many bytes they are."""
+
+    size = 300
+
+
 def test_stock_faust_would_not_commit_batches_that_span_offsets() -> None:
     """Why we override `_new_offset`: to Faust, 99 and 250 are two runs with a gap between."""
     consumer = bare_consumer()
@@ -229,30 +283,32 @@ def test_stock_faust_would_not_commit_batches_that_span_offsets() -> None:
     assert faust_consumer.Consumer._new_offset(consumer, TRANSACTIONS) == 100
 
 
-def test_a_batch_message_carries_the_records_and_their_last_offset() -> None:
-    """One message a batch: its value the list, its offset the last one's, its time seconds; and the schema passes it through."""
+def fetched(taker: str, offset: int, done: Any = None) -> FetchedBatch:
+    """A batch with one record."""
+    return FetchedBatch(taker, [SimpleNamespace(offset=offset)], offset + 1, 30, done)
+
+
+@pytest.mark.parametrize("flow_active", [True, False])
+def test_all_that_a_poll_brought_is_delivered_at_once_and_nothing_is_left_for_streams(*, flow_active: bool) -> None:
+    """Before anything else runs; nothing where partitions are being revoked."""
     consumer = bare_consumer()
-    consumer.app = SimpleNamespace(consumer_generation_id=3)
-    batch = [SimpleNamespace(offset=o, timestamp=2500, timestamp_type=0) for o in (4, 9)]
-    message = consumer._batch_message(TRANSACTIONS, FetchedBatch("taker", batch, 12, 300))
-    assert isinstance(message, ConsumerMessage)
-    assert (message.topic, message.partition, message.offset, message.tp) == ("transactions", 0, 9, TRANSACTIONS)
-    assert (message.timestamp, message.generation_id) == (2.5, 3)
-    assert message.value == FetchedBatch("taker", batch, 12, 300)
-    assert parameters(faust.Schema.compile)[:2] == ["self", "app"]
-    decode: Any = BatchSchema().compile(SimpleNamespace(create_event=lambda *parts: parts))
-    assert asyncio.run(decode(message)) == (None, FetchedBatch("taker", batch, 12, 300), (), message)
+    consumer.flow_active, consumer._get_active_partitions = flow_active, lambda: {TRANSACTIONS, OTHER}
+    consumer._stopped = SimpleNamespace(is_set=lambda: False)
+    consumer._crashed = consumer._stopped
+    delivered: list[Any] = []
+    consumer.flow = SimpleNamespace(taker=lambda *at: at, deliver=lambda topic, batch: delivered.append((topic, batch)))
+    batches = {TRANSACTIONS: fetched("one", 4), OTHER: fetched("other", 7)}
 
+    async def found(_: float) -> Any:
+        return batches, None
 
-def test_take_acknowledges_in_a_finally_so_also_on_errors() -> None:
-    """Why we do not use `take`: an exception in the body, or a cancellation, acknowledges the whole batch."""
-    take = source(inspect.unwrap(Stream.take))
-    assert "yield list(buffer) finally: buffer.clear() for event in events: await self.ack(event)" in take
+    consumer._wait_next_records = found
 
+    async def left() -> list[Any]:
+        return [message async for message in consumer.getmany(1.0)]
 
-def test_the_loop_over_events_acknowledges_only_without_noack() -> None:
-    """`noack()` is what keeps a stream from acknowledging an event as its loop body is left."""
-    assert "self.clone( enable_acks=False, )" in source(Stream.noack)
+    assert asyncio.run(left()) == []
+    assert delivered == ([("transactions", batch) for batch in batches.values()] if flow_active else [])
 
 
 def test_aiokafka_answers_getmany_with_lists_by_partition() -> None:

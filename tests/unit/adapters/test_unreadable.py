@@ -68,6 +68,7 @@ def test_after_records_that_cannot_be_unpacked_nothing_more_is_delivered() -> No
     async def deliver() -> None:
         consumer: Any = object.__new__(BatchConsumer)
         consumer._fetching, consumer._fetch_failed, consumer.sleep = asyncio.Lock(), False, nothing
+        consumer._acked = {GOOD: [], BAD: []}
         consumer.flow = SimpleNamespace(taker=lambda *_: SimpleNamespace(reached=lambda *_: None), failed=told.append)
         consumer._positions = lambda wanted: dict.fromkeys(wanted, 0)
         consumer._thread = SimpleNamespace(getmany=fetcher.fetched_records)
