@@ -27,6 +27,7 @@ from stream_app.delivery.inbox import KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import PartitionDependencies
 from stream_app.delivery.placement import KeyWatch
+from stream_app.delivery.rounds import RoundDependencies, Rounds
 from stream_app.delivery.runtime import Runtime, RuntimeDependencies
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.topics import Topics
@@ -191,7 +192,7 @@ def build_worker(
     runtime = Runtime(
         store,
         lambda scorer: PartitionDependencies(
-            scorer=scorer,
+            rounds=Rounds(RoundDependencies(store, scorer, money, topics.transactions, metrics, away)),
             end_of=end_of,
             publisher=publisher,
             takeover=takeover,

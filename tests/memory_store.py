@@ -5,8 +5,9 @@ It remembers nothing beside its dict of packed values and reads all of them anew
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,13 +17,13 @@ from stream_app.adapters.redis.doubts import Unread
 from stream_app.adapters.redis.idle import idle_keys
 from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.adapters.redis.write_through import add_parts
-from stream_app.delivery.ports import Packed, PartitionState
+from stream_app.delivery.ports import Asked, Packed, PartitionState
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import EntityPlan, catalogue_plan
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
-from stream_app.scoring.ports import Ids, WorkingSet
+from stream_app.scoring.ports import Ids, Seen, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Position
 
 
@@ -57,6 +58,14 @@ class MemoryStore:
         others = {p: self.kept.setdefault(p, _Kept()) for p in range(self._partitions) if p != partition}
         return _MemoryPartition(partition, kept, others, kept.cursor), kept.cursor
 
+    async def read(self, asked: Sequence[Asked]) -> WorkingSet:
+        """See `ports.FeatureStore`: each partition's by itself, then all as if those before it in the round were written."""
+        return _together(asked, [await one.state.read(one.ids, one.noted) for one in asked])
+
+    def pack(self, asked: Sequence[Asked], work: WorkingSet) -> list[Packed]:
+        """See `ports.FeatureStore`."""
+        return [one.state.pack(of_one, one.reached) for one, of_one in zip(asked, _apart(asked, work), strict=True)]
+
     async def ping(self) -> None:
         """Always there."""
 
@@ -69,7 +78,7 @@ class MemoryStore:
 
 class _MemoryPartition:
     def __init__(self, partition: int, kept: _Kept, others: dict[int, _Kept], cursor: Cursor) -> None:
-        self._partition = partition
+        self.number = self._partition = partition
         self._kept = kept
         self._others = others
         self._cursor = cursor
@@ -99,7 +108,7 @@ class _MemoryPartition:
         cursors = {p: other.cursor for p, other in self._others.items()} | {self._partition: self._cursor}
         positions = tuple(cursor.position if cursor else START for _, cursor in sorted(cursors.items()))
         notes = {key: self._kept.notes[key] for key in noted if key in self._kept.notes}
-        return WorkingSet(ids, tuple(rows), cases, unread.doubts(unfinished), positions, notes, self._of_newer)
+        return WorkingSet(ids, tuple(rows), cases, (Seen(unread.doubts(unfinished), positions, notes, self._of_newer),))
 
     async def confirm(self) -> None:
         self._check()
@@ -121,7 +130,7 @@ class _MemoryPartition:
         for entity, wanted, rows in zip(catalogue_plan().entities, work.ids, work.rows, strict=True):
             values = Packer(entity.layout).pack(rows.own, rows.own_at, work.case_ids if entity.entity == "card" else None)
             packed += zip([_key(entity, name) for name in wanted], values, strict=True)
-        return [] if work.of_newer else packed
+        return [] if work.seen[0].of_newer else packed
 
     async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
         self._check()
@@ -155,6 +164,52 @@ class _MemoryPartition:
     def _check(self) -> None:
         if self._kept.cursor != self._cursor:
             raise NotOwner(f"Partition {self._partition}: another worker took over.")
+
+
+def _together(asked: Sequence[Asked], works: Sequence[WorkingSet]) -> WorkingSet:
+    """A round of what was read for each. All that name a terminal share its sum, so each sees those before it in the round."""
+    if len(works) == 1:
+        return works[0]
+    rows = []
+    for n, entity in enumerate(zip(*(work.rows for work in works), strict=True)):
+        own, here = np.concatenate([of_one.own[of_one.own_at] for of_one in entity]), np.arange(sum(len(work.ids[n]) for work in works))
+        names = [name for work in works for name in work.ids[n]]
+        if n == 0:
+            rows.append(Rows(own, own, here, here))
+            continue
+        first = {name: place for place, name in reversed(list(enumerate(names)))}
+        total = np.concatenate([of_one.total[of_one.total_at] for of_one in entity])
+        rows.append(Rows(own, total, here, np.array([first[name] for name in names], dtype=np.int64)))
+    ids = tuple([name for work in works for name in work.ids[n]] for n in range(len(rows)))
+    return WorkingSet(ids, tuple(rows), [case for work in works for case in work.case_ids], tuple(_seen(asked, works)))
+
+
+def _seen(asked: Sequence[Asked], works: Sequence[WorkingSet]) -> Iterator[Seen]:
+    moved: dict[int, Position] = {}
+    for one, work in zip(asked, works, strict=True):
+        (seen,) = work.seen
+        at = tuple(moved.get(p, position) for p, position in enumerate(seen.positions or ()))
+        yield replace(seen, positions=at)
+        moved[number_of(one.state)] = one.reached
+
+
+def number_of(state: Any) -> int:
+    """Of the partition whose state this is, however it is wrapped."""
+    number: int = state.number
+    return number
+
+
+def _apart(asked: Sequence[Asked], work: WorkingSet) -> Iterator[WorkingSet]:
+    """What is each partition's of a round."""
+    if len(asked) == 1:
+        yield work
+        return
+    at = [0] * len(work.ids)
+    for one, seen in zip(asked, work.seen, strict=True):
+        runs = [slice(first, first + len(names)) for first, names in zip(at, one.ids, strict=True)]
+        at = [run.stop for run in runs]
+        rows = tuple(Rows(r.own, r.total, r.own_at[run], r.total_at[run]) for r, run in zip(work.rows, runs, strict=True))
+        yield WorkingSet(one.ids, rows, work.case_ids[runs[0]], (seen,))
 
 
 def _key(entity: EntityPlan, name: str) -> str:

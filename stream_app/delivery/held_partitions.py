@@ -133,6 +133,7 @@ class HeldPartitions:
         async with self._taking:
             for number in list(self._held):
                 await self._drop(number)
+            await self._shared.rounds.give_up()
             await self._settle()
 
     async def _take(self, number: int, *, lost: bool = False) -> dict[Place, int]:

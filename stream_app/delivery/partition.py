@@ -6,7 +6,7 @@ Each goes through five steps; whatever is killed between two of them, the next o
     cursor,         features,      scores, alerts,    what was read,       to Kafka, for
     cards,          scores,        dead letters:      changed, and the     monitoring alone:
     terminals …     decisions      every one is       cursor: one          the cursor decides
-                                   acknowledged       guarded transaction
+    `-- in a round: see `rounds` --'   acknowledged       guarded transaction
 
 What is done with a record follows from where it lies in its log (of transactions and of labels alike):
 
@@ -54,7 +54,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -67,6 +67,7 @@ from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.placement import KeyWatch
 from stream_app.delivery.rebuild import RebuildProgress
 from stream_app.delivery.retry import with_retries
+from stream_app.delivery.rounds import Part, Rounds
 from stream_app.delivery.sweeper import Sweeper
 from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.delivery.topics import Topics
@@ -77,13 +78,12 @@ from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import IntakeRules, Label, Transaction
 from stream_app.scoring.already_published import position_header
-from stream_app.scoring.degraded import full_from
-from stream_app.scoring.intake import Decoded, Intake, merge
+from stream_app.scoring.intake import Decoded
 from stream_app.scoring.observation import Observer
-from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, OutcomeRules, before_each, keys_of, outcomes_of
-from stream_app.scoring.ports import Publisher, WorkingSet
+from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, OutcomeRules, outcomes_of
+from stream_app.scoring.ports import Publisher, Seen
 from stream_app.scoring.positions import START, Cursor, Fingerprint, Position
-from stream_app.scoring.scorer import Decided, Scorer
+from stream_app.scoring.scorer import Decided
 
 _LOOK_AGAIN_S = 0.02
 CONFIRM_EVERY_S = 5.0
@@ -102,7 +102,7 @@ class PartitionDependencies:
     """What every partition of a worker shares.
 
     Attributes:
-        scorer: asked for each batch, so that a model can change between two.
+        rounds: read, compute and pack, for several partitions together.
         end_of: where what can be read of a topic and partition ends, as last heard. None before the first answer.
         takeover: makes this worker the owner of a partition.
         outputs: asked what is published where a publication ended unknown.
@@ -112,7 +112,7 @@ class PartitionDependencies:
         keys: shown a key of each micro-batch.
     """
 
-    scorer: Callable[[], Scorer]
+    rounds: Rounds
     end_of: Callable[[str, int], KnownEnd | None]
     publisher: Publisher
     takeover: Takeover
@@ -248,27 +248,23 @@ class Partition:
             NotOwner, StateError: nothing was written.
         """
         shared, clock = self._shared, time.perf_counter
-        intake = merge(batch.payments, batch.labels, shared.money)
-        began = clock()
-        wanted = keys_of(intake.labels.messages)
-        work = await with_retries(lambda: self._state.read(intake.ids, wanted), self.name, shared.away)
-        if work.of_newer and self._left_at is None:
-            self._leave_as_it_is()
-        read = clock()
-        intake = intake.told(before_each(intake.labels.messages, work.notes))
-        decided = shared.scorer().decide(intake, self._doubted(work, intake), (shared.topics.transactions, self.number), self._published)
         reached = batch.offsets.after(self.cursor.position)
-        packed = self._state.pack(work, reached)
-        notes, outcomes = self._label_outcomes(intake, work, decided)
-        packed_at = clock()
-        await self._publish(decided.messages + self._dead_letters(intake), reached)
+        decided, seen, packed = await shared.rounds.decide(self._part(batch, reached))
+        if seen.of_newer and self._left_at is None:
+            self._leave_as_it_is()
+        notes, outcomes = self._label_outcomes(batch, seen, decided)
+        began = clock()
+        await self._publish(decided.messages + self._dead_letters(batch), reached)
         published_at, published_s = clock(), time.time()
         cursor = self._after(reached, batch.last(shared.topics.read))
         await with_retries(lambda: self._state.write(packed, self._written(cursor), notes), self.name, shared.away)
         self.cursor = cursor
-        stages = {"read": read - began, "publish": published_at - packed_at, "write": clock() - published_at}
-        self._observe(intake, decided, stages | decided.seconds, published_s)
+        self._observe(batch, decided, {"publish": published_at - began, "write": clock() - published_at}, published_s)
         shared.observer.label_outcomes(outcomes)
+
+    def _part(self, batch: MicroBatch, reached: Position) -> Part:
+        """The batch as a round takes it; by itself where what was decided before has a say (rules 2 and 6)."""
+        return Part(self.number, self._state, batch, reached, self.cursor.full_from_ms, self._published)
 
     def _leave_as_it_is(self) -> None:
         """From this batch on rule 8 holds."""
@@ -284,25 +280,18 @@ class Partition:
         left_at = self._left_at
         return cursor if left_at is None else msgspec.structs.replace(left_at, decided=left_at.decided.or_later(cursor.position))
 
-    def _label_outcomes(self, intake: Intake, work: WorkingSet, decided: Decided) -> tuple[Notes, LabelOutcomes]:
+    def _label_outcomes(self, batch: MicroBatch, seen: Seen, decided: Decided) -> tuple[Notes, LabelOutcomes]:
         """What the labels say of the decisions, by rule 2."""
-        if not intake.labels.messages and not decided.alerts:
+        if not batch.labels.messages and not decided.alerts:
             return NO_NOTES, LabelOutcomes()
         cursor = self.cursor
         not_whole = cursor.transactions < cursor.decided.transactions or self._left_at is not None
         noted_from_ms = sys.maxsize if not_whole else cursor.noted_from_ms or 0
         rules = OutcomeRules(self._shared.money.unit, noted_from_ms, again=cursor.labels < cursor.decided.labels)
-        notes, outcomes = outcomes_of(intake.labels.messages, decided.met, work.notes, decided.alerts, rules)
+        notes, outcomes = outcomes_of(batch.labels.messages, decided.met, seen.notes, decided.alerts, rules)
         if self._left_at is not None:
-            notes, _ = outcomes_of((), (), work.notes, decided.alerts, rules)
+            notes, _ = outcomes_of((), (), seen.notes, decided.alerts, rules)
         return notes, outcomes
-
-    def _doubted(self, work: WorkingSet, intake: Intake) -> WorkingSet:
-        """The working set, degraded by rule 7."""
-        full_from_ms, oldest_ms = self.cursor.full_from_ms, min(intake.payments.timestamps_ms, default=0)
-        if work.degraded or not intake.payments.messages or oldest_ms >= full_from_ms:
-            return work
-        return replace(work, degraded=full_from(full_from_ms))
 
     async def _publish(self, messages: Sequence[Outgoing], reached: Position) -> None:
         """Publish what a batch makes that ends at `reached`; by rule 4 only what is missing."""
@@ -335,10 +324,10 @@ class Partition:
         """Whether by rule 4 messages may be there of records that this cursor has not passed."""
         return not cursor.position.has_passed(self._unsure)
 
-    def _dead_letters(self, intake: Intake) -> list[Outgoing]:
+    def _dead_letters(self, batch: MicroBatch) -> list[Outgoing]:
         topics, decided = self._shared.topics, self.cursor.decided
-        letters = self._refused(intake.payments, topics.transactions, topics.transactions_dlq, decided.transactions)
-        letters += self._refused(intake.labels, topics.labels, topics.labels_dlq, decided.labels)
+        letters = self._refused(batch.payments, topics.transactions, topics.transactions_dlq, decided.transactions)
+        letters += self._refused(batch.labels, topics.labels, topics.labels_dlq, decided.labels)
         return letters
 
     def _refused[T: (Transaction, Label)](self, decoded: Decoded[T], topic: str, dead_letters: str, decided: int) -> list[Outgoing]:
@@ -349,19 +338,19 @@ class Partition:
             if record.offset >= decided
         ]
 
-    def _observe(self, intake: Intake, decided: Decided, stages: dict[str, float], published_s: float) -> None:
+    def _observe(self, batch: MicroBatch, decided: Decided, stages: dict[str, float], published_s: float) -> None:
         observer = self._shared.observer
-        observer.batch(len(intake.payments) + len(intake.labels))
+        observer.batch(len(batch))
         for name, seconds in stages.items():
             observer.stage(name, seconds)
         for what, count in decided.counts.items():
             observer.counted(what, count)
         if decided.decisions is not None:
             observer.decided(decided.decisions, published_s, time.time())
-        for _, error in intake.payments.refused + intake.labels.refused:
+        for _, error in batch.payments.refused + batch.labels.refused:
             observer.refused(error.code)
         if self._rebuild is None:
-            self._shared.keys.saw(self.number, self.cursor.partitions, _key_of(intake.payments), _key_of(intake.labels))
+            self._shared.keys.saw(self.number, self.cursor.partitions, _key_of(batch.payments), _key_of(batch.labels))
         else:
             self._rebuild.reached(self.cursor)
             self._rebuild = None if self._rebuild.done else self._rebuild

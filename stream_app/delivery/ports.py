@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from stream_app.messages.records import Place, Published, Record
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.scoring.ports import Ids, WorkingSet
-from stream_app.scoring.positions import Cursor, Position
+from stream_app.scoring.positions import START, Cursor, Position
 
 type Packed = Sequence[tuple[str, bytes]]
 """Keys below the partition's prefix (`c:<card>`, `t:<terminal>`) and their packed values."""
@@ -67,6 +67,22 @@ class PartitionState(Protocol):
         ...
 
 
+class Asked(NamedTuple):
+    """What one partition of a round needs.
+
+    Attributes:
+        state: of the partition.
+        ids: distinct, of each entity.
+        noted: of which notes.
+        reached: where its part of the round ends: what those behind it in the round see of it.
+    """
+
+    state: PartitionState
+    ids: Ids
+    noted: Collection[NoteKey] = ()
+    reached: Position = START
+
+
 class FeatureStore(Protocol):
     """Where the state of cards and terminals is kept."""
 
@@ -81,6 +97,20 @@ class FeatureStore(Protocol):
             NewerState: if the cursor is of a version that this program cannot read.
             Unavailable: if the store does not answer.
         """
+        ...
+
+    async def read(self, asked: Sequence[Asked]) -> WorkingSet:
+        """The state of a round of partitions, in one: the ids of each behind those of the one before.
+
+        Where one partition's cannot be read, nothing is; who asks for each by itself learns whose.
+
+        Raises:
+            NotOwner, StateError, Unavailable: as `PartitionState.read`.
+        """
+        ...
+
+    def pack(self, asked: Sequence[Asked], work: WorkingSet) -> list[Packed]:
+        """As `PartitionState.pack`, for each partition of a round that was read."""
         ...
 
     async def ping(self) -> None:

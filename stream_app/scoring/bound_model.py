@@ -65,7 +65,7 @@ class BoundModel:
 
 @dataclass(frozen=True, slots=True)
 class ChallengerScores:
-    """What the challenger says of the payments of a micro-batch.
+    """What the challenger says of the payments of a round.
 
     Attributes:
         bound: the challenger.
@@ -84,12 +84,12 @@ class ChallengerScores:
         own = self.scores
         return Scores(np.where(self.decides, own.probability, champion.probability), np.where(self.decides, own.raw, champion.raw))
 
-    def counts(self, champion: Chosen) -> dict[EventKind, int]:
-        """How often it agreed, by what only one of the two would alert; `champion` are the champion's alerts."""
-        own = self.bound.alerts(self.scores)
+    def counts(self, of_champion: Chosen, run: slice) -> dict[EventKind, int]:
+        """How often it agreed in a run of the payments, by what only one of the two would alert; `of_champion` are the champion's alerts."""
+        own, champion = self.bound.alerts(self.scores)[run], of_champion[run]
         return {
             "challenger_scored": len(own),
-            "challenger_decided": int(self.decides.sum()),
+            "challenger_decided": int(self.decides[run].sum()),
             "challenger_only": int((own & ~champion).sum()),
             "champion_only": int((champion & ~own).sum()),
         }

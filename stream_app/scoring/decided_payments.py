@@ -1,7 +1,8 @@
-"""The decisions of a micro-batch as values: arrays over its payments, and each decision by its place. No I/O, no bytes."""
+"""The decisions of a round as values: arrays over its payments, and each decision by its place. No I/O, no bytes."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class DecidedPayments:
-    """The decisions of a micro-batch.
+    """The decisions of a round: those of one partition are a run of places.
 
     Attributes:
         intake: its payments and labels.
@@ -91,6 +92,7 @@ class DecidedPayments:
         cases: of those that alert, by place.
         published: the decisions that were published before, by place: each stands, whatever would be decided now.
         scored_at: Unix time, ms.
+        ends: of each partition, the place after its last.
     """
 
     intake: Intake
@@ -100,9 +102,19 @@ class DecidedPayments:
     cases: Mapping[int, Case]
     published: Mapping[int, Verdict]
     scored_at: int
+    ends: list[int]
 
     def __len__(self) -> int:
         return len(self.scored)
+
+    def places(self, partition: int) -> range:
+        """Of the n-th partition of the round."""
+        return range(self.ends[partition - 1] if partition else 0, self.ends[partition])
+
+    def cases_of(self, partition: int) -> list[int]:
+        """The places of the n-th partition that alert."""
+        within = self.places(partition)
+        return [place for place in self.cases if place in within]
 
     def transaction(self, place: int) -> Transaction:
         """The payment."""
@@ -126,7 +138,7 @@ class DecidedPayments:
             case_id=case.id if case else None,
             model=model.model.reference,
             reasons=case.reasons if case else (),
-            degraded=self.work.degraded,
+            degraded=self.work.seen[bisect_right(self.ends, place)].degraded,
             scored_at=self.scored_at,
         )
 
@@ -135,54 +147,60 @@ class DecidedPayments:
         model, vector = self.scored.decider(place)
         return dict(zip(model.names, vector.tolist(), strict=True))
 
-    def counts(self) -> dict[EventKind, int]:
-        """See `Decided.counts`."""
-        scored, challenger = self.scored, self.scored.challenger
-        duplicates = int(self.computed.duplicates.sum())
+    def counts(self, partition: int) -> dict[EventKind, int]:
+        """See `Decided.counts`, of the n-th partition."""
+        scored, challenger, within, share = self.scored, self.scored.challenger, self.places(partition), self.intake.shares[partition]
+        run = slice(within.start, within.stop)
+        duplicates = int(self.computed.duplicates[share.events].sum())
         return {
-            "scored": len(scored),
-            "alerts": len(self.cases),
-            "labels": len(self.intake.labels.messages),
+            "scored": len(within),
+            "alerts": len(self.cases_of(partition)),
+            "labels": share.labels.stop - share.labels.start,
             "duplicates": duplicates,
-            "late": int(self.computed.late.sum()),
-            "unpriced": int((self.intake.events.minor[scored.events] < 0).sum()),
-            "credits": len(self.intake.payments.messages) - len(scored) - duplicates,
-            "degraded": len(scored) if self.work.degraded else 0,
-            **(challenger.counts(scored.champion.alerts(scored.of_champion)) if challenger else {}),
+            "late": int(self.computed.late[share.events].sum()),
+            "unpriced": int((self.intake.events.minor[scored.events[run]] < 0).sum()),
+            "credits": share.payments.stop - share.payments.start - len(within) - duplicates,
+            "degraded": len(within) if self.work.seen[partition].degraded else 0,
+            **(challenger.counts(scored.champion.alerts(scored.of_champion), run) if challenger else {}),
         }
 
-    def observed(self, metadata: ModelMetadata) -> Decisions:
-        """What operators are told; `metadata` is the champion's."""
-        scored, events = self.scored, self.intake.events
+    def observed(self, metadata: ModelMetadata, partition: int) -> Decisions:
+        """What operators are told of the n-th partition; `metadata` is the champion's."""
+        scored, events, within = self.scored, self.intake.events, self.places(partition)
+        run = slice(within.start, within.stop)
+        of = scored.events[run]
         return Decisions(
             metadata,
-            scored.vectors,
-            scored.of_champion.probability,
-            events.times_ms[scored.events],
-            np.array(self.intake.payments.timestamps_ms, dtype=np.int64)[scored.payments],
-            events.minor[scored.events],
-            np.array(list(self.cases), dtype=np.int64),
-            scored.challenger.scores.probability if scored.challenger else None,
+            scored.vectors[run],
+            scored.of_champion.probability[run],
+            events.times_ms[of],
+            np.array([self.intake.payments.timestamps_ms[p] for p in scored.payments[run].tolist()], dtype=np.int64),
+            events.minor[of],
+            np.array(self.cases_of(partition), dtype=np.int64) - within.start,
+            scored.challenger.scores.probability[run] if scored.challenger else None,
         )
 
-    def alerted(self) -> tuple[Alerted, ...]:
-        """The alerts, as labels are held against them."""
-        events = self.scored.events[list(self.cases)]
+    def alerted(self, partition: int) -> tuple[Alerted, ...]:
+        """The alerts of the n-th partition, as labels are held against them."""
+        if not (cases := self.cases_of(partition)):
+            return ()
+        events = self.scored.events[cases]
         labelled = (self._of_cards(events, _OF_LABELS) == self.intake.events.ids[events, None]).any(axis=1)
-        paid = zip(map(self.transaction, self.cases), self.intake.events.minor[events].tolist(), labelled.tolist(), strict=True)
+        paid = zip(map(self.transaction, cases), self.intake.events.minor[events].tolist(), labelled.tolist(), strict=True)
         return tuple(Alerted(tx.card_id, tx.transaction_id, tx.event_time, minor, known) for tx, minor, known in paid)
 
-    def met(self) -> tuple[Met, ...]:
-        """What each label met. A card whose last transactions are not many remembers all that it ever paid here."""
-        if not self.intake.labels.messages:
+    def met(self, partition: int) -> tuple[Met, ...]:
+        """What each label of the n-th partition met. A card whose last transactions are not many remembers all that it ever paid here."""
+        told = self.intake.shares[partition].labels
+        if told.start == told.stop:
             return ()
-        events = self.intake.of_labels
+        events = self.intake.of_labels[told]
         recent = self._of_cards(events, _RECENT)
         paid = (recent[:, -1] != 0) | (recent == self.intake.events.ids[events, None]).any(axis=1)
         return tuple(map(Met, (self.computed.effects[events] != kernel.SKIP).tolist(), paid.tolist()))
 
     def _of_cards(self, events: Ints, columns: slice) -> Ints:
-        """Columns of the rows of these events' cards, after the batch; int64 [events, columns]."""
+        """Columns of the rows of these events' cards, after the round; int64 [events, columns]."""
         cards = self.work.rows[0]
         found: Ints = cards.own[cards.own_at[self.intake.events.entities[0][events]], columns]
         return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate, chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,6 +63,14 @@ class Decoded[T: (Transaction, Label)]:
         """Kafka timestamp of the first record; None where there is none."""
         return self.timestamps_ms[0] if self.timestamps_ms else self.refused[0][0].timestamp if self.refused else None
 
+    @classmethod
+    def together(cls, of_each: Sequence[Decoded[T]]) -> Decoded[T]:
+        """Those of several partitions, one after the other."""
+        if len(of_each) == 1:
+            return of_each[0]
+        columns = ([getattr(d, f.name) for d in of_each] for f in fields(cls))
+        return cls(*(list(chain.from_iterable(column)) for column in columns))
+
     def all_refused(self, error: RecordError) -> Decoded[T]:
         """The same with what could be read refused too."""
         return Decoded([], [], [], [], [*self.refused, *((record, error) for record in self.records)])
@@ -79,15 +88,30 @@ class Decoded[T: (Transaction, Label)]:
             yield newest_ms, one
 
 
+class Share(NamedTuple):
+    """Where what is one partition's stands in a round.
+
+    Attributes:
+        payments, labels, events: its own.
+        ids: of each entity.
+    """
+
+    payments: slice
+    labels: slice
+    events: slice
+    ids: tuple[slice, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """A micro-batch: payments and labels of one partition, merged by time.
+    """A round: the payments and labels of some partitions, each partition's merged by time, one partition after the other.
 
     Attributes:
         payments, labels: as decoded.
         events: both as arrays, in processing order.
         places: int64 [payments], where each payment stands among the events.
-        ids: for each entity, cards first, the distinct ids in the order that `events` names them by.
+        ids: for each entity, cards first, the distinct ids of each partition in the order that `events` names them by.
+        shares: of each partition.
     """
 
     payments: Decoded[Transaction]
@@ -95,6 +119,7 @@ class Intake:
     events: Events
     places: Ints
     ids: Ids
+    shares: tuple[Share, ...]
 
     @property
     def of_labels(self) -> Ints:
@@ -134,24 +159,76 @@ def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Deco
 
 
 def merge(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) -> Intake:
-    """One order of payments and labels: a label comes before the first payment at or after `labelled_at`, as in training.
+    """The round of one partition, see `merge_all`."""
+    return merge_all([(payments, labels)], money)
+
+
+def merge_all(of_each: Sequence[tuple[Decoded[Transaction], Decoded[Label]]], money: Money) -> Intake:
+    """One order of the payments and labels of some partitions: within each a label comes before the first payment at or after `labelled_at`, as
+    in training.
 
     Payments keep the order of the log, labels that of theirs; what counts for a label is the newest payment so far.
     """
-    known: tuple[dict[str, int], ...] = tuple({} for _ in ENTITIES)
-    events = _payment_events(payments.messages, known, money)
+    payments, labels = (Decoded.together(of_topic) for of_topic in zip(*of_each, strict=True))
+    index = _Index([(p.messages, m.messages) for p, m in of_each])
+    events = _payment_events(payments.messages, index, money)
     places = np.arange(len(payments.messages))
     if labels.messages:
-        given = _label_events(labels.messages, known)
-        newest = np.maximum.accumulate(events.times_ms)
-        before = np.maximum.accumulate(np.searchsorted(newest, given.labelled_ms, side="left"))
+        given = _label_events(labels.messages, index)
+        before = np.concatenate([_before(events, given, paid, told) for paid, told in zip(index.payments, index.labels, strict=True)])
         order = np.argsort(np.concatenate([2 * before, 2 * places + 1]), kind="stable")
         events = _in_order(given, events, order)
         places = np.flatnonzero(order >= len(labels.messages))
     count = len(events.kinds)
     if any(m.attributes for m in payments.messages):
         events = replace(events, attribute=lambda name, run: _attribute(payments.messages, name, places, count)[run])
-    return Intake(payments, labels, events, places, tuple(list(index) for index in known))
+    return Intake(payments, labels, events, places, index.ids, index.shares())
+
+
+def _before(events: Events, given: Events, paid: slice, told: slice) -> Ints:
+    """Of each label of a partition, the place among the payments of the first that comes after it."""
+    newest = np.maximum.accumulate(events.times_ms[paid])
+    before: Ints = np.maximum.accumulate(np.searchsorted(newest, given.labelled_ms[told], side="left")) + paid.start
+    return before
+
+
+class _Index:
+    """The distinct ids of the partitions of a round, one partition after the other: an id that two of them name has two places.
+
+    Attributes:
+        ids: of each entity.
+        of_payments, of_labels: for each entity, int64 [messages], the place of its id; -1 where a message names none.
+        payments, labels: of each partition.
+    """
+
+    def __init__(self, of_each: Sequence[tuple[Sequence[Transaction], Sequence[Label]]]) -> None:
+        self.ids: Ids = tuple([] for _ in ENTITIES)
+        self.payments, self.labels = (_slices([len(messages) for messages in of_topic]) for of_topic in zip(*of_each, strict=True))
+        found: tuple[list[list[int]], ...] = tuple([[] for _ in ENTITIES] for _ in ("payments", "labels"))
+        self._counts: list[list[int]] = []
+        for of_partition in of_each:
+            for n, (entity, ids) in enumerate(zip(ENTITIES, self.ids, strict=True)):
+                known: dict[str, int] = {}
+                first, name = len(ids), f"{entity}_id"
+                for messages, places in zip(of_partition, found, strict=True):
+                    named = (getattr(m, name, None) for m in messages)
+                    places[n] += [-1 if i is None else known.setdefault(i, first + len(known)) for i in named]
+                ids.extend(known)
+            self._counts.append([len(ids) for ids in self.ids])
+        self.of_payments, self.of_labels = (tuple(np.array(places, dtype=np.int64) for places in of_topic) for of_topic in found)
+
+    def shares(self) -> tuple[Share, ...]:
+        """What is whose."""
+        ends = [paid.stop + told.stop for paid, told in zip(self.payments, self.labels, strict=True)]
+        events = map(slice, [0, *ends], ends)
+        before = [[0] * len(ENTITIES), *self._counts]
+        ids = [tuple(map(slice, first, end)) for first, end in zip(before, self._counts, strict=False)]
+        return tuple(map(Share, self.payments, self.labels, events, ids))
+
+
+def _slices(counts: Sequence[int]) -> list[slice]:
+    ends = list(accumulate(counts))
+    return list(map(slice, [0, *ends], ends))
 
 
 def _attribute(messages: list[Transaction], name: str, places: Ints, count: int) -> Floats:
@@ -167,34 +244,25 @@ def _in_order(given: Events, events: Events, order: Ints) -> Events:
     return Events(**plain, entities=entities)
 
 
-def _places(messages: Sequence[Transaction | Label], known: Sequence[dict[str, int]]) -> tuple[Ints, ...]:
-    """The place of each message's card, terminal … among the distinct ones, which `known` gathers; -1 where it names none."""
-    places = []
-    for entity, index in zip(ENTITIES, known, strict=True):
-        ids = [getattr(m, f"{entity}_id", None) for m in messages]
-        places.append(np.array([-1 if i is None else index.setdefault(i, len(index)) for i in ids], dtype=np.int64))
-    return tuple(places)
-
-
-def _payment_events(messages: list[Transaction], known: Sequence[dict[str, int]], money: Money) -> Events:
+def _payment_events(messages: list[Transaction], index: _Index, money: Money) -> Events:
     currency, of = money.currency, money.of
     based = np.array([m.amount if m.billing_amount is None and m.currency == currency else of(m) for m in messages], dtype=np.float64)
     priced = ~np.isnan(based)
-    entities = _places(messages, known)
     return Events(
         kinds=np.array([_kind(m) for m in messages], dtype=np.int8),
         times_ms=np.array([m.event_time for m in messages], dtype=np.int64),
         labelled_ms=np.zeros(len(messages), dtype=np.int64),
         ids=hashes([m.transaction_id for m in messages]),
         minor=np.where(priced, to_minor(np.where(priced, based, 0.0), money.unit), -1),
-        entities=entities,
-        facts=_facts(messages, entities, known),
+        entities=index.of_payments,
+        facts=_facts(messages, index),
     )
 
 
-def _facts(messages: list[Transaction], entities: tuple[Ints, ...], known: Sequence[dict[str, int]]) -> Ints:
+def _facts(messages: list[Transaction], index: _Index) -> Ints:
     """See `aggregations.Fact`; columns that no payment fills cost nothing."""
-    terminals, devices = (np.append(hashes(list(known[ENTITIES.index(e)])), 0)[entities[ENTITIES.index(e)]] for e in ("terminal", "device"))
+    at = [ENTITIES.index(e) for e in ("terminal", "device")]
+    terminals, devices = (np.append(hashes(index.ids[n]), 0)[index.of_payments[n]] for n in at)
     channels, countries = [m.channel for m in messages], [m.country for m in messages]
     latitudes = [m.latitude for m in messages]
     return facts_of(
@@ -214,7 +282,7 @@ def _kind(tx: Transaction) -> int:
     return kernel.DECLINED if tx.approved is False else kernel.PAYMENT
 
 
-def _label_events(messages: list[Label], known: Sequence[dict[str, int]]) -> Events:
+def _label_events(messages: list[Label], index: _Index) -> Events:
     count = len(messages)
     return Events(
         kinds=np.array([kernel.LABEL_FRAUD if m.is_fraud else kernel.LABEL_GENUINE for m in messages], dtype=np.int8),
@@ -222,6 +290,6 @@ def _label_events(messages: list[Label], known: Sequence[dict[str, int]]) -> Eve
         labelled_ms=np.array([m.labelled_at for m in messages], dtype=np.int64),
         ids=hashes([m.transaction_id for m in messages]),
         minor=np.zeros(count, dtype=np.int64),
-        entities=_places(messages, known),
+        entities=index.of_labels,
         facts=np.zeros((count, len(Fact)), dtype=np.int64),
     )

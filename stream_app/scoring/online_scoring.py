@@ -129,7 +129,7 @@ class OnlineScoring:
         intake = merge(Decoded([tx], [], [0], [tx.event_time], []), Decoded.of_none(), self._money)
         seen = await self.history.read(intake.ids, tx.event_time)
         decided = scorer.decisions(intake, seen.work)
-        if decided.counts()["duplicates"]:
+        if decided.counts(0)["duplicates"]:
             raise AlreadyCounted(f"transaction_id {tx.transaction_id!r} was counted on this card already: a worker has decided it.")
         if not len(decided):
             raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"type {tx.type!r} is not scored: it gives money back.")
@@ -168,7 +168,7 @@ class OnlineScoring:
             last_payment_at=last,
             partition=seen.holders[0] if window.place == 0 else None,
             features=_features(window, seen, at, self._money.unit),
-            degraded=seen.work.degraded,
+            degraded=seen.work.seen[0].degraded,
         )
 
 

@@ -15,30 +15,42 @@ from stream_app.scoring.outcomes import Notes
 from stream_app.scoring.positions import Position
 
 type Ids = tuple[list[str], ...]
-"""Distinct ids of each entity, in the order of `aggregations.ENTITIES`: cards first."""
+"""Ids of each entity, in the order of `aggregations.ENTITIES`: cards first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read for one partition of a round, beside its rows.
+
+    Attributes:
+        degraded: why sums over all partitions are not whole now, or None.
+        positions: of each partition, what its parts in the sums contain when the turn of this one comes; None where that is not known after a
+            failure.
+        notes: of those that were asked for.
+        of_newer: whether a later version wrote values of this partition: no value of it may be written.
+    """
+
+    degraded: str | None = None
+    positions: tuple[Position, ...] | None = None
+    notes: Notes = field(default_factory=dict)
+    of_newer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WorkingSet:
-    """The state that one micro-batch touches.
+    """The state that a round touches.
 
     Attributes:
-        ids: distinct, in row order.
+        ids: distinct within a partition, in row order.
         rows: of each entity.
         case_ids: present case of each card, "" where none; changed in place.
-        degraded: why sums over all partitions are not whole now, or None.
-        positions: of each partition, what its parts in the sums contain; None where that is not known after a failure.
-        notes: of those that were asked for.
-        of_newer: whether a later version wrote values of the partition that is read for: no value of it may be written.
+        seen: of each partition of the round.
     """
 
     ids: Ids
     rows: tuple[Rows, ...]
     case_ids: list[str]
-    degraded: str | None = None
-    positions: tuple[Position, ...] | None = None
-    notes: Notes = field(default_factory=dict)
-    of_newer: bool = False
+    seen: tuple[Seen, ...] = (Seen(),)
 
 
 @dataclass(frozen=True, slots=True)

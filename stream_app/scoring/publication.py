@@ -42,8 +42,8 @@ class Publication:
         self._encode = msgspec.json.Encoder().encode
         self._sequence = count(began_ms * _SEQUENCE_PER_MS)
 
-    def messages(self, decided: DecidedPayments, source: Place, published: AlreadyPublished) -> list[Outgoing]:
-        """Alerts and scores of a micro-batch, in order.
+    def messages(self, decided: DecidedPayments, partition: int, source: Place, published: AlreadyPublished) -> list[Outgoing]:
+        """Alerts and scores of one partition of a round, in order.
 
         1. what was published before is left out;
         2. an alert for each payment that has a case;
@@ -51,18 +51,19 @@ class Publication:
 
         Args:
             decided: the decisions, those that stand among them.
-            source: topic and partition of the payments.
+            partition: the n-th of the round.
+            source: topic and partition of its payments.
             published: what was published for them before.
         """
-        every = bool(self._output.scores_topic)
-        seen = _seen(decided, source[1]) if every else ()
+        every, within = bool(self._output.scores_topic), decided.places(partition)
+        seen = _seen(decided, partition, source[1]) if every else ()
         messages: list[Outgoing] = []
-        for place in range(len(decided)) if every else decided.cases:
+        for place in within if every else decided.cases_of(partition):
             offset = decided.scored.offsets[place]
             if place in decided.cases and offset not in published.alerted:
                 messages.append(self._alert(decided, place, source))
             if every and offset not in published.scored:
-                messages.append(self._score(decided, place, source, seen[place]))
+                messages.append(self._score(decided, place, source, seen[place - within.start]))
         return messages
 
     def _alert(self, decided: DecidedPayments, place: int, source: Place) -> Outgoing:
@@ -90,10 +91,12 @@ def _offset_header(offset: int) -> tuple[str, bytes]:
     return SOURCE_OFFSET, str(offset).encode()
 
 
-def _seen(decided: DecidedPayments, partition: int) -> Sequence[OwnHeaders]:
-    """For each decision the headers that say what it had seen: see `provenance`."""
-    positions, scored = decided.work.positions, decided.scored
+def _seen(decided: DecidedPayments, partition: int, number: int) -> Sequence[OwnHeaders]:
+    """For each decision of the n-th partition of a round, whose number is this, the headers that say what it had seen: see `provenance`."""
+    positions, within, share = decided.work.seen[partition].positions, decided.places(partition), decided.intake.shares[partition]
     if positions is None:
-        return [()] * len(decided)
-    of_all, offsets = seen_header(positions), [positions[partition][1], *(offset + 1 for offset in decided.intake.labels.offsets)]
-    return [((SOURCE_LABELS, str(offsets[before]).encode()), of_all) for before in (scored.events - scored.payments).tolist()]
+        return [()] * len(within)
+    of_all, labels = seen_header(positions), decided.intake.labels.offsets[share.labels]
+    offsets, run = [positions[number][1], *(offset + 1 for offset in labels)], slice(within.start, within.stop)
+    before = (decided.scored.events[run] - decided.scored.payments[run] - share.labels.start).tolist()
+    return [((SOURCE_LABELS, str(offsets[n]).encode()), of_all) for n in before]

@@ -1,8 +1,8 @@
-"""The use case: a micro-batch of payments and their state in, decisions and changed state out. No I/O but the model."""
+"""The use case: a round of payments and their state in, decisions and changed state out. No I/O but the model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +27,12 @@ from stream_app.scoring.publication import Output, Publication
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Outcome of a micro-batch.
+    """Outcome of one partition's share of a round.
 
     Attributes:
         messages: alerts, and scores where they are published.
         counts: how many were scored, alerted, duplicate, late, without a rate, credits, degraded.
-        seconds: how long features, and scores with their reasons and messages, took.
+        seconds: how long features, and scores with their reasons and messages, took for the whole round.
         decisions: what was decided; None where state is rebuilt.
         alerts: the alerts among them; where state is rebuilt, those that are published.
         met: what each label met.
@@ -47,7 +47,7 @@ class Decided:
 
 
 class Scorer:
-    """Scores micro-batches with one model, and from the same features with a challenger where there is one.
+    """Scores rounds with one model, and from the same features with a challenger where there is one.
 
     Features, order of columns and thresholds are bound here, once.
     """
@@ -74,7 +74,13 @@ class Scorer:
         self._publication = Publication(output, clock.now_ms())
 
     def decide(self, intake: Intake, work: WorkingSet, source: Place, published: AlreadyPublished | None = None) -> Decided:
-        """Decide every payment of a micro-batch, in order; each payment and label is counted in the working set.
+        """Decide a round of one partition, see `decide_all`."""
+        return self.decide_all(intake, work, [source], published)[0]
+
+    def decide_all(
+        self, intake: Intake, work: WorkingSet, sources: Sequence[Place], published: AlreadyPublished | None = None
+    ) -> list[Decided]:
+        """Decide every payment of a round, in order; each payment and label is counted in the working set.
 
         1. features of each payment, counting it;
         2. scores, in one call;
@@ -84,10 +90,14 @@ class Scorer:
         Where the payments were surely decided before, they are counted, and the cases of their alerts kept: nothing is published.
 
         Args:
-            intake: the decoded payments and labels; the payments all lie below `AlreadyPublished.decided`, or none does.
+            intake: the decoded payments and labels.
             work: the state they touch, changed in place.
-            source: topic and partition of the payments.
-            published: what was published for them before: it stands, and is not published again.
+            sources: topic and partition of the payments of each partition.
+            published: what was published for them before: it stands, and is not published again. Of a round of one partition alone, whose
+                payments all lie below `AlreadyPublished.decided`, or none does.
+
+        Returns:
+            what became of each partition's.
         """
         elapsed_s, published = self._clock.elapsed_s, published or AlreadyPublished()
         began = elapsed_s()
@@ -96,12 +106,17 @@ class Scorer:
         scored = self._score(intake, computed)
         again = bool(scored.offsets) and scored.offsets[0] < published.decided[0]
         decided = self._decided(intake, work, computed, scored, published.decisions, again=again)
-        messages = [] if again else self._publication.messages(decided, source, published)
+        messages: list[list[Outgoing]] = [
+            [] if again else self._publication.messages(decided, n, source, published) for n, source in enumerate(sources)
+        ]
         seconds = {"features": featured - began, "score": elapsed_s() - featured}
         if again:
             counts: dict[EventKind, int] = {"rebuilt": len(scored), "labels": len(intake.labels.messages)}
-            return Decided([], counts, seconds, None, decided.alerted(), decided.met())
-        return Decided(messages, decided.counts(), seconds, decided.observed(self.model.metadata), decided.alerted(), decided.met())
+            return [Decided([], counts, seconds, None, decided.alerted(0), decided.met(0))]
+        return [
+            Decided(sent, decided.counts(n), seconds, decided.observed(self.model.metadata, n), decided.alerted(n), decided.met(n))
+            for n, sent in enumerate(messages)
+        ]
 
     def decisions(self, intake: Intake, work: WorkingSet) -> DecidedPayments:
         """The same decisions as values, for one who publishes none."""
@@ -128,7 +143,8 @@ class Scorer:
         for place, decision in stood.items():
             alerted[place] = decision.action is not None
         cases = self._cases(intake, work, computed, scored, np.flatnonzero(alerted).tolist(), stood)
-        return DecidedPayments(intake, work, computed, scored, cases, stood, self._clock.now_ms())
+        ends = np.searchsorted(scored.payments, [share.payments.stop for share in intake.shares]).tolist()
+        return DecidedPayments(intake, work, computed, scored, cases, stood, self._clock.now_ms(), ends)
 
     def _score(self, intake: Intake, computed: Computed) -> ScoredPayments:
         of_payments = computed.scored[intake.places]

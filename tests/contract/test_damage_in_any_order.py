@@ -130,7 +130,7 @@ class Scene:
 
     async def read(self) -> None:
         """The reader's decisions say whether they lack a part."""
-        self.degraded = (await self._other.read(ASKED)).degraded
+        self.degraded = (await self._other.read(ASKED)).seen[0].degraded
 
     async def batch(self) -> None:
         """The owner's next; told to, it begins anew, and only then there was damage."""

@@ -110,11 +110,11 @@ def test_a_takeover_removes_the_mark_and_the_next_reader_sets_it_again(subject: 
         await wrote(theirs, work, moved(cursor, 1))
         await subject.replace(1, "t", "t1", lambda value: value[:-1])
         ours, _ = await taken(store, 0, 2)
-        assert "partition 1" in str((await ours.read((["c1"], ["t1"], []))).degraded)
+        assert "partition 1" in str((await ours.read((["c1"], ["t1"], []))).seen[0].degraded)
         theirs, _ = await taken(other, 1, 2)
         assert not await subject.marked(1)
         await theirs.read(NOTHING)
-        assert "partition 1" in str((await ours.read((["c1"], ["t1"], []))).degraded)
+        assert "partition 1" in str((await ours.read((["c1"], ["t1"], []))).seen[0].degraded)
         with pytest.raises(StateError):
             await theirs.read(NOTHING)
 

@@ -31,16 +31,16 @@ def test_notes_are_written_with_the_cursor_and_read_by_their_day(subject: Subjec
         state, cursor = await taken(one, 0, 1)
         wanted = [(7, "t:a"), (8, "t:a"), (7, "c:x")]
         work = await state.read((["c1"], ["t1"], []), wanted)
-        assert work.notes == {}
+        assert work.seen[0].notes == {}
         await state.write(state.pack(work, Position(1, 0)), moved(cursor, 1), {(7, "t:a"): b"one", (7, "c:x"): b"f"})
         work = await state.read((["c2"], [], []), wanted)
-        assert work.notes == {(7, "t:a"): b"one", (7, "c:x"): b"f"}
+        assert work.seen[0].notes == {(7, "t:a"): b"one", (7, "c:x"): b"f"}
         other, cursor = await taken(two, 0, 1)
         with pytest.raises(NotOwner):
             await state.write(state.pack(work, Position(2, 0)), moved(cursor, 2), {(7, "t:a"): b"stale"})
-        assert (await other.read(([], [], []), wanted[:1])).notes == {(7, "t:a"): b"one"}
+        assert (await other.read(([], [], []), wanted[:1])).seen[0].notes == {(7, "t:a"): b"one"}
         await other.begin(moved(cursor, 0))
-        assert (await other.read(([], [], []), wanted)).notes == {}
+        assert (await other.read(([], [], []), wanted)).seen[0].notes == {}
 
     run(subject, test)
 
@@ -188,7 +188,7 @@ def test_partitions_of_one_worker_see_each_other_before_the_write(subject: Subje
         assert packed
         again = await second.read((["c1"], ["t1"], []))
         assert pay(again, [START + 2000])[0, column] == 2
-        assert seen.positions == ((int(vectors[0, column]) - 1, 0), (0, 0))
+        assert seen.seen[0].positions == ((int(vectors[0, column]) - 1, 0), (0, 0))
         assert vectors[0, column] in {1, 2}  # the plain store shows what is written, the one in Redis what was counted
 
     run(subject, test)
@@ -207,7 +207,7 @@ def test_a_working_set_says_what_the_parts_of_every_partition_contain(subject: S
             pay(work, [START])
             await wrote(theirs, work, moved(their_cursor, n))
             seen = await mine.read((["c0"], ["t1"], []))
-            assert seen.positions == ((n - 1, 0), (n, 0))
+            assert seen.seen[0].positions == ((n - 1, 0), (n, 0))
             assert pay(seen, [START])[0, column] == n + n
             await wrote(mine, seen, moved(my_cursor, n))
 
@@ -226,11 +226,11 @@ def test_while_a_forgotten_batch_is_on_its_way_nobody_can_say_what_is_counted(re
         work = await first.read((["c0"], ["t1"], []))
         pay(work, [START])
         packed = first.pack(work, Position(1, 0))
-        assert (await second.read((["c1"], ["t1"], []))).positions == ((1, 0), (0, 0))
+        assert (await second.read((["c1"], ["t1"], []))).seen[0].positions == ((1, 0), (0, 0))
         second.forget()
-        assert (await second.read((["c1"], ["t1"], []))).positions is None
+        assert (await second.read((["c1"], ["t1"], []))).seen[0].positions is None
         await first.write(packed, moved(cursor, 1))
-        assert (await second.read((["c1"], ["t1"], []))).positions == ((1, 0), (0, 0))
+        assert (await second.read((["c1"], ["t1"], []))).seen[0].positions == ((1, 0), (0, 0))
         await store.close()
 
     asyncio.run(body())
@@ -261,9 +261,9 @@ def test_a_partition_that_nobody_has_begun_makes_sums_degraded(subject: Subject)
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         state, _ = await taken(store, 0, 2)
-        assert "partition 1" in str((await state.read((["c1"], ["t1"], []))).degraded)
+        assert "partition 1" in str((await state.read((["c1"], ["t1"], []))).seen[0].degraded)
         await taken(other, 1, 2)
-        assert (await state.read((["c1"], ["t1"], []))).degraded is None
+        assert (await state.read((["c1"], ["t1"], []))).seen[0].degraded is None
 
     run(subject, test)
 
@@ -295,13 +295,13 @@ def test_a_damaged_part_of_another_worker_degrades_and_its_owner_is_told(subject
         await wrote(theirs, work, moved(cursor, 1))
         await subject.replace(1, "t", "t1", lambda value: value[:-1])
         ours, _ = await taken(store, 0, 2)
-        assert "partition 1" in str((await ours.read((["c1"], ["t1"], []))).degraded)
+        assert "partition 1" in str((await ours.read((["c1"], ["t1"], []))).seen[0].degraded)
         for look in (theirs.read((["c2"], [], [])), theirs.confirm()):
             with pytest.raises(StateError) as told:
                 await look
             assert told.value.partition == 1
         await theirs.begin(moved(cursor, 1))
-        assert (await ours.read((["c1"], ["t1"], []))).degraded is None
+        assert (await ours.read((["c1"], ["t1"], []))).seen[0].degraded is None
 
     run(subject, test)
 

@@ -50,8 +50,8 @@ def test_a_partition_with_a_value_of_a_later_version_is_read_without_it_and_noth
         state, cursor = await taken(store, 0, 1)
         for card, terminal in (("c1", "t1"), ("c2", "t2")):
             work = await state.read(([card], [terminal], []))
-            assert work.of_newer
-            assert work.degraded == DOUBT.format(0)
+            assert work.seen[0].of_newer
+            assert work.seen[0].degraded == DOUBT.format(0)
             pay(work, [START + HOUR])
             packed = state.pack(work, Position(2, 0))
             assert packed == []
@@ -59,7 +59,7 @@ def test_a_partition_with_a_value_of_a_later_version_is_read_without_it_and_noth
         await subject.replace(0, kind, name, of_today)
         state, _cursor = await taken(store, 0, 1)
         work = await state.read((["c1", "c2"], ["t1", "t2"], []))
-        assert (work.of_newer, work.degraded) == (False, None)
+        assert (work.seen[0].of_newer, work.seen[0].degraded) == (False, None)
         assert cards(work)[:, NEWEST].tolist() == [START, 0]
         assert own(work)[:, NEWEST].tolist() == [START, 0]
 
@@ -77,11 +77,11 @@ def test_a_part_of_another_worker_that_a_later_version_wrote_condemns_nobody(sub
         await subject.replace(1, "t", "t1", later)
         ours, _ = await taken(store, 0, 2)
         work = await ours.read((["c2"], ["t1", "t2"], []))
-        assert work.degraded == DOUBT.format(1)
-        assert not work.of_newer
+        assert work.seen[0].degraded == DOUBT.format(1)
+        assert not work.seen[0].of_newer
         assert total(work)[:, NEWEST].tolist() == [0, START + HOUR]
         assert not await subject.marked(1)
-        assert (await theirs.read((["c1"], [], []))).degraded is None
+        assert (await theirs.read((["c1"], [], []))).seen[0].degraded is None
 
     run(subject, test)
 
@@ -94,7 +94,7 @@ def test_a_part_of_a_later_version_beside_a_damaged_one_hides_no_damage(subject:
             await paid(other, partition, 3)
             await subject.replace(partition, "t", "t1", damage)
         ours, _ = await taken(store, 0, 3)
-        assert "the state of partition 1, 2 is being rebuilt" in str((await ours.read((["c2"], ["t1"], []))).degraded)
+        assert "the state of partition 1, 2 is being rebuilt" in str((await ours.read((["c2"], ["t1"], []))).seen[0].degraded)
         assert await subject.marked(1)
         assert await subject.marked(2)
 
@@ -131,9 +131,9 @@ def test_a_later_part_in_another_partition_of_the_same_worker_leaves_that_one_al
         first, second = [(await joined(store, partition))[0] for partition in (0, 1)]
         for _again in range(2):
             work = await first.read((["c2"], ["t1"], []))
-            assert (work.of_newer, work.degraded) == (False, DOUBT.format(1))
+            assert (work.seen[0].of_newer, work.seen[0].degraded) == (False, DOUBT.format(1))
         work = await second.read((["c1"], [], []))
-        assert (work.of_newer, work.degraded) == (True, DOUBT.format(1))
+        assert (work.seen[0].of_newer, work.seen[0].degraded) == (True, DOUBT.format(1))
         assert [line for line in told if "later version" in line] == [told[0]]
 
     run(subject, test)
@@ -171,8 +171,8 @@ def test_a_cursor_of_a_later_format_is_read_by_its_format(redis_url: str) -> Non
         await _cursor_of_tomorrow(redis_url, 1, other)
         ours, _ = await taken(store, 0, 2)
         work = await ours.read((["c2"], ["t1"], []))
-        assert work.degraded == DOUBT.format(1)
-        assert work.positions is None
+        assert work.seen[0].degraded == DOUBT.format(1)
+        assert work.seen[0].positions is None
         assert total(work)[0, NEWEST] == START
         with pytest.raises(NewerState, match="has format 3; this version reads up to 2"):
             await taken(other, 1, 2)

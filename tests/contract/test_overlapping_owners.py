@@ -46,7 +46,7 @@ def test_the_cursor_of_another_workers_partition_comes_in_one_command_with_the_p
 
         between(store._held[0]._line, noted)
         assert total(await ours.read((["c1"], ["t1"], ["d1"])))[0, NEWEST] == START
-        tag = store._held[0]._space.all[1]
+        tag = store._held[0].space.all[1]
         of_theirs = [command for command in sent if any(str(key).startswith(tag) for key in command)]
         assert of_theirs == [("MGET", f"{tag}cursor", f"{tag}t:t1", f"{tag}d:d1")]
 

@@ -23,7 +23,7 @@ from hiredis import pack_command
 
 from stream_app.adapters.kafka.publisher import KafkaPublisher
 from stream_app.adapters.redis.line import RedisLine
-from stream_app.adapters.redis.store import _RedisPartition
+from stream_app.adapters.redis.store import RedisStore, _RedisPartition
 from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition
 from stream_app.messages.records import Outgoing
@@ -127,21 +127,31 @@ def _partition(points: Points) -> None:
     def read(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def around(self: Any, *args: Any) -> Any:
             work = await original(self, *args)
-            points.reached("after_read", self._space.partition)
+            points.reached("after_read", self.space.partition)
             return work
 
         return around
 
     def write(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def around(self: Any, *args: Any) -> Any:
-            points.reached("before_write", self._space.partition)
+            points.reached("before_write", self.space.partition)
             written = await original(self, *args)
-            points.reached("after_write", self._space.partition)
+            points.reached("after_write", self.space.partition)
             return written
 
         return around
 
+    def together(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def around(self: Any, asked: Any) -> Any:
+            work = await original(self, asked)
+            for one in asked:
+                points.reached("after_read", one.state.space.partition)
+            return work
+
+        return around
+
     replace(_RedisPartition, "read", read)
+    replace(RedisStore, "read", together)
     replace(_RedisPartition, "write", write)
 
 

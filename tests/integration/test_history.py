@@ -157,23 +157,23 @@ def test_doubts_are_told(redis_url: str, unique: str) -> None:
 
     async def doubt(there: Bank) -> None:
         nothing = RedisStateReader(redis_url, f"{unique}-none")
-        assert "no worker has written" in str((await nothing.read((["c"], ["t"], []))).work.degraded)
+        assert "no worker has written" in str((await nothing.read((["c"], ["t"], []))).work.seen[0].degraded)
         await nothing.close()
         await there.count(0, [transaction("a", "c1", "t1", 0)])
-        assert (await there.history.read((["c1"], ["t1"], []), START)).work.degraded is None
+        assert (await there.history.read((["c1"], ["t1"], []), START)).work.seen[0].degraded is None
         cursor = f"{{{there.group}:1}}cursor"
         kept: Any = await there.redis.get(cursor)
         rebuilding = msgspec.structs.replace(there.states[1][1], decided=Position(5, 0))
         await there.redis.set(cursor, msgspec.json.encode(rebuilding))
-        assert (await there.history.read((["c1"], ["t1"], []))).work.degraded == "the state of partition 1 is being rebuilt"
+        assert (await there.history.read((["c1"], ["t1"], []))).work.seen[0].degraded == "the state of partition 1 is being rebuilt"
         await there.redis.set(cursor, kept)
         await there.redis.set(f"{{{there.group}:2}}t:t1", b"garbage")
-        assert (await there.history.read((["c1"], ["t1"], []))).work.degraded == "the state of partition 2 is being rebuilt"
+        assert (await there.history.read((["c1"], ["t1"], []))).work.seen[0].degraded == "the state of partition 2 is being rebuilt"
         await there.redis.delete(f"{{{there.group}:2}}t:t1")
         unfilled = msgspec.structs.replace(there.states[0][1], full_from_ms=START + HOUR)
         await there.redis.set(f"{{{there.group}:0}}cursor", msgspec.json.encode(unfilled))
-        assert "they are full from 2018-04-01" in str((await there.history.read((["c1"], ["t1"], []), START)).work.degraded)
-        assert (await there.history.read((["c1"], ["t1"], []), START + HOUR)).work.degraded is None
+        assert "they are full from 2018-04-01" in str((await there.history.read((["c1"], ["t1"], []), START)).work.seen[0].degraded)
+        assert (await there.history.read((["c1"], ["t1"], []), START + HOUR)).work.seen[0].degraded is None
 
     run(redis_url, unique, doubt)
 
@@ -190,14 +190,14 @@ def test_what_a_later_version_wrote_is_left_out_and_told(redis_url: str, unique:
             kept: Any = await there.redis.get(key)
             await there.redis.set(key, change(kept))
             seen = await there.history.read((["c1"], ["t1"], []), START)
-            assert seen.work.degraded == newer(partition)
+            assert seen.work.seen[0].degraded == newer(partition)
             await there.redis.set(key, kept)
         keys = [f"{{{there.group}:{p}}}cursor" for p in range(PARTITIONS)]
         for key in keys:
             cursor: Any = await there.redis.get(key)
             await there.redis.set(key, later_cursor(cursor))
         fresh = RedisStateReader(redis_url, there.group)
-        assert (await fresh.read((["c1"], ["t1"], []), START)).work.degraded == newer(", ".join(map(str, range(PARTITIONS))))
+        assert (await fresh.read((["c1"], ["t1"], []), START)).work.seen[0].degraded == newer(", ".join(map(str, range(PARTITIONS))))
         await fresh.close()
 
     run(redis_url, unique, doubt)

@@ -27,7 +27,7 @@ from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
 from tests.servers import Servers
 from tests.topics import MemoryTopics
-from tests.unit.delivery.world import TOPICS, Counted
+from tests.unit.delivery.world import TOPICS, Counted, rounds_of
 from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel, payment
 from tests.waiting import DEADLINE_S
 
@@ -99,7 +99,7 @@ class Fleet:
     def _dependencies(self, store: RedisStore) -> PartitionDependencies:
         scorer, outputs = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock()), Outputs(self.topics)
         return PartitionDependencies(
-            scorer=lambda: scorer,
+            rounds=rounds_of(store, scorer),
             end_of=lambda topic, number: KnownEnd(len(self.topics.logs[topic, number]), 0),
             publisher=self.topics,
             takeover=Takeover(store, self.topics, outputs, TOPICS, FakeClock()),

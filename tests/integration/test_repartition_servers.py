@@ -24,6 +24,7 @@ from stream_app.commands.repartition import repartition
 from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
+from stream_app.delivery.rounds import RoundDependencies, Rounds
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.errors import ClockBehind, TopologyError
@@ -98,7 +99,7 @@ async def decide_the_rest(settings: Settings, store: RedisStore, log: KafkaLog) 
     bounds = await log.bounds([(t, n) for t in topics.read for n in range(4)])
     scorer = Scorer(FakeModel(), Money("EUR"), Output(topics.alerts, topics.scores), FakeClock())
     dependencies = PartitionDependencies(
-        lambda: scorer,
+        Rounds(RoundDependencies(store, lambda: scorer, Money("EUR"), topics.transactions, Counted())),
         lambda t, n: KnownEnd(bounds[t, n].end, 0),
         publisher,
         takeover,

@@ -45,7 +45,7 @@ PAYMENTS = st.builds(
 STEPS = st.lists(
     st.tuples(
         st.integers(0, 2),
-        st.sampled_from(["read", "read", "decide", "decide", "write", "write", "die", "take"]),
+        st.sampled_from(["read", "read", "round", "round", "decide", "decide", "write", "write", "die", "take"]),
         st.integers(0, 4),
         st.integers(0, 3),
     ),

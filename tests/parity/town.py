@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 from stream_app.audit.decisions import DecisionReader, ServedDecision
 from stream_app.audit.history import PartitionHistory
 from stream_app.audit.verification import Verification, VerificationReport
+from stream_app.delivery.inbox import MicroBatch, NextOffsets
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.ports import FeatureStore, Packed
+from stream_app.delivery.rounds import Part, RoundDependencies, Rounds
 from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.features.compute import Floats, Vectors
@@ -21,6 +24,7 @@ from stream_app.features.definitions import VELOCITY
 from stream_app.features.model_metadata import Bands, ModelMetadata, ParityVectors
 from stream_app.messages.alert import ModelReference
 from stream_app.messages.money import Money
+from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.scoring.already_published import position_header
 from stream_app.scoring.intake import Intake, decode_all, merge
@@ -30,6 +34,7 @@ from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
 from tests.memory_store import MemoryStore
 from tests.topics import MemoryTopics
+from tests.unit.delivery.world import Counted
 
 TOPICS = Topics("transactions", "labels", "alerts", "scores", "dlq", "labels-dlq")
 NOW = 1_535_760_000_000
@@ -124,11 +129,15 @@ class Town:
         taken, (intake, work, reached) = self.taken[partition], self.open.pop(partition)
         decided = self.scorers[partition].decide(intake, work, ("transactions", partition), taken.published)
         packed = taken.state.pack(work, reached)
-        headers = (position_header(taken.cursor, TOPICS.read),)
-        ends = await self.topics.publish(partition, decided.messages[:dies_after], headers)
         if dies_after is not None:
+            await self.topics.publish(partition, decided.messages[:dies_after], (position_header(taken.cursor, TOPICS.read),))
             await self.take(partition)
             return
+        await self._published(partition, decided.messages, packed, reached)
+
+    async def _published(self, partition: int, messages: Sequence[Outgoing], packed: Packed, reached: Position) -> None:
+        taken = self.taken[partition]
+        ends = await self.topics.publish(partition, messages, (position_header(taken.cursor, TOPICS.read),))
         cursor = msgspec.structs.replace(taken.cursor, transactions=reached.transactions, labels=reached.labels)
         standing = taken.published
         if standing.passed_by(cursor):
@@ -153,6 +162,26 @@ class Town:
             await self.write(partition)
         elif what == "take":
             await self.take(partition)
+        elif what == "round":
+            await self.round(some, more)
+
+    async def round(self, payments: int, labels: int) -> None:
+        """All partitions that are idle take at most so many records each, and decide and publish them in a round."""
+        idle = [p for p in range(self.partitions) if p not in self.open and p not in self.unwritten]
+        rounds = Rounds(RoundDependencies(self.store, lambda: self.scorers[0], MONEY, TOPICS.transactions, Counted()))
+        parts = [self._part(partition, payments, labels) for partition in idle]
+        for part, share in zip(parts, await asyncio.gather(*map(rounds.decide, parts)), strict=True):
+            await self._published(part.number, share.decided.messages, share.packed, part.reached)
+
+    def _part(self, partition: int, payments: int, labels: int) -> Part:
+        taken = self.taken[partition]
+        tx, lb = (
+            self.topics.logs[t, partition][at:][:n] for t, at, n in zip(TOPICS.read, taken.cursor.position, (payments, labels), strict=True)
+        )
+        reached = Position(taken.cursor.transactions + len(tx), taken.cursor.labels + len(lb))
+        decoded = decode_all(tx, Decoder(Transaction, RULES), None), decode_all(lb, Decoder(Label, RULES), None)
+        stands = None if taken.published.passed_by(taken.cursor) else taken.published
+        return Part(partition, taken.state, MicroBatch(*decoded, NextOffsets(*reached)), reached, 0, stands)
 
     async def drain(self) -> None:
         """Decide everything that is left."""

@@ -591,8 +591,8 @@ _OTHERS = (
     Check(
         "A file of chargebacks that is sent each day raises a terminal's risk each day.",
         (f"{UNIT}/delivery/test_labels_once.py::test_a_file_of_chargebacks_that_is_sent_every_day_counts_once",),
-        "stream_app/delivery/partition.py",
-        "        intake = intake.told(before_each(intake.labels.messages, work.notes))\n",
+        "stream_app/delivery/rounds.py",
+        "        intake = intake.told(_told(parts, work))\n",
         "",
     ),
     Check(

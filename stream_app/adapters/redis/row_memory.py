@@ -60,6 +60,15 @@ class RowMemory:
         self._used[slots] = tick
         return slots, gone
 
+    def forget(self, prefix: str) -> list[str]:
+        """Forget the ids that begin so; which they were."""
+        gone = [name for name in self._slots if name.startswith(prefix)]
+        for name in gone:
+            slot = self._slots.pop(name)
+            self._used[slot] = 0
+            self._free.append(slot)
+        return gone
+
     def _grown(self) -> int:
         self._ids.append("")
         return len(self._ids) - 1

@@ -29,7 +29,7 @@ _OF_A_LINE = {"socket_timeout": None, "health_check_interval": 0}
 _MOST_CONNECTIONS = 10_000
 """As many as a Redis takes by default. Whoever asks bounds how much is asked at once, as the API does; redis-py's own 100 would fail the rest, and
 the API's watch with them, as if Redis were away."""
-_WITHOUT_KEY = frozenset({"MULTI", "EXEC", "SCAN", "CLUSTER"})
+_WITHOUT_KEY = frozenset({"MULTI", "EXEC", "UNWATCH", "SCAN", "CLUSTER"})
 
 
 class RedisServers:

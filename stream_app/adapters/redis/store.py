@@ -7,7 +7,7 @@
     {g:p}n:<day>          notes on that day's alerts and labels (a hash that expires), see `outcomes`
     {g:p}damaged          set by a reader that met a damaged part: the owner rebuilds, see `damage_mark`
 
-g is the consumer group, p the partition. Two round trips a micro-batch: read under WATCH of the cursor, write under EXEC. Rules:
+g is the consumer group, p the partition. Two round trips a round: read under WATCH of the cursors, write under EXEC. Rules:
 
 1. What a partition writes is written with its cursor in one transaction: all or nothing.
 2. A takeover, or a beginning anew, writes a fresh owner into the cursor. Who finds another cursor than it wrote last has lost the partition:
@@ -19,6 +19,8 @@ g is the consumer group, p the partition. Two round trips a micro-batch: read un
 6. A takeover forgets sums before and after: other partitions go on meanwhile, and read parts that the owner before still writes.
 7. What a later version wrote is not damaged: nobody is told to rebuild it, nothing is written over it, sweeping passes over it. Decisions
    that need it are degraded.
+8. Partitions of one round are read and written together, where all lie in one Redis; their cursors fall or stand together then (`guard`). Where
+   one fell, nothing of the round is written: each partition looks at its own, over a line of its own, and goes on by rules 3 and 4.
 
     owner before                               writes t, cursor
     takeover        forget · WATCH, cursor ···················· EXEC fails · WATCH, cursor · EXEC · forget
@@ -27,10 +29,11 @@ g is the consumer group, p the partition. Two round trips a micro-batch: read un
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Any, cast
 
 import msgspec
 from loguru import logger
@@ -38,17 +41,18 @@ from redis.exceptions import RedisError
 
 from stream_app.adapters.redis.damage_mark import fresh_token, is_of_before
 from stream_app.adapters.redis.doubts import Unread
+from stream_app.adapters.redis.guard import Guard, GuardedWrite, in_transaction
 from stream_app.adapters.redis.idle import idle_keys
-from stream_app.adapters.redis.line import ANSWER_WITHIN_S, CONNECT_WITHIN_S
+from stream_app.adapters.redis.line import ANSWER_WITHIN_S, CONNECT_WITHIN_S, Command
 from stream_app.adapters.redis.namespace import CURSOR, DAMAGED, Namespace, by_day, found_notes
 from stream_app.adapters.redis.refusals import redis_error
 from stream_app.adapters.redis.servers import Line, RedisServers
 from stream_app.adapters.redis.stored_cursor import NewerCursor, StoredCursor, decoded_cursor, read_cursor
-from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
-from stream_app.delivery.ports import Packed, PartitionState
+from stream_app.adapters.redis.write_through import Missing, ReadValues, RoundMemory, Values, WorkerMemory
+from stream_app.delivery.ports import Asked, Packed, PartitionState
 from stream_app.errors import NotOwner, SettingsError
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
-from stream_app.scoring.ports import Ids, WorkingSet
+from stream_app.scoring.ports import Ids, Seen, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Position
 
 _SCAN = 1000
@@ -65,6 +69,7 @@ class RedisStore:
         self._held: dict[int, _RedisPartition] = {}
         self._memory = WorkerMemory()
         self._partitions = 0
+        self._lines: list[Line] = []
 
     def hold(self, owned: Collection[int], partitions: int) -> None:
         """See `ports.FeatureStore`."""
@@ -97,6 +102,34 @@ class RedisStore:
             *_, written = await line.round_trip(transaction)
             if written is not None:
                 return cursor
+
+    async def read(self, asked: Sequence[Asked]) -> WorkingSet:
+        """See `ports.FeatureStore`, and rule 8."""
+        states = [self._held_by(one.state) for one in asked]
+        guard = await self._guard(states) if len(states) > 1 else None
+        try:
+            return await _Reading(self._memory, states, asked, guard).working_set()
+        except BaseException:
+            if guard is not None:
+                guard.give_up()
+            raise
+
+    def _held_by(self, state: PartitionState) -> _RedisPartition:
+        if not isinstance(state, _RedisPartition):
+            raise TypeError(f"{type(state).__name__} is not a partition of this store.")
+        return state
+
+    async def _guard(self, states: Sequence[_RedisPartition]) -> Guard | None:
+        """A line that watches the cursors of all; None on a cluster, where each lies in a slot of its own."""
+        if await self._servers.cluster():
+            return None
+        line = self._lines.pop() if self._lines else await self._servers.line(states[0].space.own)
+        return Guard(line, [state.space.partition for state in states], self._lines.append)
+
+    def pack(self, asked: Sequence[Asked], work: WorkingSet) -> list[Packed]:
+        """See `ports.FeatureStore`."""
+        memory = self._held_by(asked[0].state).round_memory
+        return memory.pack(work, [one.reached for one in asked])
 
     async def ping(self) -> None:
         """See `ports.FeatureStore`."""
@@ -135,6 +168,8 @@ class RedisStore:
         """See `ports.FeatureStore`."""
         for held in self._held.values():
             await held.let_go()
+        for line in self._lines:
+            await line.close()
         await self._servers.close()
 
 
@@ -143,127 +178,90 @@ class _RedisPartition:
 
     def __init__(self, line: Line, space: Namespace, memory: WorkerMemory, cursor: Cursor) -> None:
         self._line = line
-        self._space = space
+        self.space = space
         self._worker = memory
-        self._memory = PartitionMemory(memory, space.partition)
-        self._others = {p: prefix for p, prefix in space.all.items() if p not in memory.owned and p != space.partition}
+        self.round_memory = RoundMemory(memory, [])
+        self.others = {p: prefix for p, prefix in space.all.items() if p not in memory.owned and p != space.partition}
         self._owner, self._cursor = cursor.owner, msgspec.json.encode(cursor)
         self._mark_of_before = False
         self._told: dict[int, str] = {}
         memory.stands(space.partition, cursor)
+        memory.newer.discard(space.partition)
+        memory.cards.forget(space.partition)
         self._guarded = False
+        self._together: Guard | None = None
         self._attempted = b""
         self._swept_to: Any = b"0"
 
     async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
-        days, told = by_day(noted), set[int]()
-        while True:
-            missing = self._memory.missing(ids)
-            answers = iter(await self._round_trip(self._questions(ids, missing) + self._space.notes_wanted(days)))
-            next(answers)
-            own = self._own(next(answers), missing)
-            if not self._memory.still_there:  # `write_through`, rule 3
-                continue
-            of_others = [
-                {p: own[entity] if p == self._space.partition else next(answers) for p in self._worker.owned} if lacked else {}
-                for entity, lacked in enumerate(missing[1:], 1)
-            ]
-            cursors, foreign = self._foreign({p: iter(next(answers)) for p in self._others}, ids)
-            notes = found_notes(days, answers)
-            work, unread = self._memory.assemble(ids, ReadValues(missing, own[0], of_others, foreign))
-            owners = {p: cursor.owner for p in unread.damaged.keys() - told if isinstance(cursor := cursors[p], Cursor)}
-            if not owners:
-                return self._with_doubts(replace(work, positions=self._positions(cursors), notes=notes), cursors, unread)
-            await self._tell_of_damage(owners, unread.damaged)
-            told |= owners.keys()  # and all of it again: another batch may have made the arrays larger meanwhile (`row_memory`, rule 3)
+        return await _Reading(self._worker, [self], [Asked(self, ids, noted)], None).working_set()
 
     async def confirm(self) -> None:
-        _, found = await self._round_trip([("WATCH", self._space.cursor), ("MGET", self._space.cursor, self._space.damaged)])
-        self._own(found, ())
+        *_, found = await self.round_trip(_watching([("WATCH", self.space.cursor), ("MGET", self.space.cursor, self.space.damaged)]))
+        self.look_at(found)
 
-    def _questions(self, ids: Ids, missing: Ids) -> list[tuple[Any, ...]]:
-        """WATCH; own keys; missing parts of the partitions held here; cursor and parts of each partition of other workers (rule 5)."""
-        space, prefixes = self._space, self._worker.prefixes
-        own = [space.own + prefix + name for prefix, lacked in zip(prefixes, missing, strict=True) for name in lacked]
-        commands: list[tuple[Any, ...]] = [("WATCH", space.cursor), ("MGET", space.cursor, space.damaged, *own)]
-        for prefix, lacked in zip(prefixes[1:], missing[1:], strict=True):
-            commands += [
-                ("MGET", *[space.all[p] + prefix + name for name in lacked]) for p in self._worker.owned if lacked and p != space.partition
-            ]
-        parts = [prefix + name for prefix, wanted in zip(prefixes[1:], ids[1:], strict=True) for name in wanted]
-        return commands + [("MGET", other + CURSOR, *[other + part for part in parts]) for other in self._others.values()]
+    def begin_round(self, memory: RoundMemory, guard: Guard | None) -> None:
+        """A round has this partition from now on."""
+        self.leave_round()
+        self._guarded = False
+        self.round_memory, self._together = memory, guard
 
-    def _foreign(self, values: dict[int, Iterator[bytes | None]], ids: Ids) -> tuple[dict[int, StoredCursor], list[dict[int, Values]]]:
-        """The cursors of other workers' partitions; and for each shared entity all parts."""
-        cursors = {p: decoded_cursor(next(of_other)) for p, of_other in values.items()}
-        return cursors, [{p: list(islice(of_other, len(wanted))) for p, of_other in values.items()} if wanted else {} for wanted in ids[1:]]
+    def leave_round(self) -> None:
+        """Whoever is in the round too does not wait for this partition."""
+        if self._together is not None:
+            self._together.leave(self.space.partition)
+            self._together = None
 
-    def _positions(self, cursors: dict[int, StoredCursor]) -> tuple[Position, ...] | None:
-        """What the parts of every partition contain; None where nobody of this version can say."""
-        held = self._worker.positions
-        if held is None or any(isinstance(cursor, NewerCursor) for cursor in cursors.values()):
-            return None
-        known = held | {p: cursor.position if isinstance(cursor, Cursor) else START for p, cursor in cursors.items()}
-        return tuple(known[p] for p in self._space.all)
-
-    def _own(self, values: list[bytes | None], missing: Ids) -> list[Values]:
-        """The values of what was missing, for each entity, after a look at cursor (rule 2) and mark."""
-        if values[0] != self._cursor:
+    def look_at(self, found: Sequence[bytes | None]) -> None:
+        """Raise where the cursor is not as this owner left it (rule 2), or a mark says that the state is damaged."""
+        if found[0] != self._cursor:
             raise self._lost()
-        self._mark_of_before = is_of_before(values[1], self._owner, self._space.partition)
-        rest = iter(values[2:])
-        return [list(islice(rest, len(lacked))) for lacked in missing]
+        self._mark_of_before = is_of_before(found[1], self._owner, self.space.partition)
 
-    async def _tell_of_damage(self, owners: Mapping[int, str], damaged: Mapping[int, str]) -> None:
+    async def tell_of_damage(self, owners: Mapping[int, str], damaged: Mapping[int, str]) -> None:
         """Mark partitions of which a part could not be read, by the token of their owners. One without a cursor needs no mark: its owner misses it."""
         for partition, owner in owners.items():
-            await self._round_trip([("SET", self._others[partition] + DAMAGED, owner)])
+            await self.round_trip([("SET", self.others[partition] + DAMAGED, owner)])
             if self._told.get(partition) != owner:
                 logger.warning("Partition {} has damaged state; its owner is told to rebuild it. {}", partition, damaged[partition])
             self._told[partition] = owner
 
-    def _with_doubts(self, work: WorkingSet, cursors: dict[int, StoredCursor], unread: Unread) -> WorkingSet:
-        """The working set, degraded where the state of another partition is not whole, or a later version's."""
-        unread.newer |= {p for p, cursor in cursors.items() if isinstance(cursor, NewerCursor)}
-        for partition in unread.newer - self._worker.told_newer - {self._space.partition}:
-            logger.warning(
-                "A later version wrote state of partition {}. It is left as it is; payments that need it are decided without it, and marked "
-                "degraded. Let all workers have that version.",
-                partition,
-            )
-            self._worker.told_newer.add(partition)
-        rebuilding = {p for p, cursor in cursors.items() if cursor is None or (isinstance(cursor, Cursor) and cursor.rebuilding)}
-        rebuilding |= self._worker.rebuilding - {self._space.partition}
-        return replace(work, degraded=unread.doubts(rebuilding))
-
     def pack(self, work: WorkingSet, reached: Position) -> Packed:
-        return self._memory.pack(work, reached)
+        return self.round_memory.pack(work, [reached])[0]
 
     async def write(self, packed: Packed, cursor: Cursor, notes: Notes = NO_NOTES) -> None:
         encoded = msgspec.json.encode(msgspec.structs.replace(cursor, owner=self._owner))
-        if not self._guarded and await self._stands(encoded):  # rules 3, 4
-            self._now_at(cursor, encoded)
-            return
-        pairs: list[str | bytes] = [self._space.cursor, encoded]
+        pairs: list[str | bytes] = [self.space.cursor, encoded]
         for key, value in packed:
-            pairs += (self._space.own + key, value)
+            pairs += (self.space.own + key, value)
+        fallen = [("UNLINK", self.space.damaged)] if self._mark_of_before else []
+        guarded = GuardedWrite(self.space.partition, pairs, [*self.space.notes_written(notes), *fallen])
+        if not await self._written_together(guarded, encoded):
+            await self._write_alone(guarded, encoded)
+        self._cursor, self._mark_of_before = encoded, False
+        self._worker.written(self.space.partition, cursor, self.round_memory.generation)
+
+    async def _written_together(self, write: GuardedWrite, encoded: bytes) -> bool:
+        """Whether it was written with the round (rule 8)."""
+        guard, self._together = self._together, None
+        if guard is None:
+            return False
+        self._attempted = encoded
+        return await guard.write(write)
+
+    async def _write_alone(self, write: GuardedWrite, encoded: bytes) -> None:
+        if not self._guarded and await self._stands(encoded):  # rules 3, 4
+            return
         self._attempted, self._guarded = encoded, False
-        fallen = [("UNLINK", self._space.damaged)] if self._mark_of_before else []
-        *_, written = await self._round_trip([("MULTI",), ("MSET", *pairs), *self._space.notes_written(notes), *fallen, ("EXEC",)])
+        *_, written = await self.round_trip(in_transaction([write]))
         if written is None:
             raise self._lost()
         if isinstance(written[0], RedisError):  # an error of a command within EXEC comes as a value
             raise redis_error(written[0])
-        self._now_at(cursor, encoded)
-
-    def _now_at(self, cursor: Cursor, encoded: bytes) -> None:
-        """The batch in flight is written."""
-        self._cursor, self._mark_of_before = encoded, False
-        self._memory.written(cursor)
 
     async def _stands(self, encoded: bytes) -> bool:
         """Whether a write of `encoded` whose answer was lost was done (rule 4). The cursor is watched again (rule 3)."""
-        _, (found,) = await self._round_trip([("WATCH", self._space.cursor), ("MGET", self._space.cursor)])
+        *_, (found,) = await self.round_trip(_watching([("WATCH", self.space.cursor), ("MGET", self.space.cursor)]))
         if found == encoded == self._attempted:
             return True
         if found != self._cursor:
@@ -275,9 +273,9 @@ class _RedisPartition:
         at: Any = b"0"
         while True:
             await self._stands(b"")
-            ((at, keys),) = await self._round_trip([("SCAN", at, "MATCH", self._space.pattern, "COUNT", _SCAN)])
-            old = [k for k in keys if k != self._space.cursor.encode()]
-            if old and (await self._round_trip([("MULTI",), ("UNLINK", *old), ("EXEC",)]))[-1] is None:
+            ((at, keys),) = await self.round_trip([("SCAN", at, "MATCH", self.space.pattern, "COUNT", _SCAN)])
+            old = [k for k in keys if k != self.space.cursor.encode()]
+            if old and (await self.round_trip([("MULTI",), ("UNLINK", *old), ("EXEC",)]))[-1] is None:
                 raise self._lost()
             if at == b"0":
                 break
@@ -291,31 +289,34 @@ class _RedisPartition:
 
     async def sweep(self, before_ms: int) -> int:
         await self._stands(b"")
-        space, scan = self._space, ("SCAN", self._swept_to, "MATCH", self._space.pattern, "COUNT", _SWEPT_AT_ONCE)
-        ((self._swept_to, keys),) = await self._round_trip([scan])
+        space, scan = self.space, ("SCAN", self._swept_to, "MATCH", self.space.pattern, "COUNT", _SWEPT_AT_ONCE)
+        ((self._swept_to, keys),) = await self.round_trip([scan])
         if not keys:
             return 0
-        (values,) = await self._round_trip([("MGET", *keys)])
+        (values,) = await self.round_trip([("MGET", *keys)])
         names = [key.decode().removeprefix(space.own) for key in keys]
         idle = [space.own + name for name in idle_keys(names, values, before_ms, space.partition)]
-        if idle and (await self._round_trip([("MULTI",), ("UNLINK", *idle), ("EXEC",)]))[-1] is None:
+        if idle and (await self.round_trip([("MULTI",), ("UNLINK", *idle), ("EXEC",)]))[-1] is None:
             raise self._lost()
         return len(idle)
 
     def forget(self) -> None:
-        self._memory.forget()
+        self.leave_round()
+        self._worker.forget_all(self.space.partition)
 
     async def let_go(self) -> None:
         """Give the connection back; whoever still holds this partition's state can read and write no more."""
+        self.leave_round()
         await self._line.close()
 
     def _lost(self) -> NotOwner:
         return NotOwner(
-            f"Partition {self._space.partition}: the cursor in Redis is not the one that this worker wrote: another worker took over, "
+            f"Partition {self.space.partition}: the cursor in Redis is not the one that this worker wrote: another worker took over, "
             "or Redis lost or restored data."
         )
 
-    async def _round_trip(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+    async def round_trip(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers, over the line of this partition; whether a WATCH stands is kept (rule 3)."""
         if self._line.closed:
             raise self._lost()
         try:
@@ -323,5 +324,124 @@ class _RedisPartition:
         except BaseException:
             self._guarded = False
             raise
-        self._guarded = commands[-1][0] != "EXEC" and (self._guarded or commands[0][0] == "WATCH")  # rule 3
+        self._guarded = commands[-1][0] != "EXEC" and (self._guarded or commands[0][0] == "UNWATCH")  # rule 3
         return answers
+
+
+def _watching(commands: Sequence[Command]) -> list[Command]:
+    """Commands that begin with WATCH. What was watched over this line before may have been written since, with a round: it would fail EXEC."""
+    return [("UNWATCH",), *commands]
+
+
+class _Reading:
+    """Reads the state of a round: own cursors, marks and cards, parts of shared entities, notes."""
+
+    def __init__(self, worker: WorkerMemory, states: Sequence[_RedisPartition], asked: Sequence[Asked], guard: Guard | None) -> None:
+        self._worker = worker
+        self._states = states
+        self._guard = guard
+        self._memory = RoundMemory(worker, [(state.space.partition, one.ids) for state, one in zip(states, asked, strict=True)])
+        self._asked = asked
+        self._days = [by_day(one.noted) for one in asked]
+        self._others = states[0].others
+        for state in states:
+            state.begin_round(self._memory, guard)
+
+    async def working_set(self) -> WorkingSet:
+        """What was asked for.
+
+        Raises:
+            NotOwner, StateError, Unavailable: see `ports.PartitionState.read`.
+        """
+        told = set[int]()
+        while True:
+            missing = self._memory.missing()
+            questions = [self._of_own(state, n, missing) for n, state in enumerate(self._states)]
+            of_own, of_shared = await self._answers(questions, self._of_shared(missing))
+            cards, notes = zip(*map(self._own, self._states, self._days, of_own), strict=True)
+            if not self._memory.still_there:  # `write_through`, rule 3
+                continue
+            answers = iter(of_shared)
+            shared = [{p: next(answers) for p in self._worker.owned} if lacked else {} for lacked in missing.shared]
+            cursors, foreign = self._foreign({p: iter(next(answers)) for p in self._others})
+            work, unread = self._memory.assemble(ReadValues(missing, cards, shared, foreign))
+            owners = {p: cursor.owner for p in unread.damaged.keys() - told if isinstance(cursor := cursors[p], Cursor)}
+            if not owners:
+                return replace(work, seen=self._seen(work, notes, cursors, unread))
+            await self._states[0].tell_of_damage(owners, unread.damaged)
+            told |= owners.keys()  # and all of it again: another round may have made the arrays larger meanwhile (`row_memory`, rule 3)
+
+    def _of_own(self, state: _RedisPartition, n: int, missing: Missing) -> list[Command]:
+        """WATCH; cursor, mark, and cards that are not remembered; notes."""
+        space = state.space
+        cards = [space.own + self._worker.prefixes[0] + name for name in missing.cards[n]]
+        return [("WATCH", space.cursor), ("MGET", space.cursor, space.damaged, *cards), *space.notes_wanted(self._days[n])]
+
+    def _of_shared(self, missing: Missing) -> list[Command]:
+        """Missing parts of the partitions held here; cursor and parts of each partition of other workers (rule 5)."""
+        spaces, prefixes = self._states[0].space.all, self._worker.prefixes[1:]
+        commands: list[Command] = []
+        for prefix, lacked in zip(prefixes, missing.shared, strict=True):
+            commands += [("MGET", *[spaces[p] + prefix + name for name in lacked]) for p in self._worker.owned if lacked]
+        parts = [prefix + name for prefix, wanted in zip(prefixes, self._memory.distinct, strict=True) for name in wanted]
+        return commands + [("MGET", other + CURSOR, *[other + part for part in parts]) for other in self._others.values()]
+
+    async def _answers(self, of_own: list[list[Command]], of_shared: list[Command]) -> tuple[list[list[Any]], list[Any]]:
+        """Together over the guard's line; else over each partition's own, the first asks for what is shared."""
+        if self._guard is not None:
+            answers = iter(await self._guard.read([*chain.from_iterable(of_own), *of_shared]))
+            return [list(islice(answers, len(commands))) for commands in of_own], list(answers)
+        first, *rest = self._states
+        asked = zip(rest, of_own[1:], strict=True)
+        trips = first.round_trip(_watching(of_own[0] + of_shared)), *(state.round_trip(_watching(commands)) for state, commands in asked)
+        found = await asyncio.gather(*trips, return_exceptions=True)  # a line whose answers are still to come is not asked again
+        for answers_or_error in found:
+            if isinstance(answers_or_error, BaseException):
+                raise answers_or_error
+        of_first, *others = cast("list[list[Any]]", found)
+        end = 1 + len(of_own[0])
+        return [of_first[1:end], *(answers[1:] for answers in others)], of_first[end:]
+
+    def _own(self, state: _RedisPartition, days: Mapping[int, Sequence[str]], answers: list[Any]) -> tuple[Values, Notes]:
+        """The values of the cards that were missing, after a look at cursor and mark; the notes."""
+        _, values, *notes = answers
+        state.look_at(values)
+        return values[2:], found_notes(days, iter(notes))
+
+    def _foreign(self, values: dict[int, Iterator[bytes | None]]) -> tuple[dict[int, StoredCursor], list[dict[int, Values]]]:
+        """The cursors of other workers' partitions; and for each shared entity all parts."""
+        cursors = {p: decoded_cursor(next(of_other)) for p, of_other in values.items()}
+        asked = self._memory.distinct
+        return cursors, [{p: list(islice(of_other, len(wanted))) for p, of_other in values.items()} if wanted else {} for wanted in asked]
+
+    def _seen(self, work: WorkingSet, notes: Sequence[Notes], cursors: dict[int, StoredCursor], unread: Unread) -> tuple[Seen, ...]:
+        """What each partition is told beside the rows: those before it in the round are counted when its turn comes."""
+        degraded, positions = self._doubts(cursors, unread), self._positions(cursors)
+        seen: list[Seen] = []
+        for one, state, known, noted in zip(self._asked, self._states, work.seen, notes, strict=True):
+            at = None if positions is None else tuple(positions[p] for p in state.space.all)
+            seen.append(replace(known, degraded=degraded(state.space.partition), positions=at, notes=noted))
+            if positions is not None:
+                positions[state.space.partition] = one.reached
+        return tuple(seen)
+
+    def _positions(self, cursors: dict[int, StoredCursor]) -> dict[int, Position] | None:
+        """What the parts of every partition contain; None where nobody of this version can say."""
+        held = self._worker.positions
+        if held is None or any(isinstance(cursor, NewerCursor) for cursor in cursors.values()):
+            return None
+        return held | {p: cursor.position if isinstance(cursor, Cursor) else START for p, cursor in cursors.items()}
+
+    def _doubts(self, cursors: dict[int, StoredCursor], unread: Unread) -> Callable[[int], str | None]:
+        """Why what a partition is told is not whole: the state of another is not, or a later version's."""
+        unread.newer |= {p for p, cursor in cursors.items() if isinstance(cursor, NewerCursor)}
+        for partition in unread.newer - self._worker.told_newer - {state.space.partition for state in self._states}:
+            logger.warning(
+                "A later version wrote state of partition {}. It is left as it is; payments that need it are decided without it, and marked "
+                "degraded. Let all workers have that version.",
+                partition,
+            )
+            self._worker.told_newer.add(partition)
+        rebuilding = {p for p, cursor in cursors.items() if cursor is None or (isinstance(cursor, Cursor) and cursor.rebuilding)}
+        rebuilding |= self._worker.rebuilding
+        return lambda partition: unread.doubts(rebuilding - {partition})

@@ -33,6 +33,7 @@ Nobody else writes any of it: the store finds out where somebody did (`store`, r
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -46,10 +47,12 @@ from stream_app.features import kernel
 from stream_app.features.compute import PlacedRows, Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints, RowLayout, catalogue_plan
-from stream_app.scoring.ports import Ids, WorkingSet
+from stream_app.scoring.ports import Ids, Seen, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 
 type Values = Sequence[bytes | None]
+type OfEach = Sequence[tuple[int, list[str]]]
+"""Partitions, and ids of each."""
 
 CARD_MEMORY_BYTES = 48 * 2**20
 """Of all cards of a worker."""
@@ -58,24 +61,36 @@ SHARED_MEMORY_BYTES = 72 * 2**20
 
 
 class RowUse(NamedTuple):
-    """When a micro-batch uses rows, in ticks; rows used since the tick of the oldest batch in flight stay where they are."""
+    """When a round uses rows, in ticks; rows used since the tick of the oldest batch in flight stay where they are."""
 
     used_at: int
     in_use_since: int
 
 
+class Missing(NamedTuple):
+    """What a round needs and this worker does not remember.
+
+    Attributes:
+        cards: of each partition of the round.
+        shared: of each shared entity, distinct.
+    """
+
+    cards: list[list[str]]
+    shared: list[list[str]]
+
+
 class ReadValues(NamedTuple):
-    """What was read for a micro-batch, packed.
+    """What was read for a round, packed.
 
     Attributes:
         missing: ids that are not remembered.
-        cards: of the missing cards.
+        cards: of the missing cards of each partition.
         shared: for each shared entity, of what is missing of it: its parts in every partition held here.
-        others: for each shared entity, of all ids of the batch: its parts in every partition that other workers hold.
+        others: for each shared entity, of all its distinct ids in the round: its parts in every partition that other workers hold.
     """
 
-    missing: Ids
-    cards: Values
+    missing: Missing
+    cards: Sequence[Values]
     shared: Sequence[dict[int, Values]]
     others: Sequence[dict[int, Values]]
 
@@ -93,6 +108,7 @@ class WorkerMemory:
         self.layouts = tuple(entity.layout for entity in plan.entities)
         self.prefixes = tuple(prefix_of(entity.entity) for entity in plan.entities)
         self.packers = tuple(Packer(layout) for layout in self.layouts)
+        self.cards = CardMemory(self.layouts[0], self.packers[0])
         self.shared: list[SharedMemory] = []
         self.generation = 0
         self.rebuilding: set[int] = set()
@@ -114,6 +130,7 @@ class WorkerMemory:
         self.told_newer.clear()
         for known in (self._in_flight, self._written, self._counted, self._unsettled):
             known.clear()
+        self.cards = CardMemory(self.layouts[0], self.packers[0])
         pairs = zip(self.layouts[1:], self.packers[1:], strict=True)
         self.shared = [SharedMemory(layout, packer, self.owned) for layout, packer in pairs]
 
@@ -148,6 +165,19 @@ class WorkerMemory:
         self._counted.pop(partition, None)
         self._unsettled.discard(partition)
 
+    def written(self, partition: int, cursor: Cursor, generation: int) -> None:
+        """The batch in flight, begun in this generation of the sums, is in the store (rule 4)."""
+        self.stands(partition, cursor)
+        if generation == self.generation:
+            self.end(partition)
+        else:
+            self.forget(partition)
+
+    def forget_all(self, partition: int) -> None:
+        """Drop every sum, and this partition's cards (rule 2)."""
+        self.cards.forget(partition)
+        self.forget(partition)
+
     def forget(self, partition: int) -> None:
         """Drop every sum (rules 2, 4); what is packed and not written is in doubt from now on (rule 7)."""
         self.end(partition)
@@ -156,6 +186,66 @@ class WorkerMemory:
         self.generation += 1
         for shared in self.shared:
             shared.clear()
+
+
+class CardMemory:
+    """The cards of all partitions held here, and their cases."""
+
+    def __init__(self, layout: RowLayout, packer: Packer) -> None:
+        self._packer = packer
+        self._rows = RowMemory(layout.width, max(1, CARD_MEMORY_BYTES // (8 * layout.width)))
+        self._cases: dict[str, str] = {}
+
+    def missing(self, of_each: OfEach, tick: int) -> list[list[str]]:
+        """Of each partition, those that are not remembered."""
+        lacked = [self._rows.missing(_known_as(p, ids), tick) for p, ids in of_each]
+        return [[name.partition(" ")[2] for name in names] for names in lacked]
+
+    def learn(self, of_each: OfEach, values: Sequence[Values], use: RowUse) -> set[int]:
+        """Remember cards as read, values of each partition; partitions of which a later version wrote one.
+
+        Raises:
+            StateError: if a value cannot be read; its `partition` says whose, and nothing of that partition is remembered.
+        """
+        newer = set[int]()
+        for (partition, ids), of_partition in zip(of_each, values, strict=True):
+            if not ids:
+                continue
+            names = _known_as(partition, ids)
+            slots, gone = self._rows.add(names, *use)
+            for name in gone:
+                self._cases.pop(name, None)
+            try:
+                cases, some_newer = self._packer.unpack_known(of_partition, ids, self._rows.rows, slots)
+            except StateError as error:
+                self.forget(partition)
+                raise StateError(str(error), partition) from None
+            if some_newer:
+                newer.add(partition)
+            self._cases.update((name, case) for name, case in zip(names, cases, strict=True) if case)
+        return newer
+
+    def rows(self, of_each: OfEach, tick: int) -> tuple[Rows, list[str]]:
+        """Rows and cases of the cards of each partition, all learnt."""
+        names = [name for p, ids in of_each for name in _known_as(p, ids)]
+        at, cases = self._rows.find(names, tick), self._cases
+        return Rows(self._rows.rows, self._rows.rows, at, at), [cases.get(name, "") for name in names]
+
+    def keep(self, of_each: OfEach, cases: Sequence[str]) -> None:
+        """Remember the present cases of the cards of each partition."""
+        names = (name for p, ids in of_each for name in _known_as(p, ids))
+        self._cases.update((name, case) for name, case in zip(names, cases, strict=True) if case)
+
+    def forget(self, partition: int) -> None:
+        """Forget the cards of a partition."""
+        for name in self._rows.forget(_known_as(partition, [""])[0]):
+            self._cases.pop(name, None)
+
+
+def _known_as(partition: int, ids: Sequence[str]) -> list[str]:
+    """What cards of a partition are remembered as: two partitions may have the same card."""
+    prefix = f"{partition} "
+    return [prefix + name for name in ids]
 
 
 class SharedMemory:
@@ -200,123 +290,98 @@ class SharedMemory:
                 del parts[name]
         return newer
 
-    def rows(self, partition: int, ids: list[str], others: dict[int, Values], tick: int, unread: Unread) -> Rows:
-        """Rows of `ids`, all learnt.
+    def rows(self, of_each: Sequence[tuple[int, list[str]]], others: dict[int, Values], tick: int, unread: Unread) -> Rows:
+        """Rows of the ids of each partition of a round, all learnt.
 
         Args:
-            partition: whose part is to be written.
-            ids: distinct.
-            others: values of the parts that other workers hold, by partition.
-            tick: of the batch.
+            of_each: partitions, and the ids of which each writes a part.
+            others: values of the parts that other workers hold, by partition, of the distinct ids.
+            tick: of the round.
             unread: gets what could not be read.
         """
+        ids = [name for _, names in of_each for name in names]
         at, here = self.sums.find(ids, tick), np.arange(len(ids))
         own = np.empty((len(ids), self._layout.width), dtype=np.int64)
-        self._packer.unpack_known([*map(self.parts[partition].__getitem__, ids)], ids, own, here)
+        values = [value for partition, names in of_each for value in map(self.parts[partition].__getitem__, names)]
+        self._packer.unpack_known(values, ids, own, here)
         if not others:
             return Rows(own, self.sums.rows, here, at)
-        total = self.sums.rows[at]
-        for other, values in others.items():
+        first = {name: n for n, name in enumerate(dict.fromkeys(ids))}
+        names, total_at = list(first), np.array([first[name] for name in ids], dtype=np.int64)
+        total = self.sums.rows[self.sums.find(names, tick)]
+        for other, of_other in others.items():
             try:
-                if add_parts(total, self._layout, self._packer, ids, values, other):
+                if add_parts(total, self._layout, self._packer, names, of_other, other):
                     unread.newer.add(other)
             except StateError as error:
                 unread.damaged[other] = str(error)
-        return Rows(own, total, here, here, PlacedRows(self.sums.rows, at))
+        return Rows(own, total, here, total_at, PlacedRows(self.sums.rows, at))
 
 
-class PartitionMemory:
-    """What is remembered of one partition, from a takeover on."""
+class RoundMemory:
+    """What a worker remembers for one round: micro-batches of some of its partitions, one after the other. From question to packing."""
 
-    def __init__(self, worker: WorkerMemory, partition: int) -> None:
+    def __init__(self, worker: WorkerMemory, of_each: Sequence[tuple[int, Ids]]) -> None:
+        """Args: `of_each`: the partitions, and the ids that each asks for, distinct."""
         self._worker = worker
-        worker.newer.discard(partition)
-        self._partition = partition
-        self._packer = worker.packers[0]
-        self._width = worker.layouts[0].width
-        self._capacity = max(1, CARD_MEMORY_BYTES // (8 * self._width * max(1, len(worker.owned))))
-        self._use = RowUse(0, 0)
-        self._generation = worker.generation
-        self._clear()
+        self.partitions = [partition for partition, _ in of_each]
+        self._cards, *self._shared = [[(p, ids[n]) for p, ids in of_each] for n in range(len(worker.layouts))]
+        self.distinct = [list(dict.fromkeys(name for _, names in entity for name in names)) for entity in self._shared]
+        self._use, self.generation = RowUse(0, 0), worker.generation
 
-    def _clear(self) -> None:
-        self._cards = RowMemory(self._width, self._capacity)
-        self._cases: dict[str, str] = {}
-
-    def missing(self, ids: Ids) -> Ids:
-        """What must be read of this partition, and of the others held here, before `assemble`; the rest stays until `written` (rule 6)."""
-        self._use, self._generation = self._worker.start(self._partition), self._worker.generation
-        rows = (self._cards, *(memory.sums for memory in self._worker.shared))
-        return tuple(memory.missing(wanted, self._use.used_at) for memory, wanted in zip(rows, ids, strict=True))
+    def missing(self) -> Missing:
+        """What must be read before `assemble`; the rest stays until it is `written` (rule 6)."""
+        worker = self._worker
+        for partition in self.partitions:
+            self._use = worker.start(partition)
+        self.generation, tick = worker.generation, self._use.used_at
+        shared = [memory.sums.missing(wanted, tick) for memory, wanted in zip(worker.shared, self.distinct, strict=True)]
+        return Missing(worker.cards.missing(self._cards, tick), shared)
 
     @property
     def still_there(self) -> bool:
         """Whether no sum was dropped since `missing`: if not, ask again (rule 3)."""
-        return self._generation == self._worker.generation
+        return self.generation == self._worker.generation
 
-    def assemble(self, ids: Ids, read: ReadValues) -> tuple[WorkingSet, Unread]:
+    def assemble(self, read: ReadValues) -> tuple[WorkingSet, Unread]:
         """The working set, and what could not be read of other partitions.
 
         Args:
-            ids: distinct, of each entity.
             read: what `missing` asked for, and what other workers hold.
 
         Raises:
             StateError: if a value of a partition held here cannot be read; its `partition` says whose.
         """
-        use = RowUse(self._worker.newest, self._use.in_use_since)
-        self._learn_cards(read.missing[0], read.cards, use)
-        at = self._cards.find(ids[0], use.used_at)
-        rows, unread = [Rows(self._cards.rows, self._cards.rows, at, at)], Unread()
-        for memory, wanted, lacked, values, foreign in zip(
-            self._worker.shared, ids[1:], read.missing[1:], read.shared, read.others, strict=True
+        worker, use = self._worker, RowUse(self._worker.newest, self._use.in_use_since)
+        lacked = list(zip(self.partitions, read.missing.cards, strict=True))
+        worker.newer |= worker.cards.learn(lacked, read.cards, use)
+        of_cards, cases = worker.cards.rows(self._cards, use.used_at)
+        rows, unread = [of_cards], Unread()
+        for memory, wanted, missing, values, foreign in zip(
+            worker.shared, self._shared, read.missing.shared, read.shared, read.others, strict=True
         ):
-            self._worker.newer |= memory.learn(lacked, values, use)
-            rows.append(memory.rows(self._partition, wanted, foreign, use.used_at, unread))
-        unread.newer |= self._worker.newer
-        cases, of_newer = self._cases, self._partition in self._worker.newer
-        return WorkingSet(ids, tuple(rows), [cases.get(c, "") for c in ids[0]], of_newer=of_newer), unread
+            worker.newer |= memory.learn(missing, values, use)
+            rows.append(memory.rows(wanted, foreign, use.used_at, unread))
+        unread.newer |= worker.newer
+        ids = tuple([name for _, names in entity for name in names] for entity in (self._cards, *self._shared))
+        return WorkingSet(ids, tuple(rows), cases, tuple(Seen(of_newer=p in worker.newer) for p in self.partitions)), unread
 
-    def _learn_cards(self, ids: list[str], values: Values, use: RowUse) -> None:
-        if not ids:
-            return
-        slots, gone = self._cards.add(ids, *use)
-        for name in gone:
-            self._cases.pop(name, None)
-        try:
-            cases, newer = self._packer.unpack_known(values, ids, self._cards.rows, slots)
-        except StateError as error:
-            self._clear()
-            raise StateError(str(error), self._partition) from None
-        if newer:
-            self._worker.newer.add(self._partition)
-        self._cases.update((name, case) for name, case in zip(ids, cases, strict=True) if case)
-
-    def pack(self, work: WorkingSet, reached: Position) -> Packed:
-        """See `ports.PartitionState.pack`."""
-        self._cases.update((name, case) for name, case in zip(work.ids[0], work.case_ids, strict=True) if case)
-        packed: list[tuple[str, bytes]] = []
-        for entity, (ids, rows) in enumerate(zip(work.ids, work.rows, strict=True)):
-            values = self._worker.packers[entity].pack(rows.own, rows.own_at, None if entity else work.case_ids)
-            prefix = self._worker.prefixes[entity]
-            packed += zip([prefix + name for name in ids], values, strict=True)
-            if entity and self.still_there:
-                self._worker.shared[entity - 1].parts[self._partition].update(zip(ids, values, strict=True))
-        self._worker.counts(self._partition, reached)
-        return [] if work.of_newer else packed  # rule 8
-
-    def written(self, cursor: Cursor) -> None:
-        """The batch in flight is in the store (rule 4)."""
-        self._worker.stands(self._partition, cursor)
-        if self.still_there:
-            self._worker.end(self._partition)
-        else:
-            self._worker.forget(self._partition)
-
-    def forget(self) -> None:
-        """See `ports.PartitionState.forget`."""
-        self._clear()
-        self._worker.forget(self._partition)
+    def pack(self, work: WorkingSet, reached: Sequence[Position]) -> list[Packed]:
+        """See `ports.FeatureStore.pack`."""
+        worker = self._worker
+        worker.cards.keep(self._cards, work.case_ids)
+        packed: list[list[tuple[str, bytes]]] = [[] for _ in self.partitions]
+        for entity, (of_each, rows) in enumerate(zip((self._cards, *self._shared), work.rows, strict=True)):
+            values = iter(worker.packers[entity].pack(rows.own, rows.own_at, None if entity else work.case_ids))
+            prefix = worker.prefixes[entity]
+            for of_partition, (partition, names) in zip(packed, of_each, strict=True):
+                own = list(islice(values, len(names)))
+                of_partition.extend(zip([prefix + name for name in names], own, strict=True))
+                if entity and self.still_there:
+                    worker.shared[entity - 1].parts[partition].update(zip(names, own, strict=True))
+        for partition, position in zip(self.partitions, reached, strict=True):
+            worker.counts(partition, position)
+        return [[] if seen.of_newer else of_partition for seen, of_partition in zip(work.seen, packed, strict=True)]  # rule 8
 
 
 def add_parts(total: Ints, layout: RowLayout, packer: Packer, ids: list[str], values: Values, partition: int) -> bool:

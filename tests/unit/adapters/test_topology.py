@@ -105,7 +105,7 @@ def started(answer: str | Unavailable | None) -> list[str]:
 
     async def start() -> None:
         publisher = MemoryTopics()
-        place: Any = SimpleNamespace(away=lambda: None, publisher=publisher)
+        place: Any = SimpleNamespace(away=lambda: None, publisher=publisher, rounds=SimpleNamespace(give_up=publisher.settle))
         outside: Any = SimpleNamespace(
             serving=SimpleNamespace(present=None, run=no_model), partition_counts=counts, too_little=too_little, on_fatal=None, seek=None
         )

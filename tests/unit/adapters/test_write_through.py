@@ -5,21 +5,51 @@ from __future__ import annotations
 import pytest
 
 from stream_app.adapters.redis import write_through
-from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
+from stream_app.adapters.redis.write_through import Missing, ReadValues, RoundMemory, Values, WorkerMemory
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
-from tests.contract.stores import START, moved, own, pay, total
+from tests.contract.stores import START, cards, moved, own, pay, total
 
 ROOM = 16
 CURSOR = Cursor("owner")
 
 
-def three() -> tuple[WorkerMemory, PartitionMemory, PartitionMemory, PartitionMemory]:
+class One:
+    """A partition that asks in rounds of its own."""
+
+    def __init__(self, worker: WorkerMemory, number: int) -> None:
+        self.worker, self.number = worker, number
+        self.round = RoundMemory(worker, [])
+
+    def missing(self, wanted: Ids) -> Missing:
+        """What must be read."""
+        self.round = RoundMemory(self.worker, [(self.number, wanted)])
+        return self.round.missing()
+
+    @property
+    def still_there(self) -> bool:
+        """See `RoundMemory`."""
+        return self.round.still_there
+
+    def pack(self, work: WorkingSet, reached: Position) -> None:
+        """See `RoundMemory`."""
+        self.round.pack(work, [reached])
+
+    def written(self, cursor: Cursor) -> None:
+        """See `WorkerMemory`."""
+        self.worker.written(self.number, cursor, self.round.generation)
+
+    def forget(self) -> None:
+        """See `WorkerMemory`."""
+        self.worker.forget_all(self.number)
+
+
+def three() -> tuple[WorkerMemory, One, One, One]:
     """A worker that holds three partitions."""
     worker = WorkerMemory()
     worker.hold(range(3))
-    return worker, PartitionMemory(worker, 0), PartitionMemory(worker, 1), PartitionMemory(worker, 2)
+    return worker, One(worker, 0), One(worker, 1), One(worker, 2)
 
 
 def ids(card: str, terminal: str = "t") -> Ids:
@@ -27,30 +57,35 @@ def ids(card: str, terminal: str = "t") -> Ids:
     return [card], [terminal], []
 
 
-def asked(memory: PartitionMemory, wanted: Ids, missing: Ids) -> WorkingSet:
+def nothing_of(missing: Missing) -> ReadValues:
+    """The store has nothing of it."""
+    parts: list[dict[int, Values]] = [{number: [None] * len(names) for number in range(3)} if names else {} for names in missing.shared]
+    return ReadValues(missing, [[None] * len(cards) for cards in missing.cards], parts, [{} for _ in missing.shared])
+
+
+def asked(memory: One, missing: Missing) -> WorkingSet:
     """The working set where the store has nothing of what is missing."""
-    parts: list[dict[int, Values]] = [{number: [None] * len(names) for number in range(3)} if names else {} for names in missing[1:]]
-    return memory.assemble(wanted, ReadValues(missing, [None] * len(missing[0]), parts, [{} for _ in wanted[1:]]))[0]
+    return memory.round.assemble(nothing_of(missing))[0]
 
 
-def packed(memory: PartitionMemory, wanted: Ids, missing: Ids | None = None) -> WorkingSet:
+def packed(memory: One, wanted: Ids, missing: Missing | None = None) -> WorkingSet:
     """A batch of one payment, read and packed."""
-    work = asked(memory, wanted, missing or memory.missing(wanted))
+    work = asked(memory, missing or memory.missing(wanted))
     pay(work, [START])
     memory.pack(work, Position(1, 0))
     return work
 
 
-def through(memory: PartitionMemory, wanted: Ids, missing: Ids | None = None) -> None:
+def through(memory: One, wanted: Ids, missing: Missing | None = None) -> None:
     """A batch of one payment, read, packed and written."""
     packed(memory, wanted, missing)
     memory.written(moved(CURSOR, 1))
 
 
-def counted(memory: PartitionMemory, terminal: str = "t") -> bool:
+def counted(memory: One, terminal: str = "t") -> bool:
     """Whether the sum of a terminal has a payment, as this partition's next batch reads it."""
     wanted: Ids = ([], [terminal], [])
-    return bool(total(asked(memory, wanted, memory.missing(wanted)))[0, NEWEST])
+    return bool(total(asked(memory, memory.missing(wanted)))[0, NEWEST])
 
 
 def test_a_batch_counts_in_the_sums_before_it_is_written() -> None:
@@ -78,8 +113,8 @@ def test_a_batch_that_fails_takes_every_sum_along_and_its_partitions_cards() -> 
     through(stays, ids("b", "u"))
     packed(fails, ids("a"))
     fails.forget()
-    assert fails.missing((["a"], ["t"], [])) == (["a"], ["t"], [])
-    assert stays.missing((["b"], ["t", "u"], [])) == ([], ["t", "u"], [])
+    assert fails.missing((["a"], ["t"], [])) == ([["a"]], [["t"], []])
+    assert stays.missing((["b"], ["t", "u"], [])) == ([[]], [["t", "u"], []])
     assert not counted(stays)
 
 
@@ -91,7 +126,7 @@ def test_a_batch_that_asked_before_sums_were_dropped_asks_again() -> None:
     before = asks.still_there
     fails.forget()
     dropped = asks.still_there
-    assert asks.missing(ids("a")) == ([], ["t"], [])
+    assert asks.missing(ids("a")) == ([[]], [["t"], []])
     assert (before, dropped, asks.still_there) == (True, False, True)
 
 
@@ -102,13 +137,13 @@ def test_a_batch_that_was_packed_before_sums_were_dropped_drops_those_made_since
     fails.forget()
     assert not counted(fails)
     packs.written(moved(CURSOR, 1))
-    assert fails.missing(([], ["t"], [])) == ([], ["t"], [])
+    assert fails.missing(([], ["t"], [])) == ([[]], [["t"], []])
 
 
 def test_a_batch_that_is_packed_after_sums_were_dropped_leaves_no_part_behind() -> None:
     """Rule 5 of `write_through`: its part is not remembered beside a sum without it."""
     worker, packs, fails, _ = three()
-    work = asked(packs, ids("a"), packs.missing(ids("a")))
+    work = asked(packs, packs.missing(ids("a")))
     pay(work, [START])
     fails.forget()
     packs.pack(work, Position(1, 0))
@@ -132,10 +167,10 @@ def test_what_is_remembered_is_never_replaced_by_what_was_read() -> None:
     """Rule 5 of `write_through`: two partitions ask for a terminal; the answer to the second comes when the first has counted there."""
     _, writes, waits, _ = three()
     missing = writes.missing(ids("a")), waits.missing(ids("b"))
-    assert missing[1][1] == ["t"]
+    assert missing[1].shared[0] == ["t"]
     through(writes, ids("a"), missing[0])
-    assert total(asked(waits, ids("b"), missing[1]))[0, NEWEST] == START
-    assert own(asked(writes, ids("a"), writes.missing(ids("a"))))[0, NEWEST] == START
+    assert total(asked(waits, missing[1]))[0, NEWEST] == START
+    assert own(asked(writes, writes.missing(ids("a"))))[0, NEWEST] == START
 
 
 def test_a_row_that_is_used_stays_until_every_batch_has_ended_that_had_begun_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +183,8 @@ def test_a_row_that_is_used_stays_until_every_batch_has_ended_that_had_begun_by_
     for n in range(ROOM):
         through(fills, ids(f"c{n}", f"other{n}"))
     assert waits.still_there
-    asked(waits, ids("later"), missing[1])
-    assert own(asked(writes, ids("earlier"), writes.missing(ids("earlier"))))[0, NEWEST] == START
+    asked(waits, missing[1])
+    assert own(asked(writes, writes.missing(ids("earlier"))))[0, NEWEST] == START
     for ends in (waits, writes):
         ends.written(moved(CURSOR, 2))
     for n in range(4 * ROOM):
@@ -164,10 +199,40 @@ def test_nobody_can_say_what_sums_contain_until_a_batch_is_written_that_they_wer
         through(memory, ids("a"))
     packs.missing(ids("a"))
     known = [worker.positions]
-    packs.pack(asked(packs, ids("a"), packs.missing(ids("a"))), Position(2, 0))
+    packs.pack(asked(packs, packs.missing(ids("a"))), Position(2, 0))
     known.append(worker.positions)
     fails.forget()
     known.append(worker.positions)
     packs.written(moved(CURSOR, 2))
     known.append(worker.positions)
     assert known == [{0: (1, 0), 1: (1, 0)}, {0: (2, 0), 1: (1, 0)}, None, {0: (2, 0), 1: (1, 0)}]
+
+
+def test_in_a_round_a_partition_sees_what_those_before_it_count() -> None:
+    """One terminal, three partitions, one card that two of them have: its sum is one, cards and parts are each partition's own."""
+    worker, *_ = three()
+    memory = RoundMemory(worker, [(0, ids("a")), (1, ids("a")), (2, ids("b"))])
+    work = memory.assemble(nothing_of(memory.missing()))[0]
+    assert work.ids == (["a", "a", "b"], ["t", "t", "t"], [])
+    for n in range(3):
+        assert total(work)[n, NEWEST] == (START + n - 1 if n else 0)
+        pay(work, [START + n], card=n, terminal=n)
+    assert [row[NEWEST] for row in own(work)] == [START, START + 1, START + 2]
+    assert [row[NEWEST] for row in cards(work)] == [START, START + 1, START + 2]
+    packed_of_each = memory.pack(work, [Position(1, 0)] * 3)
+    assert [[key for key, _ in of_one] for of_one in packed_of_each] == [["c:a", "t:t"], ["c:a", "t:t"], ["c:b", "t:t"]]
+    assert len({value for of_one in packed_of_each for key, value in of_one if key == "c:a"}) == 2
+    for n in range(3):
+        worker.written(n, moved(CURSOR, 1), memory.generation)
+    again = RoundMemory(worker, [(2, ids("b")), (0, ids("a"))])
+    assert again.missing() == ([[], []], [[], []])
+    assert [row[NEWEST] for row in cards(again.assemble(nothing_of(again.missing()))[0])] == [START + 2, START]
+
+
+def test_a_partition_that_fails_in_a_round_takes_no_card_of_the_others_along() -> None:
+    """Rule 2 of `write_through`, of cards that two partitions have."""
+    _, first, second, _ = three()
+    through(first, ids("a"))
+    through(second, ids("a"))
+    first.forget()
+    assert (first.missing(ids("a")).cards, second.missing(ids("a")).cards) == ([["a"]], [[]])

@@ -29,7 +29,7 @@ from stream_app.scoring.positions import Cursor
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
 from tests.topics import MemoryTopics
-from tests.unit.delivery.world import TOPICS, Counted, Fuse, Publishing, Store
+from tests.unit.delivery.world import TOPICS, Counted, Fuse, Publishing, Store, rounds_of
 from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel
 
 
@@ -84,12 +84,12 @@ class Bank:
         store.hold(range(self.partitions), self.partitions)
         takeover = Takeover(store, self.topics, Outputs(self.topics), TOPICS, self.clock)
         for number in range(self.partitions):
-            await self._work_on(number, takeover, most)
+            await self._work_on(number, store, takeover, most)
 
-    async def _work_on(self, number: int, takeover: Takeover, most: int | None) -> None:
+    async def _work_on(self, number: int, store: Store, takeover: Takeover, most: int | None) -> None:
         taken = await takeover.of(number, self.partitions)
         ends = {t: len(self.topics.logs[t, number][:most]) for t in TOPICS.read}
-        partition = Partition(number, taken, self._dependencies(takeover, ends))
+        partition = Partition(number, taken, self._dependencies(store, takeover, ends))
         for topic, at in zip(TOPICS.read, (taken.cursor.transactions, taken.cursor.labels), strict=True):
             if records := self.topics.logs[topic, number][at : ends[topic]]:
                 partition.put(topic, Fetched(records, lambda: None))
@@ -99,10 +99,10 @@ class Bank:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    def _dependencies(self, takeover: Takeover, ends: Mapping[str, int]) -> PartitionDependencies:
+    def _dependencies(self, store: Store, takeover: Takeover, ends: Mapping[str, int]) -> PartitionDependencies:
         scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock(), self.threshold)
         return PartitionDependencies(
-            scorer=lambda: scorer,
+            rounds=rounds_of(store, scorer),
             end_of=lambda topic, _: KnownEnd(ends[topic], 0),
             publisher=Publishing(self.topics, Fuse(), frozenset()),
             takeover=takeover,

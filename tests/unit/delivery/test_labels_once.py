@@ -105,7 +105,7 @@ def test_a_file_of_chargebacks_that_is_sent_every_day_counts_once() -> None:
 
 def test_without_the_notes_the_file_would_count_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: what is not told of the labels before, the row alone has forgotten."""
-    monkeypatch.setattr("stream_app.delivery.partition.before_each", lambda labels, _: [0] * len(labels))
+    monkeypatch.setattr("stream_app.delivery.rounds.before_each", lambda labels, _: [0] * len(labels))
     world = World(at_once=100)
     world.send([paid(n) for n in range(MANY)], [label(n) for n in range(MANY)])
     world.run()

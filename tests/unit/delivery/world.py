@@ -15,6 +15,8 @@ from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
 from stream_app.delivery.placement import KeyWatch
+from stream_app.delivery.ports import FeatureStore
+from stream_app.delivery.rounds import RoundDependencies, Rounds
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import TrustedClock
@@ -142,6 +144,7 @@ class Writing:
     def __init__(self, state: Any, fuse: Fuse) -> None:
         self._state, self._fuse = state, fuse
         self.read, self.pack, self.forget, self.sweep = state.read, state.pack, state.forget, state.sweep
+        self.number = state.number
 
     async def write(self, *written: Any) -> None:
         """See `ports.PartitionState`."""
@@ -166,6 +169,11 @@ class Store(MemoryStore):
         state, cursor = await super().take_over(partition)
         self.fuse.burn()
         return Writing(state, self.fuse), cursor
+
+
+def rounds_of(store: FeatureStore, scorer: Scorer) -> Rounds:
+    """Rounds that score by this scorer."""
+    return Rounds(RoundDependencies(store, lambda: scorer, Money("EUR"), TOPICS.transactions, Counted()))
 
 
 async def _until_there(partition: Partition, task: asyncio.Task[None], logs: Mapping[str, Sequence[Any]]) -> None:
@@ -241,7 +249,7 @@ class World:
     def _dependencies(self, takeover: Takeover, fuse: Fuse) -> PartitionDependencies:
         scorer = Scorer(Fussy(self.poison), Money("EUR"), Output("alerts", self.scores), FakeClock(), self.threshold)
         return PartitionDependencies(
-            scorer=lambda: scorer,
+            rounds=rounds_of(self.store, scorer),
             end_of=lambda topic, number: KnownEnd(len(self.topics.logs[topic, number]), 0),
             publisher=Publishing(self.topics, fuse, self.too_large),
             takeover=takeover,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from stream_app.adapters.redis.write_through import PartitionMemory, ReadValues, Values, WorkerMemory
+from stream_app.adapters.redis.write_through import ReadValues, RoundMemory, Values, WorkerMemory
 from stream_app.features import kernel, packing
 from stream_app.features.compiled import jit
 from stream_app.features.compute import Events, compute
@@ -38,14 +38,14 @@ def test_a_worker_compiles_nothing_after_warm() -> None:
     assert all(compiled)
     worker = WorkerMemory()
     worker.hold([0])
-    memory = PartitionMemory(worker, 0)
     values: tuple[list[bytes | None], ...] = ([None], [None, None], [None])
     beside: tuple[list[dict[int, Values]], ...] = ([{}, {}], [{1: [None, None]}, {1: [None]}])
     for others in beside:
-        work, _ = memory.assemble(IDS, ReadValues(memory.missing(IDS), values[0], [{0: values[1]}, {0: values[2]}], others))
+        memory = RoundMemory(worker, [(0, IDS)])
+        work, _ = memory.assemble(ReadValues(memory.missing(), [values[0]], [{0: values[1]}, {0: values[2]}], others))
         compute(catalogue_plan(), _events(), work.rows)
-        packed = [value for _, value in memory.pack(work, Position(2, 1))]
-        memory.forget()
+        packed = [value for _, value in memory.pack(work, [Position(2, 1)])[0]]
+        worker.forget_all(0)
         values = ([packed[0]], [packed[1], packed[2]], [packed[3]])
     assert _signatures() == compiled
 

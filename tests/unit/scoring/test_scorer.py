@@ -114,7 +114,8 @@ class Till:
         labelled = decode_all(self._records(labels), Decoder(Label, rules), None)
         assert not decoded.refused + labelled.refused
         intake = merge(decoded, labelled, self.money)
-        work = replace(asyncio.run(self.state.read(intake.ids)), degraded=degraded)
+        work = asyncio.run(self.state.read(intake.ids))
+        work = replace(work, seen=(replace(work.seen[0], degraded=degraded),))
         decided = self.scorer.decide(intake, work, ("transactions", 0))
         asyncio.run(self.state.write(self.state.pack(work, self.cursor.position), self.cursor))
         return decided
