@@ -56,7 +56,8 @@ async def written(of_each: Sequence[Held], packed: Sequence[Any]) -> list[Any]:
 async def counted(other: FeatureStore) -> list[int]:
     """The newest payment of the card in each partition, as another worker finds it; 0 where it has none."""
     other.hold(range(3), 3)
-    return [int(own_card(await (await other.take_over(n))[0].read((["c"], [], [])))) for n in range(3)]
+    states = [(await other.take_over(n))[0] for n in range(3)]
+    return [int(own_card(await state.read((["c"], [], [])))) for state in states]
 
 
 def own_card(work: WorkingSet) -> Any:

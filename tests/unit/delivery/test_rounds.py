@@ -1,0 +1,209 @@
+"""The rules of `rounds`: what is taken together, and what a partition of a round can do to the others: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from stream_app.delivery import rounds
+from stream_app.delivery.inbox import MicroBatch, NextOffsets
+from stream_app.delivery.ports import Asked
+from stream_app.delivery.rounds import Part, RoundDependencies, Rounds, Share
+from stream_app.errors import NotOwner, Unavailable
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import Decoder, IntakeRules, Transaction
+from stream_app.scoring.already_published import AlreadyPublished
+from stream_app.scoring.intake import Decoded, decode_all
+from stream_app.scoring.ports import WorkingSet
+from stream_app.scoring.positions import Position
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Scorer
+from tests.memory_store import MemoryStore
+from tests.unit.delivery.world import Counted, Fussy
+from tests.unit.scoring.test_scorer import FakeClock, FakeRecord, payment
+
+PARTITIONS = 4
+POISON = 666
+
+
+class Store(MemoryStore):
+    """Notes which partitions are read together, and waits or fails where a test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.together: list[list[int]] = []
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self.away = 0
+
+    async def read(self, asked: Sequence[Asked]) -> WorkingSet:
+        """See `ports.FeatureStore`."""
+        self.together.append([one.state.number for one in asked])  # type: ignore[attr-defined]
+        await self.go_on.wait()
+        if self.away:
+            self.away -= 1
+            raise Unavailable("Redis did not answer.")
+        return await super().read(asked)
+
+
+async def scene(*poison: int) -> tuple[Store, Rounds, list[Part]]:
+    """A store that holds all partitions, and a payment of each; its amount is 10, or what is given for it."""
+    store = Store()
+    store.hold(range(PARTITIONS), PARTITIONS)
+    scorer = Scorer(Fussy(frozenset({POISON})), Money("EUR"), Output("alerts", "scores"), FakeClock())
+    parts = []
+    for number in range(PARTITIONS):
+        state, cursor = await store.take_over(number)
+        await state.begin(msgspec.structs.replace(cursor, begun=True))
+        amount = POISON if number in poison else 10
+        message = payment(f"t{number}", amount, card_id=f"c{number}")
+        record = FakeRecord(0, message["card_id"].encode(), msgspec.json.encode(message))
+        batch = MicroBatch(decode_all([record], Decoder(Transaction, IntakeRules()), None), Decoded.of_none(), NextOffsets(1, None))
+        parts.append(Part(number, state, batch, Position(1, 0)))
+    return store, Rounds(RoundDependencies(store, lambda: scorer, Money("EUR"), "transactions", Counted())), parts
+
+
+async def turns() -> None:
+    """Everything that can run now has run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def all_of(held: Rounds, parts: Sequence[Part]) -> list[Any]:
+    """What became of each, all put at once."""
+    return await asyncio.gather(*map(held.decide, parts), return_exceptions=True)
+
+
+def test_what_is_there_at_once_is_one_round() -> None:
+    """Four partitions, one read; each has its own share."""
+
+    async def body() -> None:
+        store, held, parts = await scene()
+        shares = await all_of(held, parts)
+        assert store.together == [[0, 1, 2, 3]]
+        assert [msgspec.json.decode(share.decided.messages[-1].value)["transaction_id"] for share in shares] == ["t0", "t1", "t2", "t3"]
+        assert [[key for key, _ in share.packed] for share in shares] == [[f"c:c{n}", "t:t1"] for n in range(4)]
+
+    asyncio.run(body())
+
+
+def test_while_a_small_round_is_read_the_next_one_gathers() -> None:
+    """Rule 3: what comes meanwhile, in whatever turns, is taken together when it is over."""
+
+    async def body() -> None:
+        store, held, parts = await scene()
+        store.go_on.clear()
+        first = [asyncio.create_task(held.decide(part)) for part in parts[:2]]
+        await turns()
+        later = []
+        for part in parts[2:]:
+            later.append(asyncio.create_task(held.decide(part)))
+            await turns()
+        assert store.together == [[0, 1]]
+        store.go_on.set()
+        await asyncio.gather(*first, *later)
+        assert store.together == [[0, 1], [2, 3]]
+
+    asyncio.run(body())
+
+
+def test_a_full_round_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 3: each of these is full with one record; all are read at the same time."""
+    monkeypatch.setattr(rounds, "FULL", 1)
+
+    async def body() -> None:
+        store, held, parts = await scene()
+        tasks = [asyncio.create_task(held.decide(part)) for part in parts]
+        shares = await asyncio.gather(*tasks)
+        assert len(shares) == 4
+        assert store.together == [], "a round of one asks its partition's state"
+
+    asyncio.run(body())
+
+
+def test_a_record_that_breaks_the_program_fails_its_own_partition_alone() -> None:
+    """Rule 2: the others of its round have their shares, and nothing of the broken run."""
+
+    async def body() -> None:
+        _, held, parts = await scene(1)
+        shares = await all_of(held, parts)
+        assert [type(share) for share in shares] == [Share, ZeroDivisionError, Share, Share]
+
+    asyncio.run(body())
+
+
+def test_a_partition_that_was_taken_over_is_lost_alone() -> None:
+    """Rule 2, of the read."""
+
+    async def body() -> None:
+        store, held, parts = await scene()
+        await store.take_over(2)
+        shares = await all_of(held, parts)
+        assert [type(share) for share in shares] == [Share, Share, NotOwner, Share]
+
+    asyncio.run(body())
+
+
+def test_a_store_that_is_away_is_waited_for_by_each() -> None:
+    """The round fails once; then each waits by itself, as a partition alone would."""
+
+    async def body() -> None:
+        store, held, parts = await scene()
+        store.away = 1
+        assert all(isinstance(share, Share) for share in await all_of(held, parts))
+
+    asyncio.run(body())
+
+
+def test_decisions_that_stand_are_a_round_of_their_own() -> None:
+    """Rule 4: what was published of one partition says nothing of another's payments at the same offsets."""
+
+    async def body() -> None:
+        store, held, parts = await scene()
+        stands = Part(0, parts[0].state, parts[0].batch, parts[0].reached, 0, AlreadyPublished(Position(1, 0)))
+        first, *others = await all_of(held, [stands, *parts[1:]])
+        assert store.together == [[1, 2, 3]]
+        assert (first.decided.counts, first.decided.messages) == ({"rebuilt": 1, "labels": 0}, [])
+        assert all(share.decided.counts["scored"] == 1 for share in others)
+
+    asyncio.run(body())
+
+
+def test_who_was_let_go_of_before_its_round_began_is_left_out_of_it() -> None:
+    """And who was let go of within it gets nothing; the others go on."""
+
+    async def body() -> None:
+        store, held, parts = await scene()
+        store.go_on.clear()
+        tasks = [asyncio.create_task(held.decide(part)) for part in parts]
+        tasks[3].cancel()
+        await turns()
+        tasks[0].cancel()
+        store.go_on.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert store.together == [[0, 1, 2]]
+        assert [isinstance(share, Share) for share in found] == [False, True, True, False]
+
+    asyncio.run(body())
+
+
+def test_giving_up_ends_what_is_under_way() -> None:
+    """All partitions were let go of: no round goes on beside their next owner's."""
+
+    async def body() -> None:
+        store, held, parts = await scene()
+        store.go_on.clear()
+        tasks = [asyncio.create_task(held.decide(part)) for part in parts]
+        await turns()
+        for task in tasks:
+            task.cancel()
+        await held.give_up()
+        assert asyncio.all_tasks() - {asyncio.current_task()} <= set(tasks)
+        store.go_on.set()
+        assert isinstance(await held.decide(parts[0]), Share), "the next owner's first round"
+
+    asyncio.run(body())
