@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-rules bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -105,6 +105,9 @@ deploy-api: install ## Build, push to ECR, update the ECS service; PLATFORM=linu
 	@$(BIN)/python scripts/deploy_api.py
 bench-features: install ## Measure what features cost; HISTORY=FILE takes a history of your own
 	@$(BIN)/python -m benchmarks.features
+
+bench-rules: install ## Measure what rules and lists cost, without servers
+	@$(BIN)/python -m benchmarks.rules
 
 bench-compare: install ## Two outputs of `make bench` side by side: BEFORE=FILE AFTER=FILE
 	@$(BIN)/python -m benchmarks.compare "$(BEFORE)" "$(AFTER)"

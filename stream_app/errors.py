@@ -7,6 +7,7 @@
     │   └── NoHost                       its name was not found
     ├── AlreadyCounted     tell          the API's caller asks for what a worker has decided
     ├── NotFound           tell          the API's caller asks for a card or terminal that nobody knows
+    ├── RuleError          tell          a rule, release or list is refused; those before stay in force
     └── Stop               stop          going on would be wrong: each kind below has its exit code
 
 What ends a process has an `exit_code`, of those of sysexits.h, so that a supervisor can tell them apart; `why` and `remedy` are its row in
@@ -79,6 +80,23 @@ class AlreadyCounted(FraudstreamError):  # noqa: N818 - the state of a transacti
 
 class NotFound(FraudstreamError):  # noqa: N818 - as above
     """No partition knows this card or terminal."""
+
+
+class RuleError(FraudstreamError):
+    """A rule, a release or a change of a list that cannot be taken: whoever wrote it is told, and what was in force before stays.
+
+    Attributes:
+        line, column: where in the expression, from 1; 0 where it is no matter of a place.
+    """
+
+    exit_code: ClassVar[int] = 67
+    why: ClassVar[str] = "a rule, a release or a list is not what it must be"
+    remedy: ClassVar[str] = "the line names the place in the expression, or the entry of the list; what was in force before stays"
+
+    def __init__(self, text: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(text)
+        self.line = line
+        self.column = column
 
 
 class Stop(FraudstreamError):  # noqa: N818 - it says what to do

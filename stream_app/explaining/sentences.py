@@ -21,6 +21,8 @@ from stream_app.features.definitions import Feature
 from stream_app.messages.transaction import Transaction
 
 _MONTH_S = 30 * DAY_S
+PLACE = "place"
+"""Latitude and longitude, in what a payment says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +46,32 @@ def said_by(payment: Transaction) -> frozenset[str]:
     """What a payment says that it might have left out: `place`, `country`, `device_id`, and `attributes.<name>` of each of its own numbers."""
     optional = ("country", *(f"{entity}_id" for entity in OPTIONAL))
     said = [name for name in optional if getattr(payment, name) is not None]
-    said += [_PLACE] if payment.latitude is not None and payment.longitude is not None else []
+    said += [PLACE] if payment.latitude is not None and payment.longitude is not None else []
     return frozenset([*said, *(f"attributes.{name}" for name in payment.attributes or ())])
 
 
 def lacks(feature: Feature, said: frozenset[str]) -> bool:
     """Whether the payment does not say what the feature is made of: its value is a neutral one then, and means nothing."""
-    needed = _needed(feature)
+    needed = needs_said(feature)
     return needed is not None and needed not in said
 
 
-def _needed(feature: Feature) -> str | None:
+def needs_said(feature: Feature) -> str | None:
+    """What a payment must say of itself for the feature to mean anything, as `said_by` names it; None: nothing."""
     if feature.of.fields is None:
         return feature.name
     if feature.entity in OPTIONAL:
         return f"{feature.entity}_id"
     if feature.of.of_place:
-        return _PLACE
+        return PLACE
     return feature.field if feature.field and feature.field != "terminal_id" else None
 
 
 def _unsaid(feature: Feature) -> str:
     if feature.of.fields is None:
         return f"The payment has no number {feature.field} of its own"
-    needed = _needed(feature)
-    return "The payment does not say where it was made" if needed == _PLACE else f"The payment names no {str(needed).removesuffix('_id')}"
+    needed = needs_said(feature)
+    return "The payment does not say where it was made" if needed == PLACE else f"The payment names no {str(needed).removesuffix('_id')}"
 
 
 def usual_value(feature: Feature, usual: Usual) -> float | None:
@@ -234,7 +237,6 @@ def _window(feature: Feature) -> str:
 
 _ROUNDS_TO_A_TENTH, _ROUNDS_TO_A_CENT = 0.05, 0.005
 _ONE_PERCENT, _ALL_BUT_ONE_PERCENT = 0.01, 0.99
-_PLACE = "place"
 _EVEN = "The amount does not stand out from"
 _TOO_FEW = "the payments of that time are too few or too alike to tell"
 _BEFORE = f"in the {HORIZON_S // DAY_S} days before"

@@ -21,6 +21,7 @@ ROOMS = {
         "settings": "errors messages",
         "features": "errors",
         "explaining": "errors messages features",
+        "rules": "errors messages features explaining",
         "scoring": "errors messages features explaining",
         "delivery": "errors messages features scoring",
         "operating": "errors",
@@ -47,7 +48,7 @@ ROOMS = {
     },
 }
 """Each room, a folder or a file at the top, and the rooms that it may import beside itself. What it promises is the first sentence of its docstring."""
-PURE = ("messages", "features", "explaining", "scoring", "audit")
+PURE = ("messages", "features", "explaining", "rules", "scoring", "audit")
 OUTSIDE = {
     "aiohttp",
     "aiokafka",

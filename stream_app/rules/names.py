@@ -1,0 +1,179 @@
+"""What an expression may name: fields of a payment, features that state is kept for, `attributes`, `score`, lists. Read off their definitions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from functools import cache
+from itertools import product
+from types import MappingProxyType
+from typing import Literal
+
+from msgspec import inspect
+
+from stream_app.errors import SettingsError
+from stream_app.features.aggregations import AGGREGATIONS
+from stream_app.features.definitions import CATALOGUE, LONGEST_ATTRIBUTE, Feature
+from stream_app.features.plan import needs_of, row_layout_of, terms_of
+from stream_app.messages.fields import LISTED, FieldKind, fields_of
+from stream_app.messages.iso import COUNTRIES, CURRENCIES
+from stream_app.messages.transaction import ATTRIBUTE, Transaction
+
+SCORE = "score"
+AMOUNT = "amount"
+ATTRIBUTES = ATTRIBUTE.removesuffix(".")
+
+
+class ValueKind(StrEnum):
+    """What a value is."""
+
+    NUMBER = "a number"
+    TEXT = "a text"
+    BOOL = "true or false"
+    TIME = "a time"
+
+
+NameOrigin = Literal["field", "feature", "attribute", "score"]
+_KINDS = MappingProxyType(
+    {
+        FieldKind.TEXT: ValueKind.TEXT,
+        FieldKind.CODE: ValueKind.TEXT,
+        FieldKind.NUMBER: ValueKind.NUMBER,
+        FieldKind.TIME: ValueKind.TIME,
+        FieldKind.FLAG: ValueKind.BOOL,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleName:
+    """One name.
+
+    Attributes:
+        origin: where its value comes from.
+        codes: the texts that it may hold, where they are a list; empty: any.
+        form: the form that its texts have, as a regular expression; empty: any.
+    """
+
+    name: str
+    kind: ValueKind
+    origin: NameOrigin
+    codes: frozenset[str] = frozenset()
+    form: str = ""
+
+    @property
+    def is_32_bit(self) -> bool:
+        """Whether its numbers are those that a model sees, of 32 bits. Money is exact: it comes of minor units."""
+        return self.origin in {"feature", "score"} and self.name != AMOUNT
+
+
+@cache
+def names() -> MappingProxyType[str, RuleName]:
+    """Every name but those of attributes. `amount`, which is a field and a feature, is the feature: money in the base currency."""
+    known = {name.name: name for name in _of_fields()}
+    known |= {name: RuleName(name, ValueKind.NUMBER, "feature") for name in kept_features()}
+    return MappingProxyType(known | {SCORE: RuleName(SCORE, ValueKind.NUMBER, "score")})
+
+
+def attribute(name: str) -> RuleName:
+    """One of a payment's own numbers."""
+    return RuleName(f"{ATTRIBUTE}{name}", ValueKind.NUMBER, "attribute")
+
+
+def is_attribute(name: str) -> bool:
+    """Whether a payment may have a number of that name of its own."""
+    return 0 < len(name) <= LONGEST_ATTRIBUTE and name.isprintable()
+
+
+def _of_fields() -> Iterator[RuleName]:
+    types = inspect.type_info(Transaction)
+    assert isinstance(types, inspect.StructType)  # noqa: S101 - for the type checker
+    held = {field.name: field.type for field in types.fields}
+    for field in fields_of(Transaction):
+        if field.kind is not FieldKind.NUMBERS:
+            yield RuleName(field.name, _KINDS[field.kind], "field", *_texts_of(held[field.name]))
+
+
+def _texts_of(of: inspect.Type) -> tuple[frozenset[str], str]:
+    """The texts that a type allows, or their form."""
+    for one in of.types if isinstance(of, inspect.UnionType) else (of,):
+        match one:
+            case inspect.LiteralType(values=values):
+                return frozenset(map(str, values)), ""
+            case inspect.Metadata(type=inspect.StrType(min_length=length), extra=extra) if extra == LISTED:
+                return {3: CURRENCIES, 2: COUNTRIES}[length or 0], ""
+            case inspect.StrType(pattern=str() as pattern):
+                return frozenset(), pattern
+    return frozenset(), ""
+
+
+@cache
+def kept_features() -> MappingProxyType[str, Feature]:
+    """Every feature that can be computed from the tiles that state keeps for the catalogue, by name."""
+    found = {feature.name: feature for feature in CATALOGUE}
+    found |= {feature.name: feature for feature in definable_features() if feature.name not in found and _is_kept(feature)}
+    return MappingProxyType(found)
+
+
+def definable_features() -> Iterator[Feature]:
+    """Every feature that can be defined over any entity and window, whether state is kept for it or not."""
+    for name, of in AGGREGATIONS.items():
+        if of.fields is None:
+            continue
+        for entity, window, delay, field in product(of.entities or (None,), of.windows_s, of.delays_s, of.fields):
+            try:
+                yield Feature(name, entity, window, delay, field)
+            except SettingsError:  # a delay goes with windows of a day or more only
+                continue
+
+
+def _is_kept(feature: Feature) -> bool:
+    if feature.entity is None:
+        return True
+    series = row_layout_of(feature.entity, CATALOGUE).series
+    if not terms_of(feature) and needs_of(feature):
+        return all((feature.hop_s, quantity) in series for quantity in needs_of(feature))
+    return all(series.get((term.hop_s, q), (0, 0))[1] >= term.tiles for term in terms_of(feature) for q in needs_of(feature))
+
+
+def unknown(name: str) -> str:
+    """What is said of a name that there is not: the nearest, and why a feature that could be defined is not there."""
+    if any(feature.name == name for feature in definable_features()):
+        return f"{name!r} can be defined, but state keeps no tiles of that window{_nearest(name, kept_features())}."
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", name):
+        return f"{name!r} is no name."
+    return f"there is no {name!r}{_nearest(name, [*names(), ATTRIBUTES])}."
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; the nearest is 'x'`, or nothing where none is near."""
+    return _nearest(name, known)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    found = get_close_matches(name, list(known), 1, 0.5)
+    return f"; the nearest is {found[0]!r}" if found else ""
+
+
+def names_table() -> str:
+    """Every name that is no feature, in Markdown: what it is, and which texts it may hold. Features are a table of their own."""
+    rows = ["| name | is | may hold |", "|---|---|---|"]
+    for name in names().values():
+        if name.origin == "feature":
+            continue
+        codes = ", ".join(f"`{code}`" for code in sorted(name.codes)) if len(name.codes) <= _MOST_SHOWN else "codes of ISO 4217"
+        if name.codes == COUNTRIES:
+            codes = "codes of ISO 3166-1 alpha-2"
+        rows.append(f"| `{name.name}` | {name.kind} | {codes or (f'`{name.form}`' if name.form else '')} |")
+    return "\n".join(rows)
+
+
+_MOST_SHOWN = 20
+
+
+def features_of(named: Iterable[RuleName]) -> tuple[Feature, ...]:
+    """The features among names, each once, in the order of their names; `amount` and attributes come with the payment."""
+    return tuple(kept_features()[name] for name in sorted({n.name for n in named if n.origin == "feature" and n.name != AMOUNT}))
