@@ -158,17 +158,12 @@ class Entries:
         ends: Ints = np.where(places >= 0, self._rows["until_ms"][places], _DEAD)
         return ends
 
-    def entry(self, row: int) -> Entry:
-        """What stands in a row."""
-        one = self._rows[row]
-        notes = self._note_texts
-        return Entry(self._value(row), int(one["until_ms"]), notes[one["reason"]], notes[one["author"]])
-
     def of(self, of_list: int) -> Iterator[Entry]:
         """The entries of a list, in the order in which their values first came."""
-        rows = self._rows[: self._count]
-        for row in np.flatnonzero((rows["list"] == of_list) & (rows["until_ms"] != _DEAD)).tolist():
-            yield self.entry(row)
+        rows, notes, values = self._rows[: self._count], self._note_texts, self._values
+        rows = rows[(rows["list"] == of_list) & (rows["until_ms"] != _DEAD)]
+        for _, length, start, reason, author, until_ms in rows.tolist():
+            yield Entry(values[start : start + length].decode(), until_ms, notes[reason], notes[author])
 
     def count(self, of_list: int) -> int:
         """How many entries a list has."""

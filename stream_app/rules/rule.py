@@ -62,6 +62,15 @@ class Rule(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     approver: Person | None = None
 
 
+class Approval(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag_field="kind", tag="rule_approval"):
+    """Another person's word for one version of a rule, `rule_approval.v1`: for these very contents."""
+
+    code: Code
+    version: RuleVersion
+    sha256: Digest
+    approver: Person
+
+
 class RuleReference(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A version of a rule by its content."""
 
