@@ -2,7 +2,8 @@
 
 1. rules: 0, 50, 200 and 1,000 live ones, all different, over micro-batches of 16, 100 and 500 payments: microseconds for a payment, all of it
    (columns, program, lists with power, who decides), and the longest batch; beside them a list with a million entries that blocks;
-2. lists: megabytes that a million entries take in a process, microseconds for a look-up, seconds to read them from a checkpoint;
+2. lists: megabytes that a million entries take in a process, microseconds for a look-up; seconds to write a checkpoint of them, and to start from
+   it and a tail of 10,000 records of one change each;
 3. binding: seconds to compile a release, off the live path.
 
 The last line is one JSON object.
@@ -17,18 +18,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from stream_app.messages.transaction import Transaction
+from stream_app.rules.checkpoint import pieces_of
 from stream_app.rules.columns import ScoredBatch
 from stream_app.rules.lists import MAX_AT_ONCE, CardList, FieldTexts, ListedValue, ListEntries, Lists
+from stream_app.rules.lists_log import ListsLog
 from stream_app.rules.names import kept_features
 from stream_app.rules.rule import Rule, checked_rule
+from stream_app.rules.topic_log import Restoration
 from stream_app.rules.verdicts import RuleBook
 from stream_app.rules.warm import warm
 
 RULES, BATCHES = (0, 50, 200, 1_000), (16, 100, 500)
-ENTRIES = 1_000_000
+ENTRIES, TAIL = 1_000_000, 10_000
 ROUNDS = 40
 NOW_MS = 1_795_471_200_000
 FEATURES = tuple(kept_features())
@@ -43,6 +48,7 @@ def main() -> None:
     result: dict[str, Any] = {"list_mb": round(_resident_mb() - before, 1), "list_load_s": round(loaded_s, 2)}
     result["list_own_mb"] = round(lists.entries.nbytes / 1e6, 1)
     result["lookup_us"] = {count: round(_lookup_us(lists, rng, count), 2) for count in BATCHES}
+    result |= _started(lists)
     rows = []
     for count in RULES:
         rules = [checked_rule(_rule(rng, n)) for n in range(count)]
@@ -77,6 +83,28 @@ def _lists(count: int) -> Lists:
         entries = tuple(ListedValue(f"card-{n:016x}", NOW_MS + 10**9 + n) for n in range(start, start + MAX_AT_ONCE))
         lists.take(ListEntries("stolen", entries, "ann", f"case {start}"), NOW_MS)
     return lists
+
+
+def _started(lists: Lists) -> dict[str, float]:
+    """Of a checkpoint of lists: how long it takes to write, its megabytes, and how long a start from it and a tail takes."""
+    log = ListsLog()
+    log.lists, log.offset = lists, 10 * TAIL
+    pieces, wrote_s = _timed(lambda: list(pieces_of(log.records(0), "measured", log.offset, 0)))
+    tail = [msgspec.json.encode(ListEntries("stolen", (ListedValue(f"late-{n}"),), "ann", "measured")) for n in range(TAIL)]
+
+    def start() -> ListsLog:
+        restoration = Restoration(ListsLog)
+        for offset, piece in enumerate(pieces, log.offset):
+            found = restoration.read(offset, piece)
+        assert found is not None  # noqa: S101 - the last piece makes it whole
+        for offset, value in enumerate(tail, log.offset + len(pieces)):
+            found.apply(offset, value, NOW_MS)
+        return found
+
+    started, start_s = _timed(start)
+    assert started.lists.count("stolen") == ENTRIES + TAIL  # noqa: S101 - what was measured is what was meant
+    megabytes = sum(map(len, pieces)) / 1e6
+    return {"checkpoint_write_s": round(wrote_s, 2), "checkpoint_mb": round(megabytes, 1), "start_s": round(start_s, 2)}
 
 
 def _lookup_us(lists: Lists, rng: random.Random, count: int) -> float:

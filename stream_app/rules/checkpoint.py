@@ -28,7 +28,7 @@ PIECE_BYTES = 500_000
 MAX_PIECES = 10_000
 CHECKPOINT_HEADER = "checkpoint"
 
-CheckpointId = Annotated[str, Meta(pattern=r"^[0-9a-z-]{1,64}$", max_length=64)]
+CheckpointId = Annotated[str, Meta(pattern=r"^[0-9a-z-]{1,64}$(?!\n)")]
 EndedMs = Annotated[int, Meta(ge=0, le=MAX_EVENT_TIME_MS)]
 
 

@@ -24,8 +24,8 @@ from stream_app.rules.tree import FIELD_OF_KIND, ListKind
 MAX_AT_ONCE = 1_000
 """Entries of one record: more are sent in several."""
 
-ListName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$", max_length=32)]
-ListValue = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$", max_length=64)]
+ListName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$(?!\n)")]
+ListValue = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$(?!\n)")]
 
 
 class CardList(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag_field="kind", tag="list"):

@@ -23,11 +23,12 @@ MAX_RULES = 1_000
 """Of a release."""
 MAX_SENTENCE = 300
 
-Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,47}$", max_length=48)]
-Person = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,64}$", max_length=64)]
-Why = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$", max_length=200)]
+# What ends a pattern: `$` alone also matches before a last line feed.
+Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,47}$(?!\n)")]
+Person = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,64}$(?!\n)")]
+Why = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$(?!\n)")]
 RuleVersion = Annotated[int, Meta(ge=1, le=1_000_000)]
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", max_length=64)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Effect = Literal["alert", "suppress"]
 Mode = Literal["shadow", "live"]

@@ -15,8 +15,10 @@ from stream_app.messages.iso import COUNTRIES, CURRENCIES
 from stream_app.messages.transaction import DeadLetterCode
 from tests.contract.schemas import DECODERS, NESTED, PUBLISHED, READ, SCHEMAS
 
+OF_RULES = ("rule", "rule_approval", "rule_release", "list", "list_entries", "list_removal", "checkpoint")
 
-@pytest.mark.parametrize("name", ["transaction", "label", "alert", "score", "dead_letter"])
+
+@pytest.mark.parametrize("name", ["transaction", "label", "alert", "score", "dead_letter", *OF_RULES])
 def test_schema_is_itself_valid(name: str) -> None:
     """Each file is a JSON Schema 2020-12 with a relative name, a title and a description; the folder holds no others."""
     schema = SCHEMAS[name]
@@ -25,7 +27,7 @@ def test_schema_is_itself_valid(name: str) -> None:
     assert schema["$id"] == f"urn:fraudstream:{name}.v1"
     assert schema["title"]
     assert schema["description"]
-    assert len(SCHEMAS) == 5
+    assert len(SCHEMAS) == 5 + len(OF_RULES)
 
 
 def _nodes(node: Any) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ def known(golden: Any, plan: EntityPlan, key: str, value: bytes) -> Ints:
     return np.where(kept, row[0], 0)
 
 
-@pytest.mark.parametrize("golden", [g for g in FILES.values() if "cursor" in g], ids=lambda g: g["commit"])
+@pytest.mark.parametrize("golden", [g for g in FILES.values() if "cursor" in g], ids=[name for name, g in FILES.items() if "cursor" in g])
 def test_the_cursor_of_every_version_is_read(golden: Any) -> None:
     """Where it stood, whatever its format; what it did not know yet is as where nothing is known."""
     cursor = read_cursor(golden["cursor"].encode(), "{g:0}cursor")
@@ -128,7 +128,7 @@ def test_the_notes_of_every_version_are_what_labels_are_held_against(golden: Any
     assert world.seen.outcomes == ({"caught": 1} if golden["notes"] else {})
 
 
-@pytest.mark.parametrize("golden", [g for g in FILES.values() if "model" in g], ids=lambda g: g["commit"])
+@pytest.mark.parametrize("golden", [g for g in FILES.values() if "model" in g], ids=[name for name, g in FILES.items() if "model" in g])
 def test_the_model_of_every_version_is_read(golden: Any) -> None:
     """Its features are this version's where its kernel is; else it is refused by that, and by nothing else."""
     metadata = read_metadata({METADATA_KEY: golden["model"]})
