@@ -46,6 +46,7 @@ COMMANDS = {
     "verify": _CommandEntry(
         "stream_app.commands.verify", "verify_command", "Compute served features and scores again, offline, and compare."
     ),
+    "rules": _CommandEntry("stream_app.commands.rules", "app", "Rules in files: check them; backtest them on past transactions."),
     "doctor": _CommandEntry("stream_app.commands.operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
     "repartition": _CommandEntry(
         "stream_app.commands.repartition", "repartition_command", "Take every card's state along after partitions were added."

@@ -35,7 +35,7 @@ ROOMS = {
         "worker": "errors messages settings features delivery operating adapters/faust bootstrap",
         "api": "errors messages settings features scoring operating bootstrap",
         "local": "errors messages settings",
-        "commands": "errors messages settings features explaining scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap worker api",
+        "commands": "errors messages settings features explaining rules scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap worker api",
         "cli": "errors",
     },
     "training": {
