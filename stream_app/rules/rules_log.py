@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -18,8 +18,8 @@ from stream_app.rules.checkpoint import Checkpoint, WholeCheckpoint
 from stream_app.rules.rule import Approval, CheckedRule, Release, ReleasePolicy, Rule, checked_rule, digest_of, reference_to, release_name
 from stream_app.rules.topic_log import TopicLog
 
-MAX_CODES = 5_000
-KEPT_VERSIONS = 20
+MAX_CODES = 2_000
+KEPT_VERSIONS = 10
 """Of each code the newest so many are kept, and those that are in force."""
 
 type RuleRecord = Rule | Approval | Release
@@ -55,7 +55,7 @@ class RulesLog(TopicLog[RuleRecord]):
         super().__init__(_DECODER)
         self._most_releases = most_releases
         self._known_from = 0
-        self._rules: dict[str, dict[int, CheckedRule]] = {}
+        self._rules: dict[str, dict[int, Rule]] = {}
         self._releases: list[InForce] = []
 
     @property
@@ -75,7 +75,7 @@ class RulesLog(TopicLog[RuleRecord]):
         return self._releases[place - 1] if place else None
 
     @property
-    def rules(self) -> Mapping[str, Mapping[int, CheckedRule]]:
+    def rules(self) -> Mapping[str, Mapping[int, Rule]]:
         """The rules that are known: code → version → rule."""
         return self._rules
 
@@ -113,7 +113,7 @@ class RulesLog(TopicLog[RuleRecord]):
         if rule.approver is not None:
             raise RuleError(f"{of}: it comes with an approver. Who approves signs with a record of their own.")
         versions = self._rules.get(rule.code, {})
-        if (there := versions.get(rule.version)) is not None and digest_of(there.rule) == digest_of(rule):
+        if (there := versions.get(rule.version)) is not None and digest_of(there) == digest_of(rule):
             return  # sent again
         follows = max(versions, default=0) + 1
         if rule.version != follows and not (restored and rule.version > follows):
@@ -122,17 +122,17 @@ class RulesLog(TopicLog[RuleRecord]):
             raise RuleError(f"{of}: there are {MAX_CODES:,} codes, no more are allowed. Take up one that is not used.")
         kept = {one.rule.version for one in (self.in_force.rules if self.in_force else ()) if one.rule.code == rule.code}
         newest = dict(sorted(versions.items())[-(KEPT_VERSIONS - 1) :]) | {v: versions[v] for v in kept if v in versions}
-        self._rules[rule.code] = newest | {rule.version: checked_rule(rule)}
+        checked_rule(rule)
+        self._rules[rule.code] = newest | {rule.version: rule}
 
     def _approve(self, approval: Approval) -> None:
         of = f"Rule {approval.code!r}, version {approval.version}"
-        checked = self._rules.get(approval.code, {}).get(approval.version)
-        if checked is None or digest_of(checked.rule) != approval.sha256:
+        rule = self._rules.get(approval.code, {}).get(approval.version)
+        if rule is None or digest_of(rule) != approval.sha256:
             raise RuleError(f"{of}: there is none with this content. Look at what was put, and approve that.")
-        if checked.rule.author == approval.approver:
+        if rule.author == approval.approver:
             raise RuleError(f"{of}: its author cannot approve it. Ask another person.")
-        signed = msgspec.structs.replace(checked.rule, approver=approval.approver)
-        self._rules[approval.code][approval.version] = replace(checked, rule=signed)
+        self._rules[approval.code][approval.version] = msgspec.structs.replace(rule, approver=approval.approver)
 
     def _release(self, release: Release, since: int) -> None:
         if release.name != release_name(release.rules, release.policy):
@@ -140,33 +140,34 @@ class RulesLog(TopicLog[RuleRecord]):
         policy = release.policy
         if policy is not None and not policy.threshold <= policy.step_up <= policy.decline:
             raise RuleError(f"{_named(release)}: threshold, step_up and decline must not fall.")
-        rules = tuple(self._referred(release, place) for place in range(len(release.rules)))
-        codes = [rule.rule.code for rule in rules]
+        rules = [self._referred(release, place) for place in range(len(release.rules))]
+        codes = [rule.code for rule in rules]
         if twice := next((code for n, code in enumerate(codes) if code in codes[:n]), None):
             raise RuleError(f"{_named(release)}: rule {twice!r} stands in it twice. Name one version of it.")
-        self._releases.append(InForce(release.name, since, rules, policy, release.author, release.why))
+        run = {one.rule: one for one in (self.in_force.rules if self.in_force else ())}
+        checked = tuple(run[rule] if rule in run else checked_rule(rule) for rule in rules)
+        self._releases.append(InForce(release.name, since, checked, policy, release.author, release.why))
         if len(self._releases) > self._most_releases:
             del self._releases[0]
             self._known_from = self._releases[0].since
 
-    def _referred(self, release: Release, place: int) -> CheckedRule:
+    def _referred(self, release: Release, place: int) -> Rule:
         reference = release.rules[place]
         found = self._rules.get(reference.code, {}).get(reference.version)
-        if found is None or digest_of(found.rule) != reference.sha256:
+        if found is None or digest_of(found) != reference.sha256:
             of = f"{_named(release)}: rule {reference.code!r}, version {reference.version}"
             raise RuleError(f"{of}, is not there with this content. Put it first.")
         return found
 
     def unapproved(self, release: Release) -> tuple[str, ...]:
         """The codes of a release whose live rules nobody approved."""
-        rules = [self._referred(release, place).rule for place in range(len(release.rules))]
+        rules = [self._referred(release, place) for place in range(len(release.rules))]
         return tuple(rule.code for rule in rules if rule.mode == "live" and rule.approver is None)
 
     def records(self, ended_ms: int = 0) -> Iterator[bytes]:  # noqa: ARG002 - rules do not end
         """See `TopicLog.records`."""
         for versions in self._rules.values():
-            for checked in versions.values():
-                rule = checked.rule
+            for rule in versions.values():
                 yield msgspec.json.encode(msgspec.structs.replace(rule, approver=None))
                 if rule.approver is not None:
                     yield msgspec.json.encode(Approval(rule.code, rule.version, digest_of(rule), rule.approver))
