@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
 
 from stream_app.commands.replay import replay_of, transaction_records
 from stream_app.errors import DataError, RecordError
+from stream_app.features.compute import Vectors
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Transaction
 from stream_app.rules.backtest import Backtest
 from stream_app.rules.columns import ScoredBatch
 from stream_app.rules.names import SCORE
+from stream_app.rules.power import Actions, places_of
 from stream_app.rules.rule import CheckedRule
 from stream_app.rules.verdicts import RuleBook
+from stream_app.scoring.bound_model import BoundModel
+from stream_app.scoring.ports import Model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,14 +47,17 @@ class Backtested:
     passed_over: dict[str, int]
 
 
-def backtested(rules: tuple[CheckedRule, ...], lists: Lists, frame: pd.DataFrame, money: Money, intake: IntakeRules) -> Backtested:
+def backtested(
+    rules: tuple[CheckedRule, ...], lists: Lists, frame: pd.DataFrame, money: Money, intake: IntakeRules, model: Model | None = None
+) -> Backtested:
     """Run rules over a history.
 
     1. put the payments into the order of their times;
-    2. compute the features that the rules ask for, as the worker would have;
-    3. decode each payment from the message that `produce` would send, and ask the book, micro-batch after micro-batch.
+    2. compute the features that the rules and the model ask for, as the worker would have;
+    3. score with the model, where one is given, and decide by its own thresholds;
+    4. decode each payment from the message that `produce` would send, and ask the book, micro-batch after micro-batch.
 
-    A rule in shadow is run as one that is live; one that asks for the score is skipped: no model is asked here.
+    A rule in shadow is run as one that is live; one that asks for the score is skipped where there is no model.
 
     Args:
         rules: to run.
@@ -56,31 +65,40 @@ def backtested(rules: tuple[CheckedRule, ...], lists: Lists, frame: pd.DataFrame
         frame: as `training.data.dataset` reads it.
         money: converts amounts, as the worker's does.
         intake: what the worker's decoder refuses.
+        model: that decides beside them.
 
     Raises:
         DataError: no payment of the file can be decided.
     """
-    skipped = {one.rule.code: "it asks for the score, and no model is asked here" for one in rules if SCORE in [n.name for n in one.names]}
-    run = [one for one in rules if one.rule.code not in skipped]
-    features = RuleBook(run, lists).features
+    asking = [one.rule.code for one in rules if model is None and SCORE in [name.name for name in one.names]]
+    skipped = dict.fromkeys(asking, "it asks for the score, and no model was given: --model FILE.onnx")
+    live = [replace(one, rule=structs.replace(one.rule, mode="live")) for one in rules if one.rule.code not in skipped]
+    of_model = model.metadata.resolved() if model else ()
+    features = tuple(dict.fromkeys((*of_model, *RuleBook(live, lists).features)))
+    columns = [feature.name for feature in features]
+    bound = BoundModel(model, columns, None) if model else None
     frame = frame.iloc[np.argsort(frame["sent_at" if "sent_at" in frame.columns else "event_time"].to_numpy(), kind="stable")]
     computed: Any = importlib.import_module("training.data.backfill").backfill(frame, features, money)
-    book = RuleBook(run, lists, [feature.name for feature in features])
-    backtest, passed_over = Backtest(book, [one.rule.code for one in run]), {"no decision": 0, "refused": 0}
+    backtest = Backtest(RuleBook(live, lists, columns), [one.rule for one in live])
+    passed_over = {"no decision": 0, "refused": 0}
     is_fraud = frame["is_fraud"].to_numpy(dtype=bool) if "is_fraud" in frame.columns else None
     for rows, payments in _decoded(frame, computed.scored, intake, passed_over):
         based = np.array([money.of(payment) for payment in payments])
-        batch = ScoredBatch(
-            payments,
-            np.rint(based * money.unit) / money.unit,
-            computed.vectors[rows],
-            np.full(len(rows), np.nan, dtype=np.float32),
-            np.zeros(len(rows), dtype=np.int8),
-        )
+        vectors = computed.vectors[rows]
+        scores, actions = _decided(bound, vectors)
+        batch = ScoredBatch(payments, np.rint(based * money.unit) / money.unit, vectors, scores, actions)
         backtest.add(batch, None if is_fraud is None else is_fraud[rows])
     if not backtest.payments:
         raise DataError("No payment of the file can be decided: all are refunds, reversals or refused. Give a file with purchases.")
     return Backtested(backtest, skipped, {why: count for why, count in passed_over.items() if count})
+
+
+def _decided(bound: BoundModel | None, vectors: Vectors) -> tuple[NDArray[np.float32], Actions]:
+    """Scores and actions of the model; unknown, and none, where there is no model."""
+    if bound is None:
+        return np.full(len(vectors), np.nan, dtype=np.float32), np.zeros(len(vectors), dtype=np.int8)
+    scores = bound.scores(bound.vectors(vectors)).probability
+    return scores, places_of([bound.policy.action(score) for score in scores.astype(np.float64).tolist()])
 
 
 def _decoded(

@@ -12,9 +12,11 @@ import msgspec
 import typer
 from rich.console import Console
 
+from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.commands.backtest import Backtested, backtested
 from stream_app.commands.rule_files import read_rules
-from stream_app.errors import RuleError
+from stream_app.errors import DataError, RuleError
+from stream_app.messages.alert import ModelReference
 from stream_app.messages.money import Money, read_rates
 from stream_app.messages.transaction import IntakeRules
 from stream_app.rules.rule import CheckedRule, digest_of
@@ -49,6 +51,7 @@ def check(files: Annotated[list[Path], typer.Argument(help="Files of rules, TOML
 def backtest(
     file: Annotated[Path, typer.Argument(help="A file of rules, TOML.")],
     data: Annotated[Path, typer.Option(help="Transactions: Parquet, CSV or JSON Lines, as `produce` takes them.")],
+    model: Annotated[Path | None, typer.Option(help="An ONNX file of `train`: its score, and what it alerts.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -59,13 +62,21 @@ def backtest(
     settings = load_settings()
     frame = importlib.import_module("training.data.dataset").read_transactions(data)
     money = Money(settings.base_currency, read_rates(settings.rates_file))
-    done = backtested(rules.rules, rules.lists, frame, money, IntakeRules(settings.refuse_card_numbers))
+    loaded = None if model is None else OnnxModel(_content(model), ModelReference(model.name, "file"))
+    done = backtested(rules.rules, rules.lists, frame, money, IntakeRules(settings.refuse_card_numbers), loaded)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(_told(done)) + b"\n")
         return
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for line in lines_of(done, money.currency):
         console.print(line)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}. Name a model's ONNX file.") from None
 
 
 def _told(done: Backtested) -> dict[str, Any]:
@@ -88,10 +99,12 @@ def lines_of(done: Backtested, currency: str) -> Iterator[str]:
     for why, count in done.passed_over.items():
         yield f"  {count:,} payments passed over: {why}"
     for one in of.results():
-        yield f"{one.code}: {one.hits:,} hits, {one.hits_a_day:.1f} a day, {one.share:.2%} of the payments; {one.alone:,} of them alone; {one.money:,.2f} {currency}"
+        yield f"{one.code}: {one.hits:,} hits, {one.hits_a_day:.1f} a day, {one.share:.2%} of the payments; {one.flips:,} decided otherwise without it; {one.money:,.2f} {currency}"
         if one.precision is not None:
             recall = "" if one.recall is None else f", recall {one.recall:.1%}"
             yield f"  precision {one.precision:.1%}{recall}; money of frauds {one.money_caught or 0:,.2f} {currency}"
+        if one.with_model:
+            yield f"  {one.with_model:,} also alerted by the model"
         for code, count in sorted(one.overlap.items(), key=lambda pair: -pair[1])[:_MOST_SHOWN]:
             yield f"  {count:,} also by {code}"
         for shown in one.examples:

@@ -17,6 +17,7 @@ from stream_app.commands.rules import app, lines_of
 from stream_app.errors import DataError, RuleError
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import IntakeRules
+from tests.unit.scoring.test_scorer import FakeModel
 from training.data.backfill import backfill
 from training.data.simulate import Simulation, simulate
 
@@ -170,7 +171,40 @@ def test_a_backtest_says_what_brute_force_says(frame: pd.DataFrame, done: Backte
     assert results["later"].hits > 0
 
 
-def test_examples_are_payments_that_no_other_rule_hits(frame: pd.DataFrame, done: Backtested) -> None:
+ACTIONS = (None, "review", "step_up", "decline")
+
+
+def test_a_model_decides_beside_the_rules(frame: pd.DataFrame) -> None:
+    """Its score may be asked for, its alerts are held against each rule's hits; a flip is a payment that is decided otherwise without the rule."""
+    rules = {"any": ("amount > 20", 1), "large": ("amount > 60", 2), "sure": ("score > 0.3", 3), "quiet": ("hour(event_time) < 9", None)}
+    effects = {code: 'effect = "suppress"' if n is None else f'effect = "alert"\naction = "{ACTIONS[n]}"' for code, (_, n) in rules.items()}
+    of = a_file("".join(a_rule(code, text, effects[code]) for code, (text, _) in rules.items()))
+    results = {one.code: one for one in backtested(of.rules, of.lists, frame, EUR, IntakeRules(), FakeModel()).backtest.results()}
+    by_hand: dict[str, list[int]] = {code: [0, 0, 0] for code in rules}
+    for row in frame[expected(frame)["decided"]].itertuples():
+        one: Any = row
+        money = one.amount if one.currency == "EUR" else None
+        score = float(np.float32(min(1.0, (money or 0.0) / 1_000)))
+        model = 0 if score < 0.25 else 1 if score < 0.5 else 2 if score < 0.9 else 3
+        hits = {"any": (money or 0) > 20, "large": (money or 0) > 60, "sure": score > 0.3, "quiet": one.event_time // 3_600_000 % 24 < 9}
+        for code in rules:
+            others = {other for other, hit in hits.items() if hit and other != code}
+            both = [_decided(others | ({code} if hits[code] else set()), rules, model), _decided(others, rules, model)]
+            by_hand[code] = [
+                n + more for n, more in zip(by_hand[code], (hits[code], hits[code] and model > 0, both[0] != both[1]), strict=True)
+            ]
+    assert {code: [one.hits, one.with_model, one.flips] for code, one in results.items()} == by_hand
+    assert all(flips for _, _, flips in by_hand.values())
+    assert [len(one.examples) for one in results.values()] == [3] * 4
+
+
+def _decided(hit: set[str], rules: dict[str, tuple[str, int | None]], model: int) -> int:
+    """The action on a payment, by the order of power."""
+    actions = [rules[code][1] for code in hit]
+    return 0 if None in actions else max((n for n in actions if n is not None), default=model)
+
+
+def test_examples_are_payments_that_the_rule_alone_decides(frame: pd.DataFrame, done: Backtested) -> None:
     """The first ones in time, with their label and the rule's sentence."""
     (large,) = [result for result in done.backtest.results() if result.code == "large"]
     assert len(large.examples) == 3
@@ -184,7 +218,7 @@ def test_examples_are_payments_that_no_other_rule_hits(frame: pd.DataFrame, done
 
 def test_what_was_left_out_is_told(frame: pd.DataFrame, done: Backtested) -> None:
     """Rules that ask for a score, payments without a decision."""
-    assert done.skipped == {"scored": "it asks for the score, and no model is asked here"}
+    assert done.skipped == {"scored": "it asks for the score, and no model was given: --model FILE.onnx"}
     assert done.passed_over == {"no decision": int((~expected(frame)["decided"]).sum())}
     told = "\n".join(lines_of(done, "EUR"))
     assert "scored: skipped: it asks for the score" in told
@@ -199,6 +233,8 @@ def test_the_command_reads_the_file_and_prints_json(frame: pd.DataFrame) -> None
     assert error is None
     told = json.loads(output)
     assert (told["frauds"], told["rules"][0]["precision"], told["rules"][0]["examples"][0]["is_fraud"]) == (None, None, None)
+    output, error = run("backtest", "rules.toml", "--data", "data.parquet", "--model", "none.onnx")
+    assert str(error) == "none.onnx cannot be read: No such file or directory. Name a model's ONNX file."
     a_file(a_rule("large", "amont > 60"))
     assert "shows all that is wrong" in str(run("backtest", "rules.toml", "--data", "data.parquet")[1])
 
