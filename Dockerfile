@@ -29,7 +29,7 @@ RUN /opt/uv/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /op
 # The feature kernels, compiled for any CPU of this architecture: a worker compiles nothing. Not in the folder of the sources, where those
 # would be compiled, and not the installed ones.
 ENV NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=/opt/fraudstream/numba
-RUN cd / && /opt/fraudstream/venv/bin/python -c "from stream_app.explaining import shapley; from stream_app.features.warm import warm; warm(); shapley.warm()"
+RUN cd / && /opt/fraudstream/venv/bin/python -c "from stream_app.explaining import shapley; from stream_app.features.warm import warm; from stream_app.rules.warm import warm as warm_rules; warm(); warm_rules(); shapley.warm()"
 
 FROM serve AS train
 RUN /opt/uv/bin/uv pip install --quiet --require-hashes --python /opt/fraudstream/venv/bin/python -r requirements-training.lock

@@ -128,6 +128,7 @@ def done(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Backt
         + a_rule("large", "amount > 60")
         + a_rule("busy", "card_count_1d >= 4 and amount > 0")
         + a_rule("watched", "terminal_id in @watched")
+        + a_rule("small", "amount < 15")
         + a_rule("scored", "score > 0.5")
         + a_rule("later", "terminal_prior_count_1d >= 2 and amount <= 1e9", 'effect = "suppress"'),
         encoding="utf-8",
@@ -145,6 +146,7 @@ def expected(frame: pd.DataFrame) -> dict[str, Any]:
         "decided": computed.scored,
         "large": (frame["amount"].to_numpy() > 60) & priced & computed.scored,
         "busy": (computed.vectors[:, names.index("card_count_1d")] >= 4) & (frame["amount"].to_numpy() > 0) & priced & computed.scored,
+        "small": (frame["amount"].to_numpy() < 15) & priced & computed.scored,
         "watched": (frame["terminal_id"] == frame["terminal_id"].iloc[0]).to_numpy() & computed.scored,
     }
 
@@ -156,8 +158,8 @@ def test_a_backtest_says_what_brute_force_says(frame: pd.DataFrame, done: Backte
     assert (of.payments, of.frauds) == (by_hand["decided"].sum(), (frauds & by_hand["decided"]).sum())
     assert of.frauds > 0
     results = {result.code: result for result in of.results()}
-    assert [*results] == ["large", "busy", "watched", "later"]
-    for code in ("large", "busy", "watched"):
+    assert [*results] == ["large", "busy", "watched", "small", "later"]
+    for code in ("large", "busy", "watched", "small"):
         hits, result = by_hand[code], results[code]
         assert 0 < result.hits == hits.sum()
         assert result.share == hits.sum() / of.payments
@@ -166,7 +168,7 @@ def test_a_backtest_says_what_brute_force_says(frame: pd.DataFrame, done: Backte
         priced = hits & (frame["currency"].to_numpy() == "EUR")
         assert result.money == pytest.approx(amounts[priced].sum())
         assert result.money_caught == pytest.approx(amounts[priced & frauds].sum())
-        for other in {"large", "busy", "watched"} - {code}:
+        for other in {"large", "busy", "watched", "small"} - {code}:
             assert result.overlap.get(other, 0) == (hits & by_hand[other]).sum()
     assert results["later"].hits > 0
 
@@ -178,7 +180,9 @@ def test_a_model_decides_beside_the_rules(frame: pd.DataFrame) -> None:
     """Its score may be asked for, its alerts are held against each rule's hits; a flip is a payment that is decided otherwise without the rule."""
     rules = {"any": ("amount > 20", 1), "large": ("amount > 60", 2), "sure": ("score > 0.3", 3), "quiet": ("hour(event_time) < 9", None)}
     effects = {code: 'effect = "suppress"' if n is None else f'effect = "alert"\naction = "{ACTIONS[n]}"' for code, (_, n) in rules.items()}
-    of = a_file("".join(a_rule(code, text, effects[code]) for code, (text, _) in rules.items()))
+    blocked = frame["terminal_id"].value_counts().index[0]
+    listed = f'[lists.blocked]\nof = "terminal"\npower = "block"\nvalues = ["{blocked}"]\n'
+    of = a_file(listed + "".join(a_rule(code, text, effects[code]) for code, (text, _) in rules.items()))
     results = {one.code: one for one in backtested(of.rules, of.lists, frame, EUR, IntakeRules(), FakeModel()).backtest.results()}
     by_hand: dict[str, list[int]] = {code: [0, 0, 0] for code in rules}
     for row in frame[expected(frame)["decided"]].itertuples():
@@ -189,7 +193,11 @@ def test_a_model_decides_beside_the_rules(frame: pd.DataFrame) -> None:
         hits = {"any": (money or 0) > 20, "large": (money or 0) > 60, "sure": score > 0.3, "quiet": one.event_time // 3_600_000 % 24 < 9}
         for code in rules:
             others = {other for other, hit in hits.items() if hit and other != code}
-            both = [_decided(others | ({code} if hits[code] else set()), rules, model), _decided(others, rules, model)]
+            both = (
+                [3, 3]
+                if one.terminal_id == blocked
+                else [_decided(others | ({code} if hits[code] else set()), rules, model), _decided(others, rules, model)]
+            )
             by_hand[code] = [
                 n + more for n, more in zip(by_hand[code], (hits[code], hits[code] and model > 0, both[0] != both[1]), strict=True)
             ]

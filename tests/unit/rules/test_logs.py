@@ -325,6 +325,19 @@ def test_a_checkpoint_that_is_torn_or_forged_is_taken_for_none(how: str, monkeyp
     assert log.checkpoint == start
 
 
+@pytest.mark.parametrize("record", [encode(FIRST), b'{"kind":"checkpoint"}', encode(put("other", "a"))], ids=["foreign", "torn", "no list"])
+def test_a_checkpoint_whose_hash_is_right_and_whose_records_are_not_is_taken_for_none(record: bytes) -> None:
+    """A start reads on, and takes the next one."""
+    restoration = Restoration(ListsLog)
+    (piece,) = pieces_of([encode(WATCHED), record], "one", 0, 0)
+    (nested,) = pieces_of([encode(WATCHED), piece], "two", 0, 0)
+    assert (restoration.read(0, piece), restoration.read(1, nested)) == (None, None)
+    (good,) = pieces_of([encode(WATCHED)], "three", 0, 0)
+    found = restoration.read(2, good)
+    assert found is not None
+    assert [*found.lists.known] == ["watched"]
+
+
 def test_entries_that_ended_long_ago_go_with_a_checkpoint() -> None:
     """From its readers too; no sooner than a payment could still be counted, whatever a checkpoint says."""
     log = ListsLog()
