@@ -321,6 +321,13 @@ _API = (
         "place = 1",
     ),
     Check(
+        "Callers that are refused and do not read it keep probes out.",
+        (f"{UNIT}/api/test_probes.py::test_a_probe_is_answered_while_a_refusal_waits_for_its_reader",),
+        "stream_app/api/limits.py",
+        'self._under_way > MOST_AT_ONCE and scope["path"] not in PROBES:',
+        "self._under_way > MOST_AT_ONCE:",
+    ),
+    Check(
         "A load balancer replaces every task of the API while Redis is away.",
         (f"{UNIT}/api/test_probes.py::test_an_outage_ends_no_process",),
         "terraform/modules/api/main.tf",

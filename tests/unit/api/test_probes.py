@@ -91,6 +91,31 @@ def test_probes_take_no_place_even_where_their_callers_read_slowly() -> None:
     asyncio.run(body())
 
 
+def test_a_probe_is_answered_while_a_refusal_waits_for_its_reader() -> None:
+    """A request that is refused counts as under way until its caller has read that: then there are more than there are places."""
+    api = Api(history=MemoryHistory(hangs=True))
+
+    async def look(ask: Asks) -> None:
+        read, begun = asyncio.Event(), asyncio.Event()
+
+        async def send(_: object) -> None:
+            begun.set()
+            await read.wait()
+
+        async def receive() -> dict[str, Any]:
+            raise AssertionError("a refused request's body was read")
+
+        scope = {"type": "http", "method": "GET", "path": "/v1/model", "headers": [], "query_string": b""}
+        refused = asyncio.create_task(api.app(scope, receive, send))
+        await begun.wait()
+        for path in sorted(PROBES):
+            assert (await ask("GET", path)).status_code == 200, path
+        read.set()
+        await refused
+
+    while_busy(api, look)
+
+
 def test_a_place_is_free_again_when_its_request_has_ended() -> None:
     """However it ended: here its caller went away."""
     api = Api(history=MemoryHistory(hangs=True))
