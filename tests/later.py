@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import xxhash
 
+from stream_app.features.definitions import LAYOUT_VERSION
 from stream_app.features.packing import FORMAT
+from stream_app.scoring.positions import Cursor
 
 _CHECKSUM = 4
 
@@ -18,6 +20,11 @@ def later(value: bytes) -> bytes:
 def of_today(value: bytes) -> bytes:
     """The reverse: what the version that wrote it reads."""
     return _as(value, FORMAT)
+
+
+def of_later_layout(cursor: Cursor, by: int = 1) -> Cursor:
+    """The cursor as a version writes it whose rows keep more than this one's; with 0, as this one does."""
+    return msgspec.structs.replace(cursor, layout=LAYOUT_VERSION + by)
 
 
 def later_cursor(value: bytes) -> bytes:

@@ -54,7 +54,7 @@ class MemoryStore:
         """See `ports.FeatureStore`."""
         kept = self.kept.setdefault(partition, _Kept())
         found = kept.cursor or Cursor("", begun=False)
-        kept.cursor, kept.mark = msgspec.structs.replace(found, owner=fresh_token()), None
+        kept.cursor, kept.mark = found.taken_over(fresh_token()), None
         others = {p: self.kept.setdefault(p, _Kept()) for p in range(self._partitions) if p != partition}
         return _MemoryPartition(partition, kept, others, kept.cursor), kept.cursor
 
@@ -83,7 +83,7 @@ class _MemoryPartition:
         self._others = others
         self._cursor = cursor
         self._mark_of_before = False
-        self._of_newer = False
+        self._of_newer = cursor.of_later_layout
 
     async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
         self._check()
@@ -142,6 +142,7 @@ class _MemoryPartition:
         self._check()
         self._kept.values.clear()
         self._kept.notes.clear()
+        self._of_newer = False
         self._mark_of_before = True
         self._now_at(cursor, fresh_token())
 

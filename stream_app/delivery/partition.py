@@ -270,7 +270,7 @@ class Partition:
         """From this batch on rule 8 holds."""
         self._left_at = self.cursor
         logger.warning(
-            "Partition {}: a later version wrote state that this one cannot read. It is left as it is. Payments are decided without it and "
+            "Partition {}: a later version wrote state that this one cannot go on with. It is left as it is. Payments are decided without it and "
             "marked degraded; a worker of that version counts them when it takes over. To stay with this version: docs/how-to/roll-out.md.",
             self.number,
         )

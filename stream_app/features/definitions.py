@@ -19,6 +19,8 @@ from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, HOPS_
 
 KERNEL_VERSION = 2
 """Raised when the meaning of an aggregation changes; part of each feature's hash."""
+LAYOUT_VERSION = 1
+"""Raised when rows keep other tiles than before. A cursor says which its state may hold: who knows only earlier ones would drop what came since."""
 
 LONGEST_ATTRIBUTE = 64
 

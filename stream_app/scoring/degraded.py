@@ -15,8 +15,8 @@ def being_rebuilt(partitions: Iterable[int]) -> str:
 
 
 def of_later_version(partitions: Iterable[int]) -> str:
-    """The state of these partitions was written by a later version."""
-    return f"a later version wrote state of partition {_named(partitions)}, which this one cannot read"
+    """The state of these partitions was written by a later version: it cannot be read, or would lose tiles if it were written."""
+    return f"a later version wrote state of partition {_named(partitions)}, which this one cannot go on with"
 
 
 def full_from(at_ms: int) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from stream_app.features.definitions import LAYOUT_VERSION
 from stream_app.messages.records import Record
 
 
@@ -67,6 +68,8 @@ class Cursor(msgspec.Struct, frozen=True):
             not know it drops it with its first write, and says nothing false.
         partitions: how many the topics have; `takeover.UNFINISHED` while `fraudstream repartition` makes the state.
         noted_from_ms: event time from which alerts are noted; None in cursors of before.
+        layout: `LAYOUT_VERSION` of the newest version that took it over: its rows may hold tiles that earlier ones have no place for. Cursors of
+            before have none: nothing in their rows is newer than this version.
         begun: False between a takeover that found nothing and the first position.
         format: version of this structure; a reader reads the one before.
     """
@@ -82,12 +85,22 @@ class Cursor(msgspec.Struct, frozen=True):
     begun: bool = True
     noted_from_ms: int | None = None
     last: dict[str, Fingerprint] = {}
+    layout: int = LAYOUT_VERSION
     format: int = 2
 
     @property
     def position(self) -> Position:
         """Where the partition stands."""
         return Position(self.transactions, self.labels)
+
+    @property
+    def of_later_layout(self) -> bool:
+        """Whether its rows may hold tiles that this version has no place for, and would drop if it wrote them."""
+        return self.layout > LAYOUT_VERSION
+
+    def taken_over(self, owner: str) -> Cursor:
+        """The same in the hands of a new owner, of this version."""
+        return msgspec.structs.replace(self, owner=owner, layout=max(self.layout, LAYOUT_VERSION))
 
     @property
     def rebuilding(self) -> bool:

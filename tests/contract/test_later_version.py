@@ -10,14 +10,15 @@ from loguru import logger
 
 from stream_app.delivery.ports import FeatureStore, PartitionState
 from stream_app.errors import NewerState, StateError
+from stream_app.features.definitions import LAYOUT_VERSION
 from stream_app.features.plan import NEWEST
 from stream_app.scoring.positions import Cursor, Position
 from tests.contract.stores import HOUR, START, Subject, cards, in_redis, joined, moved, own, pay, run, taken, total, wrote
 from tests.contract.test_sweeping import LATER, swept
-from tests.later import later, later_cursor, of_today
+from tests.later import later, later_cursor, of_later_layout, of_today
 from tests.redis_cluster import client_of
 
-DOUBT = "a later version wrote state of partition {}, which this one cannot read"
+DOUBT = "a later version wrote state of partition {}, which this one cannot go on with"
 
 
 @pytest.fixture
@@ -62,6 +63,44 @@ def test_a_partition_with_a_value_of_a_later_version_is_read_without_it_and_noth
         assert (work.seen[0].of_newer, work.seen[0].degraded) == (False, None)
         assert cards(work)[:, NEWEST].tolist() == [START, 0]
         assert own(work)[:, NEWEST].tolist() == [START, 0]
+
+    run(subject, test)
+
+
+def test_a_partition_of_a_later_layout_is_read_and_nothing_of_it_is_packed_until_it_is_begun_anew(subject: Subject) -> None:
+    """Its values are read, and would lose tiles if they were written: from the first batch on, and whoever takes it over next. Others read its parts."""
+
+    async def test(store: FeatureStore, other: FeatureStore) -> None:
+        state, cursor = await paid(store, 0, 2)
+        await state.write([], of_later_layout(cursor))
+        for _again in range(2):
+            state, cursor = await taken(store, 0, 2)
+            assert cursor.of_later_layout
+            work = await state.read((["c1", "c2"], ["t1"], []))
+            assert (work.of_newer, cards(work)[:, NEWEST].tolist(), own(work)[:, NEWEST].tolist()) == (True, [START, 0], [START])
+            assert DOUBT.format(0) in str(work.degraded)
+            pay(work, [START + HOUR])
+            packed = state.pack(work, Position(2, 0))
+            assert packed == []
+            await state.write(packed, cursor)
+        theirs, _ = await taken(other, 1, 2)
+        work = await theirs.read((["c3"], ["t1"], []))
+        assert (work.of_newer, work.degraded, total(work)[0, NEWEST]) == (False, None, START)
+        await state.begin(of_later_layout(cursor, 0))
+        assert not (await state.read((["c1"], ["t1"], []))).of_newer
+
+    run(subject, test)
+
+
+def test_a_cursor_of_an_earlier_layout_is_of_this_one_from_the_takeover_on(subject: Subject) -> None:
+    """So the version before knows that its rows may hold more from then on, whichever of them is written first."""
+
+    async def test(store: FeatureStore, _: FeatureStore) -> None:
+        state, cursor = await paid(store, 0, 1)
+        await state.write([], of_later_layout(cursor, -1))
+        state, cursor = await taken(store, 0, 1)
+        assert cursor.layout == LAYOUT_VERSION
+        assert not (await state.read((["c1"], ["t1"], []))).of_newer
 
     run(subject, test)
 

@@ -1,4 +1,6 @@
-"""`worker_entry`, of a later version: it packs in a format of its own and reads this version's too, has a feature more, and another kernel version."""
+"""`worker_entry`, of a later version: it packs in a format of its own and reads this version's too, has a feature more, for which rows
+keep more, and another kernel version.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from stream_app.features.aggregations import DAY_S
 ADDED = definitions.Feature("declines", "card", 7 * DAY_S)
 definitions.CATALOGUE = (*definitions.CATALOGUE, ADDED)
 definitions.KERNEL_VERSION += 1
+definitions.LAYOUT_VERSION += 1
 
 from stream_app.features.packing import Packer, is_newer  # noqa: E402 - the catalogue is that of the later version before anybody reads it
 from stream_app.features.plan import catalogue_plan, row_layout_of  # noqa: E402

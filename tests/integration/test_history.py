@@ -184,7 +184,7 @@ def test_what_a_later_version_wrote_is_left_out_and_told(redis_url: str, unique:
     async def doubt(there: Bank) -> None:
         await there.count(0, [transaction("a", "c1", "t1", 0)])
         await there.count(1, [transaction("b", "c2", "t1", 0)])
-        newer = "a later version wrote state of partition {}, which this one cannot read".format
+        newer = "a later version wrote state of partition {}, which this one cannot go on with".format
         for partition, name, change in ((0, "c:c1", later), (1, "t:t1", later), (2, "cursor", later_cursor)):
             key = f"{{{there.group}:{partition}}}{name}"
             kept: Any = await there.redis.get(key)

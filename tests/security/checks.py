@@ -589,6 +589,29 @@ _OTHERS = (
         "        if False:",
     ),
     Check(
+        "A worker of a version before writes rows without the tiles that only a later version keeps, and no decision says so.",
+        (
+            f"{UNIT}/delivery/test_later_version.py::test_rows_of_a_later_layout_are_left_alone_and_what_was_decided_meanwhile_is_counted_when_that_version_is_back",
+        ),
+        "stream_app/scoring/positions.py",
+        "return self.layout > LAYOUT_VERSION",
+        "return False",
+    ),
+    Check(
+        "Rows keep something else, and no number says so to workers of the version before.",
+        (f"{UNIT}/features/test_layout_version.py::test_rows_that_keep_something_else_have_a_number_of_their_own",),
+        "stream_app/features/definitions.py",
+        '        Feature("declines", "card", HOUR_S),\n        Feature("refunds", "card", month),',
+        '        Feature("declines", "card", month),\n        Feature("refunds", "card", month),',
+    ),
+    Check(
+        "A worker takes a partition over and does not say that its rows may keep more from now on.",
+        ("tests/contract/test_later_version.py::test_a_cursor_of_an_earlier_layout_is_of_this_one_from_the_takeover_on",),
+        "stream_app/scoring/positions.py",
+        "layout=max(self.layout, LAYOUT_VERSION)",
+        "layout=self.layout",
+    ),
+    Check(
         "Payments of a Kafka transaction that is aborted are decided and counted.",
         ("tests/e2e/test_aborted_transactions.py::test_an_aborted_payment_is_never_decided_nor_counted",),
         "stream_app/adapters/kafka/consumer.py",

@@ -97,7 +97,7 @@ class RedisStore:
         key = space.cursor
         while True:
             _, (before,) = await line.round_trip([("WATCH", key), ("MGET", key)])
-            cursor = msgspec.structs.replace(read_cursor(before, key), owner=fresh_token())
+            cursor = read_cursor(before, key).taken_over(fresh_token())
             transaction = [("MULTI",), ("SET", key, msgspec.json.encode(cursor)), ("UNLINK", space.damaged), ("EXEC",)]
             *_, written = await line.round_trip(transaction)
             if written is not None:
@@ -186,7 +186,7 @@ class _RedisPartition:
         self._mark_of_before = False
         self._told: dict[int, str] = {}
         memory.stands(space.partition, cursor)
-        memory.newer.discard(space.partition)
+        (memory.newer.add if cursor.of_later_layout else memory.newer.discard)(space.partition)
         memory.cards.forget(space.partition)
         self._guarded = False
         self._together: Guard | None = None
@@ -284,6 +284,7 @@ class _RedisPartition:
         except BaseException:
             self._guarded = False
             raise
+        self._worker.newer.discard(self.space.partition)
         self._owner, self._mark_of_before = fresh_token(), True
         await self.write([], cursor)
 

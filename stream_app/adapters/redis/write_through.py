@@ -27,7 +27,8 @@ Nobody else writes any of it: the store finds out where somebody did (`store`, r
 7. The sums contain what is known of each partition held here: all that is written, and what is packed. Where sums were dropped under a
    batch that was packed, nobody can say so until it is written: what is read meanwhile has it, or has it not.
 8. A value of a later version is left out of the sums. A partition held here that has one is *of a newer version* until it is taken over
-   again: nothing of it is packed, for a value that cannot be read cannot be changed. What is counted stays in memory.
+   again: nothing of it is packed, for a value that cannot be read cannot be changed. So is one whose cursor is of a later layout: its values
+   can be read, and would lose the tiles that have no place here. What is counted stays in memory.
 """
 
 from __future__ import annotations

@@ -25,11 +25,11 @@ CURSOR = Cursor(
 WRITTEN = (
     b'{"owner":"a1","transactions":1203,"labels":17,"outputs":{"alerts":40,"scores":1188},"decided":[900,12],"full_from_ms":1535760000000,'
     b'"topic_ids":{"transactions":"id-t","labels":"id-l"},"partitions":4,"begun":true,"noted_from_ms":1535670000000,'
-    b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"format":2}'
+    b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"layout":1,"format":2}'
 )
 """As it stands in the Redis of every worker that runs."""
-BEFORE = WRITTEN.replace(b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},', b"")
-"""As versions wrote it that knew no last record."""
+BEFORE = WRITTEN.replace(b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"layout":1,', b"")
+"""As versions wrote it that knew no last record, nor that a later one may keep more in its rows."""
 
 
 class CursorOfBefore(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream_app.scoring.positions import Position
 from tests.examples import examples
-from tests.later import later, of_today
+from tests.later import later, of_later_layout, of_today
 from tests.unit.delivery.test_delivery import LABELS, PAYMENTS
 from tests.unit.delivery.world import World
 
@@ -23,6 +23,13 @@ def changed(world: World, keys: tuple[str, ...], change: Callable[[bytes], bytes
     """Do this to values of the partition, those that there are."""
     values = world.store.kept[0].values
     values.update({key: change(values[key]) for key in keys if key in values})
+
+
+def laid_out(world: World, by: int) -> None:
+    """As if a version had taken the partition over whose rows keep so much more, and had written nothing yet."""
+    kept = world.store.kept[0]
+    assert kept.cursor is not None
+    kept.cursor = of_later_layout(kept.cursor, by)
 
 
 def sent(world: World, first: int, end: int) -> None:
@@ -66,6 +73,27 @@ def test_what_was_decided_without_the_state_of_a_later_version_is_counted_when_t
     assert cursor.decided == Position(12, 3)
     assert world.seen.counts["degraded"] == 5
     changed(world, keys, of_today)
+    sent(world, 12, len(PAYMENTS))
+    assert world.run() == "done"
+    assert_as_undisturbed(world)
+
+
+def test_rows_of_a_later_layout_are_left_alone_and_what_was_decided_meanwhile_is_counted_when_that_version_is_back() -> None:
+    """All values can be read, and none is written: it would lose the tiles that this version has no place for. Every decision is degraded, the first too."""
+    world = World(threshold=NO_ALERTS)
+    sent(world, 0, 6)
+    world.run()
+    laid_out(world, 1)
+    left, before = world.state(), world.store.kept[0].cursor
+    sent(world, 6, 12)
+    assert world.run() == "done"
+    cursor = world.store.kept[0].cursor
+    assert before is not None
+    assert cursor is not None
+    assert world.state() == left
+    assert (cursor.position, cursor.decided, cursor.layout) == (before.position, Position(12, 3), before.layout)
+    assert world.seen.counts["degraded"] == 5
+    laid_out(world, 0)
     sent(world, 12, len(PAYMENTS))
     assert world.run() == "done"
     assert_as_undisturbed(world)
@@ -119,7 +147,7 @@ def test_a_worker_killed_while_it_leaves_state_alone_loses_and_doubles_nothing(e
     assert_as_undisturbed(world)
 
 
-STEP = st.tuples(st.sampled_from(["later", "today", "kill", "send"]), st.integers(0, 12))
+STEP = st.tuples(st.sampled_from(["later", "layout", "today", "kill", "send"]), st.integers(0, 12))
 
 
 @examples(150)
@@ -134,6 +162,9 @@ def test_versions_may_come_and_go_and_die_in_any_order(steps: list[tuple[str, in
             changed(world, tuple(k for k in keys if k in values and of_today(values[k]) == values[k]), later)
             if step == "today":
                 changed(world, KEYS, of_today)
+                laid_out(world, 0)
+        elif step == "layout" and 0 in world.store.kept and world.store.kept[0].cursor is not None:
+            laid_out(world, 1)
         elif step == "kill":
             world.run(kill_after=number)
         elif step == "send":
@@ -142,6 +173,8 @@ def test_versions_may_come_and_go_and_die_in_any_order(steps: list[tuple[str, in
             world.run()
     if 0 in world.store.kept:
         changed(world, KEYS, of_today)
+    if 0 in world.store.kept and world.store.kept[0].cursor is not None:
+        laid_out(world, 0)
     if done < len(PAYMENTS):
         sent(world, done, len(PAYMENTS))
     assert world.run() == "done"

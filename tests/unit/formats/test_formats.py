@@ -30,6 +30,9 @@ FILES: dict[str, Any] = {file.stem: msgspec.json.decode(file.read_bytes()) for f
 WHOLE = {name: golden for name, golden in FILES.items() if "values" in golden}
 QUANTITIES = {int(quantity): quantity for quantity in Quantity}
 wholes = pytest.mark.parametrize("golden", WHOLE.values(), ids=WHOLE)
+cursors, models = (
+    pytest.mark.parametrize("golden", [pytest.param(g, id=name) for name, g in FILES.items() if part in g]) for part in ("cursor", "model")
+)
 DAY = START // 86_400_000
 COUNTED = len(BEFORE)
 
@@ -61,7 +64,7 @@ def known(golden: Any, plan: EntityPlan, key: str, value: bytes) -> Ints:
     return np.where(kept, row[0], 0)
 
 
-@pytest.mark.parametrize("golden", [g for g in FILES.values() if "cursor" in g], ids=[name for name, g in FILES.items() if "cursor" in g])
+@cursors
 def test_the_cursor_of_every_version_is_read(golden: Any) -> None:
     """Where it stood, whatever its format; what it did not know yet is as where nothing is known."""
     cursor = read_cursor(golden["cursor"].encode(), "{g:0}cursor")
@@ -128,7 +131,7 @@ def test_the_notes_of_every_version_are_what_labels_are_held_against(golden: Any
     assert world.seen.outcomes == ({"caught": 1} if golden["notes"] else {})
 
 
-@pytest.mark.parametrize("golden", [g for g in FILES.values() if "model" in g], ids=[name for name, g in FILES.items() if "model" in g])
+@models
 def test_the_model_of_every_version_is_read(golden: Any) -> None:
     """Its features are this version's where its kernel is; else it is refused by that, and by nothing else."""
     metadata = read_metadata({METADATA_KEY: golden["model"]})
