@@ -19,6 +19,7 @@ from stream_app.scoring.positions import Cursor, Fingerprint, Position, SourceTo
 type Done = Callable[[], None]
 
 _QUEUED_BATCHES = 2
+_LATER_ANSWERS = 2
 MOST_BATCH_BYTES = 4 * 2**20
 """Of the fetches that a micro-batch takes from; so many bytes of dead letters are under way at the most, and one fetch more."""
 MOST_QUEUED_BYTES = 64 * 2**20
@@ -47,7 +48,7 @@ class KnownEnd(NamedTuple):
 
     Attributes:
         offset: the log's end, or its first open transaction.
-        heard: by which answer of Kafka: another number for another answer, the same for all that one answer told of.
+        heard: by which answer of Kafka: another number is another answer; answers that came together may have the same.
     """
 
     offset: int
@@ -215,7 +216,8 @@ class Inbox:
         self._labels = RecordQueue(cursor.labels)
         self._queues = {self._payments_topic: self._payments, self._labels_topic: self._labels}
         self._end_of = end_of
-        self._payments_heard_before: int | None = None
+        self._heard: int | None = None
+        self._answers = 0
         self._reached_ms = 0
         self._most_bytes = max(LEAST_QUEUED_BYTES, MOST_QUEUED_BYTES // (len(topics) * partitions))
 
@@ -249,9 +251,8 @@ class Inbox:
         """Queue records; those of a topic are taken in order."""
         self._of(topic).put(fetched)
         if topic == self._labels_topic:
-            payments, labels = self._end_of(self._payments_topic), self._end_of(self._labels_topic)
-            together = payments is not None and labels is not None and payments.heard == labels.heard
-            self._payments_heard_before = payments.heard if payments is not None and not together else None
+            end = self._end_of(self._payments_topic)
+            self._heard, self._answers = None if end is None else end.heard, 0
 
     def reached(self, topic: str, position: int) -> None:
         """Nothing was fetched, and this is the next offset: what lies between are no records, as marks of transactions."""
@@ -287,7 +288,7 @@ class Inbox:
         if not self._labels.count:
             return [], []
         decided = _until_decided(cursor.labels, cursor.decided.labels)
-        if not self._payments.count and self._all_fetched(self._payments_topic) and self._heard_since():
+        if self._heard_since() and not self._payments.count and self._all_fetched(self._payments_topic):
             return self._labels.take(most, decided)
         now_ms = None if decided else self._present.at(())
         return self._labels.take(most, lambda label: bool(decided and decided(label)) or self._ahead(label, now_ms))
@@ -304,9 +305,15 @@ class Inbox:
         return end is not None and self._of(topic).position >= end.offset
 
     def _heard_since(self) -> bool:
-        """Whether the payments' end was heard with the newest label that waits, or later: on an older word Kafka may have payments before it."""
+        """Whether Kafka told where the payments end after it gave the newest label that waits: before, it may have payments of an earlier time.
+
+        The first answer that is heard after a label may be an older word: another broker gave it before, and it waited for a busy worker. So it takes
+        two: each broker has one question at a time, and the second one was asked when the first was heard.
+        """
         end = self._end_of(self._payments_topic)
-        return end is not None and end.heard != self._payments_heard_before
+        if end is not None and end.heard != self._heard:
+            self._heard, self._answers = end.heard, self._answers + 1
+        return self._answers >= _LATER_ANSWERS
 
     def _of(self, topic: str) -> RecordQueue:
         return self._queues[topic]

@@ -25,8 +25,8 @@ A publication failed, and what of it is there is not known; here of transactions
                        cursor.outputs       end: what lies between is read; 10 and 12 are there, 11 alone is published
 
 1. Order. While payments lag, labels are merged with them by time, as in training: a label waits until the payments have reached its
-   `labelled_at`, and payments wait until the labels are fetched. Where nothing lags, by what Kafka said with the label or later, it counts from
-   its arrival.
+   `labelled_at`, and payments wait until the labels are fetched. Where nothing lags, by two words of Kafka on the payments' end after the
+   label, it counts from its arrival.
 2. Nothing is published of a record below `decided`, and no label below it is judged again: it is noted. Of a label that falls due before all
    payments below it are counted, the outcome is unknown but where the alert is among those that are published. No batch has transactions
    from both sides of it, nor labels.

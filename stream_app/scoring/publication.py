@@ -75,13 +75,16 @@ class Publication:
 
     def _score(self, decided: DecidedPayments, place: int, source: Place, seen: OwnHeaders) -> Outgoing:
         tx, offset, stands = decided.transaction(place), decided.scored.offsets[place], place in decided.published
+        verdict = decided.verdict(place)
+        if verdict.degraded is None:  # one that stands may have had more than these features were computed from
+            verdict = msgspec.structs.replace(verdict, degraded=decided.work.degraded)
         score = Score(
             features=decided.features(place),
             sequence=next(self._sequence),
             beside=None if stands else decided.scored.beside(place),
             source=Source(*source, offset),
             **msgspec.structs.asdict(tx),
-            **msgspec.structs.asdict(decided.verdict(place)),
+            **msgspec.structs.asdict(verdict),
         )
         headers = (_offset_header(offset), *seen, *((STANDS,) if stands else ()))
         return Outgoing(self._output.scores_topic, tx.card_id.encode(), self._encode(score), headers)

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -98,9 +99,10 @@ class Fleet:
 
     def _dependencies(self, store: RedisStore) -> PartitionDependencies:
         scorer, outputs = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock()), Outputs(self.topics)
+        answers = count(1)
         return PartitionDependencies(
             rounds=rounds_of(store, scorer),
-            end_of=lambda topic, number: KnownEnd(len(self.topics.logs[topic, number]), 0),
+            end_of=lambda topic, number: KnownEnd(len(self.topics.logs[topic, number]), next(answers)),
             publisher=self.topics,
             takeover=Takeover(store, self.topics, outputs, TOPICS, FakeClock()),
             outputs=outputs,

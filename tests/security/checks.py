@@ -51,6 +51,20 @@ _RECORDS = (
         'error.message.encode(errors="replace")',
     ),
     Check(
+        "A card number whose digits stand in groups is taken for a token: it goes into keys, alerts and logs.",
+        (f"{UNIT}/messages/test_card_numbers.py::test_published_test_numbers_are_card_numbers",),
+        "stream_app/messages/card_numbers.py",
+        "if _RUN_OF_TEXT.fullmatch(number) is None:",
+        "if True:",
+    ),
+    Check(
+        "A card number in groups stays in a dead letter beside the one that was taken out.",
+        (f"{UNIT}/messages/test_card_numbers.py::test_all_numbers_at_once_are_taken_out_as_one_by_one",),
+        "stream_app/messages/card_numbers.py",
+        "for m in range(n, len(groups)):",
+        "for m in range(n, n + 1):",
+    ),
+    Check(
         "A small batch that unfolds to hundreds of megabytes takes the memory of every worker that is given its partition.",
         (
             f"{UNIT}/adapters/test_record_batches.py::test_a_small_batch_that_unfolds_to_400_mb_takes_some_megabytes_and_its_neighbours_are_read",
@@ -634,10 +648,26 @@ _OTHERS = (
     ),
     Check(
         "Labels overtake payments that Kafka already has, and move their cards' windows ahead of them.",
-        (f"{UNIT}/delivery/test_inbox.py::test_a_label_counts_from_its_arrival_only_where_kafka_said_so_with_it_or_later",),
+        (f"{UNIT}/delivery/test_label_order.py::test_no_label_overtakes_a_payment_that_kafka_had_when_it_gave_the_label",),
         "stream_app/delivery/inbox.py",
-        "end.heard != self._payments_heard_before",
-        "True",
+        "_LATER_ANSWERS = 2",
+        "_LATER_ANSWERS = 0",
+    ),
+    Check(
+        "With several brokers a label overtakes payments where an older answer of another broker is heard after it.",
+        (f"{UNIT}/delivery/test_label_order.py::test_no_label_overtakes_a_payment_that_kafka_had_when_it_gave_the_label",),
+        "stream_app/delivery/inbox.py",
+        "_LATER_ANSWERS = 2",
+        "_LATER_ANSWERS = 1",
+    ),
+    Check(
+        "A score completes an alert that stands, with features that lack a later version's state, and does not say so.",
+        (
+            f"{UNIT}/delivery/test_later_version.py::test_a_score_whose_alert_stands_says_that_its_features_lack_the_state_that_is_left_alone",
+        ),
+        "stream_app/scoring/publication.py",
+        "if verdict.degraded is None:",
+        "if False:",
     ),
     Check(
         "A Redis that went back is read by other workers as if it were whole, and a day of decisions is held in memory.",

@@ -169,8 +169,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         return {tp: (assignment.state_value(tp)._position or 0) if tp in there else 0 for tp in places}  # noqa: SLF001
 
     def readable_end(self, tp: TP) -> tuple[int, int] | None:
-        """Where what can be read ends, as last heard: the log's end, or its first open transaction; and by which answer, one number for all
-        that it told of. None before the first answer.
+        """Where what can be read ends, as last heard: the log's end, or its first open transaction; and by which answer: when it came, ms.
+        None before the first answer.
         """
         consumer = self._thread._ensure_consumer()  # noqa: SLF001 - Faust asks it only within transactions; pinned
         end, at_ms = consumer.last_stable_offset(tp), consumer.last_poll_timestamp(tp)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -100,10 +101,10 @@ class Bank:
         await asyncio.gather(task, return_exceptions=True)
 
     def _dependencies(self, store: Store, takeover: Takeover, ends: Mapping[str, int]) -> PartitionDependencies:
-        scorer = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock(), self.threshold)
+        scorer, answers = Scorer(FakeModel(), Money("EUR"), Output("alerts", "scores"), FakeClock(), self.threshold), count(1)
         return PartitionDependencies(
             rounds=rounds_of(store, scorer),
-            end_of=lambda topic, _: KnownEnd(ends[topic], 0),
+            end_of=lambda topic, _: KnownEnd(ends[topic], next(answers)),
             publisher=Publishing(self.topics, Fuse(), frozenset()),
             takeover=takeover,
             outputs=Outputs(self.topics),

@@ -99,6 +99,23 @@ def test_rows_of_a_later_layout_are_left_alone_and_what_was_decided_meanwhile_is
     assert_as_undisturbed(world)
 
 
+def test_a_score_whose_alert_stands_says_that_its_features_lack_the_state_that_is_left_alone() -> None:
+    """The alert was published upon the whole state, by a worker that was killed before the score: the decision stands, the score's vector is of now."""
+    found = []
+    for effects in range(12):
+        world = World()
+        sent(world, 0, 6)
+        world.run()
+        sent(world, 6, 7)
+        world.run(kill_after=effects)
+        laid_out(world, 1)
+        assert world.run() == "done"
+        logs = world.topics.logs
+        if "source.stands" in dict(logs["scores", 0][-1].headers):
+            found.append(tuple(msgspec.json.decode(logs[topic, 0][-1].value or b"")["degraded"] for topic in ("alerts", "scores")))
+    assert set(found) == {(None, "a later version wrote state of partition 0, which this one cannot go on with")}
+
+
 def test_labels_that_came_while_state_was_left_alone_are_counted_when_that_version_is_back() -> None:
     """Their outcome is unknown. No note says that they were there: it would be read as one of a label that is sent again, and not be counted."""
     world = World(threshold=NO_ALERTS)

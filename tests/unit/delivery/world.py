@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -198,6 +199,7 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     at_once: int = BATCH
     keys: Any = field(default_factory=lambda: KeyWatch({}))
+    answers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def send(self, payments: Sequence[dict[str, Any] | bytes], labels: Sequence[dict[str, Any]] = ()) -> None:
         """Publish payments, or bytes that are none, and labels."""
@@ -250,7 +252,7 @@ class World:
         scorer = Scorer(Fussy(self.poison), Money("EUR"), Output("alerts", self.scores), FakeClock(), self.threshold)
         return PartitionDependencies(
             rounds=rounds_of(self.store, scorer),
-            end_of=lambda topic, number: KnownEnd(len(self.topics.logs[topic, number]), 0),
+            end_of=lambda topic, number: KnownEnd(len(self.topics.logs[topic, number]), next(self.answers)),
             publisher=Publishing(self.topics, fuse, self.too_large),
             takeover=takeover,
             outputs=Outputs(self.topics),

@@ -16,6 +16,7 @@ from tests.card_numbers import nth_card_number
 from tests.examples import examples
 
 CARD_NUMBER = "4111111111111111"  # of the schemes' test numbers
+GROUPED = "4111 1111 1111 1111"
 OTHER = "4222222222222"
 MEGABYTE_S = 20
 """For a megabyte: it takes a fraction of a second. What goes over the whole of it once more for each number takes half an hour."""
@@ -35,7 +36,20 @@ def test_luhn_is_the_textbooks(digits: str) -> None:
     assert sum(is_card_number(f"{digits[:-1]}{last}") for last in range(10)) == long_enough
 
 
-@pytest.mark.parametrize("number", ["378282246310005", "6011111111111117", "5555555555554444", "4222222222222", "6304000000000000000"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "4111 1111 1111 1111",
+        "4111-1111-1111-1111",
+        "3782 822463 10005",
+        "4-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1",
+        "378282246310005",
+        "6011111111111117",
+        "5555555555554444",
+        "4222222222222",
+        "6304000000000000000",
+    ],
+)
 def test_published_test_numbers_are_card_numbers(number: str) -> None:
     """The schemes' own test numbers, of 13 to 19 digits, are recognised."""
     assert is_card_number(number)
@@ -43,7 +57,19 @@ def test_published_test_numbers_are_card_numbers(number: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "card-1", "\uff14" + "\uff11" * 15, "\u0664" + "\u0661" * 15, "4111 1111 1111 1111", CARD_NUMBER + "\n", "411111111111111²"],
+    [
+        "",
+        "card-1",
+        "\uff14" + "\uff11" * 15,
+        "\u0664" + "\u0661" * 15,
+        "4111  1111 1111 1111",
+        "4111 - 1111 1111 1111",
+        " " + CARD_NUMBER,
+        CARD_NUMBER + "-",
+        "4111_1111_1111_1111",
+        CARD_NUMBER + "\n",
+        "411111111111111²",
+    ],
 )
 def test_other_texts_are_not_card_numbers(text: str) -> None:
     """Only ASCII digits count."""
@@ -62,13 +88,16 @@ def test_other_texts_are_not_card_numbers(text: str) -> None:
         f'{{"inner":{{"card_id":"{CARD_NUMBER}"}}}}',
         f'{{"card\\u005fid":"{CARD_NUMBER}","transaction_id":"tx"}}',
         f'{{"card_id":"\\u0034{CARD_NUMBER[1:]}","amount":1.50}}',
+        f'{{"card_id":"{GROUPED}","pan":"{CARD_NUMBER}","n":{CARD_NUMBER},"text":"12 {GROUPED} 3"}}',
+        f'{{"card_id":"{CARD_NUMBER}","text":"12 {GROUPED.replace(" ", "-")} 3","b":[1, 2]}}',
+        f'{{"card_id":"\\u0034{GROUPED[1:]}","text":"\\u0034{GROUPED[1:]}"}}',
     ],
 )
 def test_a_card_number_is_taken_out_of_the_value(value: str) -> None:
     """As string or number, repeated, nested, or spelt with escapes: the dead letter does not carry it, and stays JSON."""
     _, redacted = redact(None, value.encode())
     assert redacted is not None
-    assert CARD_NUMBER[1:] not in redacted.decode()
+    assert CARD_NUMBER[1:] not in re.sub("[ -]", "", redacted.decode())
     assert "REDACTED" in redacted.decode()
     json.loads(redacted)
 
@@ -153,12 +182,18 @@ def test_what_cannot_be_decoded_hides_no_other_fields_number() -> None:
     assert redact(None, value.encode())[1] == b'{"card_id":"REDACTED","x":[1e999,"\\u00e9"]}'
 
 
-_FIELD = re.compile(rb'("card_id"\s*:\s*)("?)([0-9]{13,19})(?![0-9])((?:\.[0-9]+)?)')
+_FIELD = re.compile(rb'("card_id"\s*:\s*)("?)([0-9](?:[ -]?[0-9]){12,18})(?![0-9])((?:\.[0-9]+)?)')
+
+
+def _bare(number: bytes) -> bytes:
+    return number.replace(b" ", b"").replace(b"-", b"")
 
 
 def _without(number: bytes, text: bytes) -> bytes:
-    alone = rb"(?<![0-9])" + number + rb"(?![0-9])"
-    return re.sub(alone, b"0", re.sub(rb'(?:(?<=[A-Za-z_"/#])|(?=[0-9]+"))' + alone, b"REDACTED", text))
+    number = _bare(number)
+    alone, grouped = (rb"(?<![0-9])" + of + rb"(?![0-9])" for of in (number, b"[ -]?".join(bytes([d]) for d in number)))
+    text = re.sub(rb'(?:(?<=[A-Za-z_"/#])|(?=[0-9]+"))' + alone, b"REDACTED", text)
+    return re.sub(grouped, b"REDACTED", re.sub(alone, b"0", text))
 
 
 def _without_field(found: re.Match[bytes]) -> bytes:
@@ -195,11 +230,24 @@ def _one_by_one(key: bytes, value: bytes) -> tuple[bytes, bytes]:
     return key, value
 
 
-_numbers = st.sampled_from([CARD_NUMBER, OTHER, "5555555555554444", CARD_NUMBER[:-1] + "2", CARD_NUMBER + "0", OTHER * 2, "4", ""])
+_numbers = st.sampled_from(
+    [
+        CARD_NUMBER,
+        OTHER,
+        "5555555555554444",
+        CARD_NUMBER[:-1] + "2",
+        CARD_NUMBER + "0",
+        OTHER * 2,
+        "4",
+        "",
+        GROUPED,
+        GROUPED.replace(" ", "-"),
+    ]
+)
 _spelt = st.builds(lambda n, escaped: f"\\u{ord(n[0]):04x}{n[1:]}" if n and escaped else n, _numbers, st.booleans())
 _around = st.sampled_from(["", "", "a", "_", "/", "#", " ", ", ", "-", ".0", "\\u00e9", "é", "\\n", "Z", "["])
 _text = st.lists(_spelt | _around, max_size=5).map(lambda parts: f'"{"".join(parts)}"')
-_bare = st.builds(lambda n, fraction: f"{n or 0}{fraction}", _numbers, st.sampled_from(["", "", ".0", "e1"]))
+_number = st.builds(lambda n, fraction: f"{n or 0}{fraction}", _numbers, st.sampled_from(["", "", ".0", "e1"]))
 _whole = _spelt.map(lambda n: f'"{n}"')
 _name = st.sampled_from(['"card_id"', '"card_id"', '"card\\u005fid"', '"pan"', '"a"', '"b"']) | _text
 
@@ -210,8 +258,8 @@ def _list_or_object(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return values.map(lambda of: f"[{', '.join(of)}]") | fields.map(lambda of: f"{{{','.join(of)}}}")
 
 
-_json = st.recursive(_text | _bare | _whole, _list_or_object, max_leaves=8)
-_broken = st.lists(_name | _text | _bare | st.sampled_from([":", ",", "{", "}", "[", '"', "\\", " "]), max_size=12).map("".join)
+_json = st.recursive(_text | _number | _whole, _list_or_object, max_leaves=8)
+_broken = st.lists(_name | _text | _number | st.sampled_from([":", ",", "{", "}", "[", '"', "\\", " "]), max_size=12).map("".join)
 
 
 @examples(1_000)
