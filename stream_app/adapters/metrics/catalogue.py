@@ -157,7 +157,8 @@ OUTCOME_CARDS = CounterMetric(
     ("outcome", "change"),
 )
 OUTCOMES_UNKNOWN = CounterMetric(
-    "fraudstream_outcomes_unknown", "Labelled frauds of a time before alerts were noted: caught or missed, nobody knows"
+    "fraudstream_outcomes_unknown",
+    "Labelled frauds of a time before alerts were noted, or that came while a later version's state was left alone: caught or missed, nobody knows",
 )
 KEYS_ASTRAY = GaugeMetric(
     "fraudstream_keys_astray_ratio",
