@@ -612,6 +612,13 @@ _OTHERS = (
         "return False",
     ),
     Check(
+        "A worker of a version before decides from a cursor of a later format, though it cannot read how far was decided.",
+        (f"{UNIT}/adapters/test_stored_cursor.py::test_a_cursor_of_a_later_format_is_no_damage",),
+        "stream_app/adapters/redis/stored_cursor.py",
+        "return newer if newer.format > _CURSOR_FORMAT else",
+        "return newer if False else",
+    ),
+    Check(
         "Rows keep something else, and no number says so to workers of the version before.",
         (f"{UNIT}/features/test_layout_version.py::test_rows_that_keep_something_else_have_a_number_of_their_own",),
         "stream_app/features/definitions.py",
