@@ -16,10 +16,11 @@ from redis import Redis
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import create_topics
 from stream_app.commands.doctor import examine
-from stream_app.errors import ClockBehind
+from stream_app.errors import ClockBehind, NewerState
 from stream_app.settings import load_settings
 from tests.e2e.test_worker import publish, raw, read
 from tests.e2e.workers import Worker, worker
+from tests.later import later_cursor
 from tests.waiting import DEADLINE_S, until
 
 
@@ -183,6 +184,39 @@ def test_a_clock_that_is_set_back_by_hours_ends_the_worker_and_refuses_no_paymen
         assert again.stop() == 0
     scores = [json.loads(r.value) for r in asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["SCORES_TOPIC"], 10))]
     assert [s["features"]["card_count_1d"] for s in scores] == [i + 1.0 for i in range(10)]
+
+
+def test_a_cursor_of_a_later_format_ends_the_worker_which_has_decided_and_changed_nothing(
+    env: dict[str, str], port: int, tmp_path: Path
+) -> None:
+    """Exit code 74: nobody may decide who cannot read how far was decided. When a worker of that version is back it decides what waits, once."""
+    group = Group(env)
+    with worker(env, port, tmp_path) as running:
+        until(running.ready, "the worker to be ready")
+        send(env, 0, 5)
+        decided(running, 5)
+        assert running.stop() == 0
+    written = group.dump()
+    group.damage(b":0}cursor", later_cursor)
+    later = group.dump()
+    send(env, 5, 5)
+    with worker(env, port, tmp_path) as running:
+        assert running.process.wait(DEADLINE_S) == NewerState.exit_code == 74
+        assert "has format 3; this version reads up to 2. Deploy the version that wrote it" in running.log.read_text()
+    found = group.dump()
+    assert {key for key, value in later.items() if found[key] != value} <= {key for key in later if key.endswith(b"cursor")}
+    assert found[_cursor(env)] == later[_cursor(env)]
+    group.put(written)
+    with worker(env, port, tmp_path) as again:
+        until(again.ready, "the next worker to be ready")
+        decided(again, 5)
+        assert again.stop() == 0
+    scores = [json.loads(r.value) for r in asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["SCORES_TOPIC"], 10))]
+    assert [s["features"]["card_count_1d"] for s in scores] == [i + 1.0 for i in range(10)]
+
+
+def _cursor(env: dict[str, str]) -> bytes:
+    return f"{{{env['CONSUMER_GROUP']}:0}}cursor".encode()
 
 
 def test_a_topic_that_was_made_anew_ends_the_worker_with_its_remedy(env: dict[str, str], port: int, tmp_path: Path) -> None:
