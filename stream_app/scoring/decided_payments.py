@@ -124,6 +124,10 @@ class DecidedPayments:
         """Its Kafka timestamp."""
         return self.intake.payments.timestamps_ms[int(self.scored.payments[place])]
 
+    def degraded(self, place: int) -> str | None:
+        """Why the state that its features were computed from is not whole, or None."""
+        return self.work.seen[bisect_right(self.ends, place)].degraded
+
     def verdict(self, place: int) -> Verdict:
         """The decision: the one that stands, or the one that was taken now."""
         if place in self.published:
@@ -138,7 +142,7 @@ class DecidedPayments:
             case_id=case.id if case else None,
             model=model.model.reference,
             reasons=case.reasons if case else (),
-            degraded=self.work.seen[bisect_right(self.ends, place)].degraded,
+            degraded=self.degraded(place),
             scored_at=self.scored_at,
         )
 

@@ -77,7 +77,7 @@ class Publication:
         tx, offset, stands = decided.transaction(place), decided.scored.offsets[place], place in decided.published
         verdict = decided.verdict(place)
         if verdict.degraded is None:  # one that stands may have had more than these features were computed from
-            verdict = msgspec.structs.replace(verdict, degraded=decided.work.degraded)
+            verdict = msgspec.structs.replace(verdict, degraded=decided.degraded(place))
         score = Score(
             features=decided.features(place),
             sequence=next(self._sequence),

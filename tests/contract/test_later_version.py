@@ -77,17 +77,17 @@ def test_a_partition_of_a_later_layout_is_read_and_nothing_of_it_is_packed_until
             state, cursor = await taken(store, 0, 2)
             assert cursor.of_later_layout
             work = await state.read((["c1", "c2"], ["t1"], []))
-            assert (work.of_newer, cards(work)[:, NEWEST].tolist(), own(work)[:, NEWEST].tolist()) == (True, [START, 0], [START])
-            assert DOUBT.format(0) in str(work.degraded)
+            assert (work.seen[0].of_newer, cards(work)[:, NEWEST].tolist(), own(work)[:, NEWEST].tolist()) == (True, [START, 0], [START])
+            assert DOUBT.format(0) in str(work.seen[0].degraded)
             pay(work, [START + HOUR])
             packed = state.pack(work, Position(2, 0))
             assert packed == []
             await state.write(packed, cursor)
         theirs, _ = await taken(other, 1, 2)
         work = await theirs.read((["c3"], ["t1"], []))
-        assert (work.of_newer, work.degraded, total(work)[0, NEWEST]) == (False, None, START)
+        assert (work.seen[0].of_newer, work.seen[0].degraded, total(work)[0, NEWEST]) == (False, None, START)
         await state.begin(of_later_layout(cursor, 0))
-        assert not (await state.read((["c1"], ["t1"], []))).of_newer
+        assert not (await state.read((["c1"], ["t1"], []))).seen[0].of_newer
 
     run(subject, test)
 
@@ -100,7 +100,7 @@ def test_a_cursor_of_an_earlier_layout_is_of_this_one_from_the_takeover_on(subje
         await state.write([], of_later_layout(cursor, -1))
         state, cursor = await taken(store, 0, 1)
         assert cursor.layout == LAYOUT_VERSION
-        assert not (await state.read((["c1"], ["t1"], []))).of_newer
+        assert not (await state.read((["c1"], ["t1"], []))).seen[0].of_newer
 
     run(subject, test)
 
