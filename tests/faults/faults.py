@@ -10,13 +10,14 @@ from itertools import batched
 import msgspec
 import xxhash
 
+from tests.faults import versions
 from tests.faults.fleet import Worker
 from tests.faults.hostile import hostile_bytes, hostile_keys, hostile_rates, hostile_times
 from tests.faults.members import MEMBER_FAULTS, ended, killed, leave
 from tests.faults.network import NETWORK_FAULTS
 from tests.faults.outages import OUTAGES, below_min_insync
 from tests.faults.points import POINTS, Arm
-from tests.faults.rolling import rolling_upgrade, shared
+from tests.faults.rolling import rolling_earlier_beside_later, rolling_from_history, rolling_upgrade, shared
 from tests.faults.scene import PARTITIONS, Needs, Scene, Stuck
 from tests.faults.transactions import labels_left_open, transaction_aborted
 
@@ -249,11 +250,20 @@ FAULTS: dict[str, Fault] = {
     "damage_read_by_another": damage_read_by_another,
     "cursor_damaged": cursor_damaged,
     "hostile_rates": hostile_rates,
+    "rolling_from_history": rolling_from_history,
+    "rolling_earlier_beside_later": rolling_earlier_beside_later,
     **OUTAGES,
     **MEMBER_FAULTS,
     **NETWORK_FAULTS,
 }
 """Every fault; the first ones make the short form."""
+_OF_COMMITS = {"rolling_from_history": versions.OTHER_FORMATS, "rolling_earlier_beside_later": versions.LEAVES_ALONE}
+
+
+def skipped() -> dict[str, str]:
+    """Faults that cannot be made here, and why."""
+    reasons = {name: versions.why_not(commit) for name, commit in _OF_COMMITS.items()}
+    return {name: why for name, why in reasons.items() if why}
 
 
 def needs(faults: Iterable[str]) -> Needs:

@@ -17,8 +17,6 @@ from typing import Any
 from tests.faults import versions
 from tests.faults.points import Arm
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @dataclass(slots=True, eq=False)
 class Worker:
@@ -79,6 +77,7 @@ class Fleet:
         clock_s: how far the clock of workers that start is ahead; see `set_clock`.
         version: of the workers that are started from now on, see `versions`; empty: the present one.
         ended: exit codes of workers that ended by their own doing.
+        earlier: names of those that are of an earlier commit.
     """
 
     home: Path
@@ -89,6 +88,7 @@ class Fleet:
     running: list[Worker] = field(default_factory=list)
     stopped: list[Worker] = field(default_factory=list)
     ended: Counter[int] = field(default_factory=Counter)
+    earlier: set[str] = field(default_factory=set)
     _next: Worker | None = None
     _count: int = 0
 
@@ -118,9 +118,11 @@ class Fleet:
     def _spawn(self) -> Worker:
         self._count += 1
         name = f"worker-{self._count}"
+        if self.version not in {"", versions.LATER}:
+            self.earlier.add(name)
         own = {"HOME": str(self.home), "WORKER": name, "CONTROL": self.control, "CLOCK_S": str(self.clock_s)}
         env = {**os.environ, **self.env, **{f"FAULTS_{k}": v for k, v in own.items()}}
-        env |= {"PYTHONPATH": str(ROOT)} | versions.environment(self.version, self.home)
+        env |= versions.environment(self.version, self.home)
         with (self.home / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", versions.entry(self.version)],

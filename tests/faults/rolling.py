@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from tests.faults import versions
 from tests.faults.fleet import Worker
@@ -21,25 +24,64 @@ async def rolling_upgrade(scene: Scene) -> None:
 
     No worker may end by itself, and no state may be rebuilt. In the end all that was decided meanwhile is counted.
     """
+    await _upgraded(scene, (versions.LATER, "", versions.LATER))
+
+
+async def rolling_from_history(scene: Scene) -> None:
+    """From this version back to a real earlier one, out of the history, whose cursors and notes are others, and to this one again."""
+    await _in_turn(scene, (versions.OTHER_FORMATS, ""))
+
+
+async def rolling_earlier_beside_later(scene: Scene) -> None:
+    """From this version to a later one, back to a real earlier one, out of the history, which leaves its state alone, and to the later one to stay."""
+    await _upgraded(scene, (versions.LATER, versions.LEAVES_ALONE, versions.LATER))
+
+
+async def _upgraded(scene: Scene, to: Sequence[str]) -> None:
+    """As `_in_turn`; the last of them, the later one, counts all that was decided meanwhile, and no decision is degraded after that."""
     versions.place_later_model(scene.folder)
-    scene.sender.every_s = CHUNK / PER_S
-    ended, rebuilt = scene.fleet.ended.copy(), _rebuilt(scene)
     scene.whole_from_ms = 2**63
-    try:
-        scene.wanted = 2
-        await shared(scene)
-        for version in (versions.LATER, "", versions.LATER):
-            await replaced(scene, version)
+    async with _at_rate(scene):
+        await _replaced_by(scene, to)
         scene.left_alone = False
         await scene.recovered("the later version's return")
         scene.whole_from_ms = time.time_ns() // 1_000_000
         await scene.recovered("some payments more")
-        scene.wanted = 1
-        await _stopped(scene, scene.fleet.running[-1])
+        await _one_is_left(scene)
+
+
+async def _in_turn(scene: Scene, to: Sequence[str]) -> None:
+    """Two workers, replaced one by one by those of each version in turn. Every decision is made upon the whole state."""
+    async with _at_rate(scene):
+        await _replaced_by(scene, to)
+        await _one_is_left(scene)
+
+
+@asynccontextmanager
+async def _at_rate(scene: Scene) -> AsyncIterator[None]:
+    """`PER_S` payments meanwhile; workers that end by themselves, and state that is rebuilt, are told."""
+    ended, rebuilt = scene.fleet.ended.copy(), _rebuilt(scene)
+    scene.sender.every_s = CHUNK / PER_S
+    try:
+        yield
     finally:
         scene.sender.every_s = EVERY_S
         scene.unbidden += [f"with {code}, {n} times" for code, n in (scene.fleet.ended - ended).items()]
         scene.unbidden += [f"state was rebuilt, {n} times" for n in [_rebuilt(scene) - rebuilt] if n]
+
+
+async def _replaced_by(scene: Scene, to: Sequence[str]) -> None:
+    for commit in {*to} - {"", versions.LATER}:
+        await asyncio.to_thread(versions.place_earlier, commit, scene.folder)
+    scene.wanted = 2
+    await shared(scene)
+    for version in to:
+        await replaced(scene, version)
+
+
+async def _one_is_left(scene: Scene) -> None:
+    scene.wanted = 1
+    await _stopped(scene, scene.fleet.running[-1])
 
 
 async def shared(scene: Scene) -> None:
@@ -54,7 +96,8 @@ async def shared(scene: Scene) -> None:
 
 async def replaced(scene: Scene, version: str) -> None:
     """Replace one worker after the other; each time all is decided before the next."""
-    scene.fleet.version, scene.left_alone = version, True
+    scene.fleet.version = version
+    scene.left_alone = scene.left_alone or version == versions.LATER
     for worker in list(scene.fleet.running):
         await _stopped(scene, worker)
         await shared(scene)

@@ -31,7 +31,7 @@ from typing import Any
 from stream_app.settings import PREFIX
 from tests.faults.checks import Findings, check
 from tests.faults.control_rounds import run_controls
-from tests.faults.faults import FAULTS, needs
+from tests.faults.faults import FAULTS, needs, skipped
 from tests.faults.ground import Ground
 from tests.faults.scene import Scene, Stuck
 
@@ -65,9 +65,10 @@ async def play(scene: Scene, faults: list[str]) -> Findings:
 def plan(count: int, seed: int) -> list[str]:
     """Which faults, in which order: every one once before any comes twice; the short form takes the first."""
     only = [name for name in os.environ.get("FAULTS_ONLY", "").split(",") if name]
-    names, chosen = only or list(FAULTS), random.Random(seed)
+    not_here = skipped()
+    names, chosen = [name for name in only or FAULTS if name not in not_here], random.Random(seed)
     order: list[str] = []
-    while len(order) < count:
+    while names and len(order) < count:
         order += names if count <= len(names) else chosen.sample(names, len(names))
     return order[:count]
 
@@ -112,6 +113,7 @@ class Result:
             "stuck": len(total.stuck),
             "workers_ended_by_themselves": {str(code): n for code, n in sorted(self.ended.items())},
             "controls_failed_as_they_should": controls,
+            "skipped": skipped(),
             "by_fault": {name: {"runs": self.runs[name], **_charged(wrong)} for name, wrong in self.of_fault.items()},
         }
 

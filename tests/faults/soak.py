@@ -28,12 +28,12 @@ from redis.exceptions import RedisError
 
 from tests.faults.checks import Findings, check
 from tests.faults.faults import FAULTS, needs
-from tests.faults.fleet import ROOT
 from tests.faults.ground import Ground
 from tests.faults.network import NETWORK_FAULTS
 from tests.faults.outages import OUTAGES
 from tests.faults.run import alone, say
 from tests.faults.scene import PARTITIONS, Scene, Stuck
+from tests.faults.versions import ROOT
 
 CHART = ROOT / "build" / "soak.svg"
 MINUTE_S, EVERY_S = 60.0, 2.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.faults import FAULTS
-from tests.faults.fleet import ROOT
+from tests.faults.versions import ROOT
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults: made by `python -m tests.faults.table FILE ...` of what `make faults` printed -->\n", "<!-- /faults -->"
