@@ -21,12 +21,16 @@ from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.adapters.redis.state_reader import RedisStateReader
 from stream_app.adapters.redis.store import RedisStore
+from stream_app.adapters.schema_registry.client import RegistryTls, SchemaRegistry
+from stream_app.adapters.schema_registry.copies import SchemaCopies
+from stream_app.adapters.schema_registry.fetcher import SchemaFetcher
 from stream_app.delivery.backlog import BacklogWatch
 from stream_app.delivery.held_partitions import Seek
 from stream_app.delivery.inbox import KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import PartitionDependencies
 from stream_app.delivery.placement import KeyWatch
+from stream_app.delivery.retry import RETRY_FOR_S
 from stream_app.delivery.rounds import RoundDependencies, Rounds
 from stream_app.delivery.runtime import Runtime, RuntimeDependencies
 from stream_app.delivery.takeover import Takeover
@@ -35,7 +39,7 @@ from stream_app.delivery.trusted_clock import ServerClock, TrustedClock
 from stream_app.errors import ModelError
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
-from stream_app.messages.transaction import IntakeRules
+from stream_app.messages.transaction import IntakeRules, Label, Transaction
 from stream_app.operating.outage import ANSWER_TIMEOUT_S, Watch
 from stream_app.operating.progress import Progress
 from stream_app.operating.watchdog import Watchdog
@@ -48,6 +52,9 @@ from stream_app.scoring.rehearsal import rehearse
 from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.serving import FollowedAlias, ModelSource, Serving
 from stream_app.settings import Settings
+from stream_app.wire.decoder import WireDecoder
+from stream_app.wire.inputs import Inputs
+from stream_app.wire.schemas import SchemaBook
 
 _ASK_REDIS = "Check FRAUDSTREAM_REDIS_URL and the server."
 
@@ -180,7 +187,8 @@ def build_worker(
         return too_little(settings, configs)
 
     store = RedisStore(settings.redis_url, settings.consumer_group)
-    watches, witness = _watches(settings, publisher, store), ServerClock(present, store.now_ms)
+    inputs, registry = inputs_of(settings)
+    watches, witness = _watches(settings, publisher, store, registry), ServerClock(present, store.now_ms)
 
     log, keys = KafkaLog(options, settings.consumer_group, topics.written), KeyWatch(PARTITIONERS)
     outputs = Outputs(log)
@@ -205,6 +213,7 @@ def build_worker(
             most_records=settings.batch_max_records,
             away=away,
             keys=keys,
+            inputs=inputs,
         ),
         RuntimeDependencies(
             serving=serving,
@@ -232,6 +241,7 @@ def build_worker(
     backlog = BacklogWatch(runtime.held, log, topics, metrics)
     watchdog = Watchdog(runtime.progress, backlog.undecided, lambda: not_ready() is not None)
     background = (*(watch.run for watch in watches), witness.run, progress.run, watchdog.run, backlog.run)
+    background = background if registry is None else (*background, registry.run)
     return WorkerParts(runtime, publisher, StatusServer(metrics.render, not_scoring), background)
 
 
@@ -251,6 +261,26 @@ def intake_rules(settings: Settings) -> IntakeRules:
     )
 
 
+def inputs_of(settings: Settings) -> tuple[Inputs, SchemaFetcher | None]:
+    """How records of both inputs are read, and what fetches the schemas of those that are framed, where there is a registry."""
+    rules, url = intake_rules(settings), settings.schema_registry_url
+    if not url:
+        return Inputs.plain(rules), None
+    book, registry = SchemaBook(), registry_of(settings)
+    fetcher = SchemaFetcher(registry, SchemaCopies(settings.model_cache / "schemas", url), book, RETRY_FOR_S)
+    return Inputs(WireDecoder(Transaction, rules, book), WireDecoder(Label, rules, book), fetcher.fetched), fetcher
+
+
+def registry_of(settings: Settings) -> SchemaRegistry:
+    """The schema registry of the settings; it is not connected to yet."""
+    tls = RegistryTls(
+        settings.schema_registry_ssl_cafile,
+        settings.schema_registry_ssl_certfile,
+        settings.schema_registry_ssl_keyfile,
+    )
+    return SchemaRegistry(settings.schema_registry_url, tls)
+
+
 def present_of(clock: Clock, rules: IntakeRules) -> TrustedClock:
     """The present by a clock that may be half as far behind as it would have to be to refuse a payment on time: clocks of producers differ too."""
     return TrustedClock(clock, rules.max_ahead_of_clock_s / 2)
@@ -268,9 +298,12 @@ def topics_of(settings: Settings) -> Topics:
     )
 
 
-def _watches(settings: Settings, publisher: KafkaPublisher, store: RedisStore) -> tuple[Watch, ...]:
+def _watches(settings: Settings, publisher: KafkaPublisher, store: RedisStore, registry: SchemaFetcher | None) -> tuple[Watch, ...]:
     kafka, redis = settings.kafka_bootstrap_servers, without_password(settings.redis_url)
-    return (
+    always = (
         Watch("Kafka", kafka, "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers.", publisher.ping),
         Watch("Redis", redis, _ASK_REDIS, store.ping),
     )
+    if registry is None:
+        return always
+    return (*always, Watch("Schema registry", without_password(settings.schema_registry_url), "", registry.look))

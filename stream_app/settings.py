@@ -28,7 +28,15 @@ OTHERS = frozenset({"FRAUDSTREAM_TEST_BACKEND", "FRAUDSTREAM_LOCAL_TOKEN"})
 _KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT(_.+)?)|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
 """What Kubernetes puts into every pod for a service named fraudstream or fraudstream-…; and `…_PORT=tcp://…`."""
 
-_WITH_URLS = frozenset({"kafka_bootstrap_servers", "kafka_sasl_password", "redis_url", "mlflow_tracking_uri"})
+_WITH_URLS = frozenset(
+    {
+        "kafka_bootstrap_servers",
+        "kafka_sasl_password",
+        "redis_url",
+        "mlflow_tracking_uri",
+        "schema_registry_url",
+    }
+)
 
 
 def _currency(code: str) -> str:
@@ -120,7 +128,9 @@ class Settings(BaseSettings):
         0.0, "Share of the cards, 0 to 1, that the challenger decides for; the same cards always", "0.05"
     )
     model_cache: Path = _setting(
-        Path(".fraudstream/models"), "Folder of the verified copy of the model, used when MLflow is down", "/var/lib/fraudstream/models"
+        Path(".fraudstream/models"),
+        "Folder of the verified copies of the model and of schemas, used when MLflow or the registry is down",
+        "/var/lib/fraudstream/models",
     )
     consumer_group: Group = _setting("fraudstream", "Kafka consumer group; also the namespace of the state in Redis", "fraud-eu")
     transactions_topic: Topic = _setting("transactions", "Topic of transactions, in", "payments.authorised")
@@ -131,6 +141,16 @@ class Settings(BaseSettings):
     )
     transactions_dlq_topic: Topic = _setting("transactions-dlq", "Dead letters of the transactions", "payments.dlq")
     labels_dlq_topic: Topic = _setting("fraud-labels-dlq", "Dead letters of the labels", "chargebacks.dlq")
+    schema_registry_url: HttpUrl | Literal[""] = _setting(
+        "",
+        "Schema registry with Confluent's API, for records that are framed for one; empty: none",
+        "https://user:secret@registry:8081",
+    )
+    schema_registry_ssl_cafile: str = _setting(
+        "", "File with the CA certificates of the schema registry; empty: the system's", "/etc/kafka/ca.pem"
+    )
+    schema_registry_ssl_certfile: str = _setting("", "Client certificate for the schema registry, for mutual TLS", "/etc/kafka/client.pem")
+    schema_registry_ssl_keyfile: str = _setting("", "Key of that certificate", "/etc/kafka/client.key")
     base_currency: Annotated[str, AfterValidator(_currency)] = _setting("EUR", "Currency of all windows of money", "USD")
     rates_file: str = _setting("", "JSON file of exchange rates into the base currency; empty: none", "rates-2026-11.json")
     threshold: Annotated[float, Field(ge=0, le=1)] | None = _setting(

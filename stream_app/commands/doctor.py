@@ -20,6 +20,7 @@ from stream_app.adapters.kafka.topology import KEEP_DAYS, losing, too_little, un
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.adapters.redis.store import RedisStore
+from stream_app.bootstrap import registry_of
 from stream_app.delivery.open_transactions import open_for_long, what_waits
 from stream_app.delivery.placement import newest_keys, together
 from stream_app.errors import FraudstreamError, ModelError, Unavailable
@@ -59,6 +60,8 @@ async def examine(settings: Settings) -> list[Finding]:
     for subject, check, needs in checks:
         lacking = next((found[name] for name in needs if not found[name].well), None)
         found[subject] = _not_checked(subject, lacking) if lacking else await _finding(subject, check, settings)
+    if settings.schema_registry_url:
+        found["schemas"] = await _finding("schemas", _schemas, settings)
     of_mlflow = [await _finding(subject, check, settings, found["MLflow"]) for subject, check in (("model", _model), ("clock", _clock))]
     return [*found.values(), *of_mlflow]
 
@@ -134,6 +137,12 @@ async def _keys(settings: Settings) -> str:
     count = (await partition_counts(client_options(settings), names))[names[0]]
     payments, labels = [await newest_keys(log, name, range(count)) for name in names]
     return together(payments, labels, count, PARTITIONERS)
+
+
+async def _schemas(settings: Settings) -> str:
+    registry, began = registry_of(settings), time.perf_counter()
+    await registry.ping()
+    return f"the schema registry answers at {registry.shown} ({(time.perf_counter() - began) * 1000:.0f} ms)"
 
 
 async def _redis(settings: Settings) -> str:

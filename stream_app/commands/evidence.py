@@ -12,17 +12,18 @@ from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.adapters.kafka.topology import unequal
 from stream_app.audit.decisions import DecisionReader, ServedDecision
 from stream_app.audit.history import PartitionHistory
-from stream_app.bootstrap import intake_rules, topics_of
+from stream_app.bootstrap import inputs_of, topics_of
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.rebuild import MOST_AHEAD_MS, began_ms
 from stream_app.errors import DataError, SettingsError, TopologyError
 from stream_app.features.aggregations import HORIZON_S
 from stream_app.messages.money import Money
 from stream_app.messages.records import Place, Published
-from stream_app.messages.transaction import Decoder, Label, Transaction
+from stream_app.messages.transaction import Label, Transaction
 from stream_app.scoring.already_published import Refusals, of_these_topics
 from stream_app.scoring.intake import Decoded, decode_all
 from stream_app.settings import Settings
+from stream_app.wire.inputs import Inputs, Reads, some_ready
 
 type Period = tuple[int | None, int | None]
 """From, to (not included), Unix ms; None: no bound."""
@@ -113,28 +114,30 @@ async def _starts(log: KafkaLog, topic: str, count: int, since_ms: int | None) -
 class _Reading[T: (Transaction, Label)]:
     """Messages of one topic and partition, without the bytes that they came in."""
 
-    decoder: Decoder[T]
+    inputs: Inputs
+    decoder: Reads[T]
     refused: Refusals
     messages: list[T] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
 
-    def add(self, records: Sequence[Published]) -> None:
-        decoded = decode_all(self.refused.without(records), self.decoder, None)
-        self.messages += decoded.messages
-        self.offsets += decoded.offsets
+    async def add(self, records: Sequence[Published]) -> None:
+        async for ready in some_ready(self.refused.without(records), self.decoder, self.inputs):
+            decoded = decode_all(ready, self.decoder, None)
+            self.messages += decoded.messages
+            self.offsets += decoded.offsets
 
     def decoded(self) -> Decoded[T]:
         return Decoded(self.messages, [], self.offsets, [], [])
 
 
 async def _histories(log: KafkaLog, settings: Settings, money: Money, starts: Mapping[Place, int]) -> list[PartitionHistory]:
-    rules = intake_rules(settings)
+    inputs, _ = inputs_of(settings)
     numbers = sorted({number for _, number in starts})
     refused = await Outputs(log).refusals(topics_of(settings).dead_letters(numbers), await _ids(log, settings))
-    payments = [_Reading(Decoder(Transaction, rules), refused[settings.transactions_topic, n]) for n in numbers]
-    labels = [_Reading(Decoder(Label, rules), refused[settings.labels_topic, n]) for n in numbers]
+    payments = [_Reading(inputs, inputs.payments, refused[settings.transactions_topic, n]) for n in numbers]
+    labels = [_Reading(inputs, inputs.labels, refused[settings.labels_topic, n]) for n in numbers]
     async for (topic, number), records in log.walk(starts):
-        (payments if topic == settings.transactions_topic else labels)[number].add(records)
+        await (payments[number] if topic == settings.transactions_topic else labels[number]).add(records)
     return [PartitionHistory.of(p.decoded(), of_labels.decoded(), money) for p, of_labels in zip(payments, labels, strict=True)]
 
 

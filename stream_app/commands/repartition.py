@@ -18,7 +18,7 @@ from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.adapters.kafka.topology import unequal
 from stream_app.adapters.redis.store import RedisStore
-from stream_app.bootstrap import SystemClock, intake_rules, present_of, topics_of
+from stream_app.bootstrap import SystemClock, inputs_of, intake_rules, present_of, topics_of
 from stream_app.delivery.held_partitions import one_count
 from stream_app.delivery.placement import verified
 from stream_app.delivery.repartition import Repartition, RepartitionDependencies, Repartitioned
@@ -70,7 +70,7 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
         log=KafkaLog(options, settings.consumer_group, topics_of(settings).written),
         history=partial(KafkaLogSpans.open, options),
         topics=topics_of(settings),
-        rules=rules,
+        inputs=inputs_of(settings)[0],
         money=Money(settings.base_currency, read_rates(settings.rates_file)),
         partitions=one_count({t: counts.get(t, 0) for t in settings.topics()}, partial(unequal, settings)),
         clock=clock,

@@ -7,12 +7,14 @@ from functools import partial
 from typing import NamedTuple
 
 from stream_app.errors import RecordError
-from stream_app.messages.card_numbers import redact
+from stream_app.messages.card_numbers import redact, redact_framed
 from stream_app.messages.cut_bytes import CutBytes, size_of
 from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.records import Outgoing, Place, Record
 from stream_app.messages.transaction import MAX_MESSAGE_BYTES, shown
 from stream_app.scoring.already_published import SOURCE_OFFSET
+from stream_app.wire.decoder import headers_of
+from stream_app.wire.framing import KEY_HEADER, VALUE_HEADER, is_framed
 
 MOST_KEY_BYTES = 1_024
 MOST_VALUE_BYTES = MAX_MESSAGE_BYTES
@@ -80,7 +82,7 @@ def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *
         redacted: whether card numbers are taken out of key and value.
     """
     origin = RecordOrigin(*source, record.offset)
-    key, value = redact(record.key, record.value) if redacted else (record.key, record.value)
+    key, value = _without_card_numbers(record) if redacted else (record.key, record.value)
     headers = (
         ("error.code", str(error.code).encode()),
         ("error.message", shown(error.message).encode()),
@@ -89,6 +91,13 @@ def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *
         (SOURCE_OFFSET, str(origin.offset).encode()),
     )
     return _letter(topic, _Content(key, value, headers, origin, record), MOST_LETTER_BYTES)
+
+
+def _without_card_numbers(record: Record) -> tuple[bytes | None, bytes | None]:
+    """Key and value of a record, plain or framed."""
+    headers = headers_of(record)
+    parts = ((record.key, KEY_HEADER), (record.value, VALUE_HEADER))
+    return redact(*(redact_framed(part) if is_framed(part, headers, header) else part for part, header in parts))
 
 
 def _letter(topic: str, content: _Content, most: int) -> Outgoing:

@@ -11,10 +11,11 @@ from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.errors import RecordError
 from stream_app.messages.majority import sample
 from stream_app.messages.records import Record
-from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.transaction import Label, Transaction
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.intake import Decoded, decode_all
 from stream_app.scoring.positions import Cursor, Fingerprint, Position, SourceTopics, fingerprint
+from stream_app.wire.inputs import Inputs, decode_one, lacking
 
 type Done = Callable[[], None]
 
@@ -182,12 +183,12 @@ class Admission:
     """What decides whether a record is taken.
 
     Attributes:
-        rules: of decoding.
+        inputs: how records are read.
         present: what time it is; asked of records that were not decided before.
         published: whose dead letters stand is passed over.
     """
 
-    rules: IntakeRules
+    inputs: Inputs
     present: TrustedClock
     published: AlreadyPublished
 
@@ -208,8 +209,8 @@ class Inbox:
             partitions: how many the worker holds, which share its memory.
         """
         self._payments_topic, self._labels_topic = topics
-        self._decode_payments = Decoder(Transaction, gate.rules)
-        self._decode_labels = Decoder(Label, gate.rules)
+        self._decode_payments, self._decode_labels = gate.inputs.payments, gate.inputs.labels
+        self._payment_lacks, self._label_lacks = lacking(self._decode_payments), lacking(self._decode_labels)
         self._present = gate.present
         self._refused = gate.published.refused
         self._payments = RecordQueue(cursor.transactions)
@@ -260,11 +261,18 @@ class Inbox:
         queue.position = max(queue.position, position)
 
     def next(self, cursor: Cursor, most: int) -> MicroBatch:
-        """The next micro-batch, `most` payments and `most` labels at most. Records below the cursor were decided: they are passed over."""
+        """The next micro-batch, `most` payments and `most` labels at most. Records below the cursor were decided: they are passed over.
+
+        It ends before the first record whose schema is not here: that is wanted from now on, and the record taken when it came.
+
+        Raises:
+            Unavailable: the schema of the first record was waited for in vain.
+        """
         records: list[Record] = []
         done: list[Done] = []
         if self._labels.count or self._all_fetched(self._labels_topic):
-            records, done = self._payments.take(most, _until_decided(cursor.transactions, cursor.decided.transactions))
+            decided_payments = _until_decided(cursor.transactions, cursor.decided.transactions)
+            records, done = self._payments.take(most, _first_of(decided_payments, self._payment_lacks))
         fresh = [r for r in records if r.offset >= cursor.transactions]
         now_ms = self._now_ms(fresh, again=cursor.transactions < cursor.decided.transactions)
         payments = decode_all(self._refused.transactions.without(fresh), self._decode_payments, now_ms)
@@ -289,14 +297,14 @@ class Inbox:
             return [], []
         decided = _until_decided(cursor.labels, cursor.decided.labels)
         if self._heard_since() and not self._payments.count and self._all_fetched(self._payments_topic):
-            return self._labels.take(most, decided)
+            return self._labels.take(most, _first_of(decided, self._label_lacks))
         now_ms = None if decided else self._present.at(())
-        return self._labels.take(most, lambda label: bool(decided and decided(label)) or self._ahead(label, now_ms))
+        return self._labels.take(most, _first_of(decided, self._label_lacks, lambda label: self._ahead(label, now_ms)))
 
     def _ahead(self, record: Record, now_ms: int | None) -> bool:
         """Whether a label is from a time that the payments have not reached."""
         try:
-            return self._decode_labels.decode(record.value, record.key, record.timestamp, now_ms).labelled_at > self._reached_ms
+            return decode_one(self._decode_labels, record, now_ms).labelled_at > self._reached_ms
         except Exception:  # noqa: BLE001 - it is taken, and `decode_all` sets it aside with the reason
             return False
 
@@ -329,3 +337,9 @@ def _end_of(records: Sequence[Record], queue: RecordQueue, at: int, decided: int
 def _until_decided(at: int, decided: int) -> Callable[[Record], bool] | None:
     """Where the next batch ends at the latest, by rule 2 of `partition`."""
     return (lambda record: record.offset >= decided) if at < decided else None
+
+
+def _first_of(*ends: Callable[[Record], bool] | None) -> Callable[[Record], bool] | None:
+    """Where a batch ends that ends at the first of these."""
+    some = [end for end in ends if end is not None]
+    return (lambda record: any(end(record) for end in some)) if len(some) > 1 else (some[0] if some else None)

@@ -84,6 +84,7 @@ from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, OutcomeR
 from stream_app.scoring.ports import Publisher, Seen
 from stream_app.scoring.positions import START, Cursor, Fingerprint, Position
 from stream_app.scoring.scorer import Decided
+from stream_app.wire.inputs import Inputs
 
 _LOOK_AGAIN_S = 0.02
 CONFIRM_EVERY_S = 5.0
@@ -110,6 +111,7 @@ class PartitionDependencies:
         most_records: largest micro-batch.
         away: which server does not answer, where somebody else tells of it, or None.
         keys: shown a key of each micro-batch.
+        inputs: how records are read; None: as our own JSON.
     """
 
     rounds: Rounds
@@ -125,6 +127,7 @@ class PartitionDependencies:
     most_records: int = 1000
     away: Callable[[], str | None] = lambda: None
     keys: KeyWatch = field(default_factory=lambda: KeyWatch({}))
+    inputs: Inputs | None = None
 
 
 class Partition:
@@ -146,7 +149,7 @@ class Partition:
         self._rebuild = RebuildProgress(number, cursor, dependencies.observer) if cursor.rebuilding else None
         self._outputs: dict[str, int] = {}
         self._shared = dependencies
-        gate = Admission(dependencies.rules, dependencies.present, owned.published)
+        gate = Admission(dependencies.inputs or Inputs.plain(dependencies.rules), dependencies.present, owned.published)
         self._inbox = Inbox(cursor, dependencies.topics.read, gate, self._end_of, partitions)
         self._sweeper = Sweeper(self._state.sweep, dependencies.observer, dependencies.present.now_ms)
         self._faulty_records = FaultyRecords(number, self._take_through, self._state.forget)

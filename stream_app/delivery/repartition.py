@@ -30,13 +30,13 @@ from stream_app.features.plan import catalogue_plan
 from stream_app.messages.alert import alert_id_of
 from stream_app.messages.money import Money
 from stream_app.messages.records import Place
-from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import AlreadyPublished, PublishedDecision, Refusals
 from stream_app.scoring.intake import Intake, merge
 from stream_app.scoring.outcomes import NO_NOTES, Met, NoteKey, Notes, OutcomeRules, before_each, outcomes_of
 from stream_app.scoring.ports import Clock, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.scorer import keep_case
+from stream_app.wire.inputs import Inputs
 
 _LOOK_AGAIN_S = 0.5
 
@@ -54,7 +54,7 @@ class RepartitionDependencies:
         old, new: the stores of the group before and after.
         log: as the old group sees it.
         history: opens spans for reading.
-        topics, rules, money, clock: as of the workers.
+        topics, inputs, money, clock: as of the workers.
         partitions: how many the topics have now.
     """
 
@@ -63,7 +63,7 @@ class RepartitionDependencies:
     log: Log
     history: Callable[[Spans], AbstractAsyncContextManager[LogSpans]]
     topics: Topics
-    rules: IntakeRules
+    inputs: Inputs
     money: Money
     partitions: int
     clock: Clock
@@ -231,7 +231,7 @@ class Repartition:
             return
         dependencies, refused = self._dependencies, {place: old_group.refused[place] for place in spans}
         async with dependencies.history(spans) as history:
-            async for step in Timeline(history, refused, dependencies.topics.transactions, dependencies.rules, now_ms).steps():
+            async for step in Timeline(history, refused, dependencies.topics.transactions, dependencies.inputs, now_ms).steps():
                 yield step
 
     async def _count(self, number: int, moments: Sequence[Moment], decisions: PublishedDecisions) -> None:

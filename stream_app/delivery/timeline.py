@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from stream_app.messages.records import Place, Record
-from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.transaction import Label, Transaction
 from stream_app.scoring.already_published import Refusals
 from stream_app.scoring.intake import Decoded, decode_all
+from stream_app.wire.inputs import Inputs, some_ready
 
 
 class LogSpans(Protocol):
@@ -47,27 +48,21 @@ class Moment(NamedTuple):
 class Timeline:
     """Merges what a history holds; what cannot be read, or was refused, is left out: it was, or will be, a dead letter."""
 
-    def __init__(
-        self, history: LogSpans, refused: Mapping[Place, Refusals], transactions: str, rules: IntakeRules, now_ms: int | None
-    ) -> None:
+    def __init__(self, history: LogSpans, refused: Mapping[Place, Refusals], transactions: str, inputs: Inputs, now_ms: int | None) -> None:
         """Merge partitions.
 
         Args:
             history: what is read.
             refused: its partitions, each of transactions or of labels, with what dead letters stand.
             transactions: name of the topic of transactions.
-            rules: of decoding.
+            inputs: how records are read.
             now_ms: what time it is; None where all of it was decided before.
         """
         self._history = history
         self._refused = refused
         self._waiting: dict[Place, list[Moment]] = {place: [] for place in refused}
         self._newest_ms = dict.fromkeys(refused, 0)
-        self._read: dict[bool, Callable[[Sequence[Record]], Decoded[Any]]] = {
-            True: lambda records: decode_all(records, payments, now_ms),
-            False: lambda records: decode_all(records, labels, now_ms),
-        }
-        payments, labels = Decoder(Transaction, rules), Decoder(Label, rules)
+        self._inputs, self._now_ms = inputs, now_ms
         self._transactions = transactions
         self._open = set(refused)
 
@@ -76,22 +71,24 @@ class Timeline:
         while True:
             while dry := [place for place in sorted(self._open) if not self._waiting[place]]:
                 for place, records in (await self._history.more(dry)).items():
-                    self._take_in(place, records)
+                    await self._take_in(place, records)
             upto_ms = min([self._waiting[place][-1].newest_ms for place in self._open], default=None)
             step = sorted(chain.from_iterable(self._leaving(place, upto_ms) for place in self._waiting), key=_order)
             if not step:
                 return
             yield step
 
-    def _take_in(self, place: Place, records: Sequence[Record]) -> None:
+    async def _take_in(self, place: Place, records: Sequence[Record]) -> None:
         if not records:
             self._open.discard(place)
             return
         is_payment, newest_ms = place[0] == self._transactions, self._newest_ms[place]
-        decoded = self._read[is_payment](self._refused[place].without(records))
-        for message, record in zip(decoded.messages, decoded.records, strict=True):
-            newest_ms = max(newest_ms, message.event_time if is_payment else message.labelled_at)
-            self._waiting[place].append(Moment(newest_ms, is_payment, place, record.offset, record.timestamp, record, message))
+        decoder: Any = self._inputs.payments if is_payment else self._inputs.labels
+        async for ready in some_ready(self._refused[place].without(records), decoder, self._inputs):
+            decoded: Decoded[Any] = decode_all(ready, decoder, self._now_ms)
+            for message, record in zip(decoded.messages, decoded.records, strict=True):
+                newest_ms = max(newest_ms, message.event_time if is_payment else message.labelled_at)
+                self._waiting[place].append(Moment(newest_ms, is_payment, place, record.offset, record.timestamp, record, message))
         self._newest_ms[place] = newest_ms
 
     def _leaving(self, place: Place, upto_ms: int | None) -> list[Moment]:

@@ -24,6 +24,9 @@ _LONGEST = 2 * _MOST - 1
 _BEFORE_TEXT = re.compile(rb'[A-Za-z_"/#]')
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NOT_DECODED = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_FRAMED_TEXT = re.compile(b"|".join(b"%s[0-9]{%d}" % (re.escape(bytes([2 * length])), length) for length in range(13, 20)))
+"""A text of 13 to 19 digits: before it stands its length, twice that, as Avro writes numbers."""
+_FRAME_BYTES = 5
 _REDACTED = "REDACTED"
 
 
@@ -87,7 +90,7 @@ def _replaced(run: bytes, places: Sequence[tuple[int, int]], instead: Sequence[b
 def redact(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes | None]:
     """Key and value of a refused record with a card number in place of the token taken out.
 
-    1. A key that is a card number, bare or as a JSON string.
+    1. A key that is a card number, bare or as a JSON string, framed or not.
     2. Every field `card_id` of the value, string or number, also where the JSON is cut or wrong elsewhere.
     3. A `card_id` whose name or digits are spelt with escapes; the object is then written anew, its other fields as they were.
     4. That very number wherever else it stands, in groups or not: in a field `pan`, within an id, in a text. A bare number there becomes 0.
@@ -95,7 +98,7 @@ def redact(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes 
     Nothing else is touched: other digits stay.
     """
     numbers: set[bytes] = set()
-    if key is not None and is_card_number(bare := key.strip(b' "')):
+    if key is not None and is_card_number(bare := (key[_FRAME_BYTES:] if key.startswith(b"\0") else key).strip(b' "')):
         numbers.add(_digits(bare))
         key = _REDACTED.encode()
     if value is not None:
@@ -106,6 +109,11 @@ def redact(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes 
         run_without = partial(_run_without, numbers)
         key, value = key and _RUN.sub(run_without, key), value and _RUN.sub(run_without, value)
     return key, value
+
+
+def redact_framed(content: bytes | None) -> bytes | None:
+    """Framed content without every text in it that is a card number; it is no Avro any more. Which field it stood in nobody knows without the schema."""
+    return content and _FRAMED_TEXT.sub(lambda text: _REDACTED.encode() if is_card_number(text[0][1:]) else text[0], content)
 
 
 def _redacted_field(numbers: set[bytes], match: re.Match[bytes]) -> bytes:

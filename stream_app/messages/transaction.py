@@ -120,6 +120,12 @@ class DeadLetterCode(StrEnum):
     CONTROL_CHARACTER = "control_character"
     CARD_NUMBER = "card_number"
     WRONG_KEY = "wrong_key"
+    FRAMED = "framed"
+    WRONG_FRAME = "wrong_frame"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    SCHEMA_REFUSED = "schema_refused"
+    SCHEMA_LACKS_FIELD = "schema_lacks_field"
+    NOT_AVRO = "not_avro"
     FUTURE = "future"
     LABEL_BEFORE_EVENT = "label_before_event"
     DECISION_TOO_LARGE = "decision_too_large"
@@ -157,7 +163,14 @@ class Decoder[T: (Transaction, Label)]:
         self._max_ahead_ms = rules.max_ahead_s * 1000
         self._max_ahead_of_clock_ms = rules.max_ahead_of_clock_s * 1000
 
-    def decode(self, value: bytes | None, key: bytes | None, timestamp_ms: int | None, now_ms: int | None) -> T:
+    def decode(
+        self,
+        value: bytes | None,
+        key: bytes | None,
+        timestamp_ms: int | None,
+        now_ms: int | None,
+        read: Callable[[bytes], T] | None = None,
+    ) -> T:
         """Decode one record.
 
         Args:
@@ -165,6 +178,7 @@ class Decoder[T: (Transaction, Label)]:
             key: the record's key; it must be `card_id` in UTF-8, else the card's order is not kept.
             timestamp_ms: the record's Kafka timestamp; None of a request, which has none.
             now_ms: what time it is; None of a record that was decided before: no clock of today has a say in it.
+            read: makes the message of the value where that is not our JSON. It converts fields by msgspec, and raises what msgspec does.
 
         Raises:
             RecordError: with a code of `DeadLetterCode` and a sentence.
@@ -172,7 +186,7 @@ class Decoder[T: (Transaction, Label)]:
         if not value or len(value) > MAX_MESSAGE_BYTES:
             raise _refused_size(value)
         try:
-            message = self._decode(str(value, "utf-8"))
+            message = self._decode(str(value, "utf-8")) if read is None else read(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _refused_text(error) from None
         card_id = message.card_id

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stream_app.errors import RecordError
+from stream_app.errors import RecordError, Unavailable
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, Fact
 from stream_app.features.compute import Events, Floats, to_minor
@@ -20,6 +21,8 @@ from stream_app.messages.money import Money
 from stream_app.messages.records import Record
 from stream_app.messages.transaction import CREDITS, DeadLetterCode, Decoder, Label, Transaction
 from stream_app.scoring.ports import Ids
+from stream_app.wire.decoder import said_of_frames
+from stream_app.wire.inputs import Reads, decode_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +138,14 @@ class Intake:
         return replace(self, events=replace(self.events, told=told))
 
 
-def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Decoder[T], now_ms: int | None) -> Decoded[T]:
-    """Decode records in order; one that cannot be read, for whatever reason, is set aside with it. `now_ms`: see `Decoder.decode`."""
-    decode = decoder.decode
+def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Reads[T], now_ms: int | None) -> Decoded[T]:
+    """Decode records in order; one that cannot be read, for whatever reason, is set aside with it. `now_ms`: see `Decoder.decode`.
+
+    Raises:
+        Unavailable: a schema that a record was written by is not here; see `WireDecoder.lacks`.
+    """
+    decode = decoder.decode if isinstance(decoder, Decoder) else None
+    decode_record = partial(decode_one, decoder)
     messages: list[T] = []
     read: list[Record] = []
     offsets: list[int] = []
@@ -145,9 +153,12 @@ def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Deco
     refused: list[tuple[Record, RecordError]] = []
     for record in records:
         try:
-            messages.append(decode(record.value, record.key, record.timestamp, now_ms))
+            message = decode(record.value, record.key, record.timestamp, now_ms) if decode else decode_record(record, now_ms)
+            messages.append(message)
         except RecordError as error:
-            refused.append((record, error))
+            refused.append((record, said_of_frames(record, error) if decode else error))
+        except Unavailable:
+            raise
         except Exception as error:  # noqa: BLE001 - a fault of the decoder's that one record brings to light stops no other
             told = f"The record could not be decoded: {type(error).__name__}: {error}."
             refused.append((record, RecordError(DeadLetterCode.SCORING_FAILED, told)))

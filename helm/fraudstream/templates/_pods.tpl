@@ -43,6 +43,10 @@
   value: {{ required "mlflow.trackingUri is empty: give mlflow.trackingUri, or mlflow.existingSecret where it has a password" $values.mlflow.trackingUri | quote }}
 {{- end }}
 {{- end }}
+{{- if and (eq .component "worker") $values.schemaRegistry.existingSecret }}
+- name: FRAUDSTREAM_SCHEMA_REGISTRY_URL
+  valueFrom: {secretKeyRef: {name: {{ $values.schemaRegistry.existingSecret | quote }}, key: {{ $values.schemaRegistry.urlKey | quote }}}}
+{{- end }}
 {{- range $name, $value := $values.config }}
 - name: FRAUDSTREAM_{{ upper $name }}
   value: {{ toString $value | quote }}

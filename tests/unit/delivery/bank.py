@@ -29,6 +29,7 @@ from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
+from stream_app.wire.inputs import Inputs
 from tests.topics import MemoryTopics
 from tests.unit.delivery.world import TOPICS, Counted, Fuse, Publishing, Store, rounds_of
 from tests.unit.scoring.test_scorer import NOW, FakeClock, FakeModel
@@ -126,7 +127,9 @@ class Bank:
             yield MemoryHistory(self.topics, spans)
 
         work = Repartition(
-            RepartitionDependencies(old, new, self.topics, history, TOPICS, IntakeRules(), Money("EUR"), self.partitions, self.clock)
+            RepartitionDependencies(
+                old, new, self.topics, history, TOPICS, Inputs.plain(IntakeRules()), Money("EUR"), self.partitions, self.clock
+            )
         )
         return await work.run(await work.take_over_old_group(), self.home, lambda _done, _all: None)
 

@@ -98,6 +98,15 @@ def test_a_card_number_that_is_taken_out_is_no_cut(number: str, key: bytes) -> N
     assert [name for name, _ in letter.headers] == NAMES
 
 
+@pytest.mark.parametrize("key", [b"\0\0\0\0\x07\x20" + CARD_NUMBER, b'\0\0\0\0\x08"' + CARD_NUMBER + b'"', CARD_NUMBER])
+def test_no_card_number_of_avro_is_left(key: bytes) -> None:
+    """Which field a text stands in is not known, so each that is one goes; other digits stay."""
+    value = b"\0\0\0\0\x07\x08tx-1\x20" + CARD_NUMBER + b"0\x204111111111111112"
+    letter = letter_of(Refused(value, key))
+    assert letter.value == b"\0\0\0\0\x07\x08tx-1REDACTED0\x204111111111111112"
+    assert CARD_NUMBER not in (letter.key or b"")
+
+
 def test_what_is_cut_and_redacted_says_how_many_bytes_came() -> None:
     """Not how many were left of them."""
     value = b'{"card_id":"' + CARD_NUMBER + b'","pad":"' + b"x" * 200_000 + b'"}'

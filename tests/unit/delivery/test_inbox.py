@@ -24,6 +24,7 @@ from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.positions import Cursor, Position, SourceTopics
+from stream_app.wire.inputs import Inputs
 from tests.unit.messages.test_transaction import LABEL
 from tests.unit.scoring.test_scorer import NOW, FakeClock
 
@@ -49,7 +50,7 @@ def fetched(first: int, count: int, size: int) -> Fetched:
 @pytest.mark.parametrize("partitions", [1, 4, 24, 300])
 def test_a_partition_takes_no_more_than_its_share_of_the_workers_memory(partitions: int) -> None:
     """A fetch beyond it at the most; small records are bounded by their number, as ever."""
-    gate = Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished())
+    gate = Admission(Inputs.plain(IntakeRules()), TrustedClock(FakeClock()), AlreadyPublished())
     inbox = Inbox(Cursor(""), TOPICS, gate, lambda _: KnownEnd(0, 0), partitions)
     taken = 0
     while inbox.has_room("transactions", 1000):
@@ -92,7 +93,9 @@ def test_a_batch_without_records_of_a_topic_leaves_its_offset_as_it_was() -> Non
 
 def test_marks_behind_the_last_record_do_not_wait() -> None:
     """Nothing does below the next offset to be fetched; then the first record that waits says it."""
-    inbox = Inbox(Cursor(""), TOPICS, Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished()), lambda _: KnownEnd(0, 0))
+    inbox = Inbox(
+        Cursor(""), TOPICS, Admission(Inputs.plain(IntakeRules()), TrustedClock(FakeClock()), AlreadyPublished()), lambda _: KnownEnd(0, 0)
+    )
     inbox.reached("transactions", 4)
     assert inbox.waiting("transactions") == (4, False)
     assert inbox.waiting("labels") == (0, False)
@@ -103,7 +106,7 @@ def test_marks_behind_the_last_record_do_not_wait() -> None:
 @pytest.mark.parametrize("again", [Position(5, 0), Position(0, 4), Position(5, 4)])
 def test_what_was_decided_and_is_no_record_any_more_is_passed(again: Position) -> None:
     """The last of it was aborted since: the cursor passes it, once the log was read so far, and what comes after is decided."""
-    gate = Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished())
+    gate = Admission(Inputs.plain(IntakeRules()), TrustedClock(FakeClock()), AlreadyPublished())
     cursor = Cursor("", 0, 0, decided=again)
     inbox = Inbox(cursor, TOPICS, gate, lambda _: KnownEnd(0, 0))
     assert inbox.next(cursor, 10).empty
@@ -123,7 +126,7 @@ def label(offset: int) -> Fetched:
 def test_a_label_counts_from_its_arrival_only_where_kafka_told_the_payments_end_twice_since() -> None:
     """Rule 1 of `partition`: what was heard before, and the first that is heard after it, may be an older word than the label. Each label waits anew."""
     ends = {"transactions": KnownEnd(0, 1)}
-    inbox = Inbox(Cursor(""), TOPICS, Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished()), ends.get)
+    inbox = Inbox(Cursor(""), TOPICS, Admission(Inputs.plain(IntakeRules()), TrustedClock(FakeClock()), AlreadyPublished()), ends.get)
     for offset in range(2):
         inbox.put("labels", label(offset))
         for answer in (0, 1, 1):

@@ -18,24 +18,26 @@ ROOMS = {
     "stream_app": {
         "errors": "",
         "messages": "errors",
+        "wire": "errors messages",
         "settings": "errors messages",
         "features": "errors",
         "explaining": "errors messages features",
         "rules": "errors messages features explaining",
-        "scoring": "errors messages features explaining",
-        "delivery": "errors messages features scoring",
+        "scoring": "errors messages wire features explaining",
+        "delivery": "errors messages wire features scoring",
         "operating": "errors",
         "audit": "messages features scoring",
         "adapters/kafka": "errors messages settings features delivery",
         "adapters/redis": "errors messages features scoring delivery",
         "adapters/models": "errors messages features explaining scoring",
+        "adapters/schema_registry": "errors messages wire",
         "adapters/metrics": "errors messages features scoring operating",
         "adapters/faust": "errors messages settings operating adapters/kafka",
-        "bootstrap": "errors messages settings scoring delivery operating adapters/kafka adapters/redis adapters/models adapters/metrics",
+        "bootstrap": "errors messages wire settings scoring delivery operating adapters/kafka adapters/redis adapters/models adapters/schema_registry adapters/metrics",
         "worker": "errors messages settings features delivery operating adapters/faust bootstrap",
         "api": "errors messages settings features scoring operating bootstrap",
         "local": "errors messages settings",
-        "commands": "errors messages settings features explaining rules scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap worker api",
+        "commands": "errors messages wire settings features explaining rules scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap worker api",
         "cli": "errors",
     },
     "training": {
@@ -48,7 +50,7 @@ ROOMS = {
     },
 }
 """Each room, a folder or a file at the top, and the rooms that it may import beside itself. What it promises is the first sentence of its docstring."""
-PURE = ("messages", "features", "explaining", "rules", "scoring", "audit")
+PURE = ("messages", "wire", "features", "explaining", "rules", "scoring", "audit")
 OUTSIDE = {
     "aiohttp",
     "aiokafka",

@@ -1,0 +1,1 @@
+"""Schemas of other people's records, from a registry that speaks Confluent's API."""
