@@ -7,14 +7,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from stream_app.local.record import locked
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
-_PACKAGE = "confluent-kafka==2.16.1"
+_PACKAGE = "confluent-kafka[avro,json,schemaregistry]==2.16.1"
 _INSTALL_S, _SEND_S = 180, 180
 _NOW = 0
 
@@ -36,6 +36,33 @@ class Raw:
     partition: int = 0
     headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp_ms: int = _NOW
+
+
+@dataclass(frozen=True, slots=True)
+class Serializer:
+    """How a message is serialized.
+
+    Attributes:
+        topic: by which its subject is named.
+        schema: its schema, as text.
+        kind: AVRO or JSON.
+        part: value or key.
+        by_header: whether the schema's GUID goes into a header, and nothing before the content.
+    """
+
+    topic: str
+    schema: str
+    kind: str = "AVRO"
+    part: str = "value"
+    by_header: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Serialized:
+    """What a serializer made of a message."""
+
+    content: bytes
+    headers: list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +107,29 @@ class Client:
         assert sent.returncode == 0, sent.stderr
         offsets: list[int] = json.loads(sent.stdout)
         return offsets
+
+    def serialized(self, registry: str, form: Serializer, messages: Sequence[Any]) -> list[Serialized]:
+        """Messages as Confluent's serializers write them, their schemas registered by them.
+
+        Args:
+            registry: its URL; `mock://` for one within the client, which alone has GUIDs.
+            form: how.
+            messages: values, or whole keys.
+        """
+        lines = [{"registry": registry, **asdict(form)}, *messages]
+        made = subprocess.run(
+            [self.python, Path(__file__).with_name("foreign_serializer.py")],
+            input="\n".join(map(json.dumps, lines)),
+            capture_output=True,
+            text=True,
+            timeout=_SEND_S,
+            check=False,
+        )
+        assert made.returncode == 0, made.stderr
+        return [
+            Serialized(base64.b64decode(line["content"]), [(name, base64.b64decode(value)) for name, value in line["headers"]])
+            for line in map(json.loads, made.stdout.splitlines())
+        ]
 
 
 def _line(record: Raw) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A web server in the place of MLflow, on loopback, that answers as a test says."""
+"""A web server in the place of MLflow or a schema registry, on loopback, that answers as a test says."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Page(NamedTuple):
     location: str = ""
     length: str = ""
     endless: bool = False
+    kind: str = ""
 
 
 @contextmanager
@@ -29,6 +30,8 @@ def web(pages: Mapping[str, Page], otherwise: Page | None = None) -> Iterator[st
         def do_GET(self) -> None:
             page = pages.get(self.path.partition("?")[0].rpartition("/")[2], otherwise or Page(b"", 404))
             self.send_response(page.status)
+            if page.kind:
+                self.send_header("Content-Type", page.kind)
             if page.location:
                 self.send_header("Location", page.location)
             if not page.endless:
