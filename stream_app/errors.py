@@ -30,7 +30,7 @@ class RecordError(FraudstreamError):
     """A record that can never become a decision: it goes to the dead-letter topic.
 
     Attributes:
-        code: one of the fixed codes in `stream_app.messages.transaction.DeadLetterCode`.
+        code: one of the fixed codes in `stream_app.messages.refusals.DeadLetterCode`.
         message: one sentence for the producer's team.
     """
 

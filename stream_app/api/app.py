@@ -35,7 +35,9 @@ from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.features.aggregations import Entity
 from stream_app.messages.card_numbers import is_card_number
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
-from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction, shown
+from stream_app.messages.fields import fields_of
+from stream_app.messages.refusals import shown
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring, RowError
 from stream_app.scoring.ports import Clock
 
@@ -139,8 +141,8 @@ class _Transactions:
 
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
-        self._transaction = Body(TransactionRequest, "one transaction (transaction.v1)")
-        self._label = Body(LabelRequest, "one label (label.v1)")
+        self._transaction = Body(TransactionRequest, "one transaction (transaction.v1)", fields_of(Transaction))
+        self._label = Body(LabelRequest, "one label (label.v1)", fields_of(Label))
         self._checked = Decoder(Transaction, parts.rules)
         self._checked_label = Decoder(Label, parts.rules)
 

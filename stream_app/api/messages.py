@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from stream_app.api.problems import of_json
+from stream_app.api.problems import is_unknown_field, of_json, of_record
 from stream_app.messages.alert import Action, ModelReference
+from stream_app.messages.fields import Field
 from stream_app.messages.records import NOT_DECODED
+from stream_app.messages.refusals import of_decoding
 from stream_app.messages.transaction import Label, Transaction
 
 
@@ -76,9 +78,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class Body[T]:
     """A decoder of one kind of body."""
 
-    def __init__(self, kind: type[T], shape: str) -> None:
-        """Args: `shape` says in words what the body must be."""
+    def __init__(self, kind: type[T], shape: str, fields: tuple[Field, ...] = ()) -> None:
+        """Args: `shape` says in words what the body must be; `fields` are those of the contract's table, where it is a contract's."""
         self._decoder = msgspec.json.Decoder(kind)
+        self._fields = {field.name: field for field in fields}
         self._shape = shape
 
     def of(self, content: bytes) -> T:
@@ -90,6 +93,8 @@ class Body[T]:
         try:
             return self._decoder.decode(str(content, "utf-8"))
         except msgspec.ValidationError as error:
+            if self._fields and not is_unknown_field(error):
+                raise of_record(of_decoding(self._fields, error, content.decode())) from None
             raise of_json(error, self._shape, _no_number(content)) from None
         except NOT_DECODED as error:
             raise of_json(error, self._shape) from None

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stream_app.api.keys import is_loopback
 from stream_app.api.problems import Refusal, answer_of
-from stream_app.messages.transaction import shown
+from stream_app.messages.refusals import shown
 
 
 class ByItsOwnName:

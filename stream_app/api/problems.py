@@ -10,8 +10,8 @@ import msgspec
 from starlette.responses import Response
 
 from stream_app.errors import AlreadyCounted, FraudstreamError, NotFound, RecordError, Refused, Unavailable
-from stream_app.messages.event_time import in_words
-from stream_app.messages.transaction import Label, Transaction, shown
+from stream_app.messages.refusals import shown
+from stream_app.messages.transaction import Label, Transaction
 from stream_app.scoring.online_scoring import RowError
 
 MEDIA_TYPE = "application/problem+json"
@@ -73,7 +73,7 @@ def of_json(error: Exception, shape: str, within: Sequence[str] = ()) -> Refusal
         return Refusal(HTTPStatus.BAD_REQUEST, "not-json", f"The body is not JSON: {shown(text)}. It must be {shape}.")
     at = _AT.search(text)
     pointer = pointer_to([shown(part)[:64] for part in within]) if within else _pointer(at[1] if at else "", _NAMED.search(text))
-    why = shown(in_words(_AT.sub("", text)))
+    why = shown(_AT.sub("", text))
     field = pointer.rpartition("/")[2]
     named = why if not field or field in why else f"{field}: {why}"
     return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"{named}.", pointer or "#")
@@ -99,9 +99,7 @@ def of_error(error: FraudstreamError) -> Refusal:
         at = pointer_to(["rows", str(error.row), error.feature])
         return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"Row {error.row}: {error.message}", at)
     if isinstance(error, RecordError):
-        field = error.message.partition(" ")[0]
-        pointer = f"#/{field}" if field in _FIELDS else "#"
-        return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error.code).replace("_", "-"), error.message, pointer)
+        return of_record(error)
     if isinstance(error, AlreadyCounted):
         return Refusal(HTTPStatus.CONFLICT, "already-counted", text, "#/transaction_id")
     if isinstance(error, NotFound):
@@ -109,6 +107,18 @@ def of_error(error: FraudstreamError) -> Refusal:
     if isinstance(error, Unavailable | Refused):
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", _AWAY, headers={"Retry-After": _RETRY_AFTER_S})
     return unexpected()
+
+
+def of_record(error: RecordError) -> Refusal:
+    """What the worker would refuse of a payment or a label, in its words; they begin with the field."""
+    field = error.message.partition(" ")[0].partition(".")[0]
+    pointer = f"#/{field}" if field in _FIELDS else "#"
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error.code).replace("_", "-"), error.message, pointer)
+
+
+def is_unknown_field(error: msgspec.ValidationError) -> bool:
+    """Whether a body holds a field that its kind has not."""
+    return str(error).startswith("Object contains unknown field")
 
 
 def unexpected() -> Refusal:

@@ -11,7 +11,8 @@ from stream_app.messages.card_numbers import redact, redact_framed
 from stream_app.messages.cut_bytes import CutBytes, size_of
 from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.records import Outgoing, Place, Record
-from stream_app.messages.transaction import MAX_MESSAGE_BYTES, shown
+from stream_app.messages.refusals import shown
+from stream_app.messages.transaction import MAX_MESSAGE_BYTES
 from stream_app.scoring.already_published import SOURCE_OFFSET
 from stream_app.wire.decoder import headers_of
 from stream_app.wire.framing import KEY_HEADER, VALUE_HEADER, is_framed

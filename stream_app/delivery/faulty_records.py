@@ -8,7 +8,7 @@ from loguru import logger
 
 from stream_app.delivery.inbox import MicroBatch
 from stream_app.errors import FraudstreamError, RecordError, Stop
-from stream_app.messages.transaction import DeadLetterCode, shown
+from stream_app.messages.refusals import DeadLetterCode, shown
 
 MOST_IN_A_ROW = 10
 """So many records that fail one after the other are not the records' fault."""

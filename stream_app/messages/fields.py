@@ -1,4 +1,8 @@
-"""The fields of a message, read off its type: what checks, files and replays make of each follows from here, and is written nowhere else."""
+"""The table of fields: what each of a message's fields must be, read off its type, and written nowhere else.
+
+The decoder's checks, the file reader's, the API's, what `produce` writes and what documents say of a field all follow from it, so that they
+take and refuse the same values. What is said of a value that is refused: `stream_app.messages.refusals`.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +33,27 @@ class Field:
     Attributes:
         required: whether a message must have it.
         default: what stands for it where a message that may lack it does.
+        nullable: whether a message may say null in its place.
+        least, most: bounds of a number, or of a text's length in characters; None: it has none.
+        form: regular expression of a code; None: it has none.
+        codes: all that a code may be; empty where it has a form.
+        listed: the name of the list that holds them, where it is not our own.
+        must_be: in words, what its values must be.
+        example: one of them, as it stands in JSON; a text without its quotes.
     """
 
     name: str
     kind: FieldKind
     required: bool
     default: Any
-
-
-LISTED = {"listed": True}
-"""`msgspec.Meta.extra` of a text that is checked against a list of codes."""
+    nullable: bool
+    least: float | None = None
+    most: float | None = None
+    form: str | None = None
+    codes: tuple[str, ...] = ()
+    listed: str = ""
+    must_be: str = ""
+    example: str = ""
 
 
 def fields_of(message: type[msgspec.Struct]) -> tuple[Field, ...]:
@@ -49,7 +64,7 @@ def fields_of(message: type[msgspec.Struct]) -> tuple[Field, ...]:
     """
     types = {field.name: field.type for field in _inspected(message).fields}
     fields = msgspec.structs.fields(message)
-    return tuple(Field(f.name, _kind(message, f.name, types[f.name]), f.required, None if f.required else f.default) for f in fields)
+    return tuple(_field(message, f.name, types[f.name], f.required, None if f.required else f.default) for f in fields)
 
 
 def names(fields: tuple[Field, ...], *kinds: FieldKind, required: bool | None = None) -> tuple[str, ...]:
@@ -71,28 +86,80 @@ def doubtful_texts[T: msgspec.Struct](message: type[T], fields: tuple[Field, ...
     return texts
 
 
+def codes_are_listed[T: msgspec.Struct](message: type[T], fields: tuple[Field, ...]) -> Callable[[T], bool]:
+    """Compile what tells whether each of a message's codes is in its list, where the type cannot say it; as fast as if written by hand."""
+    listed = [f for f in fields if f.listed]
+    known = " and ".join(f"m.{f.name} in {f.name}" if f.required else f"(m.{f.name} is None or m.{f.name} in {f.name})" for f in listed)
+    lists = {f.name: frozenset(f.codes) for f in listed}
+    are_listed: Callable[[T], bool] = eval(  # noqa: S307 - as above
+        f"lambda m: {known or True}", {"__name__": message.__module__, **lists}
+    )
+    return are_listed
+
+
 def _inspected(message: type[msgspec.Struct]) -> inspect.StructType:
     found = inspect.type_info(message)
     assert isinstance(found, inspect.StructType)  # noqa: S101 - for the type checker: a Struct's
     return found
 
 
-def _kind(message: type[msgspec.Struct], name: str, of: inspect.Type) -> FieldKind:
-    held = [t for t in (of.types if isinstance(of, inspect.UnionType) else (of,)) if not isinstance(t, inspect.NoneType)]
-    kinds = {kind for t in held for kind, is_of in _HELD if is_of(t)}
+def _field(message: type[msgspec.Struct], name: str, of: inspect.Type, required: bool, default: Any) -> Field:  # noqa: FBT001 - as msgspec tells it
+    every = of.types if isinstance(of, inspect.UnionType) else (of,)
+    held = [t for t in every if not isinstance(t, inspect.NoneType)]
+    kinds = {kind for t in held for kind, is_of in _HELD if is_of(_bare(t))}
     if len(held) != 1 or len(kinds) != 1:
         raise TypeError(f"{message.__name__}.{name}: nobody says how checks and files take {of}. Add it to `messages.fields`.")
-    return kinds.pop()
+    (only,), bare = held, _bare(held[0])
+    told = (only.extra or {}) if isinstance(only, inspect.Metadata) else {}
+    choices = tuple(map(str, bare.values)) if isinstance(bare, inspect.LiteralType) else ()
+    codes = tuple(sorted(told["codes"])) if "codes" in told else choices
+    kind = FieldKind.CODE if codes else kinds.pop()
+    least, most = _bounds(bare)
+    return Field(
+        name=name,
+        kind=kind,
+        required=required,
+        default=default,
+        nullable=len(held) < len(every),
+        least=least,
+        most=most,
+        form=bare.pattern if isinstance(bare, inspect.StrType) else None,
+        codes=codes,
+        listed=told.get("list", ""),
+        must_be=told.get("must_be") or _must_be(kind, choices, least, most),
+        example=told.get("example") or (choices[0] if choices else ""),
+    )
 
 
-def _is_code(of: inspect.Type) -> bool:
-    listed = isinstance(of, inspect.Metadata) and isinstance(of.type, inspect.StrType) and of.extra == LISTED
-    return listed or isinstance(of, inspect.LiteralType) or (isinstance(of, inspect.StrType) and of.pattern is not None)
+def _bare(of: inspect.Type) -> inspect.Type:
+    return of.type if isinstance(of, inspect.Metadata) else of
+
+
+def _bounds(of: inspect.Type) -> tuple[float | None, float | None]:
+    match of:
+        case inspect.StrType(min_length=least, max_length=most):
+            return least, most
+        case inspect.IntType(ge=least, le=most) | inspect.FloatType(ge=least, le=most):
+            return least, most
+    return None, None
+
+
+def _must_be(kind: FieldKind, choices: tuple[str, ...], least: float | None, most: float | None) -> str:
+    """In words, what follows from the type alone."""
+    if choices:
+        return f"one of {', '.join(choices)}"
+    if kind in {FieldKind.TEXT, FieldKind.CODE}:
+        return "a text" if most is None else f"a text of {f'1 to {most}' if least else f'up to {most}'} characters"
+    if kind is FieldKind.NUMBERS:
+        return "an object of numbers by name"
+    if kind is FieldKind.FLAG or least is None or most is None:
+        return {FieldKind.FLAG: "true or false", FieldKind.TIME: "a whole number"}.get(kind, "a number")
+    return f"a number from {least:g} to {most:g}"
 
 
 _HELD: tuple[tuple[FieldKind, Callable[[inspect.Type], bool]], ...] = (
     (FieldKind.TEXT, lambda of: isinstance(of, inspect.StrType) and of.pattern is None),
-    (FieldKind.CODE, _is_code),
+    (FieldKind.CODE, lambda of: isinstance(of, inspect.LiteralType) or (isinstance(of, inspect.StrType) and of.pattern is not None)),
     (FieldKind.NUMBER, lambda of: isinstance(of, inspect.FloatType)),
     (FieldKind.TIME, lambda of: isinstance(of, inspect.IntType)),
     (FieldKind.FLAG, lambda of: isinstance(of, inspect.BoolType)),

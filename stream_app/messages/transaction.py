@@ -5,20 +5,28 @@ The JSON Schemas in `schemas/` say the same for other languages; a contract test
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Meta
 
 from stream_app.errors import RecordError
-from stream_app.messages.card_numbers import is_card_number, without_card_numbers
+from stream_app.messages.card_numbers import is_card_number
 from stream_app.messages.cut_bytes import UnreadBytes, size_of
-from stream_app.messages.event_time import MAX_EVENT_TIME_MS, EventTimeMs, in_words
-from stream_app.messages.fields import LISTED, FieldKind, doubtful_texts, fields_of, names
+from stream_app.messages.event_time import MAX_EVENT_TIME_MS, EventTimeMs
+from stream_app.messages.fields import FieldKind, codes_are_listed, doubtful_texts, fields_of, names
 from stream_app.messages.iso import COUNTRIES, CURRENCIES
+from stream_app.messages.refusals import (
+    CARD_NUMBER_TOLD,
+    LABEL_BEFORE_EVENT_TOLD,
+    DeadLetterCode,
+    control_character,
+    has_control_character,
+    of_decoding,
+    refused,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +36,17 @@ MAX_MESSAGE_BYTES = 65_536
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
 Optional64 = Annotated[str, Meta(max_length=64)] | None
-Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
-CurrencyCode = Annotated[str, Meta(min_length=3, max_length=3, extra=LISTED)]
-CountryCode = Annotated[str, Meta(min_length=2, max_length=2, extra=LISTED)]
-Mcc = Annotated[str, Meta(pattern=r"^[0-9]{4}$", max_length=4)]  # the length too: `$` alone also matches before a last line feed
-Latitude = Annotated[float, Meta(ge=-90, le=90)]
-Longitude = Annotated[float, Meta(ge=-180, le=180)]
+_AMOUNT = "a number from 0 to 10^9 in major units (a refund has type 'refund', not a minus)"
+_CURRENCY = {"codes": CURRENCIES, "list": "ISO 4217", "must_be": "a code of ISO 4217 in capitals", "example": "EUR"}
+_COUNTRY = {"codes": COUNTRIES, "list": "ISO 3166-1 alpha-2", "must_be": "a code of ISO 3166-1 alpha-2, two capitals", "example": "FR"}
+Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT, extra={"must_be": _AMOUNT, "example": "12.5"})]
+CurrencyCode = Annotated[str, Meta(min_length=3, max_length=3, extra=_CURRENCY)]
+CountryCode = Annotated[str, Meta(min_length=2, max_length=2, extra=_COUNTRY)]
+Mcc = Annotated[  # the length too: `$` alone also matches before a last line feed
+    str, Meta(pattern=r"^[0-9]{4}$", max_length=4, extra={"must_be": "four digits as text", "example": '"5411"'})
+]
+Latitude = Annotated[float, Meta(ge=-90, le=90, extra={"must_be": "degrees from -90 to 90", "example": "48.8566"})]
+Longitude = Annotated[float, Meta(ge=-180, le=180, extra={"must_be": "degrees from -180 to 180", "example": "2.3522"})]
 TransactionType = Literal["purchase", "withdrawal", "refund", "reversal", "verification"]
 Channel = Literal["chip", "contactless", "magstripe", "online", "moto", "atm"]
 CREDITS = frozenset({"refund", "reversal"})  # they give money back: never scored, never in a spend window
@@ -102,43 +115,13 @@ class Label(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     source: Optional64 = None
 
 
-class DeadLetterCode(StrEnum):
-    """Why a record is in a dead-letter topic: the header `error.code`."""
-
-    EMPTY = "empty"
-    TOMBSTONE = "tombstone"
-    TOO_LARGE = "too_large"
-    NOT_UNPACKED = "not_unpacked"
-    NOT_UTF8 = "not_utf8"
-    NOT_JSON = "not_json"
-    TOO_DEEP = "too_deep"
-    WRONG_SHAPE = "wrong_shape"
-    MISSING_FIELD = "missing_field"
-    WRONG_TYPE = "wrong_type"
-    OUT_OF_RANGE = "out_of_range"
-    UNKNOWN_VALUE = "unknown_value"
-    CONTROL_CHARACTER = "control_character"
-    CARD_NUMBER = "card_number"
-    WRONG_KEY = "wrong_key"
-    FRAMED = "framed"
-    WRONG_FRAME = "wrong_frame"
-    UNKNOWN_SCHEMA = "unknown_schema"
-    SCHEMA_REFUSED = "schema_refused"
-    SCHEMA_LACKS_FIELD = "schema_lacks_field"
-    NOT_AVRO = "not_avro"
-    FUTURE = "future"
-    LABEL_BEFORE_EVENT = "label_before_event"
-    DECISION_TOO_LARGE = "decision_too_large"
-    SCORING_FAILED = "scoring_failed"
-
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CARD_NUMBER_TOLD = (
-    "card_id is a card number (13 to 19 digits that pass Luhn). Send a token in its place; issuers whose tokens look like that set "
-    "FRAUDSTREAM_REFUSE_CARD_NUMBERS=false."
-)
 _WRONG_KEY_TOLD = "The record's key is not its card_id. Key the topic by card_id in UTF-8, so that a card keeps its order."
-_LONGEST_MESSAGE = 300  # of an error, characters: it travels in a header
+
+_FRAMED_TOLD = (
+    "The message is not JSON: it is packed for a schema registry (0x00, then schema id {}), as Avro, Protobuf or JSON Schema. Set "
+    "FRAUDSTREAM_SCHEMA_REGISTRY_URL for the workers, so that it is read, or send JSON without that frame: a plain string serialiser."
+)
+_FRAME_BYTES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +139,9 @@ class Decoder[T: (Transaction, Label)]:
     def __init__(self, kind: type[T], rules: IntakeRules) -> None:
         self._decode: Callable[[str], T] = msgspec.json.Decoder(kind).decode
         self._check: Callable[[Any, int], None] = _check_transaction if kind is Transaction else _check_label
-        fields = fields_of(kind)
+        self._fields = {field.name: field for field in fields_of(kind)}
+        fields = tuple(self._fields.values())
+        self._are_listed: Callable[[T], bool] = codes_are_listed(kind, fields)
         self._doubtful: Callable[[T], tuple[str | None, ...]] = doubtful_texts(kind, fields)
         self._must, self._may = (names(fields, FieldKind.TEXT, required=required) for required in (True, False))
         self._refuse_card_numbers = rules.refuse_card_numbers
@@ -188,23 +173,41 @@ class Decoder[T: (Transaction, Label)]:
         try:
             message = self._decode(str(value, "utf-8")) if read is None else read(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise _refused_text(error) from None
+            raise self._refused_text(error, value) from None
         card_id = message.card_id
         texts = self._doubtful(message)
         odd = len(texts) > 0 and not "".join(filter(None, texts)).isprintable()
         if odd:
             _check_control_characters(message, self._must)
         if self._refuse_card_numbers and is_card_number(card_id):
-            raise RecordError(DeadLetterCode.CARD_NUMBER, _CARD_NUMBER_TOLD)
+            raise RecordError(DeadLetterCode.CARD_NUMBER, CARD_NUMBER_TOLD)
         if key != card_id.encode():
             raise RecordError(DeadLetterCode.WRONG_KEY, _WRONG_KEY_TOLD)
         latest_ms = MAX_EVENT_TIME_MS if timestamp_ms is None else timestamp_ms + self._max_ahead_ms
         if now_ms is not None and (by_clock_ms := now_ms + self._max_ahead_of_clock_ms) < latest_ms:
             latest_ms = by_clock_ms
         self._check(message, latest_ms)
+        if not self._are_listed(message):
+            raise self._refused_code(message)
         if odd:
             _check_control_characters(message, self._may)
         return _without_empty(message, self._may) if "" in texts else message
+
+    def _refused_code(self, message: T) -> RecordError:
+        refusals = (refused(field, getattr(message, name)) for name, field in self._fields.items() if field.listed)
+        return next(filter(None, refusals))
+
+    def _refused_text(self, error: Exception, value: bytes) -> RecordError:
+        if _is_framed(value):
+            told = _FRAMED_TOLD.format(int.from_bytes(value[1:_FRAME_BYTES]))
+            return RecordError(DeadLetterCode.SCHEMA_FRAMED, told)
+        if isinstance(error, UnicodeDecodeError):
+            return RecordError(DeadLetterCode.NOT_UTF8, f"The message is not UTF-8: byte {error.start} cannot be read.")
+        if isinstance(error, RecursionError):
+            return RecordError(DeadLetterCode.TOO_DEEP, "The JSON is nested too deeply. A transaction is one flat object.")
+        if isinstance(error, msgspec.ValidationError):
+            return of_decoding(self._fields, error, value.decode())
+        return RecordError(DeadLetterCode.NOT_JSON, f"The message is not JSON: {shown(str(error))}.")
 
 
 def _refused_size(value: bytes | None) -> RecordError:
@@ -218,41 +221,15 @@ def _refused_size(value: bytes | None) -> RecordError:
     return RecordError(DeadLetterCode.TOO_LARGE, f"The message has {size_of(value)} bytes; {MAX_MESSAGE_BYTES} are allowed.")
 
 
-def _refused_text(error: Exception) -> RecordError:
-    text = str(error)
-    if isinstance(error, UnicodeDecodeError):
-        return RecordError(DeadLetterCode.NOT_UTF8, f"The message is not UTF-8: byte {error.start} cannot be read.")
-    if isinstance(error, RecursionError):
-        return RecordError(DeadLetterCode.TOO_DEEP, "The JSON is nested too deeply. A transaction is one flat object.")
-    if not isinstance(error, msgspec.ValidationError):
-        return RecordError(DeadLetterCode.NOT_JSON, f"The message is not JSON: {text}.")
-    return RecordError(_validation_code(text), f"{shown(in_words(text))}.")
-
-
-def shown(text: str) -> str:
-    """`text`, which may quote the producer's value, fit for a header and a log: no card number, no control character, not long."""
-    text = without_card_numbers(text)
-    if len(text) > _LONGEST_MESSAGE:
-        half = _LONGEST_MESSAGE // 2
-        text = f"{text[:half]} … {text[-half:]}"
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _validation_code(text: str) -> DeadLetterCode:
-    """The code of a message of msgspec; the contract tests pin these texts."""
-    if text.startswith("Object missing required field"):
-        return DeadLetterCode.MISSING_FIELD
-    if text.startswith("Expected `object`"):
-        return DeadLetterCode.WRONG_SHAPE if "$" not in text else DeadLetterCode.WRONG_TYPE
-    if text.startswith("Invalid enum value"):
-        return DeadLetterCode.UNKNOWN_VALUE
-    return DeadLetterCode.WRONG_TYPE if ", got " in text else DeadLetterCode.OUT_OF_RANGE
+def _is_framed(value: bytes) -> bool:
+    """Whether it begins with 0x00 and the four bytes of a schema's id; 0x00 and `{` is JSON in UTF-16."""
+    return len(value) >= _FRAME_BYTES and value[0] == 0 and value[1:2] != b"{"
 
 
 def _check_control_characters(message: Transaction | Label, fields: tuple[str, ...]) -> None:
     for field in fields:
-        if _CONTROL.search(getattr(message, field) or ""):
-            raise RecordError(DeadLetterCode.CONTROL_CHARACTER, f"{field} contains a control character.")
+        if has_control_character(getattr(message, field) or ""):
+            raise control_character(field)
 
 
 def _without_empty[T: (Transaction, Label)](message: T, fields: tuple[str, ...]) -> T:
@@ -268,16 +245,10 @@ def _ahead(name: str, ms: int) -> RecordError:
 def _check_transaction(tx: Transaction, latest_ms: int) -> None:
     if tx.event_time > latest_ms:
         raise _ahead("event_time", tx.event_time - latest_ms)
-    if tx.currency not in CURRENCIES:
-        raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"currency {tx.currency!r} is not of ISO 4217.")
-    if tx.billing_currency is not None and tx.billing_currency not in CURRENCIES:
-        raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"billing_currency {tx.billing_currency!r} is not of ISO 4217.")
-    if tx.country is not None and tx.country not in COUNTRIES:
-        raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"country {tx.country!r} is not of ISO 3166-1 alpha-2.")
 
 
 def _check_label(label: Label, latest_ms: int) -> None:
     if label.labelled_at > latest_ms:  # the later of its two times, or it is refused for that
         raise _ahead("labelled_at", label.labelled_at - latest_ms)
     if label.labelled_at < label.event_time:
-        raise RecordError(DeadLetterCode.LABEL_BEFORE_EVENT, "labelled_at is before event_time: a label cannot precede its transaction.")
+        raise RecordError(DeadLetterCode.LABEL_BEFORE_EVENT, LABEL_BEFORE_EVENT_TOLD)

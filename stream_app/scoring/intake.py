@@ -19,7 +19,8 @@ from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
 from stream_app.features.plan import Ints
 from stream_app.messages.money import Money
 from stream_app.messages.records import Record
-from stream_app.messages.transaction import CREDITS, DeadLetterCode, Decoder, Label, Transaction
+from stream_app.messages.refusals import DeadLetterCode
+from stream_app.messages.transaction import CREDITS, Decoder, Label, Transaction
 from stream_app.scoring.ports import Ids
 from stream_app.wire.decoder import said_of_frames
 from stream_app.wire.inputs import Reads, decode_one

@@ -20,7 +20,8 @@ from stream_app.messages.alert import Action, ModelReference
 from stream_app.messages.event_time import EventTimeMs
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
-from stream_app.messages.transaction import DeadLetterCode, Label, Transaction, shown
+from stream_app.messages.refusals import DeadLetterCode, shown
+from stream_app.messages.transaction import Label, Transaction
 from stream_app.scoring.decision import Verdict
 from stream_app.scoring.intake import Decoded, merge
 from stream_app.scoring.ports import Publisher

@@ -25,7 +25,7 @@ import fastavro
 import msgspec
 
 from stream_app.errors import RecordError
-from stream_app.messages.transaction import DeadLetterCode, shown
+from stream_app.messages.refusals import DeadLetterCode, shown
 
 MOST_SCHEMA_BYTES = 2**20
 MOST_DEPTH = 32

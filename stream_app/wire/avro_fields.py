@@ -11,7 +11,7 @@ import msgspec
 
 from stream_app.errors import RecordError
 from stream_app.messages.fields import FieldKind, fields_of
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 from stream_app.wire.avro import AvroReader, AvroType
 
 _MOST_DECIMAL_BYTES = 16

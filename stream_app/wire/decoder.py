@@ -12,7 +12,8 @@ import msgspec
 from stream_app.errors import RecordError
 from stream_app.messages.headers import Headers
 from stream_app.messages.records import Record
-from stream_app.messages.transaction import MAX_MESSAGE_BYTES, DeadLetterCode, Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.refusals import DeadLetterCode
+from stream_app.messages.transaction import MAX_MESSAGE_BYTES, Decoder, IntakeRules, Label, Transaction
 from stream_app.wire.avro import AvroReader
 from stream_app.wire.avro_fields import read_avro
 from stream_app.wire.framing import KEY_HEADER, VALUE_HEADER, SchemaId, is_framed, unframed
@@ -167,7 +168,7 @@ def said_of_frames(record: Record, error: RecordError) -> RecordError:
         return error
     of = _schema_named(record, what, headers)
     told = f"The record's {what} is framed for a schema registry{of}: Avro, JSON or Protobuf. {_REGISTRY}."
-    return RecordError(DeadLetterCode.FRAMED, told)
+    return RecordError(DeadLetterCode.SCHEMA_FRAMED, told)
 
 
 _NOT_READ = frozenset({DeadLetterCode.NOT_JSON, DeadLetterCode.NOT_UTF8, DeadLetterCode.WRONG_SHAPE})

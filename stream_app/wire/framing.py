@@ -15,7 +15,7 @@ from uuid import UUID
 
 from stream_app.errors import RecordError
 from stream_app.messages.headers import Headers
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 
 VALUE_HEADER, KEY_HEADER = "__value_schema_id", "__key_schema_id"
 _BY_ID, _BY_GUID = 0, 1

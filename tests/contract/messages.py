@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
-from stream_app.messages.iso import COUNTRIES, CURRENCIES
 from stream_app.messages.transaction import Transaction
 from tests.contract.schemas import SCHEMAS
 from tests.examples import examples
@@ -34,8 +33,10 @@ def _of(held: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911,
             return st.one_of(*map(_of, types))
         case msgspec.inspect.NoneType():
             return st.none()
-        case msgspec.inspect.Metadata(type=msgspec.inspect.StrType(min_length=length)) if length in LISTS:
-            return st.sampled_from(sorted(LISTS[length]))
+        case msgspec.inspect.Metadata(extra={"codes": codes}):
+            return st.sampled_from(sorted(codes))
+        case msgspec.inspect.Metadata(type=inner):
+            return _of(inner)
         case msgspec.inspect.LiteralType(values=values):
             return st.sampled_from(values)
         case msgspec.inspect.StrType(pattern=str() as pattern):
@@ -53,7 +54,6 @@ def _of(held: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911,
     raise TypeError(f"Say here what a field of {held} may hold.")
 
 
-LISTS = {3: CURRENCIES, 2: COUNTRIES}
 _FIELDS = {field.name: (_of(field.type), field.required) for field in msgspec.inspect.type_info(Transaction).fields}  # type: ignore[attr-defined]
 _TRANSACTION = {name: drawn for name, (drawn, required) in _FIELDS.items() if required}
 _OPTIONAL = {name: drawn for name, (drawn, required) in _FIELDS.items() if not required}

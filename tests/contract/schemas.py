@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator
 from stream_app.errors import RecordError
 from stream_app.messages.alert import Alert, Beside, ModelReference, Reason, Score, Source
 from stream_app.messages.event_time import MAX_EVENT_TIME_MS
-from stream_app.messages.transaction import DeadLetterCode, Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.refusals import DeadLetterCode
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from tests.conftest import ROOT
 
 SCHEMAS = {p.name.removesuffix(".v1.json"): json.loads(p.read_text()) for p in (ROOT / "schemas").glob("*.v1.json")}

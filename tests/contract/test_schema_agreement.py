@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 from tests.contract.messages import AWKWARD_VALUES, COUNT, ID, MANY, SOME, VALID, messages
 from tests.contract.schemas import PUBLISHED, READ, SCHEMAS, VALIDATORS, refusal_of_intake
 

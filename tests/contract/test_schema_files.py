@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from stream_app.messages.event_time import MAX_EVENT_TIME_MS
 from stream_app.messages.iso import COUNTRIES, CURRENCIES
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 from tests.contract.schemas import DECODERS, NESTED, PUBLISHED, READ, SCHEMAS
 
 OF_RULES = ("rule", "rule_approval", "rule_release", "list", "list_entries", "list_removal", "checkpoint")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from stream_app.errors import RecordError
 from stream_app.messages.card_numbers import redact
-from stream_app.messages.transaction import MAX_MESSAGE_BYTES, DeadLetterCode, Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.refusals import DeadLetterCode
+from stream_app.messages.transaction import MAX_MESSAGE_BYTES, Decoder, IntakeRules, Label, Transaction
 from tests.examples import examples
 from tests.fuzz.mangled import mangled_message
 

@@ -14,7 +14,8 @@ from stream_app.adapters.schema_registry.client import RegistryTls, SchemaRegist
 from stream_app.adapters.schema_registry.copies import SchemaCopies
 from stream_app.adapters.schema_registry.fetcher import SchemaFetcher
 from stream_app.errors import RecordError, Unavailable
-from stream_app.messages.transaction import DeadLetterCode, IntakeRules, Transaction
+from stream_app.messages.refusals import DeadLetterCode
+from stream_app.messages.transaction import IntakeRules, Transaction
 from stream_app.wire.decoder import WireDecoder
 from stream_app.wire.framing import SchemaId
 from stream_app.wire.schemas import KnownSchema, SchemaBook

@@ -32,7 +32,7 @@ from stream_app.adapters.kafka.topology import MAX_BATCH_BYTES
 from stream_app.errors import FraudstreamError, RecordError, Refused, Stop, TopologyError, Unavailable
 from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.records import Outgoing
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 
 _MOST_BYTES = 4_194_304
 """Larger than any message that is published: what a topic takes, its brokers say."""

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from stream_app.adapters.metrics import catalogue
 from stream_app.adapters.metrics.model_metrics import ModelMetrics
 from stream_app.features.model_metadata import ModelMetadata
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 from stream_app.operating.progress import Totals
 from stream_app.scoring.drift import Drift
 from stream_app.scoring.observation import Backlog, Decisions, EventKind

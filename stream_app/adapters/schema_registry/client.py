@@ -19,7 +19,7 @@ import msgspec
 from stream_app.errors import NoAccess, RecordError, SettingsError, Unavailable
 from stream_app.messages.addresses import without_password, without_passwords
 from stream_app.messages.certificates import why_no_tls
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 from stream_app.wire.avro import MOST_SCHEMA_BYTES
 from stream_app.wire.framing import SchemaId
 from stream_app.wire.schemas import KnownSchema

@@ -19,7 +19,7 @@ from stream_app.adapters.metrics.batch_histogram import BatchHistogram
 from stream_app.adapters.metrics.catalogue import API, CATALOGUE, COUNTED, LATENCY_S, MODELS, Metric, metrics_table
 from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
 from stream_app.messages.alert import ModelReference
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 from stream_app.scoring.observation import Backlog, Decisions, EventKind
 from tests.conftest import ROOT
 from tests.unit.scoring.test_scorer import START, FakeModel

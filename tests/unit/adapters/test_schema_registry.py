@@ -21,7 +21,7 @@ from stream_app.adapters.schema_registry.client import MOST_ANSWER_BYTES, Regist
 from stream_app.adapters.schema_registry.copies import MOST_COPIES, SchemaCopies
 from stream_app.adapters.schema_registry.fetcher import SchemaFetcher
 from stream_app.errors import FraudstreamError, NoAccess, RecordError, SettingsError, Unavailable
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 from stream_app.wire.framing import SchemaId
 from stream_app.wire.schemas import KnownSchema, SchemaBook
 from tests.web import Page, web

@@ -14,10 +14,10 @@ from stream_app.messages.card_numbers import redact
 from stream_app.messages.cut_bytes import CutBytes, UnreadBytes
 from stream_app.messages.event_time import NOT_MILLISECONDS
 from stream_app.messages.fields import FieldKind, fields_of, names
+from stream_app.messages.refusals import DeadLetterCode
 from stream_app.messages.transaction import (
     CREDITS,
     MAX_MESSAGE_BYTES,
-    DeadLetterCode,
     Decoder,
     IntakeRules,
     Label,
@@ -46,6 +46,7 @@ LABEL = {
 }
 LABEL |= {"labelled_at": NOW_MS}
 
+MILLISECONDS = "event_time is text; send milliseconds since 1970, UTC, for example 1795471200000"
 transactions = Decoder(Transaction, IntakeRules())
 labels = Decoder(Label, IntakeRules())
 
@@ -81,25 +82,35 @@ REFUSED: list[tuple[DeadLetterCode, bytes | None, str]] = [
     (DeadLetterCode.NOT_JSON, _json(amount=float("nan")), "not JSON"),
     (DeadLetterCode.TOO_DEEP, _json(added="@").replace(b'"@"', b"[" * 5000 + b"]" * 5000), "nested too deeply"),
     (DeadLetterCode.TOO_DEEP, b'{"a":' * 10_000, "nested too deeply"),
-    (DeadLetterCode.WRONG_SHAPE, b"[]", "Expected `object`, got `array`"),
-    (DeadLetterCode.WRONG_SHAPE, b"null", "Expected `object`, got `null`"),
-    (DeadLetterCode.MISSING_FIELD, b"{}", "`transaction_id`"),
-    (DeadLetterCode.WRONG_TYPE, _json(amount="12.50"), "`$.amount`"),
-    (DeadLetterCode.WRONG_TYPE, _json(approved=1), "`$.approved`"),
-    (DeadLetterCode.WRONG_TYPE, _json(attributes=[]), "`$.attributes`"),
-    (DeadLetterCode.WRONG_TYPE, _json(attributes={"v1": None}), "`$.attributes[...]`"),
-    (DeadLetterCode.WRONG_TYPE, _json(event_time=1.0), "got `float`"),
-    (DeadLetterCode.WRONG_TYPE, _json(card_id=int(CARD_NUMBER)), "`$.card_id`"),
-    (DeadLetterCode.OUT_OF_RANGE, _json(amount=-0.01), "`$.amount`"),
-    (DeadLetterCode.OUT_OF_RANGE, _json(amount=10**400), "`$.amount`"),
-    (DeadLetterCode.OUT_OF_RANGE, _json(event_time=2**70), "`$.event_time`"),
-    (DeadLetterCode.OUT_OF_RANGE, _json(transaction_id="x" * 65), "`$.transaction_id`"),
-    (DeadLetterCode.OUT_OF_RANGE, _json(mcc="541"), "`$.mcc`"),
-    (DeadLetterCode.OUT_OF_RANGE, _json(mcc="5411\n"), "`$.mcc`"),
-    (DeadLetterCode.UNKNOWN_VALUE, _json(type="sale"), "'sale'"),
-    (DeadLetterCode.UNKNOWN_VALUE, _json(currency="eur"), "currency 'eur' is not of ISO 4217"),
+    (DeadLetterCode.WRONG_SHAPE, b"[]", "The message is a list; send one JSON object"),
+    (DeadLetterCode.WRONG_SHAPE, b"null", "The message is null; send one JSON object"),
+    (DeadLetterCode.MISSING_FIELD, b"{}", "transaction_id is missing; send a text of 1 to 64 characters."),
+    (DeadLetterCode.WRONG_TYPE, _json(amount="12.50"), "amount is text; send a number from 0 to 10^9 in major units"),
+    (DeadLetterCode.WRONG_TYPE, _json(approved=1), "approved is a number; send true or false."),
+    (DeadLetterCode.WRONG_TYPE, _json(attributes=[]), "attributes is a list; send an object of numbers by name."),
+    (DeadLetterCode.WRONG_TYPE, _json(attributes={"v1": None}), "attributes.v1 is null; send a number, or leave it out."),
+    (DeadLetterCode.WRONG_TYPE, _json(event_time=1.0), "event_time is written with a fraction or exponent"),
+    (DeadLetterCode.WRONG_TYPE, _json(card_id=int(CARD_NUMBER)), "card_id is a number; send a text of 1 to 64 characters."),
+    (DeadLetterCode.OUT_OF_RANGE, _json(amount=-0.01), "amount is -0.01; send a number from 0 to 10^9"),
+    (DeadLetterCode.OUT_OF_RANGE, _json(amount=10**400), "amount is beyond all bounds; send a number"),
+    (DeadLetterCode.OUT_OF_RANGE, _json(event_time=2**70), "event_time is 1180591620717411303424; send milliseconds"),
+    (DeadLetterCode.OUT_OF_RANGE, _json(transaction_id="x" * 65), "transaction_id has 65 characters; send a text of 1 to 64"),
+    (DeadLetterCode.OUT_OF_RANGE, _json(mcc="541"), "mcc is '541'; send four digits as text, for example \"5411\"."),
+    (DeadLetterCode.OUT_OF_RANGE, _json(mcc="5411\n"), "mcc is '5411\\n'; send four digits"),
+    (DeadLetterCode.UNKNOWN_VALUE, _json(type="sale"), "type 'sale' is unknown; send one of purchase, refund, reversal"),
+    (DeadLetterCode.UNKNOWN_VALUE, _json(currency="eur"), "currency 'eur' is not of ISO 4217; send 'EUR'."),
     (DeadLetterCode.UNKNOWN_VALUE, _json(billing_currency="EUX"), "billing_currency 'EUX'"),
-    (DeadLetterCode.UNKNOWN_VALUE, _json(country="UK"), "country 'UK'"),
+    (DeadLetterCode.UNKNOWN_VALUE, _json(country="UK"), "country 'UK' is not of ISO 3166-1 alpha-2; send a code"),
+    (DeadLetterCode.UNKNOWN_VALUE, _json(country="FRA"), "country 'FRA' is not of ISO 3166-1 alpha-2; send 'FR'."),
+    (DeadLetterCode.UNKNOWN_VALUE, _json(channel="ATM"), "channel 'ATM' is unknown; send 'atm'."),
+    (DeadLetterCode.WRONG_TYPE, _json(type=None), "type is null; send one of purchase, refund"),
+    (DeadLetterCode.WRONG_TYPE, _json(event_time="2026-11-24"), f"{MILLISECONDS}."),
+    (DeadLetterCode.OUT_OF_RANGE, _json(event_time=NOW_MS * 1000), "these seem to be microseconds; send milliseconds"),
+    (DeadLetterCode.WRONG_TYPE, _json()[:-1] + b',"amount": "1", "amount": 1}', "amount cannot be read"),
+    (DeadLetterCode.OUT_OF_RANGE, _json(amount="@").replace(b'"@"', b"1e999"), "amount cannot be read (Number out of range)"),
+    (DeadLetterCode.SCHEMA_FRAMED, b"\x00\x00\x00\x00\x05\x08tx-1\xff", "packed for a schema registry (0x00, then schema id 5)"),
+    (DeadLetterCode.SCHEMA_FRAMED, b"\x00\x00\x00\x00\x05" + _json(), "send JSON without that frame"),
+    (DeadLetterCode.NOT_JSON, json.dumps(TRANSACTION).encode("utf-16-be"), "not JSON"),
     (DeadLetterCode.CONTROL_CHARACTER, _json(terminal_id="term\x00"), "terminal_id"),
     (DeadLetterCode.CONTROL_CHARACTER, _json(transaction_id="tx\x9b1"), "transaction_id"),
     (DeadLetterCode.CARD_NUMBER, _json(card_id=CARD_NUMBER), "FRAUDSTREAM_REFUSE_CARD_NUMBERS"),
@@ -111,8 +122,8 @@ REFUSED_LABELS = [
     (DeadLetterCode.LABEL_BEFORE_EVENT, _label(labelled_at=NOW_MS - 9_001), "cannot precede"),
     (DeadLetterCode.CARD_NUMBER, _label(card_id=CARD_NUMBER), "Send a token"),
     (DeadLetterCode.WRONG_KEY, _label(card_id="card-2"), "key is not its card_id"),
-    (DeadLetterCode.WRONG_TYPE, _label(is_fraud=1), "`$.is_fraud`"),
-    (DeadLetterCode.MISSING_FIELD, json.dumps(TRANSACTION).encode(), "`is_fraud`"),
+    (DeadLetterCode.WRONG_TYPE, _label(is_fraud=1), "is_fraud is a number; send true or false."),
+    (DeadLetterCode.MISSING_FIELD, json.dumps(TRANSACTION).encode(), "is_fraud is missing; send true or false."),
     (DeadLetterCode.TOMBSTONE, None, "has no value"),
 ]
 
@@ -245,9 +256,11 @@ def test_a_sentence_is_fit_for_a_header() -> None:
     """Where it quotes the producer's value it shows no card number and no control character, and stays short."""
     refusal = _refusal(_json(channel=f"\n\x1b[31m{CARD_NUMBER}" + "x" * 60_000))
     assert CARD_NUMBER not in str(refusal)
+    assert CARD_NUMBER[:6] not in _refusal(_json(channel=f"{'x' * 30} {CARD_NUMBER}")).message
+    assert CARD_NUMBER[:6] not in _refusal(_json(attributes={f"{'x' * 30} {CARD_NUMBER}": "1"})).message
     assert refusal.message.isprintable()
     assert len(refusal.message) < 320
-    assert refusal.message.endswith("at `$.channel`.")
+    assert refusal.message.endswith("contactless, magstripe, moto, online.")
 
 
 @examples(500)

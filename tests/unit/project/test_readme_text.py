@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stream_app.messages.transaction import MAX_MESSAGE_BYTES, DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
+from stream_app.messages.transaction import MAX_MESSAGE_BYTES
 from stream_app.settings import settings_table
 from tests.conftest import ROOT
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import RecordError
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 from stream_app.wire.avro import MOST_DEPTH, MOST_SCHEMA_BYTES, AvroReader
 from tests.unit.wire.records import PAYMENT, schema, written
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import RecordError
-from stream_app.messages.transaction import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode
 from stream_app.wire.framing import KEY_HEADER, VALUE_HEADER, Framed, is_framed, unframed
 
 GUID = UUID("0f8fad5b-d9cb-469f-a165-70867728950e")

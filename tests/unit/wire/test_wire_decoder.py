@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import RecordError, Unavailable
-from stream_app.messages.transaction import MAX_MESSAGE_BYTES, DeadLetterCode, Decoder, IntakeRules, Label, Transaction
+from stream_app.messages.refusals import DeadLetterCode
+from stream_app.messages.transaction import MAX_MESSAGE_BYTES, Decoder, IntakeRules, Label, Transaction
 from stream_app.scoring.intake import decode_all
 from stream_app.wire.decoder import WireDecoder
 from stream_app.wire.framing import KEY_HEADER, VALUE_HEADER
@@ -180,7 +181,7 @@ def test_a_framed_key_names_the_card_by_text_number_or_field(key: bytes) -> None
 def test_without_a_registry_a_framed_record_says_what_it_is(record: Sent, says: str) -> None:
     """Not that it is no JSON."""
     ((_, error),) = decode_all([record], Decoder(Transaction, IntakeRules()), None).refused
-    assert (error.code, says in error.message, "FRAUDSTREAM_SCHEMA_REGISTRY_URL" in error.message) == (DeadLetterCode.FRAMED, True, True), (
+    assert (error.code, says in error.message, "FRAUDSTREAM_SCHEMA_REGISTRY_URL" in error.message) == (DeadLetterCode.SCHEMA_FRAMED, True, True), (
         error
     )
 
