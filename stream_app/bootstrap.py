@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from stream_app.adapters.kafka.log import KafkaLog
@@ -36,10 +37,10 @@ from stream_app.delivery.runtime import Runtime, RuntimeDependencies
 from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import ServerClock, TrustedClock
-from stream_app.errors import ModelError
+from stream_app.errors import ModelError, SettingsError
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
-from stream_app.messages.transaction import IntakeRules, Label, Transaction
+from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.operating.outage import ANSWER_TIMEOUT_S, Watch
 from stream_app.operating.progress import Progress
 from stream_app.operating.watchdog import Watchdog
@@ -54,6 +55,8 @@ from stream_app.scoring.serving import FollowedAlias, ModelSource, Serving
 from stream_app.settings import Settings
 from stream_app.wire.decoder import WireDecoder
 from stream_app.wire.inputs import Inputs
+from stream_app.wire.mapped import MappedReader
+from stream_app.wire.mapping import MOST_MAPPING_BYTES, MappingError, SourceMapping, mapping_of
 from stream_app.wire.schemas import SchemaBook
 
 _ASK_REDIS = "Check FRAUDSTREAM_REDIS_URL and the server."
@@ -254,7 +257,10 @@ def _show_health(metrics: WorkerMetrics, watches: tuple[Watch, ...], not_ready: 
 
 def intake_rules(settings: Settings) -> IntakeRules:
     """What a record must keep beyond its schema."""
+    mapping = mapping_of_settings(settings)
+    of_mapping = () if mapping is None else (path[-1] for path in (mapping.path_of("card_id"), mapping.key) if path)
     return IntakeRules(
+        card_fields=("card_id", *of_mapping),
         refuse_card_numbers=settings.refuse_card_numbers,
         max_ahead_s=settings.max_ahead_s,
         max_ahead_of_clock_s=settings.max_ahead_of_clock_s,
@@ -263,12 +269,29 @@ def intake_rules(settings: Settings) -> IntakeRules:
 
 def inputs_of(settings: Settings) -> tuple[Inputs, SchemaFetcher | None]:
     """How records of both inputs are read, and what fetches the schemas of those that are framed, where there is a registry."""
-    rules, url = intake_rules(settings), settings.schema_registry_url
+    rules, mapping, url = intake_rules(settings), mapping_of_settings(settings), settings.schema_registry_url
+    mapped = None if mapping is None else MappedReader(mapping)
     if not url:
-        return Inputs.plain(rules), None
+        payments = Decoder(Transaction, rules) if mapped is None else WireDecoder(Transaction, rules, None, mapped)
+        return Inputs(payments, Decoder(Label, rules)), None
     book, registry = SchemaBook(), registry_of(settings)
     fetcher = SchemaFetcher(registry, SchemaCopies(settings.model_cache / "schemas", url), book, RETRY_FOR_S)
-    return Inputs(WireDecoder(Transaction, rules, book), WireDecoder(Label, rules, book), fetcher.fetched), fetcher
+    return Inputs(WireDecoder(Transaction, rules, book, mapped), WireDecoder(Label, rules, book), fetcher.fetched), fetcher
+
+
+def mapping_of_settings(settings: Settings) -> SourceMapping | None:
+    """The mapping of payments' records; None where none is set.
+
+    Raises:
+        SettingsError: it cannot be used; where and why.
+    """
+    if not (file := settings.mapping_file):
+        return None
+    try:
+        with Path(file).open("rb") as opened:
+            return mapping_of(opened.read(MOST_MAPPING_BYTES + 1).decode())
+    except (OSError, UnicodeDecodeError, MappingError) as error:
+        raise SettingsError(f"FRAUDSTREAM_MAPPING_FILE = {file!r} cannot be used. {error} docs/how-to/wire-formats.md shows one.") from None
 
 
 def registry_of(settings: Settings) -> SchemaRegistry:

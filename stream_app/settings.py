@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     )
     schema_registry_ssl_certfile: str = _setting("", "Client certificate for the schema registry, for mutual TLS", "/etc/kafka/client.pem")
     schema_registry_ssl_keyfile: str = _setting("", "Key of that certificate", "/etc/kafka/client.key")
+    mapping_file: str = _setting(
+        "", "YAML file that says where our fields are in other people's records of payments; empty: they have our names", "mapping.yml"
+    )
     base_currency: Annotated[str, AfterValidator(_currency)] = _setting("EUR", "Currency of all windows of money", "USD")
     rates_file: str = _setting("", "JSON file of exchange rates into the base currency; empty: none", "rates-2026-11.json")
     threshold: Annotated[float, Field(ge=0, le=1)] | None = _setting(

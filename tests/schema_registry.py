@@ -37,6 +37,7 @@ class Registry:
     """A registry that answers."""
 
     url: str
+    port: int
 
     def register(self, subject: str, schema: object, kind: str = "AVRO") -> int:
         """The id of a schema, registered where it was not."""
@@ -57,7 +58,7 @@ def schema_registry(port: int | None = None) -> Iterator[Registry]:
     command = [str(packages.java()), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-jar", f"apicurio-registry-app-{_VERSION}-runner.jar"]
     variables = {**os.environ, "QUARKUS_HTTP_HOST": "127.0.0.1", "QUARKUS_HTTP_PORT": str(port)}
     with subprocess.Popen(command, cwd=home, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        registry = Registry(f"http://127.0.0.1:{port}/apis/ccompat/v7")
+        registry = Registry(f"http://127.0.0.1:{port}/apis/ccompat/v7", port)
         try:
             until(lambda: process.poll() is not None or _answers(registry), "the schema registry to answer")
             assert process.poll() is None, "the schema registry ended"

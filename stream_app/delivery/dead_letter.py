@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ class _Content(NamedTuple):
             yield "source.bytes", str(size_of(of.value)).encode()
 
 
-def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *, redacted: bool) -> Outgoing:
+def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *, redacted: Collection[str]) -> Outgoing:
     """The dead letter of a refused record: its bytes as they came, card numbers taken out, the reason in the headers.
 
     1. A key has `MOST_KEY_BYTES` at the most, a value `MOST_VALUE_BYTES`, with the headers `MOST_LETTER_BYTES`. What is cut keeps its first
@@ -80,10 +80,10 @@ def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *
         error: why.
         source: where it came from.
         topic: the dead-letter topic.
-        redacted: whether card numbers are taken out of key and value.
+        redacted: names of fields that hold a card: a number there is taken out of key and value; empty: nothing is.
     """
     origin = RecordOrigin(*source, record.offset)
-    key, value = _without_card_numbers(record) if redacted else (record.key, record.value)
+    key, value = _without_card_numbers(record, redacted) if redacted else (record.key, record.value)
     headers = (
         ("error.code", str(error.code).encode()),
         ("error.message", shown(error.message).encode()),
@@ -94,11 +94,12 @@ def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *
     return _letter(topic, _Content(key, value, headers, origin, record), MOST_LETTER_BYTES)
 
 
-def _without_card_numbers(record: Record) -> tuple[bytes | None, bytes | None]:
+def _without_card_numbers(record: Record, names: Collection[str]) -> tuple[bytes | None, bytes | None]:
     """Key and value of a record, plain or framed."""
     headers = headers_of(record)
     parts = ((record.key, KEY_HEADER), (record.value, VALUE_HEADER))
-    return redact(*(redact_framed(part) if is_framed(part, headers, header) else part for part, header in parts))
+    key, value = (redact_framed(part) if is_framed(part, headers, header) else part for part, header in parts)
+    return redact(key, value, names)
 
 
 def _letter(topic: str, content: _Content, most: int) -> Outgoing:

@@ -334,7 +334,8 @@ class Partition:
         return letters
 
     def _refused[T: (Transaction, Label)](self, decoded: Decoded[T], topic: str, dead_letters: str, decided: int) -> list[Outgoing]:
-        source, redacted = (topic, self.number), self._shared.rules.refuse_card_numbers
+        source, rules = (topic, self.number), self._shared.rules
+        redacted = rules.card_fields if rules.refuse_card_numbers else ()
         return [
             dead_letter(record, error, source, dead_letters, redacted=redacted)
             for record, error in decoded.refused

@@ -7,14 +7,14 @@ Each of these takes time in proportion to the bytes, whatever they are: a produc
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
+from functools import cache, partial
 from itertools import chain
 
 import msgspec
 
-_FIELD = re.compile(rb'("card_id"\s*+:\s*+)("?)([0-9](?:[ -]?[0-9]){12,18})(?![0-9])((?:\.[0-9]+)?)')
 _RUN = re.compile(rb"[0-9]++(?:[ -][0-9]++)*+")
 _RUN_OF_TEXT = re.compile(_RUN.pattern.decode())
 _GROUP = re.compile(rb"[0-9]+")
@@ -24,8 +24,8 @@ _LONGEST = 2 * _MOST - 1
 _BEFORE_TEXT = re.compile(rb'[A-Za-z_"/#]')
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NOT_DECODED = (msgspec.MsgspecError, UnicodeError, RecursionError)
-_FRAMED_TEXT = re.compile(b"|".join(b"%s[0-9]{%d}" % (re.escape(bytes([2 * length])), length) for length in range(13, 20)))
-"""A text of 13 to 19 digits: before it stands its length, twice that, as Avro writes numbers."""
+_FRAMED_TEXT = re.compile(b"|".join(b"%s[0-9][0-9 -]{%d}[0-9]" % (re.escape(bytes([2 * n])), n - 2) for n in range(_FEWEST, _LONGEST + 1)))
+"""A text that may be a card number: before it stands its length, twice that, as Avro writes numbers."""
 _FRAME_BYTES = 5
 _REDACTED = "REDACTED"
 
@@ -87,28 +87,37 @@ def _replaced(run: bytes, places: Sequence[tuple[int, int]], instead: Sequence[b
     return b"".join(chain(*zip(kept, [*instead, b""], strict=True)))
 
 
-def redact(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes | None]:
+def redact(key: bytes | None, value: bytes | None, names: Collection[str] = ("card_id",)) -> tuple[bytes | None, bytes | None]:
     """Key and value of a refused record with a card number in place of the token taken out.
 
     1. A key that is a card number, bare or as a JSON string, framed or not.
-    2. Every field `card_id` of the value, string or number, also where the JSON is cut or wrong elsewhere.
+    2. Every field `card_id`, string or number, also where the JSON is cut or wrong elsewhere; or `names`, where a mapping says that the card is there.
     3. A `card_id` whose name or digits are spelt with escapes; the object is then written anew, its other fields as they were.
     4. That very number wherever else it stands, in groups or not: in a field `pan`, within an id, in a text. A bare number there becomes 0.
 
     Nothing else is touched: other digits stay.
     """
     numbers: set[bytes] = set()
+    if key is not None and key.lstrip().startswith(b"{"):
+        key = _field_of(tuple(names)).sub(partial(_redacted_field, numbers), key)
     if key is not None and is_card_number(bare := (key[_FRAME_BYTES:] if key.startswith(b"\0") else key).strip(b' "')):
         numbers.add(_digits(bare))
         key = _REDACTED.encode()
     if value is not None:
-        value = _FIELD.sub(partial(_redacted_field, numbers), value)
+        value = _field_of(tuple(names)).sub(partial(_redacted_field, numbers), value)
         if b"\\u" in value:
             value = _redact_escaped(value, numbers)
     if numbers:
         run_without = partial(_run_without, numbers)
         key, value = key and _RUN.sub(run_without, key), value and _RUN.sub(run_without, value)
     return key, value
+
+
+@cache
+def _field_of(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    """A field of one of these names that holds digits. They are a mapping's, so few."""
+    either = b"|".join(re.escape(json.dumps(name).encode()) for name in names)
+    return re.compile(rb'((?:%s)\s*+:\s*+)("?)([0-9](?:[ -]?[0-9]){12,18})(?![0-9])((?:\.[0-9]+)?)' % either)
 
 
 def redact_framed(content: bytes | None) -> bytes | None:

@@ -246,6 +246,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (float, "a number"),
     (list, "a list"),
     (dict, "an object"),
+    (bytes, "bytes"),
     (object, "null"),
 )
 _GOT = {"array": "a list", "null": "null", "str": "a text", "int": "a number", "float": "a number", "bool": "true or false"}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import isfinite
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from stream_app.errors import RecordError
-from stream_app.messages.fields import FieldKind, fields_of
-from stream_app.messages.refusals import DeadLetterCode
+from stream_app.messages.fields import Field, FieldKind, fields_of
+from stream_app.messages.refusals import DeadLetterCode, missing, refused, shown
 from stream_app.wire.avro import AvroReader, AvroType
 
 _MOST_DECIMAL_BYTES = 16
@@ -29,12 +29,13 @@ def read_avro[T: msgspec.Struct](kind: type[T], reader: AvroReader) -> Callable[
         RecordError: a field is missing in the schema that every message has, or it is of a type that cannot be one.
     """
     known = reader.type.fields
-    fields = [field for field in fields_of(kind) if field.name in known or field.required]
+    all_of = {field.name: field for field in fields_of(kind)}
+    fields = [field for field in all_of.values() if field.name in known or field.required]
     for field in fields:
         if field.name not in known:
             raise lacks(field.name, field.name)
     names = [field.name for field in fields]
-    converts = [(f.name, convert) for f in fields if (convert := converted(f.kind, known[f.name], f.name)) is not None]
+    converts = [(f.name, convert) for f in fields if (convert := converted(f, known[f.name], f.name)) is not None]
 
     def read(content: bytes) -> T:
         record = reader.read(content)
@@ -42,9 +43,26 @@ def read_avro[T: msgspec.Struct](kind: type[T], reader: AvroReader) -> Callable[
         for name, convert in converts:
             if name in values:
                 values[name] = convert(values[name])
-        return msgspec.convert(values, kind)
+        return made(kind, all_of, values)
 
     return read
+
+
+def made[T: msgspec.Struct](kind: type[T], fields: Mapping[str, Field], values: dict[str, Any]) -> T:
+    """The message of these values.
+
+    Raises:
+        RecordError: one is missing, or none of its field's; in the words of the table of fields.
+    """
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        for name, field in fields.items():
+            if name not in values and field.required:
+                raise missing(field) from None
+            if name in values and (refusal := refused(field, values[name])) is not None:
+                raise refusal from None
+        raise RecordError(DeadLetterCode.WRONG_TYPE, f"The message cannot be read: {shown(str(error))}.") from None
 
 
 def lacks(field: str, path: str) -> RecordError:
@@ -56,16 +74,16 @@ def lacks(field: str, path: str) -> RecordError:
     )
 
 
-def converted(kind: FieldKind, of: AvroType, path: str) -> Convert | None:
+def converted(field: Field, of: AvroType, path: str) -> Convert | None:
     """What makes of a value what our JSON would hold; None where it is so already.
 
     Raises:
         RecordError: no value of this type can be one.
     """
-    if of.logical.startswith("local-timestamp") or (kind is FieldKind.TIME and of.logical in _NO_MOMENT):
+    if of.logical.startswith("local-timestamp") or (field.kind is FieldKind.TIME and of.logical in _NO_MOMENT):
         raise _never(path, of, "a moment needs a date, a time and a zone: timestamp-millis or timestamp-micros")
-    if kind is FieldKind.NUMBERS:
-        return _finite
+    if field.kind is FieldKind.NUMBERS:
+        return partial(_finite, field)
     if of.logical in _PER_MS:
         return _divided(_PER_MS[of.logical])
     if of.logical == "date":
@@ -103,10 +121,8 @@ def _uuid(value: bytes) -> str:
     return str(UUID(bytes=value))
 
 
-def _finite(numbers: Any) -> Any:
+def _finite(field: Field, numbers: Any) -> Any:
     """JSON holds no number that is none; Avro does."""
-    if isinstance(numbers, dict):
-        for name, value in numbers.items():
-            if isinstance(value, float) and not isfinite(value):
-                raise RecordError(DeadLetterCode.OUT_OF_RANGE, f"attributes.{name} is no finite number.")
+    if (refusal := refused(field, numbers)) is not None:
+        raise refusal
     return numbers

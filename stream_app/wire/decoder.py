@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,7 +27,25 @@ _PROTOBUF = "The record is Protobuf by its schema, which is not read. Publish Av
 type ReadContent[T] = Callable[[bytes], T]
 
 
-class _Compiled[R]:
+class Mapped[T: (Transaction, Label)](Protocol):
+    """A mapping, compiled; see `MappedReader`."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The path of the card in a record's key; empty: it is the whole key."""
+
+    @property
+    def card_token(self) -> Callable[[str], str] | None:
+        """What makes the token of a card; None where its id stays as it is."""
+
+    def of_json(self, content: bytes) -> T:
+        """The message in a JSON text."""
+
+    def of_avro(self, reader: AvroReader) -> Callable[[bytes], T]:
+        """What reads records of a schema."""
+
+
+class _BySchema[R]:
     """What was made of schemas, bounded; what they are refused for too."""
 
     def __init__(self, book: SchemaBook, make: Callable[[KnownSchema], tuple[R, int]]) -> None:
@@ -62,18 +80,24 @@ class _Compiled[R]:
 class WireDecoder[T: (Transaction, Label)]:
     """Kafka records → `Transaction` or `Label`, whatever frame they have. Bound once at start."""
 
-    def __init__(self, kind: type[T], rules: IntakeRules, book: SchemaBook) -> None:
+    def __init__(self, kind: type[T], rules: IntakeRules, book: SchemaBook | None, mapping: Mapped[T] | None = None) -> None:
         """Bind to a kind of message.
 
         Args:
             kind: of message.
             rules: of intake.
-            book: the schemas of the registry.
+            book: the schemas of the registry; None: there is none, and what is framed is refused.
+            mapping: where our fields are; None: they have our names.
         """
         self._kind: type[T] = kind
         self._decoder: Decoder[T] = Decoder(kind, rules)
-        self._values: _Compiled[ReadContent[T] | None] = _Compiled(book, self._value_reader)
-        self._keys: _Compiled[ReadContent[Any]] = _Compiled(book, _key_reader)
+        self._mapping: Mapped[T] | None = mapping
+        self._read_json: ReadContent[T] | None = None if mapping is None else mapping.of_json
+        self._read_key = _CardKey(mapping)
+        self.has_registry = book is not None
+        book = SchemaBook() if book is None else book
+        self._values: _BySchema[ReadContent[T] | None] = _BySchema(book, self._value_reader)
+        self._keys: _BySchema[ReadContent[Any]] = _BySchema(book, _key_reader)
 
     def lacks(self, record: Record) -> bool:
         """Whether a schema that the record was written by is not here yet; it is wanted from now on.
@@ -101,22 +125,62 @@ class WireDecoder[T: (Transaction, Label)]:
         value, headers = record.value, headers_of(record)
         if not value or len(value) > MAX_MESSAGE_BYTES:
             return self._decoder.decode(value, record.key, record.timestamp, now_ms)  # which refuses it
+        if not self.has_registry:
+            return self._unframed(record, now_ms)
         framed = unframed(value, headers, VALUE_HEADER)
         key = self._card_of(record.key, headers)
         if framed is None:
-            return self._decoder.decode(value, key, record.timestamp, now_ms)
+            return self._decoder.decode(value, key, record.timestamp, now_ms, self._read_json)
         return self._decoder.decode(framed.content, key, record.timestamp, now_ms, self._values.of(framed.schema))
+
+    def _unframed(self, record: Record, now_ms: int | None) -> T:
+        try:
+            key = self._read_key.plain(record.key)
+            return self._decoder.decode(record.value, key, record.timestamp, now_ms, self._read_json)
+        except RecordError as error:
+            raise said_of_frames(record, error) from None
 
     def _card_of(self, key: bytes | None, headers: Headers) -> bytes | None:
         """What the key says of the card."""
         framed = unframed(key, headers, KEY_HEADER) if key else None
-        return key if framed is None else _text_of(self._keys.of(framed.schema)(framed.content))
+        return self._read_key.plain(key) if framed is None else self._read_key.of(self._keys.of(framed.schema)(framed.content))
 
     def _value_reader(self, known: KnownSchema) -> tuple[ReadContent[T] | None, int]:
         if known.kind == "JSON":
-            return None, 1
+            return self._read_json, 1
         reader = AvroReader(_avro(known))
-        return read_avro(self._kind, reader), reader.type.types
+        read = read_avro(self._kind, reader) if self._mapping is None else self._mapping.of_avro(reader)
+        return read, reader.type.types
+
+
+class _CardKey:
+    """What a record's key says of its card."""
+
+    def __init__(self, mapping: Mapped[Any] | None) -> None:
+        self._path: tuple[str, ...] = ("card_id",) if mapping is None or not mapping.key else mapping.key
+        self._is_json = mapping is not None and bool(mapping.key)
+        self._token = None if mapping is None else mapping.card_token
+
+    def plain(self, key: bytes | None) -> bytes | None:
+        """Of a key that is not framed: it is the card, or JSON where the mapping has a path."""
+        if self._is_json and key:
+            return self.of(_json_key(key))
+        if self._token is None or not key:
+            return key
+        try:
+            return self._token(key.decode()).encode()
+        except UnicodeDecodeError:
+            return key
+
+    def of(self, key: Any) -> bytes | None:
+        """Of one that was read: text, a number, or an object with the card at its path."""
+        for name in self._path:
+            key = key.get(name) if isinstance(key, dict) else key
+        if isinstance(key, int) and not isinstance(key, bool):
+            key = str(key)
+        if not isinstance(key, str):
+            return None
+        return (key if self._token is None else self._token(key)).encode()
 
 
 def _key_reader(known: KnownSchema) -> tuple[ReadContent[Any], int]:
@@ -130,7 +194,7 @@ def _json_key(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RecordError(DeadLetterCode.WRONG_KEY, "The record's key is framed as JSON, and no JSON stands in it.") from None
+        raise RecordError(DeadLetterCode.WRONG_KEY, "The record's key must be JSON, by its schema or the mapping, and is none.") from None
 
 
 def _avro(known: KnownSchema) -> str:
@@ -140,15 +204,6 @@ def _avro(known: KnownSchema) -> str:
         told = f"The schema of the record is of the kind {known.kind[:40]!r}; Avro and JSON Schema are read."
         raise RecordError(DeadLetterCode.SCHEMA_REFUSED, told)
     return known.text
-
-
-def _text_of(key: Any) -> bytes | None:
-    """What a key is that was read by its schema: text, a number, or a record with a field card_id."""
-    if isinstance(key, dict):
-        key = key.get("card_id")
-    if isinstance(key, int) and not isinstance(key, bool):
-        key = str(key)
-    return key.encode() if isinstance(key, str) else None
 
 
 def headers_of(record: Record) -> Headers:

@@ -47,7 +47,7 @@ def decode_one[T: (Transaction, Label)](decoder: Reads[T], record: Record, now_m
 
 def lacking(decoder: Reads[Transaction] | Reads[Label]) -> Callable[[Record], bool] | None:
     """What tells of a record that a schema of it is missing; None where none ever is."""
-    return decoder.lacks if isinstance(decoder, WireDecoder) else None
+    return decoder.lacks if isinstance(decoder, WireDecoder) and decoder.has_registry else None
 
 
 async def some_ready(

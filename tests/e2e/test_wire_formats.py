@@ -14,6 +14,7 @@ from stream_app.local.stack import free_ports
 from tests.e2e.kafka import LABEL, TRANSACTION, raw, read
 from tests.e2e.test_codecs import run, scored
 from tests.e2e.workers import worker
+from tests.faults.proxy import Proxy
 from tests.foreign import Client, Raw, Serializer
 from tests.schema_registry import NoSchemaRegistryError, Registry, schema_registry
 from tests.unit.wire.records import schema
@@ -98,26 +99,26 @@ def test_records_wait_for_a_registry_that_is_away_and_are_decided_once_it_answer
     env: dict[str, str], foreign: Client, port: int, tmp_path: Path, registry: Registry
 ) -> None:
     """None is a dead letter: readiness, metric and log say what is waited for, and that it is back. A next worker does without it, by its copies."""
-    assert registry.url  # else it cannot be had here, and the test is skipped
     (there,) = free_ports(1)
-    env = {**env, "SCHEMA_REGISTRY_URL": f"http://127.0.0.1:{there}/apis/ccompat/v7", "THRESHOLD": "0"}
+    between = Proxy(there, registry.port)
+    between.refuses = True
+    between.start()
+    env = {**env, "SCHEMA_REGISTRY_URL": registry.url.replace(str(registry.port), str(there)), "THRESHOLD": "0"}
     servers, topic = env["KAFKA_BOOTSTRAP_SERVERS"], env["TRANSACTIONS_TOPIC"]
-    with schema_registry(there) as first:
-        records = avro(foreign, first, topic, numbered(TRANSACTION), schema())
-        more = avro(foreign, first, topic, numbered(TRANSACTION, EACH), schema())
+    records, more = (avro(foreign, registry, topic, numbered(TRANSACTION, i), schema()) for i in (0, EACH))
     with worker(env, port, tmp_path) as running:
         until(running.ready, "the worker to be ready, for no record needs the registry")
         foreign.send(servers, topic, [Raw(raw(TRANSACTION, transaction_id="plain"), b"C1"), *records])
         until(lambda: scored(running) == 1 and running.status("readyz")[0] == 503, "the worker to say that it waits")
         assert "Schema registry does not answer" in running.status("readyz")[1]
         assert f"{UP} 0.0" in running.status("metrics")[1]
-        with schema_registry(there) as again:
-            assert avro(foreign, again, topic, numbered(TRANSACTION), schema()) == records
-            until(lambda: scored(running) == EACH + 1, "those that waited to be decided")
-            until(running.ready, "the worker to be ready again")
+        between.heal()
+        until(lambda: scored(running) == EACH + 1, "those that waited to be decided")
+        until(running.ready, "the worker to be ready again")
         assert running.stop() == 0, running.log.read_text()
         assert "Schema registry answers again" in running.log.read_text()
         assert running.log.read_text().count("Traceback") == 0
+    between.stop()
     with worker(env, port, tmp_path) as running:
         until(running.ready, "a next worker to be ready")
         foreign.send(servers, topic, more)

@@ -35,7 +35,7 @@ class Refused:
 
 def letter_of(record: Refused, message: str = "Too long.") -> Outgoing:
     """Its dead letter."""
-    return dead_letter(record, RecordError("too_large", message), ("transactions", 3), "dlq", redacted=True)
+    return dead_letter(record, RecordError("too_large", message), ("transactions", 3), "dlq", redacted=("card_id",))
 
 
 def forms(letter: Outgoing) -> Iterator[Outgoing]:

@@ -34,7 +34,16 @@ def test_every_variable_of_ours_is_a_setting_with_a_value_that_works(name: str, 
 
 def test_names_and_scoring_settings_of_the_users_env_file_reach_every_service_of_ours() -> None:
     """Addresses, logins and files do not: compose has its own servers. Nor does any secret of `.env`."""
-    of_compose = {"mlflow_tracking_uri", "model_cache", "redis_url", "rates_file", "metrics_port", "metrics_host", "log_format"}
+    of_compose = {
+        "mlflow_tracking_uri",
+        "model_cache",
+        "redis_url",
+        "rates_file",
+        "mapping_file",
+        "metrics_port",
+        "metrics_host",
+        "log_format",
+    }
     handed = {f for f in Settings.model_fields if f not in of_compose and not f.startswith(("kafka_", "api_", "schema_registry_"))}
     for name in OURS:
         environment = SERVICES[name]["environment"]
