@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from stream_app.local.stack import free_ports
-from tests.e2e.kafka import LABEL, TRANSACTION, raw, read
+from tests.e2e.kafka import LABEL, NOW_MS, TRANSACTION, raw, read
 from tests.e2e.test_codecs import run, scored
+from tests.e2e.test_recovery import Group
 from tests.e2e.workers import worker
 from tests.faults.proxy import Proxy
 from tests.foreign import Client, Raw, Serializer
 from tests.schema_registry import NoSchemaRegistryError, Registry, schema_registry
 from tests.unit.wire.records import schema
-from tests.waiting import until
+from tests.waiting import DEADLINE_S, until
 
 EACH = 10
 PROTOBUF = 'syntax = "proto3"; message Payment { string transaction_id = 1; }'
@@ -126,3 +127,69 @@ def test_records_wait_for_a_registry_that_is_away_and_are_decided_once_it_answer
         assert running.stop() == 0, running.log.read_text()
         assert "Copies of schemas" in running.log.read_text()
     assert [s["transaction_id"] for s in scores(env, 2 * EACH + 1)] == ["plain", *(f"T{i}" for i in range(2 * EACH))]
+
+
+MAPPING = """
+columns:
+  transaction_id: payload.after.id
+  event_time: {path: payload.after.paid_at, unit: us}
+  card_id: payload.after.pan
+  terminal_id: payload.after.shop
+  amount: {path: payload.after.cents, unit: minor}
+  type: {path: payload.after.kind, values: {P: purchase, R: refund}, default: purchase}
+constants: {currency: EUR}
+tokens: [card_id]
+key: payload.pan
+"""
+CARD_NUMBER = "4111111111111111"
+
+
+def changed_row(number: int, **row: Any) -> bytes:
+    """A row as Debezium tells of it, in JSON."""
+    after = {"id": f"T{number}", "paid_at": NOW_MS * 1000, "pan": int(CARD_NUMBER), "shop": "M1", "cents": 1250, "kind": "P"} | row
+    return json.dumps({"schema": {}, "payload": {"before": None, "after": after, "op": "c"}}).encode()
+
+
+def test_nested_records_of_others_are_scored_by_a_mapping_through_a_lost_redis_and_verify(
+    env: dict[str, str], foreign: Client, port: int, tmp_path: Path
+) -> None:
+    """Paths, units, constants, tokens, a part of the key: published plainly, rebuilt and verified by the same mapping. No card number is left anywhere."""
+    (tmp_path / "mapping.yml").write_text(MAPPING)
+    env = {**env, "MAPPING_FILE": str(tmp_path / "mapping.yml"), "THRESHOLD": "0"}
+    servers, topic = env["KAFKA_BOOTSTRAP_SERVERS"], env["TRANSACTIONS_TOPIC"]
+    key = json.dumps({"payload": {"pan": int(CARD_NUMBER)}}).encode()
+    wrong = [changed_row(90, kind="X"), changed_row(91, cents=1.5), changed_row(92, id=None), raw(TRANSACTION), b"{"]
+    lot = [Raw(changed_row(i), key, timestamp_ms=NOW_MS) for i in range(EACH)]
+    with worker(env, port, tmp_path) as running:
+        until(running.ready, "the worker to be ready")
+        foreign.send(servers, topic, [*lot[:5], *(Raw(value, key, timestamp_ms=NOW_MS) for value in wrong), *lot[5:]])
+        until(lambda: scored(running) == EACH, "all to be decided")
+        running.process.kill()
+        running.process.wait()
+    Group(env).put({})
+    with worker(env, port, tmp_path) as running:
+        until(running.ready, "the next worker to be ready")
+        foreign.send(servers, topic, [Raw(changed_row(EACH), key, timestamp_ms=NOW_MS)])
+        until(lambda: scored(running) == 1, "one more to be decided")
+        assert running.stop() == 0, running.log.read_text()
+    made = scores(env, EACH + 1)
+    assert [s["transaction_id"] for s in made] == [f"T{i}" for i in range(EACH + 1)]
+    assert [s["features"]["card_count_1d"] for s in made] == [i + 1.0 for i in range(EACH + 1)]
+    assert {s["features"]["amount"] for s in made} == {12.5}
+    assert letters(env, len(wrong)) == ["unknown_value", "wrong_type", "missing_field", "missing_field", "not_json"]
+    for of in ("SCORES_TOPIC", "ALERTS_TOPIC", "TRANSACTIONS_DLQ_TOPIC"):
+        told = asyncio.run(read(servers, env[of], len(wrong) if "DLQ" in of else EACH + 1))
+        assert not [r for r in told if CARD_NUMBER.encode() in (r.value or b"") + (r.key or b"")], of
+    verified = run(env, "-m", "stream_app.cli", "verify")
+    found = json.loads(verified.stdout.splitlines()[-1])
+    assert (verified.returncode, found["vectors"], found["differences"]) == (0, EACH + 1, 0), verified.stderr
+
+
+def test_a_mapping_that_cannot_be_used_ends_the_worker_with_its_line(env: dict[str, str], port: int, tmp_path: Path) -> None:
+    """Exit code 78, before anything is read."""
+    (tmp_path / "mapping.yml").write_text(MAPPING.replace("paid_at, unit: us", "paid_at, unit: minutes"))
+    with worker({**env, "MAPPING_FILE": str(tmp_path / "mapping.yml")}, port, tmp_path) as running:
+        assert running.process.wait(DEADLINE_S) == 78, running.log.read_text()
+        log = running.log.read_text()
+    assert "Line 4: unit is 'minutes'; it is one of s, ms, us, ns, iso8601." in log
+    assert "Traceback" not in log
