@@ -101,6 +101,7 @@ def train_command(  # noqa: PLR0913 - the command's options
         options = Options(
             data=data,
             mapping=mapping,
+            refuse_card_numbers=settings.refuse_card_numbers,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
             recipe=Recipe(
                 model=model,

@@ -39,7 +39,7 @@ LATE_S = 0.5
 
 
 def produce_command(  # noqa: PLR0913 - the command's options
-    file: Annotated[Path, typer.Argument(help="Transactions: Parquet, CSV or JSON Lines, our columns or the Fraud Detection Handbook's.")],
+    file: Annotated[Path, typer.Argument(help="Transactions: whatever `train` reads.")],
     rate: Annotated[float | None, typer.Option(min=0.001, help="Transactions a second, on a fixed schedule.")] = None,
     speed: Annotated[float | None, typer.Option(min=0.001, help="Times faster than it happened: 3600 replays an hour each second.")] = None,
     start: Annotated[str | None, typer.Option(help="From this event time on: 2018-07-01, 2018-07-01T12:00:00 (UTC), or ms.")] = None,
@@ -47,6 +47,7 @@ def produce_command(  # noqa: PLR0913 - the command's options
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many transactions, and the labels due by then.")] = None,
     labels: Annotated[bool, typer.Option("--labels/--no-labels", help="Also publish each label when the replay reaches its time.")] = True,  # noqa: FBT002 - typer's way
     label_delay_days: Annotated[float, typer.Option(min=0, help="When frauds became known, where the file does not say.")] = 7.0,
+    mapping: Annotated[Path | None, typer.Option(help="YAML: what the file's columns are, as `train --mapping` takes it.")] = None,
 ) -> None:
     """Replay past transactions, and their labels when due, into Kafka: at a rate, a speed, or at once."""
     if rate is not None and speed is not None:
@@ -54,7 +55,9 @@ def produce_command(  # noqa: PLR0913 - the command's options
     window = (moment_ms(start, "--start"), moment_ms(end, "--end"))
     settings = load_settings()
     client = client_options(settings)
-    frame = importlib.import_module("training.data.dataset").read_transactions(file, label_delay_days=label_delay_days)
+    frame = importlib.import_module("training.data.dataset").read_transactions(
+        file, label_delay_days=label_delay_days, mapping=mapping, refuse_card_numbers=settings.refuse_card_numbers
+    )
     replay = replay_of(frame, labels=labels, window=window, limit=limit)
     if not len(replay):
         raise DataError(f"{file} has no transactions between --start and --end (it has {_span(frame)}). Widen them.")

@@ -72,6 +72,13 @@ def names(fields: tuple[Field, ...], *kinds: FieldKind, required: bool | None = 
     return tuple(f.name for f in fields if f.kind in kinds and required in {None, f.required})
 
 
+def one_of_numbers(field: Field, name: str) -> Field:
+    """What one number of a field that holds numbers by name must be."""
+    return Field(
+        f"{field.name}.{name}", FieldKind.NUMBER, required=False, default=None, nullable=False, must_be="a finite number, or leave it out"
+    )
+
+
 def doubtful_texts[T: msgspec.Struct](message: type[T], fields: tuple[Field, ...]) -> Callable[[T], tuple[str | None, ...]]:
     """Compile what gives a message's texts to be looked at, as fast as if it were written by hand: as a rule none.
 

@@ -18,8 +18,8 @@ import msgspec
 
 from stream_app.errors import RecordError
 from stream_app.messages.card_numbers import is_card_number, without_card_numbers
-from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, NOT_MILLISECONDS
-from stream_app.messages.fields import Field, FieldKind
+from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, NOT_MILLISECONDS, seems_to_be
+from stream_app.messages.fields import Field, FieldKind, one_of_numbers
 from stream_app.messages.iso import ALPHA_3, COUNTRIES
 
 
@@ -161,15 +161,8 @@ def _of_number(field: Field, number: float) -> RecordError | None:
 def _of_time(field: Field, ms: int) -> RecordError | None:
     if field.least is None or field.most is None or field.least <= ms <= field.most:
         return None
-    remedy = NOT_MILLISECONDS if ms < EARLIEST_EVENT_TIME_MS else f"{_finer(ms)}send {_wanted(field)}"
-    return RecordError(DeadLetterCode.OUT_OF_RANGE, f"{field.name} is {_in_digits(ms)}; {remedy}.")
-
-
-def _finer(ms: int) -> str:
-    """The unit that a time beyond all years is in, as a rule."""
-    units = (("microseconds", 1_000), ("nanoseconds", 1_000_000))
-    meant = next((unit for unit, of_ms in units if EARLIEST_EVENT_TIME_MS * of_ms <= ms < 5 * EARLIEST_EVENT_TIME_MS * of_ms), None)
-    return f"these seem to be {meant}; " if meant else ""
+    remedy = NOT_MILLISECONDS if ms < EARLIEST_EVENT_TIME_MS else f"send {_wanted(field)}"
+    return RecordError(DeadLetterCode.OUT_OF_RANGE, f"{field.name} is {_in_digits(ms)}{seems_to_be(ms)}; {remedy}.")
 
 
 def _of_flag(_field: Field, _flag: bool) -> RecordError | None:  # noqa: FBT001 - one of a table of checks
@@ -177,13 +170,9 @@ def _of_flag(_field: Field, _flag: bool) -> RecordError | None:  # noqa: FBT001 
 
 
 def _of_numbers(field: Field, numbers: dict[str, Any]) -> RecordError | None:
-    for name, number in numbers.items():
-        where = shown(f"{field.name}.{_cut(name)}")
-        if type(number) not in _TYPES[FieldKind.NUMBER]:
-            return RecordError(DeadLetterCode.WRONG_TYPE, f"{where} is {_kind(number)}; send a number, or leave it out.")
-        if not _is_number(number):
-            return RecordError(DeadLetterCode.OUT_OF_RANGE, f"{where} is {_in_digits(number)}; send a finite number, or leave it out.")
-    return None
+    found = (refused(one_of_numbers(field, _cut(name)), number) for name, number in numbers.items())
+    refusal = next(filter(None, found), None)
+    return refusal and RecordError(refusal.code, shown(refusal.message))
 
 
 def _is_number(number: float) -> bool:
@@ -232,7 +221,8 @@ def _cut(text: str) -> str:
 def _in_digits(number: float) -> str:
     if isinstance(number, int) and abs(number) >= 10**_LONGEST_QUOTED:
         return "beyond all bounds"
-    return shown(repr(number))
+    whole = isinstance(number, float) and number.is_integer() and abs(number) < 2**53
+    return shown(repr(int(number) if whole else number))
 
 
 def _kind(value: Any) -> str:

@@ -11,10 +11,10 @@ described by a mapping in YAML:
       amount: value
       is_fraud: chargeback
       attributes.v1: score_of_the_gateway
-    constants:               # ours: the same for every row
+    constants:               # ours: the same for every row, as written: NO is Norway
       currency: USD
     tokens: [card_id]        # replaced by a hash: the file holds card numbers
-    time_unit: s             # of times that are numbers: s, or ms (the default)
+    time_unit: s             # of times that are numbers: s, ms (the default), us or ns
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-UNITS_MS = {"ms": 1, "s": 1000}
+UNITS_MS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
+_BEYOND_MS = 2.0**60
+"""What is larger is no time in any unit: it stays so large, and is refused."""
+_MOST_MAPPING_BYTES = 65_536
 ROW = "#row"
 """In place of a column: the row's number, where a file has no ids."""
 ULB_BEGINS_MS = 1_377_993_600_000
@@ -57,7 +60,7 @@ class ColumnMapping:
     columns: Mapping[str, str]
     constants: Mapping[str, str] = field(default_factory=dict)
     tokens: Collection[str] = ()
-    time_unit_ms: int = 1
+    time_unit_ms: float = 1
     epoch_ms: int = 0
 
     @property
@@ -68,6 +71,11 @@ class ColumnMapping:
     def theirs(self, name: str) -> str:
         """What the file calls a column of ours."""
         return self.columns.get(name, name)
+
+    def called(self, name: str) -> str:
+        """The same in an error."""
+        is_constant = name in self.constants and name not in self.columns
+        return f"constant {name!r} of the mapping" if is_constant else f"column {self.theirs(name)!r}"
 
     def applied(self, table: Any) -> Any:
         """The table under our names: columns of the layout, and others that already have them."""
@@ -89,8 +97,13 @@ class ColumnMapping:
     def _milliseconds(self, column: Any) -> Any:
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             return column
-        scaled = pc.multiply(column.cast(pa.float64()), float(self.time_unit_ms))
-        return pc.add(pc.round(scaled).cast(pa.int64()), self.epoch_ms)
+        if self.time_unit_ms < 1 and pa.types.is_integer(column.type):  # a double does not hold them to the millisecond
+            scaled = pc.divide(column.cast(pa.int64()), round(1 / self.time_unit_ms))
+        else:
+            exact = pc.round(pc.multiply(column.cast(pa.float64(), safe=False), self.time_unit_ms))
+            within = pc.min_element_wise(pc.max_element_wise(exact, -_BEYOND_MS, skip_nulls=False), _BEYOND_MS, skip_nulls=False)
+            scaled = pc.if_else(pc.is_nan(within), None, within).cast(pa.int64())
+        return pc.add(scaled, self.epoch_ms)
 
 
 def _hashed(column: Any) -> Any:
@@ -101,6 +114,18 @@ def _hashed(column: Any) -> Any:
         for text in encoded.dictionary.cast(pa.string()).to_pylist()
     ]
     return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(tokens, pa.string()))
+
+
+class _TextsOnly(yaml.BaseLoader):
+    """Every scalar is the text that was written: `NO` is Norway and `0742` a code. A name that stands twice is refused."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - as yaml calls it
+        """A map of texts."""
+        names = [self.construct_object(key) for key, _ in node.value]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"{twice!r} stands twice")
+        return super().construct_mapping(node, deep=deep)
 
 
 OURS = ColumnMapping({})
@@ -175,24 +200,31 @@ def read_mapping(path: Path, known: Callable[[str], bool]) -> ColumnMapping:
     Raises:
         DataError: it cannot be read, or says what is not known, with what is.
     """
+    told: Any
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        if path.stat().st_size > _MOST_MAPPING_BYTES:
+            raise DataError(f"{path}: a mapping has at most {_MOST_MAPPING_BYTES} bytes. Is this the data?")
+        told = yaml.load(path.read_text(encoding="utf-8"), Loader=_TextsOnly)  # noqa: S506 - it makes texts, lists and maps alone
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         why = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: the mapping cannot be read: {why}. Mend it; docs/how-to/own-data.md shows one.") from None
-    parts = {"columns": dict, "constants": dict, "tokens": list, "time_unit": str}
+    parts: dict[str, type] = {"columns": dict, "constants": dict, "tokens": list, "time_unit": str}
     if not isinstance(told, dict) or not isinstance(told.get("columns"), dict):
         raise DataError(f"{path}: the mapping has no `columns`. Write them as `ours: theirs`, one a line.")
     for part, given in told.items():
-        if part not in parts or not isinstance(given, parts[part]):
+        values = given.values() if isinstance(given, dict) else given if isinstance(given, list) else ()
+        if part not in parts or not isinstance(given, parts[part]) or not all(isinstance(value, str) for value in values):
             raise DataError(f"{path}: {part!r} is no part of a mapping, or of another kind. It has {', '.join(parts)}.")
-    columns, constants = ({str(k): str(v) for k, v in (told.get(part) or {}).items()} for part in ("columns", "constants"))
+    columns, constants = told["columns"], told.get("constants", {})
     for name in (*columns, *constants):
         if not known(name):
             raise DataError(
                 f"{path}: {name!r} is none of our columns. Take one of transaction.v1, is_fraud, labelled_at, or attributes.NAME."
             )
-    tokens, unit = [str(name) for name in told.get("tokens") or ()], told.get("time_unit", "ms")
+    tokens, unit = told.get("tokens", ()), told.get("time_unit", "ms")
     if unit not in UNITS_MS or not set(tokens) <= set(columns):
-        raise DataError(f"{path}: `time_unit` is s or ms, and `tokens` are among the columns; there stand {unit!r} and {tokens}.")
+        units = ", ".join(UNITS_MS)
+        raise DataError(
+            f"{path}: `time_unit` is one of {units}, and `tokens` are among the columns; there stand {unit!r} and {list(tokens)}."
+        )
     return ColumnMapping(columns, constants, tokens, UNITS_MS[unit])

@@ -6,7 +6,7 @@ that is known (`training.data.column_mapping`), or through a mapping. What `read
     transaction_id                          str
     event_time                              int64, ms since epoch, UTC (read from integers, timestamps or ISO 8601 texts)
     card_id terminal_id currency            category of str (a card's text is held once, its code is at `.cat.codes`)
-    type merchant_id mcc country channel    category of str, missing allowed; each of these only where the file has it
+    type merchant_id mcc country channel    category of str, missing allowed (so is an empty text); only where the file has it
     billing_currency device_id ip           category of str, missing allowed; only where the file has it
     amount                                  float64, 0 … 10⁹, never NaN
     billing_amount latitude longitude       float64, NaN where missing; only where the file has it
@@ -21,35 +21,36 @@ Rows keep the order of the file. Row numbers in errors count from 1, a CSV's hea
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from stream_app.errors import DataError
+from stream_app.errors import DataError, RecordError
 from stream_app.features.aggregations import DAY_MS
-from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, NOT_MILLISECONDS
-from stream_app.messages.iso import CURRENCIES
-from stream_app.messages.transaction import ATTRIBUTE, MAX_AMOUNT, Transaction
-from training.data.files import FLAGS, FLOATS, OPTIONAL_TEXTS, REQUIRED, TIMES, columns_of
+from stream_app.messages.refusals import LABEL_BEFORE_EVENT_TOLD, DeadLetterCode
+from stream_app.messages.transaction import ATTRIBUTE, IntakeRules, Transaction
+from training.data.columns import Column
+from training.data.files import REQUIRED, columns_of, field_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_ID_LENGTH = 64
 NEEDED_TO_TRAIN = (*REQUIRED[:5], "is_fraud", "labelled_at")
 
 
-def read_transactions(path: Path, *, label_delay_days: float = 7, mapping: Path | None = None) -> pd.DataFrame:
+def read_transactions(
+    path: Path, *, label_delay_days: float = 7, mapping: Path | None = None, refuse_card_numbers: bool = True
+) -> pd.DataFrame:
     """Read a file of transactions into the columns above.
 
     Args:
         path: the file; its suffix says the format.
         label_delay_days: when a fraud became known, where the file does not say: so many days after the payment.
         mapping: YAML, what its columns are; see `training.data.column_mapping`.
+        refuse_card_numbers: as the setting of the worker.
 
     Raises:
         DataError: one line with the file, the column (as the file calls it) and the row, and what to do.
@@ -66,12 +67,10 @@ def read_transactions(path: Path, *, label_delay_days: float = 7, mapping: Path 
     columns: dict[str, Any] = {}
     for name in sorted(table.column_names, key=_place):
         column, table = table[name], table.drop_columns(name)  # so that of ten million rows nothing is held in both forms
-        try:
-            columns[name] = _converted(path, name, column)
-        except DataError as error:
-            raise DataError(str(error).replace(f"column {name!r}", f"column {column_mapping.theirs(name)!r}", 1)) from None
+        columns[name] = _checked(path, column_mapping.called(name), name, column, refuse_card_numbers=refuse_card_numbers)
     if "is_fraud" in columns:
-        columns["labelled_at"] = _labelled_at(path, columns, round(label_delay_days * DAY_MS))
+        of = Column(path, column_mapping.called("labelled_at"), field_of("labelled_at"), None)
+        columns["labelled_at"] = _labelled_at(of, columns, round(label_delay_days * DAY_MS))
     del column, table
     _give_back()
     return pd.DataFrame(columns, copy=False)
@@ -96,6 +95,12 @@ def check_for_training(frame: pd.DataFrame, source: str = "The training data") -
         row = int(back[0]) + 1
         back_by = f"row {row + 1} has event_time {times[row]}, row {row} before it {times[row - 1]}"
         raise DataError(f"{source} is not in order of time: {back_by}. Sort the file by event_time, ties by transaction_id.")
+    ahead_ms = int(times[-1]) - int(time.time() * 1000) - IntakeRules().max_ahead_of_clock_s * 1000
+    if ahead_ms > 0:
+        raise DataError(
+            f"{source} has payments of the future: row {len(times)} has event_time {times[-1]}, and a worker refuses what is so far ahead of its "
+            "clock. Look at the column's unit, at day and month, or leave those rows out."
+        )
     _refuse_repeated(frame, source)
 
 
@@ -124,129 +129,16 @@ def _place(name: str) -> tuple[int, str]:
     return order.index(ATTRIBUTE if name.startswith(ATTRIBUTE) else name), name
 
 
-def _converted(path: Path, name: str, column: Any) -> Any:
-    if name == "is_fraud":
-        return _flags(path, name, column)
-    if name == "fraud_scenario":
-        return _numbers(path, name, column, allow_missing=False).astype(np.int8)
-    if name in FLAGS:
-        return pd.array(_checked_cast(path, name, column, pa.bool_()).to_pandas(), dtype="boolean")
-    if name in TIMES:
-        return _times(path, name, column)
-    if name in FLOATS or name.startswith(ATTRIBUTE):
-        values = _numbers(path, name, column, allow_missing=name != "amount")
-        if name in {"amount", "billing_amount"}:
-            remedy = "amounts are 0 to 10^9 in major units; a refund has type 'refund', not a minus"
-            _refuse(path, name, (values < 0) | (values > MAX_AMOUNT), values, remedy)
-        return values
-    return _texts(path, name, column)
+def _checked(path: Path, called: str, name: str, column: Any, *, refuse_card_numbers: bool) -> Any:
+    values = Column(path, called, field_of(name), column).values(refuse_card_numbers=refuse_card_numbers)
+    return values.astype(np.int8) if name == "fraud_scenario" else values
 
 
-def _texts(path: Path, name: str, column: Any) -> Any:
-    if pa.types.is_floating(column.type) or pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
-        raise DataError(f"{path}: column {name!r} holds {column.type}, where text (or integers) must be. Write it as text.")
-    if name == "transaction_id":
-        return _transaction_ids(path, column)
-    encoded = column.dictionary_encode().combine_chunks()
-    distinct = encoded.dictionary.cast(pa.string())
-    if name not in OPTIONAL_TEXTS:
-        _refuse_missing(path, name, column)
-        _refuse_lengths(path, name, column, pc.utf8_length(distinct).to_numpy()[encoded.indices.to_numpy()])
-    if name in {"currency", "billing_currency"}:
-        known = np.array([code in CURRENCIES for code in (*distinct.to_pylist(), "EUR")])  # the last one stands for missing codes
-        _refuse(path, name, ~known[encoded.indices.fill_null(-1).to_numpy()], column, "it must be a code of ISO 4217, as EUR")
-    return pd.Categorical(pa.DictionaryArray.from_arrays(encoded.indices, distinct).to_pandas())
-
-
-def _transaction_ids(path: Path, column: Any) -> Any:
-    """The same for texts that are all different: a dictionary of them would only be a copy more."""
-    texts = column.cast(pa.large_string())
-    _refuse_missing(path, "transaction_id", column)
-    _refuse_lengths(path, "transaction_id", column, pc.utf8_length(texts).to_numpy())
-    return pd.array(texts, dtype="str")
-
-
-def _refuse_missing(path: Path, name: str, column: Any) -> None:
-    _refuse(path, name, column.is_null().to_numpy(), None, "every transaction needs one: fill it in, or remove the row")
-
-
-def _refuse_lengths(path: Path, name: str, column: Any, lengths: Any) -> None:
-    _refuse(path, name, (lengths < 1) | (lengths > MAX_ID_LENGTH), column, f"it must have 1 to {MAX_ID_LENGTH} characters")
-
-
-def _times(path: Path, name: str, column: Any) -> Any:
-    missing = column.is_null().to_numpy()
-    if name != "labelled_at":
-        _refuse(path, name, missing, None, "every transaction needs its time: fill it in, or remove the row")
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        column = column.cast(pa.timestamp("ms", getattr(column.type, "tz", None)), safe=False).cast(pa.int64())
-    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = _parsed_times(path, name, column)
-    values = _checked_cast(path, name, column, pa.int64()).fill_null(0).to_numpy()
-    _refuse(path, name, ~missing & (values < EARLIEST_EVENT_TIME_MS), values, NOT_MILLISECONDS)
-    return pd.arrays.IntegerArray(values, missing) if name == "labelled_at" else values
-
-
-def _parsed_times(path: Path, name: str, column: Any) -> Any:
-    """ISO 8601 → ms; one wrong text makes a whole column of a CSV text, so digits are milliseconds here too."""
-    texts = column.to_pandas()
-    digits = texts.str.fullmatch(r"[0-9]{1,15}").fillna(value=False).to_numpy(dtype=bool)
-    parsed = pd.to_datetime(texts.mask(digits), utc=True, format="ISO8601", errors="coerce")
-    values = parsed.dt.tz_convert(None).dt.as_unit("ms").to_numpy().astype(np.int64)
-    values[digits] = texts[digits].astype(np.int64)
-    remedy = "write ISO 8601, as 2018-04-01T00:00:31Z, or milliseconds since 1970"
-    _refuse(path, name, (parsed.isna() & texts.notna()).to_numpy() & ~digits, texts, remedy)
-    return pa.chunked_array([pa.array(values, mask=texts.isna().to_numpy())])
-
-
-def _numbers(path: Path, name: str, column: Any, *, allow_missing: bool) -> Any:
-    values = _checked_cast(path, name, column, pa.float64()).to_numpy()
-    if not allow_missing:
-        _refuse(path, name, np.isnan(values), None, "every transaction needs it: fill it in, or remove the row")
-    _refuse(path, name, np.isinf(values), values, "it must be a finite number")
-    return values
-
-
-def _flags(path: Path, name: str, column: Any) -> Any:
-    values = _numbers(path, name, column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column, allow_missing=False)
-    _refuse(path, name, (values != 0) & (values != 1), values, "it must be true or false, or 1 or 0")
-    return values == 1
-
-
-def _labelled_at(path: Path, columns: dict[str, Any], delay_ms: int) -> Any:
+def _labelled_at(of: Column, columns: dict[str, Any], delay_ms: int) -> Any:
     """The file's `labelled_at`; frauds without one get the time of the payment and the delay."""
     is_fraud, event_time = columns["is_fraud"], columns["event_time"]
     given = columns.get("labelled_at")
     missing = np.ones_like(is_fraud) if given is None else given.isna()
     values = np.zeros_like(event_time) if given is None else given.to_numpy(dtype=np.int64, na_value=0)
-    remedy = "a label cannot be older than its transaction: correct it, or leave it empty"
-    _refuse(path, "labelled_at", ~missing & (values < event_time), values, remedy)
+    of.refuse(~missing & (values < event_time), lambda _row: RecordError(DeadLetterCode.LABEL_BEFORE_EVENT, LABEL_BEFORE_EVENT_TOLD))
     return pd.arrays.IntegerArray(np.where(missing, event_time + delay_ms, values), missing & ~is_fraud)
-
-
-def _checked_cast(path: Path, name: str, column: Any, kind: Any) -> Any:
-    """Cast, or name the first row that cannot be."""
-    if _castable(column, kind):
-        return column.cast(kind)
-    row = bisect_left(range(len(column)), True, key=lambda last: not _castable(column[: last + 1], kind))
-    wrong = f"{column[row].as_py()!r} is not {_KINDS[kind]}. Correct the value, or remove the row."
-    raise DataError(f"{path}: column {name!r} is wrong in row {row + 1}: {wrong}")
-
-
-def _castable(column: Any, kind: Any) -> bool:
-    try:
-        column.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return False
-    return True
-
-
-_KINDS = {pa.float64(): "a number", pa.int64(): "an integer", pa.bool_(): "true or false"}
-
-
-def _refuse(path: Path, name: str, wrong: Any, values: Any, remedy: str) -> None:
-    """Stop at the first row of `wrong`; without `values`, what is wrong is that nothing is there."""
-    if wrong.any():
-        row = int(wrong.argmax())
-        what = "is missing or empty" if values is None else f"is {values[row]!s}"
-        raise DataError(f"{path}: column {name!r} {what} in row {row + 1} ({int(wrong.sum())} such rows); {remedy}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,8 +13,8 @@ import pyarrow.json
 import pyarrow.parquet
 
 from stream_app.errors import DataError
-from stream_app.messages.fields import FieldKind, fields_of, names
-from stream_app.messages.transaction import ATTRIBUTE, Transaction
+from stream_app.messages.fields import Field, FieldKind, fields_of, names, one_of_numbers
+from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
 from training.data.column_mapping import ColumnMapping, column_mapping_of, read_mapping
 
 if TYPE_CHECKING:
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 
 _FIELDS = fields_of(Transaction)
 REQUIRED = names(_FIELDS, *FieldKind, required=True)
-OPTIONAL_TEXTS = frozenset(names(_FIELDS, FieldKind.TEXT, FieldKind.CODE, required=False))
 TEXTS = frozenset(names(_FIELDS, FieldKind.TEXT, FieldKind.CODE))
 TIMES = frozenset({*names(_FIELDS, FieldKind.TIME), "sent_at", "labelled_at"})
-FLOATS = frozenset(names(_FIELDS, FieldKind.NUMBER))
-FLAGS = frozenset(names(_FIELDS, FieldKind.FLAG))
 KNOWN = frozenset(names(_FIELDS, *FieldKind)) | TIMES | {"is_fraud", "fraud_scenario"}
+_BY_NAME = {f.name: f for f in (*fields_of(Label), *_FIELDS)}
+_OURS = {
+    "sent_at": replace(_BY_NAME["event_time"], name="sent_at"),
+    "labelled_at": replace(_BY_NAME["labelled_at"], required=False),
+    "fraud_scenario": Field("fraud_scenario", FieldKind.NUMBER, True, None, False, 0, 127, must_be="a whole number from 0 to 127"),
+}
 
 
 def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapping]:
@@ -70,6 +74,13 @@ def attributes_in(path: Path, mapping: Path | None = None) -> tuple[str, ...]:
     """The names of a file's attributes, in its order. Raises as `columns_of`."""
     table, _ = columns_of(path, mapping)
     return tuple(name.removeprefix(ATTRIBUTE) for name in table.column_names if name.startswith(ATTRIBUTE))
+
+
+def field_of(name: str) -> Field:
+    """What a column of ours must hold: a field of a payment or of its label, a number of the producer's, or what only files have."""
+    if name.startswith(ATTRIBUTE):
+        return one_of_numbers(_BY_NAME["attributes"], name.removeprefix(ATTRIBUTE))
+    return _OURS.get(name) or _BY_NAME[name]
 
 
 def is_known(name: str) -> bool:

@@ -71,7 +71,12 @@ def read(options: Options) -> tuple[pd.DataFrame, Windows]:
     Raises:
         DataError: they cannot be trained on.
     """
-    frame = read_transactions(options.data, label_delay_days=options.label_delay_days, mapping=options.mapping)
+    frame = read_transactions(
+        options.data,
+        label_delay_days=options.label_delay_days,
+        mapping=options.mapping,
+        refuse_card_numbers=options.refuse_card_numbers,
+    )
     check_for_training(frame, str(options.data))
     return frame, options.split.windows(int(frame["event_time"].iloc[0]), int(frame["event_time"].iloc[-1]))
 

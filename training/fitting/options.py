@@ -24,7 +24,7 @@ class Options:
     """What to train on, and how.
 
     Attributes:
-        data: file of transactions with labels; `mapping`: what its columns are, see `read_transactions`.
+        data: file of transactions with labels; `mapping`, `refuse_card_numbers`: see `read_transactions`.
         split: the windows.
         recipe: the model to fit; with `search`, its seed.
         search: choose the recipe on so many validation folds, see `training.fitting.search`; 0: fit `recipe`.
@@ -45,6 +45,7 @@ class Options:
     money: Money = EUR
     label_delay_days: float = 7.0
     mapping: Path | None = None
+    refuse_card_numbers: bool = True
     target: ThresholdTarget = field(default_factory=ThresholdTarget)
     registration: Registration | None = None
     out: Path | None = None

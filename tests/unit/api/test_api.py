@@ -172,16 +172,22 @@ BAD: list[tuple[str, Any, int, str, str]] = [
     ("/v1/score", payment("a", terminal_id="a\x00"), 422, "terminal_id contains a control character", "#/terminal_id"),
     ("/v1/score", payment("a", at=NOW), 422, "event_time is", "#/event_time"),
     ("/v1/score", payment("a", type="refund"), 422, "'refund' is not scored", "#/type"),
-    ("/v1/score", payment("a", attributes={"v1": "x"}), 422, "attributes.v1 is text; send a number", "#/attributes"),
+    ("/v1/score", payment("a", attributes={"v1": "x"}), 422, "attributes.v1 is text; send a finite number", "#/attributes"),
     ("/v1/labels", dict(LABEL_EXAMPLE) | {"event_time": START, "labelled_at": START - 1}, 422, "labelled_at is before", "#/labelled_at"),
     (
         "/v1/labels",
         dict(LABEL_EXAMPLE) | {"labelled_at": NOW // 1000},
         422,
-        f"labelled_at is {NOW // 1000}; {NOT_MILLISECONDS}.",
+        f"labelled_at is {NOW // 1000} (seconds?); {NOT_MILLISECONDS}.",
         "#/labelled_at",
     ),
-    ("/v1/score", payment("a") | {"event_time": NOW // 1000}, 422, f"event_time is {NOW // 1000}; {NOT_MILLISECONDS}.", "#/event_time"),
+    (
+        "/v1/score",
+        payment("a") | {"event_time": NOW // 1000},
+        422,
+        f"event_time is {NOW // 1000} (seconds?); {NOT_MILLISECONDS}.",
+        "#/event_time",
+    ),
     ("/v1/labels", dict(LABEL_EXAMPLE) | {"labelled_at": START, "event_time": START}, 404, "'card-58c1' is not known", ""),
 ]
 

@@ -10,6 +10,7 @@ import pycountry
 import pytest
 
 from stream_app.errors import RecordError
+from stream_app.messages.event_time import seems_to_be
 from stream_app.messages.fields import Field, FieldKind, codes_are_listed, fields_of
 from stream_app.messages.iso import ALPHA_3
 from stream_app.messages.refusals import meant_by, refused
@@ -115,3 +116,22 @@ def test_a_code_that_is_added_is_checked_where_its_type_lists_it() -> None:
     assert [(f.kind, f.codes, f.listed, f.nullable) for f in fields] == [(FieldKind.CODE, ("A", "B"), "ours", n) for n in (False, True)]
     are_listed = codes_are_listed(message, fields)
     assert [are_listed(message(*codes)) for codes in (("A",), ("C",), ("A", "B"), ("A", "C"))] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (1_795_471_200, " (seconds?)"),
+        (1_795_471_200_000, " (milliseconds?)"),
+        (1_795_471_200_000_000, " (microseconds?)"),
+        (1_795_471_200_000_000_000, " (nanoseconds?)"),
+        (20_230_101, " (a date in digits?)"),
+        (20_230_101_235_959, " (a date in digits?)"),
+        (0, ""),
+        (-5, ""),
+        (10**30, ""),
+    ],
+)
+def test_a_wrong_time_is_told_by_its_likely_unit(at: int, told: str) -> None:
+    """Who reads it need not count digits."""
+    assert seems_to_be(at) == told

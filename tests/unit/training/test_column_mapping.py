@@ -115,13 +115,13 @@ def test_an_error_names_row_and_column_as_the_file_calls_them(tmp_path: Path) ->
     """Not as we do."""
     path, mapping = tmp_path / "t.parquet", written(tmp_path / "mapping.yml", MAPPING)
     foreign(value=[1.5, -2.0]).to_parquet(path)
-    with pytest.raises(DataError, match=r"t\.parquet: column 'value' is -2\.0 in row 2"):
+    with pytest.raises(DataError, match=r"t\.parquet: column 'value' is wrong in row 2: amount is -2; send a number"):
         read_transactions(path, mapping=mapping)
     foreign(chargeback=["no", "yes"]).to_parquet(path)
-    with pytest.raises(DataError, match=r"column 'chargeback' is wrong in row 1: 'no' is not a number"):
+    with pytest.raises(DataError, match=r"column 'chargeback' is wrong in row 1 \('no'\): is_fraud is text; send true or false"):
         read_transactions(path, mapping=mapping)
     written(tmp_path / "s.csv", SPARKOV.replace("107.23", "dear"))
-    with pytest.raises(DataError, match=r"column 'amt' is wrong in row 2: 'dear' is not a number"):
+    with pytest.raises(DataError, match=r"column 'amt' is wrong in row 2 \('dear'\): amount is text; send a number"):
         read_transactions(tmp_path / "s.csv")
 
 
@@ -132,8 +132,14 @@ def test_an_error_names_row_and_column_as_the_file_calls_them(tmp_path: Path) ->
         ("constants: {currency: EUR}", "has no `columns`"),
         ("columns: {amount: a}\nunit: s", "'unit' is no part of a mapping"),
         ("columns: {price: a}", "'price' is none of our columns"),
-        ("columns: {amount: a}\ntime_unit: minutes", "`time_unit` is s or ms"),
+        ("columns: {amount: a}\ntime_unit: minutes", "`time_unit` is one of s, ms, us, ns"),
         ("columns: {amount: a}\ntokens: [card_id]", "`tokens` are among the columns"),
+        ("columns: {amount: a, amount: b}", "'amount' stands twice"),
+        ("columns: {amount: [a, b]}", "'columns' is no part of a mapping, or of another kind"),
+        ("columns: {amount: !!python/object/apply:os.system [exit]}", "'columns' is no part of a mapping, or of another kind"),
+        ("x: &a [1, 1]\ny: &b [*a, *a]\ncolumns: {amount: *b}", "'x' is no part|of another kind"),
+        ("columns:" + " {a:" * 3000, "cannot be read"),
+        ("#" * 70_000, "at most 65536 bytes"),
         ("columns: {amount: nowhere}", "column 'nowhere' of .* is not there. It has id, paid_at"),
         ("columns: {amount: value}", "column 'transaction_id' is missing"),
     ],
@@ -189,3 +195,31 @@ def test_a_parameter_without_a_value_is_refused(text: str, capfd: pytest.Capture
 
     assert main(["--data", "none.csv", "--no-register", "--parameter", text]) == 2
     assert "NAME=VALUE" in capfd.readouterr().err
+
+
+def test_constants_are_taken_as_written_and_checked_like_a_column(tmp_path: Path) -> None:
+    """`NO` is Norway, not false; `0742` is a category code, not 482; what no record may hold is refused by name."""
+    path, mapping = tmp_path / "t.parquet", tmp_path / "mapping.yml"
+    foreign().to_parquet(path)
+    told = MAPPING.replace("currency: USD", "currency: NOK\n  country: NO\n  mcc: 0742\n  approved: true\n  latitude: 59.9")
+    frame = read_transactions(path, mapping=written(mapping, told))
+    assert frame.iloc[0][["currency", "country", "mcc", "approved", "latitude"]].tolist() == ["NOK", "NO", "0742", True, 59.9]
+    for right, wrong, says in [
+        ("country: NO", "country: NOR", "country 'NOR' is not of ISO 3166-1 alpha-2; send 'NO'"),
+        ("mcc: 0742", "mcc: 742", "mcc is '742'; send four digits"),
+        ("approved: true", "approved: yes", "approved is text; send true or false"),
+    ]:
+        with pytest.raises(DataError, match=f"constant '{wrong.partition(':')[0]}' of the mapping is wrong in row 1.*{says}"):
+            read_transactions(path, mapping=written(mapping, told.replace(right, wrong)))
+
+
+@pytest.mark.parametrize(("unit", "times"), [("us", 1_500_000_000_000_000), ("ns", 1_500_000_000_000_000_000), ("ms", 1_500_000_000_000)])
+def test_times_may_be_in_any_unit_that_is_told(tmp_path: Path, unit: str, times: int) -> None:
+    """Untold, those that are not milliseconds are refused at once, with the unit that they seem to have."""
+    path, mapping = tmp_path / "t.parquet", tmp_path / "mapping.yml"
+    foreign(paid_at=[times, times]).to_parquet(path)
+    frame = read_transactions(path, mapping=written(mapping, MAPPING.replace("time_unit: s", f"time_unit: {unit}")))
+    assert frame["event_time"].tolist() == [1_500_000_000_000] * 2
+    if unit != "ms":
+        with pytest.raises(DataError, match=r"column 'paid_at' is wrong in row 1 and in 1 other: .* \((micro|nano)seconds\?\)"):
+            read_transactions(path, mapping=written(mapping, MAPPING.replace("time_unit: s", "time_unit: ms")))

@@ -156,10 +156,10 @@ def test_the_handbooks_file_is_read_whole() -> None:
 
 WRONG_VALUES: list[tuple[str, Any, str]] = [
     ("amount", -1.0, "a refund has type 'refund'"),
-    ("amount", None, "fill it in, or remove the row"),
+    ("amount", None, "is missing; send a"),
     ("amount", 2e9, "0 to 10^9"),
-    ("transaction_id", None, "fill it in, or remove the row"),
-    ("card_id", None, "fill it in, or remove the row"),
+    ("transaction_id", None, "is missing; send a"),
+    ("card_id", None, "is missing; send a"),
     ("card_id", "c" * 65, "1 to 64 characters"),
     ("currency", "EURO", "ISO 4217"),
     ("event_time", T0 // 1000, NOT_MILLISECONDS),
@@ -181,14 +181,14 @@ def test_a_wrong_value_is_named_with_column_row_and_remedy(tmp_path: Path, suffi
 @pytest.mark.parametrize(
     ("column", "value", "remedy"),
     [
-        ("amount", "inf", "finite"),
-        ("amount", "nan", "fill it in"),
-        ("amount", "ten", "Correct the value"),
+        ("amount", "inf", "amount is inf; send a number"),
+        ("amount", "nan", "is missing; send"),
+        ("amount", "ten", "('ten'): amount is text; send a number"),
         ("event_time", "yesterday", "ISO 8601"),
-        ("event_time", "", "fill it in"),
+        ("event_time", "", "is missing; send"),
         ("is_fraud", "2", "true or false"),
-        ("is_fraud", "", "fill it in"),
-        ("is_fraud", "maybe", "Correct the value"),
+        ("is_fraud", "", "is missing; send"),
+        ("is_fraud", "maybe", "('maybe'): is_fraud is text; send true or false"),
     ],
 )
 def test_a_wrong_text_of_a_csv_is_named_with_column_row_and_remedy(tmp_path: Path, column: str, value: str, remedy: str) -> None:
@@ -206,7 +206,7 @@ def test_a_label_older_than_its_transaction_is_refused(tmp_path: Path) -> None:
     text = refused(save(pd.DataFrame(rows()).assign(labelled_at=T0 + 1500), tmp_path / "t.parquet"))
     assert "'labelled_at'" in text
     assert "row 3" in text
-    assert "correct it" in text
+    assert "a label cannot precede its transaction" in text
 
 
 @pytest.mark.parametrize("column", ["transaction_id", "event_time", "card_id", "terminal_id", "amount", "currency"])
