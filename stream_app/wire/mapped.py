@@ -7,7 +7,6 @@ sentence, and has the last word. So the two cannot disagree on what is taken: th
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from stream_app.messages.refusals import DeadLetterCode, shown
 from stream_app.messages.transaction import ATTRIBUTE, MAX_AMOUNT, Transaction
 from stream_app.wire.avro import AvroReader, AvroType
 from stream_app.wire.avro_fields import Convert, converted, lacks, made
-from stream_app.wire.mapping import MappedField, Path, SourceMapping, ours, typed
+from stream_app.wire.mapping import MappedField, Path, SourceMapping, ours, token_of, typed
 
 _EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 _MONEY = {"amount": "currency", "billing_amount": "billing_currency"}
@@ -43,11 +42,6 @@ _TAKEN_OF_TIME: Mapping[str, tuple[Any, str]] = {
 
 class UnmappedError(Exception):
     """A value that cannot be what the mapping takes it for; the text says why, after the field's name."""
-
-
-def token_of(text: str) -> str:
-    """What stands in the place of a card number: distinct ones stay distinct. It keeps them out of models, not from who can try all of them."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

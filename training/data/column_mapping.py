@@ -1,25 +1,12 @@
 """Files that call things by other names: what each of their columns is to us.
 
 Known by their columns: the Fraud Detection Handbook's transactions, Sparkov's CSV (`fraudTrain.csv`), ULB's `creditcard.csv`. Any other is
-described by a mapping in YAML:
-
-    columns:                 # ours: theirs
-      transaction_id: id
-      event_time: paid_at
-      card_id: pan
-      terminal_id: shop
-      amount: value
-      is_fraud: chargeback
-      attributes.v1: score_of_the_gateway
-    constants:               # ours: the same for every row, as written: NO is Norway
-      currency: USD
-    tokens: [card_id]        # replaced by a hash: the file holds card numbers
-    time_unit: s             # of times that are numbers: s, ms (the default), us or ns
+described by a mapping in YAML, the form that workers take for records: `stream_app.wire.mapping`. What it says of files beyond that of records: a
+column that has the whole path as its name is meant before a nested one.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
 from stream_app.errors import DataError
+from stream_app.wire.mapping import MOST_MAPPING_BYTES, MappingError, SourceMapping, mapping_of, token_of
+from training.data.mapped_columns import column_at, converted_column, into_major
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 UNITS_MS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
 _BEYOND_MS = 2.0**60
 """What is larger is no time in any unit: it stays so large, and is refused."""
-_MOST_MAPPING_BYTES = 65_536
 ROW = "#row"
 """In place of a column: the row's number, where a file has no ids."""
 ULB_BEGINS_MS = 1_377_993_600_000
@@ -55,6 +42,7 @@ class ColumnMapping:
         tokens: ours, whose values are replaced by a hash.
         time_unit_ms: of times that are numbers.
         epoch_ms: what times that are numbers count from.
+        said: the mapping in YAML that says so; None of a layout that is known.
     """
 
     columns: Mapping[str, str]
@@ -62,11 +50,21 @@ class ColumnMapping:
     tokens: Collection[str] = ()
     time_unit_ms: float = 1
     epoch_ms: int = 0
+    said: SourceMapping | None = None
 
     @property
     def sources(self) -> set[str]:
         """Theirs, that are read."""
         return set(self.columns.values()) - {ROW}
+
+    def missing(self, names: Collection[str]) -> set[str]:
+        """Theirs, that a file with these columns does not have."""
+        nested = {ours: column.path[0] for ours, column in self.said.columns.items()} if self.said else {}
+        return {source for ours, source in self.columns.items() if source not in {ROW, *names} and nested.get(ours) not in names}
+
+    def reads(self, name: str) -> bool:
+        """Whether a column of theirs is needed."""
+        return name in self.sources or (self.said is not None and any(name == column.path[0] for column in self.said.columns.values()))
 
     def theirs(self, name: str) -> str:
         """What the file calls a column of ours."""
@@ -81,7 +79,9 @@ class ColumnMapping:
         """The table under our names: columns of the layout, and others that already have them."""
         rows = pa.array(np.arange(table.num_rows).astype(str)) if ROW in self.columns.values() else None
         found = {
-            ours: rows if source == ROW else table[source] for ours, source in self.columns.items() if source in {ROW, *table.column_names}
+            ours: rows if source == ROW else converted
+            for ours, source in self.columns.items()
+            if source == ROW or (converted := self._converted(table, ours, source)) is not None
         }
         taken = self.sources - set(self.columns)
         found |= {name: table[name] for name in table.column_names if name not in taken and name not in found}
@@ -90,17 +90,37 @@ class ColumnMapping:
             found.setdefault(ours, pa.DictionaryArray.from_arrays(zeros, [value]))
         for name in self.tokens:
             found[name] = _hashed(found[name])
-        if (self.time_unit_ms, self.epoch_ms) != (1, 0):
-            found |= {name: self._milliseconds(found[name]) for name in ("event_time", "labelled_at") if name in found}
-        return pa.table(found)
+        times = {name: self._milliseconds(found[name], self._unit_ms(name)) for name in ("event_time", "labelled_at") if name in found}
+        return pa.table(self._into_major(found | times))
 
-    def _milliseconds(self, column: Any) -> Any:
+    def _converted(self, table: Any, ours: str, source: str) -> Any:
+        """A column by what the mapping says of its values; None where there is none."""
+        if self.said is None or ours not in self.said.columns:
+            return table[source] if source in table.column_names else None
+        said = self.said.columns[ours]
+        column = column_at(table, source, said.path)
+        return None if column is None else converted_column(column, ours, self.said)
+
+    def _unit_ms(self, name: str) -> float:
+        said = self.said.columns.get(name) if self.said else None
+        return UNITS_MS.get(said.unit, 1.0) if said and said.unit else self.time_unit_ms
+
+    def _into_major(self, found: dict[str, Any]) -> dict[str, Any]:
+        for name, currency in (("amount", "currency"), ("billing_amount", "billing_currency")):
+            said = self.said.columns.get(name) if self.said else None
+            if said is not None and said.unit == "minor" and name in found:
+                found[name] = into_major(found[name], found.get(currency), said.path)
+        return found
+
+    def _milliseconds(self, column: Any, unit_ms: float) -> Any:
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             return column
-        if self.time_unit_ms < 1 and pa.types.is_integer(column.type):  # a double does not hold them to the millisecond
-            scaled = pc.divide(column.cast(pa.int64()), round(1 / self.time_unit_ms))
+        if (unit_ms, self.epoch_ms) == (1, 0):
+            return column
+        if unit_ms < 1 and pa.types.is_integer(column.type):  # a double does not hold them to the millisecond
+            scaled = pc.divide(column.cast(pa.int64()), round(1 / unit_ms))
         else:
-            exact = pc.round(pc.multiply(column.cast(pa.float64(), safe=False), self.time_unit_ms))
+            exact = pc.round(pc.multiply(column.cast(pa.float64(), safe=False), unit_ms))
             within = pc.min_element_wise(pc.max_element_wise(exact, -_BEYOND_MS, skip_nulls=False), _BEYOND_MS, skip_nulls=False)
             scaled = pc.if_else(pc.is_nan(within), None, within).cast(pa.int64())
         return pc.add(scaled, self.epoch_ms)
@@ -109,23 +129,8 @@ class ColumnMapping:
 def _hashed(column: Any) -> Any:
     """The same values as tokens; distinct ones stay distinct. It keeps card numbers out of models, not from who can try all of them."""
     encoded = column.dictionary_encode().combine_chunks()
-    tokens = [
-        None if text is None else hashlib.sha256(text.encode()).hexdigest()[:16]
-        for text in encoded.dictionary.cast(pa.string()).to_pylist()
-    ]
+    tokens = [None if text is None else token_of(text) for text in encoded.dictionary.cast(pa.string()).to_pylist()]
     return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(tokens, pa.string()))
-
-
-class _TextsOnly(yaml.BaseLoader):
-    """Every scalar is the text that was written: `NO` is Norway and `0742` a code. A name that stands twice is refused."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - as yaml calls it
-        """A map of texts."""
-        names = [self.construct_object(key) for key, _ in node.value]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise yaml.YAMLError(f"{twice!r} stands twice")
-        return super().construct_mapping(node, deep=deep)
 
 
 OURS = ColumnMapping({})
@@ -190,41 +195,17 @@ def column_mapping_of(names: Collection[str]) -> ColumnMapping:
     return next(found, OURS)
 
 
-def read_mapping(path: Path, known: Callable[[str], bool]) -> ColumnMapping:
+def read_mapping(path: Path) -> ColumnMapping:
     """A mapping in YAML.
 
-    Args:
-        path: the file.
-        known: whether a name is one of our columns.
-
     Raises:
-        DataError: it cannot be read, or says what is not known, with what is.
+        DataError: it cannot be used; where and why.
     """
-    told: Any
     try:
-        if path.stat().st_size > _MOST_MAPPING_BYTES:
-            raise DataError(f"{path}: a mapping has at most {_MOST_MAPPING_BYTES} bytes. Is this the data?")
-        told = yaml.load(path.read_text(encoding="utf-8"), Loader=_TextsOnly)  # noqa: S506 - it makes texts, lists and maps alone
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: the mapping cannot be read: {why}. Mend it; docs/how-to/own-data.md shows one.") from None
-    parts: dict[str, type] = {"columns": dict, "constants": dict, "tokens": list, "time_unit": str}
-    if not isinstance(told, dict) or not isinstance(told.get("columns"), dict):
-        raise DataError(f"{path}: the mapping has no `columns`. Write them as `ours: theirs`, one a line.")
-    for part, given in told.items():
-        values = given.values() if isinstance(given, dict) else given if isinstance(given, list) else ()
-        if part not in parts or not isinstance(given, parts[part]) or not all(isinstance(value, str) for value in values):
-            raise DataError(f"{path}: {part!r} is no part of a mapping, or of another kind. It has {', '.join(parts)}.")
-    columns, constants = told["columns"], told.get("constants", {})
-    for name in (*columns, *constants):
-        if not known(name):
-            raise DataError(
-                f"{path}: {name!r} is none of our columns. Take one of transaction.v1, is_fraud, labelled_at, or attributes.NAME."
-            )
-    tokens, unit = told.get("tokens", ()), told.get("time_unit", "ms")
-    if unit not in UNITS_MS or not set(tokens) <= set(columns):
-        units = ", ".join(UNITS_MS)
-        raise DataError(
-            f"{path}: `time_unit` is one of {units}, and `tokens` are among the columns; there stand {unit!r} and {list(tokens)}."
-        )
-    return ColumnMapping(columns, constants, tokens, UNITS_MS[unit])
+        with path.open("rb") as opened:
+            made = mapping_of(opened.read(MOST_MAPPING_BYTES + 1).decode())
+    except (OSError, UnicodeDecodeError, MappingError) as error:
+        told = str(error) if isinstance(error, MappingError) else f"It cannot be read: {error}."
+        raise DataError(f"{path}: {told} docs/how-to/wire-formats.md shows a mapping.") from None
+    columns = {name: ".".join(column.path) for name, column in made.columns.items()}
+    return ColumnMapping(columns, made.constants, made.tokens, UNITS_MS.get(made.time_unit, 1.0), said=made)

@@ -15,6 +15,7 @@ import pyarrow.parquet
 from stream_app.errors import DataError
 from stream_app.messages.fields import Field, FieldKind, fields_of, names, one_of_numbers
 from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
+from stream_app.wire.mapping import MappingError
 from training.data.column_mapping import ColumnMapping, column_mapping_of, read_mapping
 
 if TYPE_CHECKING:
@@ -54,19 +55,22 @@ def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapp
         raise DataError(f"{path} is not there. Check the path; `fraudstream simulate --out {path}` makes such a file.")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty (0 bytes). Give a file with transactions; `fraudstream simulate` makes one.")
-    given = read_mapping(mapping, is_known) if mapping else None
+    given = read_mapping(mapping) if mapping else None
     try:
         table, column_mapping, names = reader(path, given)
     except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
         why = " ".join(str(error).split())[:200].rstrip(".")
         raise DataError(f"{path} cannot be read as {path.suffix[1:].lower()}: {why}. Mend it, or correct its suffix.") from None
-    missing = column_mapping.sources - set(names)
+    missing = column_mapping.missing(names)
     if given and missing:
         raise DataError(f"{path}: column {min(missing)!r} of {mapping} is not there. It has {', '.join(names)}.")
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: column {twice[0]!r} is there twice. Rename one of the two.")
-    table = column_mapping.applied(table)
+    try:
+        table = column_mapping.applied(table)
+    except MappingError as error:
+        raise DataError(f"{path}: {error}") from None
     return _flat(table.select([name for name in table.column_names if is_known(name)])), column_mapping
 
 
@@ -91,7 +95,7 @@ def is_known(name: str) -> bool:
 def _read_parquet(path: Path, given: ColumnMapping | None) -> _ReadFile:
     names = pyarrow.parquet.read_schema(path).names
     column_mapping = given or column_mapping_of(names)
-    wanted = [name for name in names if is_known(name) or name in column_mapping.sources]
+    wanted = [name for name in names if is_known(name) or column_mapping.reads(name)]
     return pyarrow.parquet.ParquetFile(path).read(columns=wanted), column_mapping, names
 
 

@@ -77,7 +77,7 @@ SERVED = {
     "operating": {"logs", "progress"},
 }
 """What adapters see of these rooms: ports and the types in them, nothing that decides."""
-OF_TRAINING = {"errors", "messages", "features", "explaining", "scoring/ranking"}
+OF_TRAINING = {"errors", "messages", "wire/mapping", "features", "explaining", "scoring/ranking"}
 """What training may import of stream_app, rooms and one module; its commands also the settings."""
 COMMANDS_OF_TRAINING = {"train", "promote", "stages"}
 

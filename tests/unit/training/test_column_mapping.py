@@ -128,18 +128,18 @@ def test_an_error_names_row_and_column_as_the_file_calls_them(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("columns: [", "cannot be read"),
+        ("columns: [", "It is no YAML"),
         ("constants: {currency: EUR}", "has no `columns`"),
-        ("columns: {amount: a}\nunit: s", "'unit' is no part of a mapping"),
-        ("columns: {price: a}", "'price' is none of our columns"),
-        ("columns: {amount: a}\ntime_unit: minutes", "`time_unit` is one of s, ms, us, ns"),
-        ("columns: {amount: a}\ntokens: [card_id]", "`tokens` are among the columns"),
+        ("columns: {amount: a}\nunit: s", "Line 2: 'unit' is no part of the mapping"),
+        ("columns: {price: a}", "'price' is none of our fields"),
+        ("columns: {amount: a}\ntime_unit: minutes", "it is one of s, ms, us, ns"),
+        ("columns: {amount: a}\ntokens: [card_id]", "is no column of text that this mapping names"),
         ("columns: {amount: a, amount: b}", "'amount' stands twice"),
-        ("columns: {amount: [a, b]}", "'columns' is no part of a mapping, or of another kind"),
-        ("columns: {amount: !!python/object/apply:os.system [exit]}", "'columns' is no part of a mapping, or of another kind"),
-        ("x: &a [1, 1]\ny: &b [*a, *a]\ncolumns: {amount: *b}", "'x' is no part|of another kind"),
-        ("columns:" + " {a:" * 3000, "cannot be read"),
-        ("#" * 70_000, "at most 65536 bytes"),
+        ("columns: {amount: [a, b]}", r"column 'a\.b' of .* is not there"),
+        ("columns: {amount: !!python/object/apply:os.system [exit]}", "a tag, an anchor or an alias"),
+        ("x: &a [1, 1]\ny: &b [*a, *a]\ncolumns: {amount: *b}", "a tag, an anchor or an alias"),
+        ("columns:" + " {a:" * 3000, "nested more than 16 deep"),
+        ("#" * 70_000, "larger than 65536 bytes"),
         ("columns: {amount: nowhere}", "column 'nowhere' of .* is not there. It has id, paid_at"),
         ("columns: {amount: value}", "column 'transaction_id' is missing"),
     ],
@@ -156,7 +156,7 @@ def test_a_wrong_mapping_is_told_in_one_line(tmp_path: Path, text: str, says: st
 def test_a_mapping_that_is_not_there_is_told(tmp_path: Path) -> None:
     """As any other."""
     foreign().to_parquet(tmp_path / "t.parquet")
-    with pytest.raises(DataError, match=r"none\.yml: the mapping cannot be read"):
+    with pytest.raises(DataError, match=r"none\.yml: It cannot be read"):
         read_transactions(tmp_path / "t.parquet", mapping=tmp_path / "none.yml")
 
 
@@ -207,9 +207,9 @@ def test_constants_are_taken_as_written_and_checked_like_a_column(tmp_path: Path
     for right, wrong, says in [
         ("country: NO", "country: NOR", "country 'NOR' is not of ISO 3166-1 alpha-2; send 'NO'"),
         ("mcc: 0742", "mcc: 742", "mcc is '742'; send four digits"),
-        ("approved: true", "approved: yes", "approved is text; send true or false"),
+        ("approved: true", "approved: yes", "'yes' cannot be approved"),
     ]:
-        with pytest.raises(DataError, match=f"constant '{wrong.partition(':')[0]}' of the mapping is wrong in row 1.*{says}"):
+        with pytest.raises(DataError, match=rf"Line [0-9]+: {says}"):
             read_transactions(path, mapping=written(mapping, told.replace(right, wrong)))
 
 

@@ -13,8 +13,8 @@ from stream_app.errors import RecordError
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.messages.transaction import IntakeRules, Transaction
 from stream_app.wire.decoder import WireDecoder
-from stream_app.wire.mapped import MappedReader, token_of
-from stream_app.wire.mapping import mapping_of
+from stream_app.wire.mapped import MappedReader
+from stream_app.wire.mapping import mapping_of, token_of
 from stream_app.wire.schemas import KnownSchema, SchemaBook
 from tests.unit.wire.records import NOW_MS, PAYMENT, Sent, framed, schema, written
 
@@ -132,7 +132,7 @@ def test_units_zones_signs_constants_and_defaults(reader: MappedReader, theirs: 
         (DEBEZIUM, debezium(kind=True), DeadLetterCode.WRONG_TYPE, "the mapping knows P, R, 7"),
         (DEBEZIUM, debezium(cents=12.5), DeadLetterCode.WRONG_TYPE, "no whole number of minor units"),
         (DEBEZIUM, debezium(cents=-1), DeadLetterCode.OUT_OF_RANGE, "amount is -0.01"),
-        (DEBEZIUM, debezium(cents=10**12), DeadLetterCode.OUT_OF_RANGE, "amount is 10000000000.0"),
+        (DEBEZIUM, debezium(cents=10**12), DeadLetterCode.OUT_OF_RANGE, "amount is 10000000000;"),
         (DEBEZIUM, debezium(ts=NOW_MS), DeadLetterCode.OUT_OF_RANGE, "event_time is 1795471200"),
         (DEBEZIUM, debezium(ts="now"), DeadLetterCode.WRONG_TYPE, "event_time is text"),
         (DEBEZIUM, debezium(id="x" * 65), DeadLetterCode.OUT_OF_RANGE, "transaction_id has 65 characters"),
