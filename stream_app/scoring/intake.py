@@ -146,7 +146,7 @@ def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Read
         Unavailable: a schema that a record was written by is not here; see `WireDecoder.lacks`.
     """
     decode = decoder.decode if isinstance(decoder, Decoder) else None
-    decode_record = partial(decode_one, decoder)
+    decode_record = partial(decode_one, decoder) if isinstance(decoder, Decoder) else decoder.decode_record
     messages: list[T] = []
     read: list[Record] = []
     offsets: list[int] = []

@@ -122,11 +122,11 @@ class WireDecoder[T: (Transaction, Label)]:
             RecordError: with a code of `DeadLetterCode` and a sentence.
             Unavailable: a schema is not here: `lacks` was not asked.
         """
+        if not self.has_registry:
+            return self._unframed(record, now_ms)
         value, headers = record.value, headers_of(record)
         if not value or len(value) > MAX_MESSAGE_BYTES:
             return self._decoder.decode(value, record.key, record.timestamp, now_ms)  # which refuses it
-        if not self.has_registry:
-            return self._unframed(record, now_ms)
         framed = unframed(value, headers, VALUE_HEADER)
         key = self._card_of(record.key, headers)
         if framed is None:
@@ -135,7 +135,7 @@ class WireDecoder[T: (Transaction, Label)]:
 
     def _unframed(self, record: Record, now_ms: int | None) -> T:
         try:
-            key = self._read_key.plain(record.key)
+            key = self._read_key.plain(record.key) if self._read_key.differs else record.key
             return self._decoder.decode(record.value, key, record.timestamp, now_ms, self._read_json)
         except RecordError as error:
             raise said_of_frames(record, error) from None
@@ -154,12 +154,17 @@ class WireDecoder[T: (Transaction, Label)]:
 
 
 class _CardKey:
-    """What a record's key says of its card."""
+    """What a record's key says of its card.
+
+    Attributes:
+        differs: whether it is something else than a key that is not framed.
+    """
 
     def __init__(self, mapping: Mapped[Any] | None) -> None:
         self._path: tuple[str, ...] = ("card_id",) if mapping is None or not mapping.key else mapping.key
         self._is_json = mapping is not None and bool(mapping.key)
         self._token = None if mapping is None else mapping.card_token
+        self.differs = self._is_json or self._token is not None
 
     def plain(self, key: bytes | None) -> bytes | None:
         """Of a key that is not framed: it is the card, or JSON where the mapping has a path."""

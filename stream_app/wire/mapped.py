@@ -86,7 +86,7 @@ class MappedReader:
         self._constants = {name: typed(of, text) for name, text in mapping.constants.items() if (of := self._fields.get(name)) is not None}
         self._taken = [self._take(of, mapping.columns.get(of.name, MappedField((of.name,)))) for of in self._named()]
         minor = frozenset(name for name in _MONEY if (column := mapping.columns.get(name)) is not None and column.unit == "minor")
-        self._fast = _fast(self._taken, self._constants, minor)
+        self._decode, self._make = _fast(self._taken, self._constants, minor)
 
     def of_json(self, content: bytes) -> Transaction:
         """The payment in a JSON text.
@@ -97,7 +97,7 @@ class MappedReader:
         """
         text = str(content, "utf-8")
         try:
-            return self._fast(text)
+            return self._make(self._decode(text))
         except (msgspec.ValidationError, AttributeError, KeyError, ValueError, TypeError, OverflowError, UnmappedError):
             return self.of_values(msgspec.json.decode(text))
 
@@ -279,8 +279,10 @@ def _major(minor: int, currency: str) -> float:
     return minor / minor_units(currency)
 
 
-def _fast(taken: list[_Taken], constants: Mapping[str, Any], minor: frozenset[str]) -> Callable[[str], Transaction]:
-    """See the module."""
+def _fast(
+    taken: list[_Taken], constants: Mapping[str, Any], minor: frozenset[str]
+) -> tuple[Callable[[str], Any], Callable[[Any], Transaction]]:
+    """See the module: what decodes what is needed, and what makes a payment of it."""
     tree: dict[str, Any] = {}
     for of in taken:
         node = tree
@@ -300,8 +302,7 @@ def _fast(taken: list[_Taken], constants: Mapping[str, Any], minor: frozenset[st
     arguments = [given[of.name] if of.name in given else made_of.bind(of.default) for of in fields[: last + 1]]
     lines = [*made_of.lines, f"return Transaction({', '.join(arguments)})"]
     exec("def make(m):\n    " + "\n    ".join(lines), made_of.bound)  # noqa: S102 - of our own words; theirs stand in it as positions alone, our numbers' as literals
-    decode, make = msgspec.json.Decoder(shape).decode, made_of.bound["make"]
-    return lambda text: make(decode(text))
+    return msgspec.json.Decoder(shape).decode, made_of.bound["make"]
 
 
 class _Compiled:
