@@ -21,6 +21,7 @@ from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.errors import TopologyError
 from stream_app.messages.alert import Alert
 from stream_app.messages.headers import header, number
+from stream_app.messages.iso import in_currency
 from stream_app.messages.records import NOT_DECODED
 from stream_app.messages.transaction import PaymentKey
 from stream_app.scoring.publication import SOURCE_TIMESTAMP
@@ -157,7 +158,7 @@ def describe(alert: Alert) -> list[str]:
     colour = _COLOURS[alert.action]
     head = (
         f"[{colour}]{alert.score:6.1%} {alert.action:<8}[/] {when:%Y-%m-%d %H:%M:%S}  card {escape(alert.card_id)}  terminal {escape(alert.terminal_id)}"
-        f"  [bold]{alert.amount:,.2f} {escape(alert.currency)}[/]  {escape(alert.transaction_id)}"
+        f"  [bold]{in_currency(alert.amount, alert.currency, ',')} {escape(alert.currency)}[/]  {escape(alert.transaction_id)}"
     )
     if alert.degraded:
         head += f"  [magenta]degraded: {escape(alert.degraded)}[/]"

@@ -19,6 +19,7 @@ from stream_app.commands.alerts import read_topic
 from stream_app.errors import DataError, SettingsError
 from stream_app.explaining.explanation import Explanation, explain
 from stream_app.messages.alert import Score
+from stream_app.messages.iso import in_currency
 from stream_app.messages.records import decoded
 from stream_app.settings import Settings, load_settings
 
@@ -132,9 +133,7 @@ def lines_of(explanation: Explanation) -> list[str]:
 def _who(of: Score | Explanation) -> str:
     """The payment in a line, as it says itself."""
     when = datetime.fromtimestamp(of.event_time / 1000, UTC)
-    return (
-        f"{of.transaction_id}  card {of.card_id}  terminal {of.terminal_id}  {of.amount:,.2f} {of.currency}  {when:%Y-%m-%d %H:%M:%S} UTC"
-    )
+    return f"{of.transaction_id}  card {of.card_id}  terminal {of.terminal_id}  {in_currency(of.amount, of.currency, ',')} {of.currency}  {when:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _moment(day: str) -> int:

@@ -7,9 +7,9 @@ from functools import partial
 from typing import NamedTuple
 
 from stream_app.errors import RecordError
-from stream_app.messages.card_numbers import redact, redact_framed
+from stream_app.messages.card_numbers import redact, redact_framed, without_card_numbers
 from stream_app.messages.cut_bytes import CutBytes, size_of
-from stream_app.messages.headers import OwnHeaders
+from stream_app.messages.headers import Headers, OwnHeaders, headers_of
 from stream_app.messages.records import Outgoing, Place, Record
 from stream_app.messages.refusals import shown
 from stream_app.messages.transaction import MAX_MESSAGE_BYTES
@@ -23,7 +23,9 @@ MOST_VALUE_BYTES = MAX_MESSAGE_BYTES
 _SHORTER_BY = 8
 _SHORTEST_CUT_BYTES = 1_024
 _ROOM_FOR_HEADERS_BYTES = 8_192
-"""Those that are written here have 2,600 bytes at the most; the rest is for what the publisher adds to every message."""
+"""Those that are written here have 2,600 bytes at the most, the producer's `_MOST_OF_PRODUCER_BYTES`; the rest is for what the publisher adds."""
+_MOST_OF_PRODUCER_BYTES = 4_096
+_OURS = ("error.", "source.")
 MOST_LETTER_BYTES = MOST_KEY_BYTES + MOST_VALUE_BYTES + _ROOM_FOR_HEADERS_BYTES
 """Key, value and headers together: far less than a topic takes where nobody says otherwise (1,048,588 bytes)."""
 
@@ -47,6 +49,7 @@ class _Content(NamedTuple):
     Attributes:
         key, value: of the record; card numbers are taken out.
         headers: why it was refused, and where it stands.
+        of_producer: the record's own headers.
         origin: where it stands.
         source: the record itself, which says how many bytes key and value had.
     """
@@ -54,6 +57,7 @@ class _Content(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: OwnHeaders
+    of_producer: OwnHeaders
     origin: RecordOrigin
     source: Record
 
@@ -74,6 +78,8 @@ def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *
     2. A record without a key gets one of its own (`source.key.bytes` is -1).
     3. Where the topic does not take it, it has shorter forms, the last of which is the headers alone.
     4. What the error says of the record may quote it: it is made fit for a header, and for a log.
+    5. The producer's own headers follow ours, as many as have `_MOST_OF_PRODUCER_BYTES`, without those of our names; the forms that are shorter
+       than the first have none.
 
     Args:
         record: the refused record.
@@ -91,7 +97,20 @@ def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *
         ("source.partition", str(origin.partition).encode()),
         (SOURCE_OFFSET, str(origin.offset).encode()),
     )
-    return _letter(topic, _Content(key, value, headers, origin, record), MOST_LETTER_BYTES)
+    of_producer = tuple(_of_producer(headers_of(record), redacted=redacted))
+    return _letter(topic, _Content(key, value, headers, of_producer, origin, record), MOST_LETTER_BYTES)
+
+
+def _of_producer(headers: Headers, *, redacted: bool) -> Iterator[tuple[str, bytes]]:
+    """The first headers of a record within bounds, but those that would pass for ours; card numbers are taken out."""
+    size = 0
+    for name, value in headers:
+        size += len(name.encode(errors="replace")) + len(value or b"")
+        if size > _MOST_OF_PRODUCER_BYTES:
+            return
+        if not name.startswith(_OURS):
+            text = (value or b"").decode("latin-1")
+            yield name, (without_card_numbers(text) if redacted else text).encode("latin-1")
 
 
 def _without_card_numbers(record: Record, names: Collection[str]) -> tuple[bytes | None, bytes | None]:
@@ -110,6 +129,7 @@ def _letter(topic: str, content: _Content, most: int) -> Outgoing:
         value = value and value[: min(MOST_VALUE_BYTES, max(0, most - len(key) - min(_ROOM_FOR_HEADERS_BYTES, most // 2)))]
     else:
         key, value = origin.key, b""
-    headers = (*content.headers, *content.missing(key, value))
+    of_producer = content.of_producer if most == MOST_LETTER_BYTES else ()
+    headers = (*content.headers, *content.missing(key, value), *of_producer)
     shorter = partial(_letter, topic, content, most // _SHORTER_BY if most // _SHORTER_BY >= _SHORTEST_CUT_BYTES else 0)
     return Outgoing(topic, key, value, headers, shorter if most else None)

@@ -18,6 +18,7 @@ from stream_app.features.aggregations import (
     Entity,
 )
 from stream_app.features.definitions import Feature
+from stream_app.messages.iso import in_currency
 from stream_app.messages.transaction import Transaction
 
 _MONTH_S = 30 * DAY_S
@@ -101,7 +102,7 @@ def sentence(feature: Feature, value: float, usual: Usual, currency: str) -> str
     if feature.of.adds_own_money and value and not usual.priced:
         return f"{_statement(feature, value, currency)}, where an amount without a rate counts as 0."
     norm = usual_value(feature, usual)
-    told = None if norm is None else _norm(feature, norm)
+    told = None if norm is None else _norm(feature, norm, currency)
     return f"{_statement(feature, value, currency)}; this card's usual is {told}." if told else f"{_statement(feature, value, currency)}."
 
 
@@ -113,14 +114,14 @@ def _comparison(feature: Feature, value: float, usual: Usual, currency: str) -> 
     mean = f"the {of}'s mean of the {window} before"
     stands = feature.entity == "card" and feature.window_s == _MONTH_S and usual.mean_amount >= _ROUNDS_TO_A_CENT
     if stands:
-        mean += f", {usual.mean_amount:.2f} {currency}"
+        mean += f", {in_currency(usual.mean_amount, currency)} {currency}"
     return _COMPARED[feature.aggregation](value, mean, stands)
 
 
-def _norm(feature: Feature, usual: float) -> str | None:
+def _norm(feature: Feature, usual: float, currency: str) -> str | None:
     match feature.aggregation:
         case "amount" | "mean_amount":
-            return f"{usual:.2f}"
+            return in_currency(usual, currency)
         case "count":
             return f"{usual:.1f}" if usual >= _ROUNDS_TO_A_TENTH else "less than 0.1"
         case "seconds_since_last":
@@ -156,7 +157,7 @@ def _last(feature: Feature, value: float) -> str:
 def _mean(feature: Feature, value: float, currency: str) -> str:
     if not value:
         return f"No payment of the {_name(feature)} with a known amount above 0 {_when(feature)}"
-    return f"The {_name(feature)}'s mean amount over the last {_window(feature)} is {value:.2f} {currency}"
+    return f"The {_name(feature)}'s mean amount over the last {_window(feature)} is {in_currency(value, currency)} {currency}"
 
 
 def _risk(feature: Feature, value: float) -> str:
@@ -192,7 +193,7 @@ def _first(feature: Feature, value: float) -> str:
 
 _TOLD: Mapping[str, Callable[[Feature, float, str], str]] = MappingProxyType(
     {
-        "amount": lambda _, value, currency: f"The amount is {value:.2f} {currency}",
+        "amount": lambda _, value, currency: f"The amount is {in_currency(value, currency)} {currency}",
         "mean_amount": _mean,
         "prior_mean_amount": _mean,
         "count": lambda feature, value, _: f"{_payments(value)}{_where(feature)} {_when(feature)}",

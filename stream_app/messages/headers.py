@@ -18,6 +18,12 @@ def header(headers: Headers, name: str) -> bytes:
     return dict(headers).get(name) or b""
 
 
+def headers_of(record: object) -> Headers:
+    """Those of a record; none of one that is not read from Kafka."""
+    found: Headers = getattr(record, "headers", ())
+    return found
+
+
 def number(text: bytes) -> int | None:
     """An offset or a time as it is written here, in ASCII digits and below 2**63; None of anything else."""
     if not text.isdigit() or len(text) > _MOST_DIGITS:

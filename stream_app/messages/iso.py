@@ -56,3 +56,8 @@ _EXPONENTS = {
 def minor_units(currency: str) -> int:
     """How many minor units make one major unit of `currency`: 100 for EUR, 1 for JPY, 1000 for KWD."""
     return int(10 ** _EXPONENTS.get(currency, 2))
+
+
+def in_currency(amount: float, currency: str, grouped: str = "") -> str:
+    """An amount in the decimals that its currency has: 12.34 in EUR, 12 in JPY, 12.340 in KWD; `grouped` parts its thousands."""
+    return f"{amount:{grouped}.{_EXPONENTS.get(currency, 2)}f}"

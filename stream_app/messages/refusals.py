@@ -185,7 +185,7 @@ def _is_number(number: float) -> bool:
 
 def _of_type(field: Field, value: Any) -> RecordError:
     is_fraction = field.kind is FieldKind.TIME and isinstance(value, float)
-    what = "written with a fraction or exponent" if is_fraction else _kind(value)
+    what = "written with a fraction or exponent" if is_fraction else kind_of(value)
     leave = "" if field.required or value is not None else " Or leave it out."
     return RecordError(DeadLetterCode.WRONG_TYPE, f"{field.name} is {what}; send {_wanted(field)}.{leave}")
 
@@ -225,7 +225,8 @@ def _in_digits(number: float) -> str:
     return shown(repr(int(number) if whole else number))
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a value of JSON is, in a word."""
     return next(word for kind, word in _KINDS if isinstance(value, kind))
 
 

@@ -9,14 +9,16 @@ from itertools import count
 import msgspec
 
 from stream_app.messages.alert import Alert, Score, Source
-from stream_app.messages.headers import OwnHeaders
-from stream_app.messages.records import Outgoing, Place
+from stream_app.messages.headers import OwnHeaders, header, headers_of
+from stream_app.messages.records import Outgoing, Place, Record
 from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
 from stream_app.scoring.decided_payments import DecidedPayments
 from stream_app.scoring.provenance import SOURCE_LABELS, STANDS, seen_header
 
 SOURCE_TIMESTAMP = "source.timestamp"
 """Header of alerts: the Kafka timestamp of the transaction, ms, so that any reader can measure the way through."""
+TRACEPARENT = "traceparent"
+_MOST_TRACE_BYTES = 256
 _SEQUENCE_PER_MS = 1000
 """Numbers of decisions start at the time in us: they rise across restarts, and stay whole in readers that know only doubles."""
 
@@ -70,7 +72,8 @@ class Publication:
         tx, case, offset = decided.transaction(place), decided.cases[place], decided.scored.offsets[place]
         fields = msgspec.structs.asdict(tx) | msgspec.structs.asdict(decided.verdict(place)) | {"case_id": case.id}
         alert = Alert(alert_id=case.alert_id, source=Source(*source, offset), **fields)
-        headers = (_offset_header(offset), (SOURCE_TIMESTAMP, str(decided.arrived_ms(place)).encode()))
+        traced = _traced(decided.intake.payments.records, int(decided.scored.payments[place]))
+        headers = (_offset_header(offset), (SOURCE_TIMESTAMP, str(decided.arrived_ms(place)).encode()), *traced)
         return Outgoing(self._output.alerts_topic, tx.card_id.encode(), self._encode(alert), headers)
 
     def _score(self, decided: DecidedPayments, place: int, source: Place, seen: OwnHeaders) -> Outgoing:
@@ -92,6 +95,12 @@ class Publication:
 
 def _offset_header(offset: int) -> tuple[str, bytes]:
     return SOURCE_OFFSET, str(offset).encode()
+
+
+def _traced(records: Sequence[Record], payment: int) -> OwnHeaders:
+    """The header of W3C's trace context of a payment's record, where it has one that can be one: an alert belongs to the same trace."""
+    trace = header(headers_of(records[payment]), TRACEPARENT) if records else b""  # a rehearsal has no records
+    return ((TRACEPARENT, trace),) if 0 < len(trace) <= _MOST_TRACE_BYTES and trace.isascii() else ()
 
 
 def _seen(decided: DecidedPayments, partition: int, number: int) -> Sequence[OwnHeaders]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIGITS_OF_CARD_NUMBER = r"^[0-9]{13,19}$"
+_UUID_BYTES = 16
 LATEST_IN_FILE_MS = 16_725_225_600_000
 """The year 2500: a number beyond it is a date in digits (20230101000000), or another unit."""
 
@@ -88,17 +89,18 @@ class Column:
             self.refuse(is_missing, lambda _row: missing(self.field))
 
     def _texts(self, *, refuse_card_numbers: bool) -> Any:
-        kind = self.held.type
+        kind, held = self.held.type, self.held
+        if isinstance(kind, pa.UuidType):
+            held = held.cast(pa.binary(16))
         if pa.types.is_floating(kind) or pa.types.is_nested(kind) or pa.types.is_temporal(kind):
-            held = "no text, or integers, which is what an id or a code is"
-            raise DataError(f"{self.path}: {self.called} holds {kind}: {held}. Write it as text.")
+            raise DataError(f"{self.path}: {self.called} holds {kind}, where text (or integers) must be. Write it as text.")
         if self.field.name == "transaction_id":  # all different: a dictionary of them would only be a copy more
-            texts = as_text(self.held).cast(pa.large_string())
+            texts = as_text(held).cast(pa.large_string())
             self._refuse_missing(texts.is_null().to_numpy())
             wrong = self._wrong_texts(texts, refuse_card_numbers=refuse_card_numbers)
             self.refuse(np.isin(np.arange(len(texts)), wrong), lambda row: self._of_text(texts[row].as_py(), refuse_card_numbers))
             return pd.array(texts, dtype="str")
-        encoded = self.held.dictionary_encode().combine_chunks()
+        encoded = held.dictionary_encode().combine_chunks()
         distinct = as_text(encoded.dictionary).cast(pa.string())
         if not self.field.required:
             encoded, distinct = _without_empty(encoded, distinct)
@@ -196,15 +198,13 @@ class Column:
 
 def as_text(values: Any) -> Any:
     """Ids and codes as text: integers in digits, UUIDs in their usual form."""
-    storage = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    if isinstance(storage, pa.UuidType) or pa.types.is_fixed_size_binary(storage):
-        texts = [None if v is None else str(v if isinstance(v, uuid.UUID) else _uuid(v)) for v in values.to_pylist()]
-        return pa.chunked_array([pa.array(texts, pa.string())]) if isinstance(values, pa.ChunkedArray) else pa.array(texts, pa.string())
-    return values.cast(pa.string())
-
-
-def _uuid(value: bytes) -> uuid.UUID | str:
-    return uuid.UUID(bytes=value) if len(value) == 16 else value.hex()  # noqa: PLR2004 - bytes of a UUID
+    if not pa.types.is_fixed_size_binary(values.type):
+        return values.cast(pa.string())
+    texts = [
+        value if value is None else str(uuid.UUID(bytes=value)) if len(value) == _UUID_BYTES else value.hex()
+        for value in values.to_pylist()
+    ]
+    return pa.chunked_array([pa.array(texts, pa.string())]) if isinstance(values, pa.ChunkedArray) else pa.array(texts, pa.string())
 
 
 def plain(column: Any) -> Any:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -14,9 +15,11 @@ import pyarrow.parquet
 
 from stream_app.errors import DataError
 from stream_app.messages.fields import Field, FieldKind, fields_of, names, one_of_numbers
+from stream_app.messages.refusals import DeadLetterCode, kind_of, refused, shown
 from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
 from stream_app.wire.mapping import MappingError
-from training.data.column_mapping import ColumnMapping, column_mapping_of, read_mapping
+from training.data.column_mapping import OURS, ColumnMapping, column_mapping_of, read_mapping
+from training.data.columns import RefusedRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +117,14 @@ def _read_json(path: Path, given: ColumnMapping | None) -> _ReadFile:
             # Also what makes pyarrow 25 end the process: a null in place of an object.
             if line and (line[0] != "{" or line[-1] != "}" or ("null" in line and re.search(r"\}\s*null", line))):
                 raise pa.ArrowInvalid(f"row {row} is not one JSON object: {line[:40]!r}")
+    try:
+        return _parsed_json(path, given)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # its rows count from the beginning of a block
+        _refuse_mixed(path, given or OURS)
+        raise
+
+
+def _parsed_json(path: Path, given: ColumnMapping | None) -> _ReadFile:
     schema = pa.schema([(given.theirs(name) if given else name, pa.string()) for name in sorted(TEXTS)])
     try:
         table = pyarrow.json.read_json(path, parse_options=pyarrow.json.ParseOptions(explicit_schema=schema))
@@ -122,6 +133,26 @@ def _read_json(path: Path, given: ColumnMapping | None) -> _ReadFile:
     else:
         table = table.drop_columns([name for name in schema.names if table[name].null_count == table.num_rows])
     return table, given or column_mapping_of(table.column_names), table.column_names
+
+
+def _refuse_mixed(path: Path, mapping: ColumnMapping) -> None:
+    """Stop at the first row of JSON Lines that is no JSON, or in which a column of ours is of another kind than in the rows before."""
+    ours = {mapping.theirs(name): name for name in KNOWN}
+    kinds: dict[str, str] = {}
+    with path.open("rb") as lines:
+        for row, line in enumerate(lines, 1):
+            try:
+                values = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                raise DataError(f"{path}: row {row} is no JSON object: {error}. Mend it, or remove the row.") from None
+            for name, value in values.items():
+                kind = kind_of(value)
+                if name in ours and value is not None and kinds.setdefault(name, kind) != kind:
+                    field = field_of(ours[name])
+                    told = refused(field, value)
+                    why = told.message if told else f"it is {kind}, and {kinds[name]} in rows before; write one of them throughout."
+                    code = told.code if told else DeadLetterCode.WRONG_TYPE
+                    raise RefusedRow(f"{path}: column {name!r} is wrong in row {row} ({shown(repr(value))}): {why}", code, row)
 
 
 _READERS: dict[str, Callable[[Path, ColumnMapping | None], _ReadFile]] = {

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stream_app.delivery.dead_letter import MOST_KEY_BYTES, MOST_LETTER_BYTES, MOST_VALUE_BYTES, dead_letter
 from stream_app.errors import RecordError
 from stream_app.messages.cut_bytes import CutBytes, UnreadBytes
+from stream_app.messages.headers import Headers
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import MAX_MESSAGE_BYTES
 
@@ -31,6 +32,7 @@ class Refused:
     key: bytes | None = b"c1"
     offset: int = 7
     timestamp: int = 0
+    headers: Headers = ()
 
 
 def letter_of(record: Refused, message: str = "Too long.") -> Outgoing:
@@ -162,3 +164,28 @@ def test_no_form_holds_a_card_number_that_the_cut_goes_through(before: int) -> N
     value = b'{"pad":"' + b"x" * before + b'","card_id":"' + CARD_NUMBER + b'"}'
     for form in forms(letter_of(Refused(value, CARD_NUMBER))):
         assert b"4111111" not in (form.value or b"") + (form.key or b"")
+
+
+def test_the_producers_own_headers_follow_ours() -> None:
+    """But those that would pass for ours; card numbers are taken out, a missing value is empty."""
+    given = (
+        ("traceparent", b"00-4b"),
+        ("error.code", b"x"),
+        ("source.mine", b"x"),
+        ("pan", CARD_NUMBER),
+        ("odd", b"\xff\x00"),
+        ("none", None),
+    )
+    letter = letter_of(Refused(b"v", headers=given))
+    assert [name for name, _ in letter.headers][: len(NAMES)] == NAMES
+    assert list(letter.headers)[len(NAMES) :] == [("traceparent", b"00-4b"), ("pan", b"REDACTED"), ("odd", b"\xff\x00"), ("none", b"")]
+
+
+def test_headers_of_a_producer_are_bounded_and_the_first_to_be_left_out() -> None:
+    """Whatever their number: the letter is no larger than without them but for 4 kB, and a shorter form has none."""
+    many = tuple((f"h{n}", b"x" * 1_000) for n in range(64))
+    letter = letter_of(Refused(b"v" * 3_000_000, b"k" * 3_000_000, headers=many))
+    assert [name for name, _ in letter.headers if name.startswith("h")] == ["h0", "h1", "h2", "h3"]
+    assert size(letter) + ADDED <= MOST_LETTER_BYTES
+    assert letter.shorter is not None
+    assert not [name for name, _ in letter.shorter().headers if name.startswith("h")]

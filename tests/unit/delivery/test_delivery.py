@@ -166,6 +166,20 @@ def test_lost_state_is_rebuilt_without_a_word() -> None:
     assert world.seen.counts["scored"] == len(EXPECTED.published("scores"))
 
 
+def test_a_rebuild_counts_no_dead_letter_again() -> None:
+    """Each was counted when it was written."""
+    world = World()
+    world.send([b"left out" if i % 5 == 0 else p for i, p in enumerate(PAYMENTS)], LABELS)
+    world.run()
+    world.commit()
+    letters = dict(world.seen.letters)
+    assert sum(letters.values()) >= len(world.codes()) >= len(PAYMENTS[::5])
+    world.lose_all()
+    assert world.run() == "done"
+    assert world.seen.counts["rebuilt"]
+    assert world.seen.letters == letters
+
+
 def test_without_a_commit_the_outputs_tell_what_was_decided() -> None:
     """Rules 1 and 2 of `already_published`: Kafka's committed offset may be gone with the group; below the last batch everything was decided."""
     world = undisturbed()

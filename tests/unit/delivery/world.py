@@ -80,6 +80,7 @@ class Counted:
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.outcomes: dict[str, int] = {}
+        self.letters: dict[str, int] = {}
         self.unknown = 0
 
     def counted(self, what: EventKind, count: int) -> None:
@@ -91,6 +92,7 @@ class Counted:
 
     def refused(self, code: str) -> None:
         """See `observation.Observer`."""
+        self.letters[code] = self.letters.get(code, 0) + 1
 
     def batch(self, records: int) -> None:
         """See `observation.Observer`."""

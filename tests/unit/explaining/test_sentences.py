@@ -54,3 +54,12 @@ def test_what_has_no_words_stops_the_program_at_start(told: dict[str, str]) -> N
     with pytest.raises(SettingsError, match=r"Alerts cannot say what unheard_of is\. Give it a sentence in `_TOLD`"):
         check_covered([*told, "unheard_of"], told, "a sentence in `_TOLD`")
     check_covered(told, told, "a sentence")
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "usual"), [("EUR", "1234.50", "12.35"), ("JPY", "1234", "12"), ("KWD", "1234.500", "12.346")]
+)
+def test_money_has_the_decimals_of_its_currency(currency: str, amount: str, usual: str) -> None:
+    """A yen has no hundredth, a dinar has a thousandth."""
+    said = Usual(9, 12.3456, said=SAID)
+    assert sentence(Feature("amount"), 1234.5, said, currency) == f"The amount is {amount} {currency}; this card's usual is {usual}."

@@ -18,7 +18,7 @@ from stream_app.scoring.intake import decode_all, merge
 from stream_app.scoring.online_scoring import Decision
 from tests.examples import examples
 from tests.unit.scoring.test_challenger import Ring
-from tests.unit.scoring.test_scorer import HOUR, alerts, payment, scores
+from tests.unit.scoring.test_scorer import HOUR, Till, alerts, payment, scores
 
 PAYMENTS = st.lists(
     st.tuples(st.sampled_from(["c1", "c2", "c3"]), st.sampled_from([10.0, 251.0, 400.0, 950.0]), st.sampled_from(["purchase", "refund"])),
@@ -78,3 +78,22 @@ def test_fields_are_written_in_their_order() -> None:
     assert Score.__struct_fields__ == (*payment_fields, *decision, "case_id", "action", "features", "sequence", "beside")
     assert Decision.__struct_fields__ == ("transaction_id", "card_id", "score", "raw_score", "threshold", "action", "case_id", "model", "reasons",
         "degraded", "scored_at", "features")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trace", "kept"),
+    [
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", True),
+        (b"x" * 257, False),
+        (b"\xff", False),
+        (b"", False),
+        (None, False),
+    ],
+)
+def test_an_alert_belongs_to_the_trace_of_its_payment(trace: bytes | None, *, kept: bool) -> None:
+    """The header `traceparent` of W3C goes along, where it can be one; other headers of the producer do not."""
+    till = Till(headers=(("traceparent", trace), ("source.offset", b"9"), ("mine", b"x")))
+    (alert,) = [m for m in till.take(payment("t1", 900)).messages if m.topic == "alerts"]
+    assert dict(alert.headers).get("traceparent") == (trace if kept else None)
+    assert [name for name, _ in alert.headers if name != "traceparent"] == ["source.offset", "source.timestamp"]
+    assert dict(alert.headers)["source.offset"] == b"100"

@@ -21,6 +21,7 @@ from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
 from stream_app.features.model_metadata import Bands, ModelMetadata, ParityVectors
 from stream_app.messages.alert import Alert, ModelReference, Score, alert_id_of
+from stream_app.messages.headers import Headers
 from stream_app.messages.money import Money, Rates
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
@@ -86,6 +87,7 @@ class FakeRecord:
     key: bytes
     value: bytes
     timestamp: int = NOW
+    headers: Headers = ()
 
 
 @dataclass
@@ -97,6 +99,7 @@ class Till:
     threshold: float | None = None
     offset: int = 100
     model: FakeModel = field(default_factory=FakeModel)
+    headers: Headers = ()
 
     def __post_init__(self) -> None:
         """Take partition 0 over."""
@@ -121,7 +124,9 @@ class Till:
         return decided
 
     def _records(self, messages: tuple[dict[str, Any], ...]) -> list[FakeRecord]:
-        records = [FakeRecord(self.offset + i, m["card_id"].encode(), msgspec.json.encode(m)) for i, m in enumerate(messages)]
+        records = [
+            FakeRecord(self.offset + i, m["card_id"].encode(), msgspec.json.encode(m), headers=self.headers) for i, m in enumerate(messages)
+        ]
         self.offset += len(records)
         return records
 

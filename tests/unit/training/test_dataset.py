@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -278,3 +282,83 @@ def test_bytes_that_are_no_parquet_are_said_to_be_none(tmp_path: Path) -> None:
     text = refused(path)
     assert "cannot be read as parquet" in text
     assert "correct its suffix" in text
+
+
+def test_a_wrong_row_of_json_lines_is_named_by_its_own_number(tmp_path: Path) -> None:
+    """Also far into the file, where the reader that is under it counts from the beginning of a block."""
+    lines = [json.dumps(row) for row in rows(30_000)]
+    path = tmp_path / "t.jsonl"
+    for wrong, says in [
+        (lines[-1].replace("30009.5", '"12,5"'), "column 'amount' is wrong in row 30000 ('12,5'): amount is text; send a number"),
+        (lines[-1][:-1], "row 30000 is not one JSON object"),
+        (lines[-1].replace(":", ";", 1), "row 30000 is no JSON object: JSON is malformed"),
+        (
+            lines[-1].replace('"T29999"', "29999"),
+            "column 'terminal_id' is wrong in row 30000 (29999): terminal_id is a number; send a text",
+        ),
+    ]:
+        path.write_text("\n".join([*lines[:-1], wrong]) + "\n")
+        assert says in refused(path)
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_uuids_are_read_as_text(tmp_path: Path, *, as_bytes: bool) -> None:
+    """Parquet's own kind, or sixteen bytes: every id of a payment, and no traceback."""
+    ids = [uuid.UUID(int=i) for i in range(4)]
+    table = pa.Table.from_pandas(pd.DataFrame(rows()))
+    kind = pa.binary(16) if as_bytes else pa.uuid()
+    for name in ("transaction_id", "card_id"):
+        table = table.set_column(table.column_names.index(name), name, pa.array([i.bytes for i in ids], kind))
+    pq.write_table(table, tmp_path / "t.parquet")
+    frame = read_transactions(tmp_path / "t.parquet")
+    assert frame["transaction_id"].tolist() == frame["card_id"].tolist() == [str(i) for i in ids]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("event_time", T0 * 1000, "(microseconds?); send milliseconds since 1970"),
+        ("event_time", 20_230_101, "(a date in digits?); a time before 2000 is a mistake"),
+        ("event_time", 20_230_101_000_000, "(a date in digits?); no file holds payments of the years after 2500"),
+        ("card_id", "4111111111111111", "card_id is a card number"),
+        ("terminal_id", "a\x07b", "terminal_id contains a control character"),
+    ],
+)
+def test_what_was_silent_is_refused(tmp_path: Path, column: str, value: Any, says: str) -> None:
+    """A whole column of it, which training took: the worker would have refused every record."""
+    path = save(pd.DataFrame(rows()).assign(**{column: value}), tmp_path / "t.parquet")
+    text = refused(path)
+    assert f"column {column!r} is wrong in row 1 and in 3 others" in text
+    assert says in text
+    assert "4111111111111111" not in text
+
+
+def test_issuers_whose_tokens_look_like_card_numbers_may_train_on_them(tmp_path: Path) -> None:
+    """By the setting of the worker."""
+    path = save(pd.DataFrame(rows()).assign(card_id="4111111111111111"), tmp_path / "t.parquet")
+    assert read_transactions(path, refuse_card_numbers=False)["card_id"].unique().tolist() == ["4111111111111111"]
+
+
+def test_payments_of_the_future_are_not_trained_on(tmp_path: Path) -> None:
+    """Day and month may be exchanged, or the unit be another; a worker refuses what is so far ahead of its clock."""
+    ahead = int(time.time() * 1000) + 40 * 86_400_000
+    frame = read_transactions(save(pd.DataFrame(rows()).assign(event_time=[T0, T0, T0, ahead]), tmp_path / "t.parquet"))
+    with pytest.raises(DataError, match=f"row 4 has event_time {ahead}, and a worker refuses"):
+        check_for_training(frame)
+
+
+def test_an_empty_text_of_an_optional_field_is_as_not_given(tmp_path: Path) -> None:
+    """As in a record; a CSV cannot tell them apart."""
+    path = save(
+        pd.DataFrame(rows()).assign(country=["", "FR", "", "DE"], merchant_id="", type=["", "refund", "", ""]), tmp_path / "t.parquet"
+    )
+    frame = read_transactions(path)
+    assert frame["country"].isna().tolist() == [True, False, True, False]
+    assert frame["merchant_id"].isna().all()
+    assert frame["type"].tolist()[1] == "refund"
+
+
+def test_other_numbers_than_one_and_nought_are_no_flag(tmp_path: Path) -> None:
+    """Arrow takes every number but 0 for true."""
+    path = save(pd.DataFrame(rows()).assign(approved=[1, 0, 2, 1]), tmp_path / "t.parquet")
+    assert "column 'approved' is wrong in row 3: approved is a number; send true or false" in refused(path)
