@@ -24,6 +24,9 @@ COMMANDS = {
     "local": _CommandEntry("stream_app.local.commands", "app", "Kafka, Redis and MLflow on this machine: up, down, status, reset; watch."),
     "topics": _CommandEntry("stream_app.commands.operate", "topics_command", "Create the topics that are missing."),
     "simulate": _CommandEntry("training.data.simulate_command", "simulate_command", "Make a file of card payments with known frauds."),
+    "inspect": _CommandEntry(
+        "stream_app.commands.inspect", "inspect_command", "What is in a file or a topic, what would be refused, and a mapping to edit."
+    ),
     "produce": _CommandEntry(
         "stream_app.commands.produce", "produce_command", "Publish a file of transactions, and its labels at their delay."
     ),

@@ -90,7 +90,7 @@ class ColumnMapping:
             found.setdefault(ours, pa.DictionaryArray.from_arrays(zeros, [value]))
         for name in self.tokens:
             found[name] = _hashed(found[name])
-        times = {name: self._milliseconds(found[name], self._unit_ms(name)) for name in ("event_time", "labelled_at") if name in found}
+        times = {name: self._milliseconds(found[name], self.unit_ms(name)) for name in ("event_time", "labelled_at") if name in found}
         return pa.table(self._into_major(found | times))
 
     def _converted(self, table: Any, ours: str, source: str) -> Any:
@@ -101,9 +101,19 @@ class ColumnMapping:
         column = column_at(table, source, said.path)
         return None if column is None else converted_column(column, ours, self.said)
 
-    def _unit_ms(self, name: str) -> float:
+    def unit_ms(self, name: str) -> float:
+        """The unit of a column of times that are numbers."""
         said = self.said.columns.get(name) if self.said else None
         return UNITS_MS.get(said.unit, 1.0) if said and said.unit else self.time_unit_ms
+
+    def values_of(self, name: str) -> Mapping[str, str]:
+        """The table of values of a column of ours, theirs → ours; empty where there is none."""
+        return self.said.columns[name].values if self.said is not None and name in self.said.columns else {}
+
+    @property
+    def decimal(self) -> str:
+        """The decimal sign of numbers that are text."""
+        return (self.said.decimal if self.said else "") or "."
 
     def _into_major(self, found: dict[str, Any]) -> dict[str, Any]:
         for name, currency in (("amount", "currency"), ("billing_amount", "billing_currency")):
@@ -189,9 +199,9 @@ KNOWN: Mapping[frozenset[str], ColumnMapping] = MappingProxyType(
 """By columns that no other file has."""
 
 
-def column_mapping_of(names: Collection[str]) -> ColumnMapping:
+def column_mapping_of(given: Collection[str]) -> ColumnMapping:
     """The known layout of a file with these columns; ours where there is none, or where it has our ids."""
-    found = (column_mapping for marks, column_mapping in KNOWN.items() if marks <= set(names) and "transaction_id" not in names)
+    found = (column_mapping for marks, column_mapping in KNOWN.items() if marks <= set(given) and "transaction_id" not in given)
     return next(found, OURS)
 
 

@@ -94,6 +94,8 @@ class Column:
             held = held.cast(pa.binary(16))
         if pa.types.is_floating(kind) or pa.types.is_nested(kind) or pa.types.is_temporal(kind):
             raise DataError(f"{self.path}: {self.called} holds {kind}, where text (or integers) must be. Write it as text.")
+        if pa.types.is_boolean(kind):
+            self.refuse(held.is_valid().to_numpy(), lambda row: refused(self.field, held[row].as_py()))
         if self.field.name == "transaction_id":  # all different: a dictionary of them would only be a copy more
             texts = as_text(held).cast(pa.large_string())
             self._refuse_missing(texts.is_null().to_numpy())

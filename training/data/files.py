@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
+import io
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
     type _ReadFile = tuple[Any, ColumnMapping, list[str]]
     """The columns that are wanted, what they are, and the names of all."""
 
+PACKED = ".gz"
+SEPARATORS = ",;\t|"
+_KINDS = {".parquet": ".parquet", ".csv": ".csv", ".jsonl": ".jsonl", ".ndjson": ".jsonl", ".tsv": ".csv"}
+_MOST_HEAD_BYTES = 2**20
 _FIELDS = fields_of(Transaction)
 REQUIRED = names(_FIELDS, *FieldKind, required=True)
 TEXTS = frozenset(names(_FIELDS, FieldKind.TEXT, FieldKind.CODE))
@@ -45,25 +52,18 @@ def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapp
     """The known columns of a file, under our names; ids and codes of text files as text, with their leading zeros; and its layout.
 
     Args:
-        path: Parquet, CSV or JSON Lines, by its suffix.
+        path: Parquet, CSV (parted by any of `SEPARATORS`) or JSON Lines, by its suffix; the last two also packed, `.csv.gz`.
         mapping: YAML, what its columns are; None: it is known by them.
 
     Raises:
         DataError: one line with the file and what to do.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path}: the suffix {path.suffix!r} is of no known format. Convert or rename the file to {', '.join(_READERS)}.")
-    if not path.is_file():
-        raise DataError(f"{path} is not there. Check the path; `fraudstream simulate --out {path}` makes such a file.")
-    if not path.stat().st_size:
-        raise DataError(f"{path} is empty (0 bytes). Give a file with transactions; `fraudstream simulate` makes one.")
+    reader = _READERS[kind_of_file(path)]
     given = read_mapping(mapping) if mapping else None
     try:
         table, column_mapping, names = reader(path, given)
     except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
-        why = " ".join(str(error).split())[:200].rstrip(".")
-        raise DataError(f"{path} cannot be read as {path.suffix[1:].lower()}: {why}. Mend it, or correct its suffix.") from None
+        raise unreadable(path, error) from None
     missing = column_mapping.missing(names)
     if given and missing:
         raise DataError(f"{path}: column {min(missing)!r} of {mapping} is not there. It has {', '.join(names)}.")
@@ -75,6 +75,46 @@ def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapp
     except MappingError as error:
         raise DataError(f"{path}: {error}") from None
     return _flat(table.select([name for name in table.column_names if is_known(name)])), column_mapping
+
+
+def kind_of_file(path: Path) -> str:
+    """`.parquet`, `.csv` or `.jsonl`, by the suffix; `.gz` behind it is unpacked.
+
+    Raises:
+        DataError: the suffix is of no known format, or there is no such file, or nothing in it.
+    """
+    suffix = path.with_suffix("").suffix if path.suffix.lower() == PACKED else path.suffix
+    kind = _KINDS.get(suffix.lower())
+    if kind is None or (kind == ".parquet" and path.suffix.lower() == PACKED):
+        raise DataError(f"{path}: the suffix {path.suffix!r} is of no known format. Convert or rename the file to {', '.join(_KINDS)}.")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder. Give one file; parts are put together first, in order of time.")
+    if not path.is_file():
+        raise DataError(f"{path} is not there. Check the path; `fraudstream simulate --out {path}` makes such a file.")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty (0 bytes). Give a file with transactions; `fraudstream simulate` makes one.")
+    return kind
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """What is said of a file that a library cannot read."""
+    why = " ".join(str(error).split())[:200].rstrip(".")
+    return DataError(f"{path} cannot be read as {kind_of_file(path)[1:]}: {why}. Mend it, or correct its suffix.")
+
+
+def opened(path: Path) -> Any:
+    """A file's bytes, unpacked where its name ends in `.gz`; without the mark of UTF-8 that some programs write first."""
+    buffered = io.BufferedReader(gzip.open(path, "rb") if path.suffix.lower() == PACKED else path.open("rb"))  # noqa: SIM115 - the caller closes it
+    if buffered.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+        buffered.read(len(codecs.BOM_UTF8))
+    return buffered
+
+
+def parse_options(path: Path) -> Any:
+    """How a CSV parts its columns: by the sign of `SEPARATORS` that stands most often in its first line."""
+    with opened(path) as stream:
+        head = re.sub(r'"[^"]*"', "", stream.readline(_MOST_HEAD_BYTES).decode(errors="replace"))
+    return pyarrow.csv.ParseOptions(delimiter=max(SEPARATORS, key=head.count))
 
 
 def attributes_in(path: Path, mapping: Path | None = None) -> tuple[str, ...]:
@@ -103,17 +143,19 @@ def _read_parquet(path: Path, given: ColumnMapping | None) -> _ReadFile:
 
 
 def _read_csv(path: Path, given: ColumnMapping | None) -> _ReadFile:
-    with pyarrow.csv.open_csv(path) as opened:
-        names = opened.schema.names
+    parse = parse_options(path)
+    with opened(path) as stream, pyarrow.csv.open_csv(stream, parse_options=parse) as first:
+        names = first.schema.names
     column_mapping = given or column_mapping_of(names)
     texts = {column_mapping.theirs(name): pa.string() for name in TEXTS}  # "NA" is Namibia, not a missing value
     options = pyarrow.csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
-    return pyarrow.csv.read_csv(path, convert_options=options), column_mapping, names
+    with opened(path) as stream:
+        return pyarrow.csv.read_csv(stream, parse_options=parse, convert_options=options), column_mapping, names
 
 
 def _read_json(path: Path, given: ColumnMapping | None) -> _ReadFile:
-    with path.open(encoding="utf-8", newline="\n") as lines:
-        for row, line in enumerate(map(str.strip, lines), 1):
+    with opened(path) as lines:
+        for row, line in enumerate((line.decode().strip() for line in lines), 1):
             # Also what makes pyarrow 25 end the process: a null in place of an object.
             if line and (line[0] != "{" or line[-1] != "}" or ("null" in line and re.search(r"\}\s*null", line))):
                 raise pa.ArrowInvalid(f"row {row} is not one JSON object: {line[:40]!r}")
@@ -127,9 +169,11 @@ def _read_json(path: Path, given: ColumnMapping | None) -> _ReadFile:
 def _parsed_json(path: Path, given: ColumnMapping | None) -> _ReadFile:
     schema = pa.schema([(given.theirs(name) if given else name, pa.string()) for name in sorted(TEXTS)])
     try:
-        table = pyarrow.json.read_json(path, parse_options=pyarrow.json.ParseOptions(explicit_schema=schema))
+        with opened(path) as stream:
+            table = pyarrow.json.read_json(stream, parse_options=pyarrow.json.ParseOptions(explicit_schema=schema))
     except pa.ArrowInvalid:  # ids may be integers; what else is wrong comes up again
-        table = pyarrow.json.read_json(path)
+        with opened(path) as stream:
+            table = pyarrow.json.read_json(stream)
     else:
         table = table.drop_columns([name for name in schema.names if table[name].null_count == table.num_rows])
     return table, given or column_mapping_of(table.column_names), table.column_names
@@ -139,7 +183,7 @@ def _refuse_mixed(path: Path, mapping: ColumnMapping) -> None:
     """Stop at the first row of JSON Lines that is no JSON, or in which a column of ours is of another kind than in the rows before."""
     ours = {mapping.theirs(name): name for name in KNOWN}
     kinds: dict[str, str] = {}
-    with path.open("rb") as lines:
+    with opened(path) as lines:
         for row, line in enumerate(lines, 1):
             try:
                 values = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
@@ -159,7 +203,6 @@ _READERS: dict[str, Callable[[Path, ColumnMapping | None], _ReadFile]] = {
     ".parquet": _read_parquet,
     ".csv": _read_csv,
     ".jsonl": _read_json,
-    ".ndjson": _read_json,
 }
 
 

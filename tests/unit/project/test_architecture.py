@@ -20,6 +20,7 @@ ROOMS = {
         "messages": "errors",
         "wire": "errors messages",
         "settings": "errors messages",
+        "inspecting": "errors messages",
         "features": "errors",
         "explaining": "errors messages features",
         "rules": "errors messages features explaining",
@@ -37,7 +38,7 @@ ROOMS = {
         "worker": "errors messages settings features delivery operating adapters/faust bootstrap",
         "api": "errors messages settings features scoring operating bootstrap",
         "local": "errors messages settings",
-        "commands": "errors messages wire settings features explaining rules scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap worker api",
+        "commands": "errors messages wire inspecting settings features explaining rules scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap worker api",
         "cli": "errors",
     },
     "training": {
@@ -50,7 +51,7 @@ ROOMS = {
     },
 }
 """Each room, a folder or a file at the top, and the rooms that it may import beside itself. What it promises is the first sentence of its docstring."""
-PURE = ("messages", "wire", "features", "explaining", "rules", "scoring", "audit")
+PURE = ("messages", "wire", "inspecting", "features", "explaining", "rules", "scoring", "audit")
 OUTSIDE = {
     "aiohttp",
     "aiokafka",

@@ -1,0 +1,171 @@
+"""What each column is to us, by its name and by how its values are written: the beginning of a mapping, which a person looks at and edits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_app.inspecting.columns import Form, SourceColumn
+from stream_app.messages.event_time import seems_to_be
+from stream_app.messages.fields import Field, FieldKind, fields_of
+from stream_app.messages.refusals import meant_by
+from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
+
+OURS: Mapping[str, Field] = {f.name: f for message in (Label, Transaction) for f in fields_of(message)}
+NEEDED = tuple(f.name for f in fields_of(Transaction) if f.required)
+OF_LABEL = ("is_fraud", "labelled_at")
+TRUE, FALSE = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "t", "fraud"), ("false", "0", "no", "n", "nein", "non", "f", "genuine")
+_NAMES: Mapping[str, str] = {
+    "transaction_id": "transactionid txid txnid trxid transnum tranid paymentid operationid reference rrn uetr id umsatzid",
+    "event_time": "eventtime txdatetime transdatetranstime transactiontime transactiondate timestamp datetime paidat createdat time ts zeitpunkt zeit datum date",
+    "card_id": "cardid cardtoken pan ccnum cardnumber card kartennummer karte customerid accountid account clientid customer client nameorig",
+    "terminal_id": "terminalid posid terminal pos shopid shop merchantid merchantname merchant haendler namedest store",
+    "amount": "amount amt txamount transactionamount value betrag sum price",
+    "currency": "currency currencycode ccy curr waehrung",
+    "is_fraud": "isfraud fraud txfraud fraudlabel label class target chargeback betrug",
+    "labelled_at": "labelledat labeledat chargebackdate reportedat",
+    "type": "type transactiontype txtype kind",
+    "merchant_id": "merchantid merchant merchantname",
+    "mcc": "mcc merchantcategorycode categorycode",
+    "country": "country countrycode merchantcountry land",
+    "channel": "channel entrymode posentrymode kanal",
+    "latitude": "latitude merchlat lat",
+    "longitude": "longitude merchlong long lon lng",
+    "device_id": "deviceid device fingerprint",
+    "ip": "ip ipaddress",
+    "approved": "approved isapproved authorised authorized",
+    "billing_amount": "billingamount",
+    "billing_currency": "billingcurrency",
+}
+"""Of each field the names that others give it, the likeliest first."""
+_MEANT: Mapping[str, Mapping[str, str]] = {
+    "type": {
+        **dict.fromkeys("p sale payment debit auth".split(), "purchase"),
+        **dict.fromkeys("w cash cash_out atm".split(), "withdrawal"),
+        **dict.fromkeys("r return credit".split(), "refund"),
+    },
+    "channel": {
+        **dict.fromkeys("ecom e-com ecommerce e-commerce internet web cnp".split(), "online"),
+        **dict.fromkeys("ctls nfc tap".split(), "contactless"),
+        **dict.fromkeys("emv icc".split(), "chip"),
+        **dict.fromkeys("mag swipe magnetic".split(), "magstripe"),
+    },
+}
+_MCC_DIGITS = 4
+_UNITS = {" (seconds?)": "s", " (microseconds?)": "us", " (nanoseconds?)": "ns"}
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a column of theirs is.
+
+    Attributes:
+        theirs: its name.
+        unit: of a time that is a number: s, ms, us or ns; empty: not told.
+        values: theirs → ours.
+        since_ms: what such a time counts from.
+    """
+
+    theirs: str
+    unit: str = ""
+    since_ms: int = 0
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GuessedMapping:
+    """What a source's columns are to us.
+
+    Attributes:
+        columns: ours → theirs.
+        tokens: ours, whose values are card numbers.
+        decimal: the sign of numbers that are text.
+        constants: ours → the same for all.
+    """
+
+    columns: Mapping[str, Guess]
+    tokens: tuple[str, ...] = ()
+    decimal: str = ""
+    constants: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What a payment needs and nothing gives."""
+        return tuple(name for name in NEEDED if name not in self.columns and name not in self.constants)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the source is taken as it is: what is needed, and what is_fraud says, is called and written as ours; more it may leave out."""
+        names = [*NEEDED, *OF_LABEL]
+        named = all(name == guess.theirs and guess.unit in {"", "ms"} for name, guess in self.columns.items() if name in names)
+        written = not any(guess.values for name, guess in self.columns.items() if name == guess.theirs)
+        return named and written and not (self.tokens or self.decimal or self.constants)
+
+
+def guessed(columns: Mapping[str, SourceColumn]) -> GuessedMapping:
+    """What each column is: by our name, else by a name that others give; its unit and its table of values by what stands there."""
+    found: dict[str, str] = {name: name for name in OURS if name in columns}
+    plain = {_plain(name): name for name in reversed(list(columns))}
+    for ours, names in _NAMES.items():
+        theirs = next((plain[n] for n in names.split() if n in plain and plain[n] not in found.values()), None)
+        if ours not in found and theirs is not None:
+            found[ours] = theirs
+    chosen = {ours: columns[theirs] for ours, theirs in found.items()}
+    commas = any(c.form is Form.COMMA for name, c in chosen.items() if OURS[name].kind is FieldKind.NUMBER)
+    tokens = tuple(n for n, c in chosen.items() if n == "card_id" and c.filled and c.card_numbers / c.filled > 0.1)  # noqa: PLR2004 - a tenth: one in ten digits passes Luhn by chance
+    attributes = {n: Guess(n) for n in columns if n.startswith(ATTRIBUTE)}
+    guesses = {ours: _guess(OURS[ours], column) for ours, column in chosen.items()}
+    return GuessedMapping(guesses | attributes, tokens, "," if commas else "")
+
+
+def _plain(name: str) -> str:
+    """A column's name without what people write differently: `TX_Datum`, `tx datum` and `txDatum` are one."""
+    for umlaut, letters in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss")):
+        name = name.lower().replace(umlaut, letters)
+    return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2])
+
+
+def words(texts: Iterable[str], of: Field) -> dict[str, str]:
+    """The table of values of a code or a flag: what stands there and is plainly meant for one of ours."""
+    found: dict[str, str] = {}
+    for text in texts:
+        low = text.strip().lower()
+        if of.kind is FieldKind.FLAG and low not in {"true", "false", "1", "0", "1.0", "0.0"}:
+            meant = "true" if low in TRUE else "false" if low in FALSE else None
+        elif of.name == "mcc" and low.isdecimal() and len(low) < _MCC_DIGITS:
+            meant = low.zfill(_MCC_DIGITS)  # a spreadsheet took the zeros away
+        elif of.codes and text not in of.codes:
+            meant = meant_by(of, text) or _MEANT.get(of.name, {}).get(low)
+        else:
+            meant = None
+        if meant:
+            found[text] = meant
+    return found
+
+
+def _guess(of: Field, column: SourceColumn) -> Guess:
+    if of.kind is FieldKind.TIME and column.form in {Form.WHOLE, Form.DIGITS, Form.NUMBER} and _fits(column.most):
+        return Guess(column.name, _UNITS.get(seems_to_be(int(column.most)), ""))
+    if of.kind in {FieldKind.CODE, FieldKind.FLAG} and not column.many:
+        return Guess(column.name, values=words(column.values, of))
+    return Guess(column.name)
+
+
+def _fits(number: float) -> bool:
+    return abs(number) < 2**63
+
+
+def as_yaml(mapping: GuessedMapping) -> dict[str, Any]:
+    """The mapping as `train --mapping` takes it."""
+    columns: dict[str, Any] = {}
+    for ours, guess in mapping.columns.items():
+        more: dict[str, Any] = {"unit": guess.unit} if guess.unit and guess.unit != "ms" else {}
+        more |= {"values": dict(guess.values)} if guess.values else {}
+        columns[ours] = {"path": guess.theirs, **more} if more else guess.theirs
+    told: dict[str, Any] = {"columns": columns}
+    told |= {"constants": dict(mapping.constants)} if mapping.constants else {}
+    told |= {"tokens": list(mapping.tokens)} if mapping.tokens else {}
+    told |= {"decimal": mapping.decimal} if mapping.decimal else {}
+    return told

@@ -1,0 +1,144 @@
+"""`fraudstream inspect` on files: what it prints, what it ends with, and that `train` and `produce` read what its mapping says."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream_app.commands.inspect import inspect_command
+from stream_app.errors import DataError
+from stream_app.messages.fields import fields_of
+from stream_app.messages.transaction import Transaction
+from tests.contract.messages import AWKWARD_VALUES
+from tests.contract.schemas import SCHEMAS
+from tests.examples import examples
+from training.data.dataset import read_transactions
+
+HEAD = "Umsatz-ID;Zeitpunkt;Karte;Haendler;Betrag;Land;MCC;Chargeback\n"
+LINES = [
+    f"U{i};2024-03-01 10:{i:02d}:00;K{i % 3};H{i % 2};1.{200 + i},{i:02d};{'DEU' if i % 2 else 'fr'};742;{'J' if i == 3 else 'N'}\n"
+    for i in range(30)
+]
+
+
+def asked(capsys: pytest.CaptureFixture[str], source: Path | str, **options: Any) -> tuple[int, str]:
+    """Exit code and output."""
+    given_options = {"mapping": None, "rows": 100_000, "write": None, "as_json": False, "strict": False} | options
+    with pytest.raises(SystemExit) as ended:
+        inspect_command(str(source), **given_options)
+    return int(ended.value.code or 0), capsys.readouterr().out
+
+
+def german(folder: Path, name: str = "own.csv") -> Path:
+    """A file as a core system writes it."""
+    path, text = folder / name, HEAD + "".join(LINES)
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode("utf-8-sig"))
+    return path
+
+
+@pytest.mark.parametrize("name", ["own.csv", "own.csv.gz"])
+def test_a_file_of_another_shape_is_read_by_the_mapping_that_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Semicolons, decimal commas, J and N, letters of countries, lost zeros: nothing to do but to say the currency."""
+    path, mapping = german(tmp_path, name), tmp_path / "mapping.yml"
+    code, said = asked(capsys, path, write=mapping)
+    assert (code, "Missing: currency" in said, f"edit it, then `fraudstream train --data {path} --mapping {mapping}`" in said) == (
+        1,
+        True,
+        True,
+    )
+    mapping.write_text(mapping.read_text() + "constants: {currency: EUR}\n")
+    code, said = asked(capsys, path, mapping=mapping)
+    assert (code, "Refused, read by the mapping: nothing." in said) == (0, True)
+    assert asked(capsys, path, mapping=mapping, strict=True)[0] == 2  # times without a zone
+    frame = read_transactions(path, mapping=mapping)
+    assert frame.iloc[3][["transaction_id", "amount", "country", "mcc", "is_fraud"]].tolist() == ["U3", 1203.03, "DE", "0742", True]
+    assert frame["country"].unique().tolist() == ["FR", "DE"]
+    assert int(frame["is_fraud"].sum()) == 1
+
+
+def test_json_is_one_object_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With all that the text has, and the mapping as it would be written."""
+    code, said = asked(capsys, german(tmp_path), as_json=True)
+    told = json.loads(said)
+    assert code == 1
+    assert (told["rows"], told["whole"], told["missing"], told["needs_mapping"], told["frauds"]) == (30, True, ["currency"], True, 1)
+    assert told["mapping"]["columns"]["is_fraud"] == {"path": "Chargeback", "values": {"N": "false", "J": "true"}}
+    assert {c["name"]: c["is"] for c in told["columns"]}["Betrag"] == "amount"
+
+
+def test_only_the_first_rows_are_looked_at_where_so_many_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And that is said."""
+    told = json.loads(asked(capsys, german(tmp_path), rows=10, as_json=True)[1])
+    assert (told["rows"], told["whole"]) == (10, False)
+
+
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is not there, is empty, is broken, or is of no known format."""
+    (tmp_path / "bad.jsonl").write_text('{"a": 1}\n{"a": \n')
+    (tmp_path / "head.csv").write_text("a,b\n")
+    (tmp_path / "x.parquet").write_text("no parquet")
+    for name, says in [
+        ("none.csv", "is not there"), ("bad.jsonl", "row 2 is no JSON object"), ("head.csv", "has no rows"), ("x.parquet", "cannot be read as parquet"),
+        ("x.xlsx", "is of no known format"),
+    ]:  # fmt: skip
+        with pytest.raises(DataError, match=says):
+            inspect_command(str(tmp_path / name), rows=10)
+    assert not capsys.readouterr().out
+
+
+def test_a_known_layout_needs_no_mapping(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ULB's columns: ids are the rows' numbers, times seconds since a start."""
+    head = ",".join(["Time", *[f"V{i}" for i in range(1, 29)], "Amount", "Class"])
+    (tmp_path / "c.csv").write_text(head + "\n" + "".join(f"{i},{','.join(['0.5'] * 28)},1.5,{int(i == 9)}\n" for i in range(30)))
+    code, said = asked(capsys, tmp_path / "c.csv", as_json=True)
+    told = json.loads(said)
+    assert (code, told["refused_rows"], told["missing"], told["needs_mapping"]) == (0, 0, [], False)
+    assert told["first_event_time"] == 1_377_993_600_000
+
+
+@settings(examples(60), suppress_health_check=list(HealthCheck))
+@given(name=st.sampled_from([f.name for f in fields_of(Transaction)]), value=st.sampled_from(AWKWARD_VALUES))
+def test_what_inspection_refuses_the_reader_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, value: Any) -> None:
+    """And the other way round: JSON Lines with one awkward value."""
+    row = SCHEMAS["transaction"]["examples"][-1] | {"is_fraud": False, name: value}
+    if name == "attributes" or (isinstance(value, (int, float)) and abs(value) >= 2**53):
+        return
+    path, mapping = tmp_path / "t.jsonl", tmp_path / "m.yml"
+    path.write_text(json.dumps(row) + "\n")
+    mapping.write_text(yaml.safe_dump({"columns": {n: n for n in row if n != "attributes" and (row[n] is not None or n == name)}}))
+    try:
+        read_transactions(path)
+    except DataError:
+        is_refused = True
+    else:
+        is_refused = False
+    told = json.loads(asked(capsys, path, mapping=mapping, as_json=True)[1])
+    assert bool(told["refused_rows"] or told["missing"]) == is_refused, (row, told["refused"])
+
+
+def test_many_rows_take_bounded_memory(tmp_path: Path) -> None:
+    """In a process of its own: 60 MB beyond its imports, for 20,000 rows whose ids all differ; the columns' own values are bounded."""
+    path = tmp_path / "t.csv"
+    with path.open("w") as out:
+        out.write("transaction_id,event_time,card_id,terminal_id,amount,currency,is_fraud\n")
+        out.writelines(f"tx{i},{1_522_540_800_000 + i},c{i},t{i % 100},1.5,EUR,{int(i % 100 == 0)}\n" for i in range(20_000))
+    script = (
+        "import resource, sys\nfrom stream_app.commands.inspect import inspect_command\nimport training.data.rows\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\ntry:\n    inspect_command(sys.argv[1], rows=20_000, as_json=True)\n"
+        "except SystemExit: pass\nprint((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    told, grown_mb = ran.stdout.splitlines()
+    assert json.loads(told)["rows"] == 20_000
+    assert int(grown_mb) < 60
