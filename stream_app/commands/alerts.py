@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -88,7 +88,7 @@ async def read_alerts(settings: Settings, *, follow: bool, positioned: asyncio.E
 
 async def read_topic(
     settings: Settings, topic: str, *, follow: bool = False, positioned: asyncio.Event | None = None, since_ms: int = 0
-) -> AsyncIterator[list[Any]]:
+) -> AsyncGenerator[list[Any]]:
     """The records of a topic, some of one partition at a time, outside any consumer group; see `read_alerts`.
 
     Args:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import msgspec
 import typer
@@ -67,7 +66,7 @@ async def find(settings: Settings, transaction_id: str, card_id: str = "", since
     wanted = msgspec.json.encode(transaction_id)  # decoding each of millions would take minutes
     found: dict[str, Score] = {}
     decoder = msgspec.json.Decoder(Score)
-    async with aclosing(cast("AsyncGenerator[list[Any]]", read_topic(settings, settings.scores_topic, since_ms=since_ms))) as read:
+    async with aclosing(read_topic(settings, settings.scores_topic, since_ms=since_ms)) as read:
         async for records in read:
             for record in records:
                 score = decoded(decoder, record.value) if wanted in (record.value or b"") else None

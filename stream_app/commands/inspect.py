@@ -9,7 +9,8 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,9 @@ import msgspec
 import typer
 import yaml
 
+from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import by_crc32, by_murmur2
+from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.bootstrap import intake_rules
 from stream_app.commands.alerts import read_topic
 from stream_app.commands.coroutines import result_of
@@ -28,7 +31,6 @@ from stream_app.inspecting.guesses import Guess, GuessedMapping, guessed
 from stream_app.inspecting.inspection import Inspection, flattened
 from stream_app.inspecting.report import InspectionReport
 from stream_app.inspecting.suspicions import suspicions
-from stream_app.messages.records import Record
 from stream_app.messages.transaction import Decoder, Label, Transaction
 from stream_app.settings import Settings, load_settings
 
@@ -41,9 +43,7 @@ _APART = 0.02
 def inspect_command(
     source: Annotated[str, typer.Argument(help="A file that `train` reads, or else the name of a topic.")],
     mapping: Annotated[Path | None, typer.Option(help="YAML: what a file's columns are; without it, it is guessed.")] = None,
-    rows: Annotated[
-        int, typer.Option(min=1, help="Look at so many rows at the most, the first of a file, the newest day's of a topic.")
-    ] = _MOST_ROWS,
+    rows: Annotated[int, typer.Option(min=1, help="Look at so many rows at the most, the first.")] = _MOST_ROWS,
     write: Annotated[Path | None, typer.Option(help="Write the mapping here, to edit it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object in place of text.")] = False,  # noqa: FBT002 - typer's way
     strict: Annotated[bool, typer.Option("--strict", help="What looks wrong counts too: exit code 2.")] = False,  # noqa: FBT002 - typer's way
@@ -106,59 +106,88 @@ def _guessed_from(head: Iterable[Mapping[str, Any]], row: str = "") -> GuessedMa
 
 
 def _of_topic(topic: str, most: int, settings: Settings) -> tuple[_Found, bool]:
-    records: list[Record] = []
-    partitions: list[int] = []
+    seen = TopicInspection(topic, settings, most)
+    whole = result_of(seen.read())
+    if not seen.rows:
+        raise DataError(f"Topic {topic!r} has no records. `fraudstream produce FILE` publishes some.")
+    return (seen.found(), seen.partitioned()), whole
 
-    async def read() -> bool:
-        async for some in read_topic(settings, topic):
-            records.extend(some[: most - len(records)])
-            partitions.extend(r.partition for r in some[: most - len(partitions)])
-            if len(records) >= most:
-                return False
+
+class TopicInspection:
+    """Records of a topic, as a worker would take them. Held are the first, from which names are guessed, and then none."""
+
+    def __init__(self, topic: str, settings: Settings, most: int) -> None:
+        self.rows = 0
+        self._topic, self._settings, self._most = topic, settings, most
+        kind = Label if topic == settings.labels_topic else Transaction
+        self._decoder: Decoder[Any] = Decoder(kind, intake_rules(settings))
+        self._first: list[tuple[dict[str, Any], RecordError | None]] = []
+        self._found: Inspection | None = None
+        self._partitions = self._keyed = self._murmur2 = self._crc32 = 0
+
+    async def read(self) -> bool:
+        """Read it from its beginning; whether all of it was."""
+        counts = await partition_counts(client_options(self._settings), [self._topic])
+        self._partitions = counts.get(self._topic, 0)
+        async with aclosing(read_topic(self._settings, self._topic)) as read:
+            async for records in read:
+                for record in records[: self._most - self.rows]:
+                    self.add(record)
+                if self.rows >= self._most:
+                    return False
         return True
 
-    whole = result_of(read())
-    decoder: Decoder[Any] = Decoder(Label if topic == settings.labels_topic else Transaction, intake_rules(settings))
-    rows = list(_objects(records))
-    found = Inspection(_guessed_from(rows[:_GUESSED_FROM]), is_file=False, refuse_card_numbers=settings.refuse_card_numbers)
-    for record, row in zip(records, rows, strict=True):
-        found.add(row, _refusal(decoder, record), judged=True)
-    return (found, _partitioned(records, partitions)), whole
+    def add(self, record: Any) -> None:
+        """Take a record."""
+        self.rows += 1
+        if record.key is not None:
+            self._keyed += 1
+            self._murmur2 += by_murmur2(record.key, self._partitions) == record.partition
+            self._crc32 += by_crc32(record.key, self._partitions) == record.partition
+        row, refusal = _object(record.value), self._refusal(record)
+        if self._found is not None:
+            self._found.add(row, refusal, judged=True)
+            return
+        self._first.append((row, refusal))
+        if len(self._first) >= _GUESSED_FROM:
+            self.found()
 
+    def found(self) -> Inspection:
+        """What was seen so far."""
+        if self._found is None:
+            mapping = _guessed_from(row for row, _ in self._first)
+            self._found = Inspection(mapping, is_file=False, refuse_card_numbers=self._settings.refuse_card_numbers)
+            for row, refusal in self._first:
+                self._found.add(row, refusal, judged=True)
+            self._first.clear()
+        return self._found
 
-def _objects(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
-    """What stands in records, as far as it is JSON."""
-    for record in records:
+    def partitioned(self) -> list[str]:
+        """What is said where no one partitioner put the keys where they stand."""
+        if self._partitions < 2 or not self._keyed or max(self._murmur2, self._crc32) > (1 - _APART) * self._keyed:  # noqa: PLR2004 - partitions
+            return []
+        java, librdkafka = self._murmur2 / self._keyed, self._crc32 / self._keyed
+        told = (
+            f"Keys stand where no one partitioner puts them all ({java:.0%} as Java's murmur2, {librdkafka:.0%} as librdkafka's CRC32): a card's "
+            "payments are in several partitions. Give all producers one partitioner; `fraudstream doctor` has a line on it."
+        )
+        return [told]
+
+    def _refusal(self, record: Any) -> RecordError | None:
         try:
-            yield msgspec.json.decode(str(record.value or b"", "utf-8"), type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            yield {}
+            self._decoder.decode(record.value, record.key, record.timestamp, None)
+        except RecordError as refusal:
+            return refusal
+        return None
 
 
-def _refusal(decoder: Decoder[Any], record: Record) -> RecordError | None:
-    """What a worker says of a record."""
+def _object(value: bytes | None) -> dict[str, Any]:
+    """What stands in a record, as far as it is an object of JSON."""
     try:
-        decoder.decode(record.value, record.key, record.timestamp, None)
-    except RecordError as refusal:
-        return refusal
-    return None
-
-
-def _partitioned(records: Iterable[Record], partitions: list[int]) -> list[str]:
-    """Whether one partitioner put the keys where they stand."""
-    count = max(partitions, default=0) + 1
-    keyed = [(r.key, n) for r, n in zip(records, partitions, strict=True) if r.key is not None]
-    if count < 2 or not keyed:  # noqa: PLR2004 - partitions
-        return []
-    java = sum(by_murmur2(key, count) == n for key, n in keyed) / len(keyed)
-    librdkafka = sum(by_crc32(key, count) == n for key, n in keyed) / len(keyed)
-    if max(java, librdkafka) > 1 - _APART:
-        return []
-    told = (
-        f"Keys stand where no one partitioner puts them all ({java:.0%} as Java's murmur2, {librdkafka:.0%} as librdkafka's CRC32): a card's payments "
-        "are in several partitions. Give all producers one partitioner; `fraudstream doctor` has a line on it."
-    )
-    return [told]
+        found: dict[str, Any] = msgspec.json.decode(str(value or b"", "utf-8"), type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return found
 
 
 def _tell(report: InspectionReport, write: Path | None, *, as_json: bool) -> None:

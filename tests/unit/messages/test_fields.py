@@ -15,9 +15,12 @@ from stream_app.messages.fields import Field, FieldKind, codes_are_listed, field
 from stream_app.messages.iso import ALPHA_3
 from stream_app.messages.refusals import meant_by, refused
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from tests.conftest import ROOT
 from tests.contract.messages import AWKWARD_VALUES
 from tests.contract.schemas import SCHEMAS
 
+PAGE = ROOT / "docs" / "how-to" / "own-data.md"
+BEGIN, END = "<!-- fields: made by `python -m tests.unit.messages.test_fields` -->\n", "<!-- /fields -->"
 RULES = IntakeRules()
 TABLES: dict[str, tuple[Field, ...]] = {"transaction": fields_of(Transaction), "label": fields_of(Label)}
 DECODERS: dict[str, Decoder[Any]] = {"transaction": Decoder(Transaction, RULES), "label": Decoder(Label, RULES)}
@@ -135,3 +138,26 @@ def test_a_code_that_is_added_is_checked_where_its_type_lists_it() -> None:
 def test_a_wrong_time_is_told_by_its_likely_unit(at: int, told: str) -> None:
     """Who reads it need not count digits."""
     assert seems_to_be(at) == told
+
+
+def document() -> str:
+    """The page with the table as the fields are."""
+    payment = {field.name for field in TABLES["transaction"]}
+    own = [field for field in TABLES["label"] if field.name not in payment and field.name != "source"]
+    rows = ["| field | needed | must be | for example |", "|---|---|---|---|"]
+    for field in (*TABLES["transaction"], *own):
+        example = SCHEMAS["transaction" if field.name in payment else "label"]["properties"][field.name]["examples"][0]
+        needed = "yes" if field.required else f"else {field.default}" if field.default else ""
+        rows.append(f"| `{field.name}` | {needed} | {field.must_be} | `{json.dumps(example)}` |")
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    return before + BEGIN + "\n".join(rows) + "\n" + END + rest.split(END)[1]
+
+
+def test_the_table_is_in_the_page_on_own_data() -> None:
+    """Made anew with `python -m tests.unit.messages.test_fields`."""
+    current = document() == PAGE.read_text(encoding="utf-8")
+    assert current, f"{PAGE} is behind the fields: `.venv/bin/python -m tests.unit.messages.test_fields` makes it anew"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(document(), encoding="utf-8")

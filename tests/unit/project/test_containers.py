@@ -80,7 +80,7 @@ def test_every_image_is_pinned_and_no_port_is_open_to_the_world(name: str) -> No
 
 def test_no_secret_has_a_default() -> None:
     """Compose refuses to start without them; each is in `.env.example`, empty."""
-    secrets = [v for s in SERVICES.values() for n, v in s.get("environment", {}).items() if re.search("PASSWORD|SECRET|STORE_URI", n)]
+    secrets = [v for s in SERVICES.values() for n, v in s.get("environment", {}).items() if re.search("PASSWORD|SECRET", n)]
     named = [re.search(r"\$\{(\w+):\?[^}]+\}", v) for v in secrets]
     assert secrets
     example = ROOT.joinpath(".env.example").read_text().splitlines()
@@ -147,6 +147,16 @@ def test_nothing_is_installed_into_an_image_that_no_hash_names() -> None:
     loose = [line for line in installs if "--require-hashes" not in line]
     assert all("--no-deps" in line and ("--no-build-isolation" in line or line.endswith(".whl")) for line in loose)
     assert len(loose) == 2
+
+
+def test_no_password_stands_in_an_address() -> None:
+    """`p@ss` in a URL is another host; PostgreSQL's client takes it from PGPASSWORD as it is."""
+    addresses = [value for service in SERVICES.values() for value in (service.get("environment") or {}).values() if "://" in str(value)]
+    assert addresses
+    assert [value for value in addresses if "PASSWORD" in str(value).upper()] == []
+    mlflow = SERVICES["mlflow"]["environment"]
+    assert mlflow["MLFLOW_BACKEND_STORE_URI"] == "postgresql+psycopg2://mlflow@postgres:5432/mlflow"
+    assert mlflow["PGPASSWORD"].startswith("${POSTGRES_PASSWORD:?")
 
 
 def test_docker_compose_accepts_the_file() -> None:

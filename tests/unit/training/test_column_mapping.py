@@ -223,3 +223,42 @@ def test_times_may_be_in_any_unit_that_is_told(tmp_path: Path, unit: str, times:
     if unit != "ms":
         with pytest.raises(DataError, match=r"column 'paid_at' is wrong in row 1 and in 1 other: .* \((micro|nano)seconds\?\)"):
             read_transactions(path, mapping=written(mapping, MAPPING.replace("time_unit: s", "time_unit: ms")))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_the_sign_that_parts_columns_is_found(tmp_path: Path, separator: str) -> None:
+    """With the mark of UTF-8 first, and quoted names that hold other signs; `.tsv` is a CSV."""
+    head = ['"id;|,"', "paid_at", "pan", "shop", "value", "chargeback", "score_of_the_gateway"]
+    row = ["a", "1500000000", "p1", "007", '"1,50"' if separator == "," else "1,50", "J", '"-1.234,5"' if separator == "," else "-1.234,5"]
+    path, mapping = tmp_path / ("t.tsv" if separator == "\t" else "t.csv"), tmp_path / "mapping.yml"
+    path.write_text("\ufeff" + separator.join(head) + "\n" + separator.join(row) + "\n", encoding="utf-8")
+    told = MAPPING.replace("transaction_id: id", "transaction_id: 'id;|,'").replace(
+        "is_fraud: chargeback", "is_fraud: {path: chargeback, values: {J: true}}"
+    )
+    frame = read_transactions(path, mapping=written(mapping, told + 'decimal: ","\n'))
+    assert frame.iloc[0][["transaction_id", "amount", "is_fraud", "attributes.gateway"]].tolist() == ["a", 1.5, True, -1234.5]
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        ("amount: {path: value, unit: s}", "a unit .* is for event_time and labelled_at; amount has 's'"),
+        ("event_time: {path: paid_at, unit: minutes}", "a unit .s, ms, us, ns. is for"),
+        ("amount: {from: value}", "amount is a name, or {path: name"),
+        ("type: {path: noise, values: [a]}", "`values` a table of texts"),
+        ("type: {path: noise, values: {a: purchase, a: refund}}", "'a' stands twice"),
+    ],
+)
+def test_a_column_that_is_told_wrongly_is_refused(tmp_path: Path, column: str, says: str) -> None:
+    """In one line, with what it may have."""
+    foreign().to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=says):
+        read_transactions(tmp_path / "t.parquet", mapping=written(tmp_path / "mapping.yml", f"columns:\n  {column}\n"))
+
+
+def test_a_column_may_have_a_unit_of_its_own(tmp_path: Path) -> None:
+    """Payments in seconds, labels in microseconds."""
+    foreign(known_at=[1_500_000_100_000_000, 1_500_000_100_000_000]).to_parquet(tmp_path / "t.parquet")
+    told = MAPPING.replace("  amount: value", "  amount: value\n  labelled_at: {path: known_at, unit: us}")
+    frame = read_transactions(tmp_path / "t.parquet", mapping=written(tmp_path / "mapping.yml", told))
+    assert frame["labelled_at"].tolist() == [1_500_000_100_000] * 2
