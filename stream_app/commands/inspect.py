@@ -86,7 +86,7 @@ def _of_file(path: Path, mapping: Path | None, most: int, settings: Settings) ->
 
 def _as_guessed(given: Any, names: Iterable[str]) -> GuessedMapping:
     """A mapping of files, as inspection has it; columns that have our names already are there too."""
-    units = {1000.0: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns"}
+    units = {1000.0: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns", 3_600_000.0: "h", 86_400_000.0: "d"}
     columns = {
         ours: Guess(theirs, units[given.unit_ms(ours)], given.epoch_ms, given.values_of(ours)) for ours, theirs in given.columns.items()
     }

@@ -14,7 +14,6 @@ from stream_app.messages.records import Outgoing, Place, Record
 from stream_app.messages.refusals import shown
 from stream_app.messages.transaction import MAX_MESSAGE_BYTES
 from stream_app.scoring.already_published import SOURCE_OFFSET
-from stream_app.wire.decoder import headers_of
 from stream_app.wire.framing import KEY_HEADER, VALUE_HEADER, is_framed
 
 MOST_KEY_BYTES = 1_024
@@ -97,7 +96,7 @@ def dead_letter(record: Record, error: RecordError, source: Place, topic: str, *
         ("source.partition", str(origin.partition).encode()),
         (SOURCE_OFFSET, str(origin.offset).encode()),
     )
-    of_producer = tuple(_of_producer(headers_of(record), redacted=redacted))
+    of_producer = tuple(_of_producer(headers_of(record), redacted=bool(redacted)))
     return _letter(topic, _Content(key, value, headers, of_producer, origin, record), MOST_LETTER_BYTES)
 
 

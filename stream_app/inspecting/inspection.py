@@ -21,7 +21,7 @@ MOST_COLUMNS = 500
 _EXAMPLES = 3
 _DAY_MS = 86_400_000
 _DEEPEST = 4
-_SCALE = {"s": 1000.0, "": 1.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
+_SCALE = {"s": 1000.0, "": 1.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "h": 3_600_000.0, "d": 86_400_000.0}
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ def header(headers: Headers, name: str) -> bytes:
 
 def headers_of(record: object) -> Headers:
     """Those of a record; none of one that is not read from Kafka."""
-    found: Headers = getattr(record, "headers", ())
+    found: Headers = getattr(record, "headers", None) or ()
     return found
 
 

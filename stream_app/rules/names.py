@@ -12,14 +12,12 @@ from itertools import product
 from types import MappingProxyType
 from typing import Literal
 
-from msgspec import inspect
-
 from stream_app.errors import SettingsError
 from stream_app.features.aggregations import AGGREGATIONS
 from stream_app.features.definitions import CATALOGUE, LONGEST_ATTRIBUTE, Feature
 from stream_app.features.plan import needs_of, row_layout_of, terms_of
-from stream_app.messages.fields import LISTED, FieldKind, fields_of
-from stream_app.messages.iso import COUNTRIES, CURRENCIES
+from stream_app.messages.fields import FieldKind, fields_of
+from stream_app.messages.iso import COUNTRIES
 from stream_app.messages.transaction import ATTRIBUTE, Transaction
 
 SCORE = "score"
@@ -89,25 +87,9 @@ def is_attribute(name: str) -> bool:
 
 
 def _of_fields() -> Iterator[RuleName]:
-    types = inspect.type_info(Transaction)
-    assert isinstance(types, inspect.StructType)  # noqa: S101 - for the type checker
-    held = {field.name: field.type for field in types.fields}
     for field in fields_of(Transaction):
         if field.kind is not FieldKind.NUMBERS:
-            yield RuleName(field.name, _KINDS[field.kind], "field", *_texts_of(held[field.name]))
-
-
-def _texts_of(of: inspect.Type) -> tuple[frozenset[str], str]:
-    """The texts that a type allows, or their form."""
-    for one in of.types if isinstance(of, inspect.UnionType) else (of,):
-        match one:
-            case inspect.LiteralType(values=values):
-                return frozenset(map(str, values)), ""
-            case inspect.Metadata(type=inspect.StrType(min_length=length), extra=extra) if extra == LISTED:
-                return {3: CURRENCIES, 2: COUNTRIES}[length or 0], ""
-            case inspect.StrType(pattern=str() as pattern):
-                return frozenset(), pattern
-    return frozenset(), ""
+            yield RuleName(field.name, _KINDS[field.kind], "field", frozenset(field.codes), field.form or "")
 
 
 @cache

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stream_app.errors import RuleError
 from stream_app.features.definitions import Feature
 from stream_app.messages.alert import Action, Name
-from stream_app.messages.transaction import shown
+from stream_app.messages.refusals import shown
 from stream_app.rules.columns import BatchReading, ScoredBatch
 from stream_app.rules.lists import Lists
 from stream_app.rules.machine import Truths

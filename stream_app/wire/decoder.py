@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from stream_app.errors import RecordError
-from stream_app.messages.headers import Headers
+from stream_app.messages.headers import headers_of
 from stream_app.messages.records import Record
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.messages.transaction import MAX_MESSAGE_BYTES, Decoder, IntakeRules, Label, Transaction
@@ -209,11 +209,6 @@ def _avro(known: KnownSchema) -> str:
         told = f"The schema of the record is of the kind {known.kind[:40]!r}; Avro and JSON Schema are read."
         raise RecordError(DeadLetterCode.SCHEMA_REFUSED, told)
     return known.text
-
-
-def headers_of(record: Record) -> Headers:
-    """The headers of a record, where it has any."""
-    return getattr(record, "headers", None) or ()
 
 
 def said_of_frames(record: Record, error: RecordError) -> RecordError:

@@ -1,8 +1,8 @@
 """Files that call things by other names: what each of their columns is to us.
 
-Known by their columns: the Fraud Detection Handbook's transactions, Sparkov's CSV (`fraudTrain.csv`), ULB's `creditcard.csv`. Any other is
-described by a mapping in YAML, the form that workers take for records: `stream_app.wire.mapping`. What it says of files beyond that of records: a
-column that has the whole path as its name is meant before a nested one.
+Known by their columns: the Fraud Detection Handbook's transactions, Sparkov's CSV (`fraudTrain.csv`), ULB's `creditcard.csv`, PaySim's and
+BankSim's CSV. Any other is described by a mapping in YAML, the form that workers take for records: `stream_app.wire.mapping`. What it says of
+files beyond that of records: a column that has the whole path as its name is meant before a nested one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stream_app.errors import DataError
-from stream_app.wire.mapping import MOST_MAPPING_BYTES, MappingError, SourceMapping, mapping_of, token_of
+from stream_app.wire.mapping import MOST_MAPPING_BYTES, MappedField, MappingError, SourceMapping, mapping_of, token_of
 from training.data.mapped_columns import column_at, converted_column, into_major
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ColumnMapping:
         tokens: ours, whose values are replaced by a hash.
         time_unit_ms: of times that are numbers.
         epoch_ms: what times that are numbers count from.
-        said: the mapping in YAML that says so; None of a layout that is known.
+        said: what a mapping in YAML says, tables of values among it; None where nothing more is to be said.
     """
 
     columns: Mapping[str, str]
@@ -189,11 +189,59 @@ ULB = ColumnMapping(
 )
 """It names no card and no terminal: each payment is a card of its own, and only the profile `passthrough` can be trained."""
 
+_SIMULATED_FROM_MS = 1_546_300_800_000
+"""2019-01-01: simulations that count steps name no date."""
+
+PAYSIM = ColumnMapping(
+    MappingProxyType(
+        {
+            "transaction_id": ROW,
+            "event_time": "step",
+            "card_id": "nameOrig",
+            "terminal_id": "nameDest",
+            "amount": "amount",
+            "type": "type",
+            "is_fraud": "isFraud",
+        }
+    ),
+    {"currency": "EUR"},
+    time_unit_ms=3_600_000,
+    epoch_ms=_SIMULATED_FROM_MS,
+    said=SourceMapping(
+        {
+            "type": MappedField(
+                ("type",),
+                values={"PAYMENT": "purchase", "DEBIT": "purchase", "TRANSFER": "purchase", "CASH_OUT": "withdrawal", "CASH_IN": "refund"},
+            )
+        }
+    ),
+)
+"""Mobile money: a step is an hour, an account is a card, whom it pays a terminal; nearly every payer pays once, so windows of cards are empty."""
+
+BANKSIM = ColumnMapping(
+    MappingProxyType(
+        {
+            "transaction_id": ROW,
+            "event_time": "step",
+            "card_id": "customer",
+            "terminal_id": "merchant",
+            "amount": "amount",
+            "is_fraud": "fraud",
+        }
+    ),
+    {"currency": "EUR"},
+    time_unit_ms=86_400_000,
+    epoch_ms=_SIMULATED_FROM_MS,
+)
+"""A step is a day: windows below one, the night and the order within a day tell nothing."""
+
 KNOWN: Mapping[frozenset[str], ColumnMapping] = MappingProxyType(
     {
         frozenset({"TRANSACTION_ID"}): HANDBOOK,
         frozenset({"trans_num", "cc_num"}): SPARKOV,
         frozenset({"Time", "V1", "V28", "Amount"}): ULB,
+        frozenset({"step", "nameOrig", "nameDest", "isFraud"}): PAYSIM,
+        frozenset({"step", "customer", "merchant", "fraud"}): BANKSIM,
     }
 )
 """By columns that no other file has."""

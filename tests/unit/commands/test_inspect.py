@@ -107,6 +107,16 @@ def test_a_known_layout_needs_no_mapping(tmp_path: Path, capsys: pytest.CaptureF
     assert told["first_event_time"] == 1_377_993_600_000
 
 
+def test_a_simulation_that_counts_hours_needs_no_mapping(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """PaySim's."""
+    head = "step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,newbalanceDest,isFraud,isFlaggedFraud\n"
+    (tmp_path / "p.csv").write_text(head + "".join(f"{1 + i},CASH_OUT,1.5,C{i},0,0,M1,0,0,{int(i == 2)},0\n" for i in range(30)))
+    code, said = asked(capsys, tmp_path / "p.csv", as_json=True)
+    told = json.loads(said)
+    assert (code, told["refused_rows"], told["missing"], told["frauds"]) == (0, 0, [], 1)
+    assert told["first_event_time"] == 1_546_300_800_000 + 3_600_000
+
+
 @settings(examples(60), suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from([f.name for f in fields_of(Transaction)]), value=st.sampled_from(AWKWARD_VALUES))
 def test_what_inspection_refuses_the_reader_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, value: Any) -> None:

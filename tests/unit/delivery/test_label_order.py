@@ -15,6 +15,7 @@ from stream_app.delivery.trusted_clock import TrustedClock
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.positions import Cursor, SourceTopics
+from stream_app.wire.inputs import Inputs
 from tests.examples import examples
 from tests.unit.delivery.test_inbox import Record
 from tests.unit.messages.test_transaction import LABEL, TRANSACTION
@@ -45,7 +46,7 @@ class Script:
     """
 
     def __init__(self, brokers: int = 1) -> None:
-        gate = Admission(IntakeRules(), TrustedClock(FakeClock()), AlreadyPublished())
+        gate = Admission(Inputs.plain(IntakeRules()), TrustedClock(FakeClock()), AlreadyPublished())
         self._ends: dict[str, KnownEnd] = {}
         self._inbox = Inbox(Cursor(""), TOPICS, gate, self._ends.get)
         self._cursor = Cursor("")

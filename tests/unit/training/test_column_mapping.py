@@ -262,3 +262,24 @@ def test_a_column_may_have_a_unit_of_its_own(tmp_path: Path) -> None:
     told = MAPPING.replace("  amount: value", "  amount: value\n  labelled_at: {path: known_at, unit: us}")
     frame = read_transactions(tmp_path / "t.parquet", mapping=written(tmp_path / "mapping.yml", told))
     assert frame["labelled_at"].tolist() == [1_500_000_100_000] * 2
+
+
+PAYSIM = "step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,newbalanceDest,isFraud,isFlaggedFraud\n" + "".join(
+    f"{1 + i // 2},{kind},{10 + i}.64,C{i % 3},170136.0,160296.36,M{i},0.0,0.0,{int(i == 2)},0\n"
+    for i, kind in enumerate(["PAYMENT", "TRANSFER", "CASH_OUT", "CASH_IN", "DEBIT"])
+)
+BANKSIM = "step,customer,age,gender,zipcodeOri,merchant,zipMerchant,category,amount,fraud\n" + "".join(
+    f"{i // 2},'C{i % 3}','4','M','28007','M{i}','28007','es_transportation',{4 + i}.55,{int(i == 2)}\n" for i in range(5)
+)
+
+
+@pytest.mark.parametrize(("text", "step_ms", "first"), [(PAYSIM, 3_600_000, 1), (BANKSIM, 86_400_000, 0)], ids=["paysim", "banksim"])
+def test_simulations_that_count_steps_are_read_as_they_are(tmp_path: Path, text: str, step_ms: int, first: int) -> None:
+    """Hours or days since 2019; ids are the rows' numbers; fit to train on."""
+    frame = read_transactions(written(tmp_path / "t.csv", text))
+    check_for_training(frame)
+    assert frame["event_time"].tolist() == [1_546_300_800_000 + step_ms * (first + i // 2) for i in range(5)]
+    assert (frame["transaction_id"].tolist(), frame["is_fraud"].tolist()) == ([str(i) for i in range(5)], [i == 2 for i in range(5)])
+    assert frame["currency"].unique().tolist() == ["EUR"]
+    if text is PAYSIM:
+        assert frame["type"].tolist() == ["purchase", "purchase", "withdrawal", "refund", "purchase"]
