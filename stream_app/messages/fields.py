@@ -93,15 +93,18 @@ def doubtful_texts[T: msgspec.Struct](message: type[T], fields: tuple[Field, ...
     return texts
 
 
-def codes_are_listed[T: msgspec.Struct](message: type[T], fields: tuple[Field, ...]) -> Callable[[T], bool]:
-    """Compile what tells whether each of a message's codes is in its list, where the type cannot say it; as fast as if written by hand."""
+def in_time_and_listed[T: msgspec.Struct](message: type[T], fields: tuple[Field, ...], in_time: str) -> Callable[[T, int], bool]:
+    """Compile what tells whether a message is in time and each of its codes in its list, which the type cannot say: one call, as if by hand.
+
+    `in_time` is the condition on its times, of `m` and `latest_ms`.
+    """
     listed = [f for f in fields if f.listed]
-    known = " and ".join(f"m.{f.name} in {f.name}" if f.required else f"(m.{f.name} is None or m.{f.name} in {f.name})" for f in listed)
+    known = [f"m.{f.name} in {f.name}" if f.required else f"(m.{f.name} is None or m.{f.name} in {f.name})" for f in listed]
     lists = {f.name: frozenset(f.codes) for f in listed}
-    are_listed: Callable[[T], bool] = eval(  # noqa: S307 - as above
-        f"lambda m: {known or True}", {"__name__": message.__module__, **lists}
+    is_so: Callable[[T, int], bool] = eval(  # noqa: S307 - as above
+        f"lambda m, latest_ms: {' and '.join([in_time, *known])}", {"__name__": message.__module__, **lists}
     )
-    return are_listed
+    return is_so
 
 
 def _inspected(message: type[msgspec.Struct]) -> inspect.StructType:

@@ -15,7 +15,7 @@ from stream_app.errors import RecordError
 from stream_app.messages.card_numbers import is_card_number
 from stream_app.messages.cut_bytes import UnreadBytes, size_of
 from stream_app.messages.event_time import MAX_EVENT_TIME_MS, EventTimeMs
-from stream_app.messages.fields import FieldKind, codes_are_listed, doubtful_texts, fields_of, names
+from stream_app.messages.fields import FieldKind, doubtful_texts, fields_of, in_time_and_listed, names
 from stream_app.messages.iso import COUNTRIES, CURRENCIES
 from stream_app.messages.refusals import (
     CARD_NUMBER_TOLD,
@@ -146,7 +146,8 @@ class Decoder[T: (Transaction, Label)]:
         self._check: Callable[[Any, int], None] = _check_transaction if kind is Transaction else _check_label
         self._fields = {field.name: field for field in fields_of(kind)}
         fields = tuple(self._fields.values())
-        self._are_listed: Callable[[T], bool] = codes_are_listed(kind, fields)
+        in_time = "m.event_time <= latest_ms" if kind is Transaction else "m.event_time <= m.labelled_at <= latest_ms"
+        self._is_plain: Callable[[T, int], bool] = in_time_and_listed(kind, fields, in_time)
         self._doubtful: Callable[[T], tuple[str | None, ...]] = doubtful_texts(kind, fields)
         self._must, self._may = (names(fields, FieldKind.TEXT, required=required) for required in (True, False))
         self._refuse_card_numbers = rules.refuse_card_numbers
@@ -191,8 +192,8 @@ class Decoder[T: (Transaction, Label)]:
         latest_ms = MAX_EVENT_TIME_MS if timestamp_ms is None else timestamp_ms + self._max_ahead_ms
         if now_ms is not None and (by_clock_ms := now_ms + self._max_ahead_of_clock_ms) < latest_ms:
             latest_ms = by_clock_ms
-        self._check(message, latest_ms)
-        if not self._are_listed(message):
+        if not self._is_plain(message, latest_ms):
+            self._check(message, latest_ms)
             raise self._refused_code(message)
         if odd:
             _check_control_characters(message, self._may)

@@ -11,7 +11,7 @@ import pytest
 
 from stream_app.errors import RecordError
 from stream_app.messages.event_time import seems_to_be
-from stream_app.messages.fields import Field, FieldKind, codes_are_listed, fields_of
+from stream_app.messages.fields import Field, FieldKind, fields_of, in_time_and_listed
 from stream_app.messages.iso import ALPHA_3
 from stream_app.messages.refusals import meant_by, refused
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
@@ -117,8 +117,9 @@ def test_a_code_that_is_added_is_checked_where_its_type_lists_it() -> None:
     message = msgspec.defstruct("Message", [("code", code), ("other", code | None, None)])
     fields = fields_of(message)
     assert [(f.kind, f.codes, f.listed, f.nullable) for f in fields] == [(FieldKind.CODE, ("A", "B"), "ours", n) for n in (False, True)]
-    are_listed = codes_are_listed(message, fields)
-    assert [are_listed(message(*codes)) for codes in (("A",), ("C",), ("A", "B"), ("A", "C"))] == [True, False, True, False]
+    are_listed = in_time_and_listed(message, fields, "latest_ms > 0")
+    assert [are_listed(message(*codes), 1) for codes in (("A",), ("C",), ("A", "B"), ("A", "C"))] == [True, False, True, False]
+    assert not are_listed(message("A"), 0)
 
 
 @pytest.mark.parametrize(
