@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from stream_app.errors import RecordError
-from stream_app.messages.headers import headers_of
+from stream_app.messages.headers import Headers, headers_of
 from stream_app.messages.records import Record
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.messages.transaction import MAX_MESSAGE_BYTES, Decoder, IntakeRules, Label, Transaction
