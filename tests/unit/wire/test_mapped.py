@@ -108,7 +108,6 @@ ZONED = by(event_time="{path: at, unit: iso8601}", of="zone: Europe/Berlin\n")
         (by(country="at", of="constants: {channel: online, mcc: 0742}\n"), "DE", {"country": "DE", "channel": "online", "mcc": "0742"}),
         (by(merchant_id="[at]", device_id="at"), "m", {"merchant_id": "m", "device_id": "m"}),
     ],
-    ids=str,
 )  # fmt: skip
 def test_units_zones_signs_constants_and_defaults(reader: MappedReader, theirs: Any, expected: dict[str, Any]) -> None:
     """What the mapping does not name has our name."""
