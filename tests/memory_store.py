@@ -17,13 +17,13 @@ from stream_app.adapters.redis.doubts import Unread
 from stream_app.adapters.redis.idle import idle_keys
 from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.adapters.redis.write_through import add_parts
-from stream_app.delivery.ports import Asked, Packed, PartitionState
+from stream_app.delivery.ports import Packed, PartitionState, StateRequest
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import EntityPlan, catalogue_plan
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
-from stream_app.scoring.ports import Ids, Seen, WorkingSet
+from stream_app.scoring.ports import Ids, StateSeen, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Position
 
 
@@ -58,11 +58,11 @@ class MemoryStore:
         others = {p: self.kept.setdefault(p, _Kept()) for p in range(self._partitions) if p != partition}
         return _MemoryPartition(partition, kept, others, kept.cursor), kept.cursor
 
-    async def read(self, asked: Sequence[Asked]) -> WorkingSet:
+    async def read(self, asked: Sequence[StateRequest]) -> WorkingSet:
         """See `ports.FeatureStore`: each partition's by itself, then all as if those before it in the round were written."""
         return _together(asked, [await one.state.read(one.ids, one.noted) for one in asked])
 
-    def pack(self, asked: Sequence[Asked], work: WorkingSet) -> list[Packed]:
+    def pack(self, asked: Sequence[StateRequest], work: WorkingSet) -> list[Packed]:
         """See `ports.FeatureStore`."""
         return [one.state.pack(of_one, one.reached) for one, of_one in zip(asked, _apart(asked, work), strict=True)]
 
@@ -108,7 +108,7 @@ class _MemoryPartition:
         cursors = {p: other.cursor for p, other in self._others.items()} | {self._partition: self._cursor}
         positions = tuple(cursor.position if cursor else START for _, cursor in sorted(cursors.items()))
         notes = {key: self._kept.notes[key] for key in noted if key in self._kept.notes}
-        return WorkingSet(ids, tuple(rows), cases, (Seen(unread.doubts(unfinished), positions, notes, self._of_newer),))
+        return WorkingSet(ids, tuple(rows), cases, (StateSeen(unread.doubts(unfinished), positions, notes, self._of_newer),))
 
     async def confirm(self) -> None:
         self._check()
@@ -167,7 +167,7 @@ class _MemoryPartition:
             raise NotOwner(f"Partition {self._partition}: another worker took over.")
 
 
-def _together(asked: Sequence[Asked], works: Sequence[WorkingSet]) -> WorkingSet:
+def _together(asked: Sequence[StateRequest], works: Sequence[WorkingSet]) -> WorkingSet:
     """A round of what was read for each. All that name a terminal share its sum, so each sees those before it in the round."""
     if len(works) == 1:
         return works[0]
@@ -185,7 +185,7 @@ def _together(asked: Sequence[Asked], works: Sequence[WorkingSet]) -> WorkingSet
     return WorkingSet(ids, tuple(rows), [case for work in works for case in work.case_ids], tuple(_seen(asked, works)))
 
 
-def _seen(asked: Sequence[Asked], works: Sequence[WorkingSet]) -> Iterator[Seen]:
+def _seen(asked: Sequence[StateRequest], works: Sequence[WorkingSet]) -> Iterator[StateSeen]:
     moved: dict[int, Position] = {}
     for one, work in zip(asked, works, strict=True):
         (seen,) = work.seen
@@ -200,7 +200,7 @@ def number_of(state: Any) -> int:
     return number
 
 
-def _apart(asked: Sequence[Asked], work: WorkingSet) -> Iterator[WorkingSet]:
+def _apart(asked: Sequence[StateRequest], work: WorkingSet) -> Iterator[WorkingSet]:
     """What is each partition's of a round."""
     if len(asked) == 1:
         yield work

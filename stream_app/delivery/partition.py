@@ -6,7 +6,8 @@ Each goes through five steps; whatever is killed between two of them, the next o
     cursor,         features,      scores, alerts,    what was read,       to Kafka, for
     cards,          scores,        dead letters:      changed, and the     monitoring alone:
     terminals …     decisions      every one is       cursor: one          the cursor decides
-    `-- in a round: see `rounds` --'   acknowledged       guarded transaction
+    (of several partitions         acknowledged       guarded transaction
+    together: see `rounds`)
 
 What is done with a record follows from where it lies in its log (of transactions and of labels alike):
 
@@ -67,7 +68,7 @@ from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.placement import KeyWatch
 from stream_app.delivery.rebuild import RebuildProgress
 from stream_app.delivery.retry import with_retries
-from stream_app.delivery.rounds import Part, Rounds
+from stream_app.delivery.rounds import RoundPart, Rounds
 from stream_app.delivery.sweeper import Sweeper
 from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.delivery.topics import Topics
@@ -81,7 +82,7 @@ from stream_app.scoring.already_published import position_header
 from stream_app.scoring.intake import Decoded
 from stream_app.scoring.observation import Observer
 from stream_app.scoring.outcomes import NO_NOTES, LabelOutcomes, Notes, OutcomeRules, outcomes_of
-from stream_app.scoring.ports import Publisher, Seen
+from stream_app.scoring.ports import Publisher, StateSeen
 from stream_app.scoring.positions import START, Cursor, Fingerprint, Position
 from stream_app.scoring.scorer import Decided
 from stream_app.wire.inputs import Inputs
@@ -265,9 +266,9 @@ class Partition:
         self._observe(batch, decided, {"publish": published_at - began, "write": clock() - published_at}, published_s)
         shared.observer.label_outcomes(outcomes)
 
-    def _part(self, batch: MicroBatch, reached: Position) -> Part:
+    def _part(self, batch: MicroBatch, reached: Position) -> RoundPart:
         """The batch as a round takes it; by itself where what was decided before has a say (rules 2 and 6)."""
-        return Part(self.number, self._state, batch, reached, self.cursor.full_from_ms, self._published)
+        return RoundPart(self.number, self._state, batch, reached, self.cursor.full_from_ms, self._published)
 
     def _leave_as_it_is(self) -> None:
         """From this batch on rule 8 holds."""
@@ -283,7 +284,7 @@ class Partition:
         left_at = self._left_at
         return cursor if left_at is None else msgspec.structs.replace(left_at, decided=left_at.decided.or_later(cursor.position))
 
-    def _label_outcomes(self, batch: MicroBatch, seen: Seen, decided: Decided) -> tuple[Notes, LabelOutcomes]:
+    def _label_outcomes(self, batch: MicroBatch, seen: StateSeen, decided: Decided) -> tuple[Notes, LabelOutcomes]:
         """What the labels say of the decisions, by rule 2."""
         if not batch.labels.messages and not decided.alerts:
             return NO_NOTES, LabelOutcomes()

@@ -67,7 +67,7 @@ class PartitionState(Protocol):
         ...
 
 
-class Asked(NamedTuple):
+class StateRequest(NamedTuple):
     """What one partition of a round needs.
 
     Attributes:
@@ -99,7 +99,7 @@ class FeatureStore(Protocol):
         """
         ...
 
-    async def read(self, asked: Sequence[Asked]) -> WorkingSet:
+    async def read(self, asked: Sequence[StateRequest]) -> WorkingSet:
         """The state of a round of partitions, in one: the ids of each behind those of the one before.
 
         Where one partition's cannot be read, nothing is; who asks for each by itself learns whose.
@@ -109,7 +109,7 @@ class FeatureStore(Protocol):
         """
         ...
 
-    def pack(self, asked: Sequence[Asked], work: WorkingSet) -> list[Packed]:
+    def pack(self, asked: Sequence[StateRequest], work: WorkingSet) -> list[Packed]:
         """As `PartitionState.pack`, for each partition of a round that was read."""
         ...
 

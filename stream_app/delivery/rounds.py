@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from stream_app.delivery.inbox import MicroBatch
-from stream_app.delivery.ports import Asked, FeatureStore, Packed, PartitionState
+from stream_app.delivery.ports import FeatureStore, Packed, PartitionState, StateRequest
 from stream_app.delivery.retry import with_retries
 from stream_app.errors import NotOwner, StateError, Unavailable
 from stream_app.messages.money import Money
@@ -32,7 +32,7 @@ from stream_app.scoring.degraded import full_from
 from stream_app.scoring.intake import Intake, merge_all
 from stream_app.scoring.observation import Observer
 from stream_app.scoring.outcomes import before_each, keys_of
-from stream_app.scoring.ports import Seen, WorkingSet
+from stream_app.scoring.ports import StateSeen, WorkingSet
 from stream_app.scoring.positions import Position
 from stream_app.scoring.scorer import Decided, Scorer
 
@@ -43,7 +43,7 @@ FULL = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RoundPart:
     """A partition's micro-batch, as a round takes it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Part:
     published: AlreadyPublished | None = None
 
 
-class Share(NamedTuple):
+class RoundShare(NamedTuple):
     """What a round made of a partition's micro-batch.
 
     Attributes:
@@ -73,7 +73,7 @@ class Share(NamedTuple):
     """
 
     decided: Decided
-    seen: Seen
+    seen: StateSeen
     packed: Packed
 
 
@@ -103,11 +103,11 @@ class Rounds:
 
     def __init__(self, dependencies: RoundDependencies) -> None:
         self._shared = dependencies
-        self._waiting: list[tuple[Part, asyncio.Future[Share]]] = []
+        self._waiting: list[tuple[RoundPart, asyncio.Future[RoundShare]]] = []
         self._gathering = False
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def decide(self, part: Part) -> Share:
+    async def decide(self, part: RoundPart) -> RoundShare:
         """What a round makes of a partition's micro-batch.
 
         Raises:
@@ -117,7 +117,7 @@ class Rounds:
         if part.published is not None:
             (share,) = await self._alone(part)
             return share
-        share_of: asyncio.Future[Share] = asyncio.get_running_loop().create_future()
+        share_of: asyncio.Future[RoundShare] = asyncio.get_running_loop().create_future()
         self._waiting.append((part, share_of))
         self._begin()
         return await share_of
@@ -145,7 +145,7 @@ class Rounds:
         self._gathering = False
         self._begin()
 
-    async def _take(self, taken: Sequence[tuple[Part, asyncio.Future[Share]]]) -> None:
+    async def _take(self, taken: Sequence[tuple[RoundPart, asyncio.Future[RoundShare]]]) -> None:
         taken = [(part, share_of) for part, share_of in taken if not share_of.done()]
         if len(taken) > 1:
             try:
@@ -160,7 +160,7 @@ class Rounds:
                 return
         await asyncio.gather(*(self._take_alone(part, share_of) for part, share_of in taken))
 
-    async def _take_alone(self, part: Part, share_of: asyncio.Future[Share]) -> None:
+    async def _take_alone(self, part: RoundPart, share_of: asyncio.Future[RoundShare]) -> None:
         try:
             (share,) = await self._alone(part)
         except Exception as error:  # noqa: BLE001 - the partition's own task deals with it
@@ -174,11 +174,11 @@ class Rounds:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def _alone(self, part: Part) -> list[Share]:
+    async def _alone(self, part: RoundPart) -> list[RoundShare]:
         """A round of one partition, which waits for a store that is away."""
         return await with_retries(lambda: self._round([part]), f"Partition {part.number}", self._shared.away)
 
-    async def _round(self, parts: Sequence[Part]) -> list[Share]:
+    async def _round(self, parts: Sequence[RoundPart]) -> list[RoundShare]:
         """Read, compute, pack: from the answer of the store on, nothing else runs in between."""
         shared, clock = self._shared, time.perf_counter
         intake = merge_all([(part.batch.payments, part.batch.labels) for part in parts], shared.money)
@@ -193,20 +193,20 @@ class Rounds:
         for stage, seconds in decided[0].seconds.items():
             shared.observer.stage(stage, seconds)
         packed = shared.store.pack(asked, work) if len(asked) > 1 else [parts[0].state.pack(work, parts[0].reached)]
-        return list(map(Share, decided, work.seen, packed))
+        return list(map(RoundShare, decided, work.seen, packed))
 
 
-def _asked(part: Part, intake: Intake, n: int) -> Asked:
+def _asked(part: RoundPart, intake: Intake, n: int) -> StateRequest:
     ids = tuple(names[run] for names, run in zip(intake.ids, intake.shares[n].ids, strict=True))
-    return Asked(part.state, ids, keys_of(part.batch.labels.messages), part.reached)
+    return StateRequest(part.state, ids, keys_of(part.batch.labels.messages), part.reached)
 
 
-def _told(parts: Sequence[Part], work: WorkingSet) -> list[int]:
+def _told(parts: Sequence[RoundPart], work: WorkingSet) -> list[int]:
     """Of each label's transaction the label before, see `Events.told`."""
     return [before for part, seen in zip(parts, work.seen, strict=True) for before in before_each(part.batch.labels.messages, seen.notes)]
 
 
-def _doubted(seen: Seen, part: Part) -> Seen:
+def _doubted(seen: StateSeen, part: RoundPart) -> StateSeen:
     """What a partition has seen, degraded by rule 7 of `partition`."""
     times_ms = part.batch.payments.timestamps_ms
     if seen.degraded or not times_ms or not part.full_from_ms or min(times_ms) >= part.full_from_ms:
@@ -214,7 +214,7 @@ def _doubted(seen: Seen, part: Part) -> Seen:
     return replace(seen, degraded=full_from(part.full_from_ms))
 
 
-def _tell(share_of: asyncio.Future[Share], what: Share | Exception) -> None:
+def _tell(share_of: asyncio.Future[RoundShare], what: RoundShare | Exception) -> None:
     """The partition may have been let go of meanwhile: then nobody waits."""
     if share_of.done():
         return

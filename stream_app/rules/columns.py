@@ -18,7 +18,7 @@ from stream_app.rules.lists import FieldTexts, Lists
 from stream_app.rules.machine import Truths
 from stream_app.rules.names import AMOUNT, SCORE, kept_features
 from stream_app.rules.power import Actions
-from stream_app.rules.program import Column, Program
+from stream_app.rules.program import Program, RuleColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class BatchReading:
                 table[place] = np.nan
         return table
 
-    def _column(self, column: Column, program: Program) -> Floats:
+    def _column(self, column: RuleColumn, program: Program) -> Floats:
         match column.made:
             case "number":
                 return self.numbers(column.name)

@@ -23,7 +23,7 @@ Made = Literal["number", "text", "same", "listed", "share"]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class RuleColumn:
     """What a program reads of each payment, a number each; NaN where it is unknown.
 
     Attributes:
@@ -51,7 +51,7 @@ class Program:
         needs: for each expression, the places of its columns.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[RuleColumn, ...]
     texts: Mapping[str | None, float]
     needs: tuple[tuple[int, ...], ...]
     code: Instructions = field(repr=False)
@@ -73,7 +73,7 @@ class Condition:
     root: Node
     from_ms: int | None = None
     until_ms: int | None = None
-    share: Column | None = None
+    share: RuleColumn | None = None
 
 
 def compiled(conditions: Sequence[Condition]) -> Program:
@@ -103,7 +103,7 @@ class _Assembler:
     """Gives each part a register, equal parts the same."""
 
     def __init__(self) -> None:
-        self._columns: dict[Column, int] = {}
+        self._columns: dict[RuleColumn, int] = {}
         self._constants: dict[float, int] = {}
         self._texts: dict[str | None, float] = {None: np.nan}
         self._made: dict[tuple[Instruction, _Register, _Register], _Register] = {}
@@ -114,9 +114,9 @@ class _Assembler:
         """The register that says where a condition surely holds."""
         parts = [self._truth(of.root, holds=True)]
         if of.from_ms is not None:
-            parts.append(self._emit(Instruction.LE, self._constant(of.from_ms), self._column(Column("number", "event_time"))))
+            parts.append(self._emit(Instruction.LE, self._constant(of.from_ms), self._column(RuleColumn("number", "event_time"))))
         if of.until_ms is not None:
-            parts.append(self._emit(Instruction.LT, self._column(Column("number", "event_time")), self._constant(of.until_ms)))
+            parts.append(self._emit(Instruction.LT, self._column(RuleColumn("number", "event_time")), self._constant(of.until_ms)))
         if of.share is not None:
             parts.append(self._emit(Instruction.EQ, self._column(of.share), self._constant(1)))
         return self._chain(Instruction.AND, parts)
@@ -162,19 +162,19 @@ class _Assembler:
         """A column that is 1, 0 or unknown."""
         names = [arg.name.name for arg in node.args if arg.name is not None]
         if node.op == "same":
-            return self._column(Column("same", min(names), max(names)))
-        return self._column(Column("listed", names[0], str(node.value)) if node.op == "listed" else Column("number", names[0]))
+            return self._column(RuleColumn("same", min(names), max(names)))
+        return self._column(RuleColumn("listed", names[0], str(node.value)) if node.op == "listed" else RuleColumn("number", names[0]))
 
     def _number(self, node: Node, beside: Node | None = None) -> _Register:
         if node.op == "const":
             assert isinstance(node.value, float)  # noqa: S101 - for the type checker
             return self._constant(_rounded(node.value, beside))
         if node.name is not None:
-            return self._column(Column("text" if node.kind is ValueKind.TEXT else "number", node.name.name))
+            return self._column(RuleColumn("text" if node.kind is ValueKind.TEXT else "number", node.name.name))
         args = [self._number(arg) for arg in node.args]
         return self._emit(_OF_NUMBERS[node.op], args[0], args[-1])
 
-    def _column(self, column: Column) -> _Register:
+    def _column(self, column: RuleColumn) -> _Register:
         place = self._columns.setdefault(column, len(self._columns))
         self._reads["column", place] = frozenset({place})
         return "column", place

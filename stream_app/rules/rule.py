@@ -16,7 +16,7 @@ from stream_app.messages.alert import Action, Probability
 from stream_app.messages.event_time import EventTimeMs
 from stream_app.rules.expression import parse
 from stream_app.rules.names import ATTRIBUTES, SCORE, RuleName, attribute, is_attribute, names, unknown
-from stream_app.rules.program import Column, Condition
+from stream_app.rules.program import Condition, RuleColumn
 from stream_app.rules.tree import Expression, ListKind
 
 MAX_RULES = 1_000
@@ -146,7 +146,7 @@ class CheckedRule:
     def condition(self) -> Condition:
         """When it hits."""
         rule = self.rule
-        share = Column("share", rule.code, share=rule.share) if rule.share < 1 else None
+        share = RuleColumn("share", rule.code, share=rule.share) if rule.share < 1 else None
         return Condition(self.expression.root, rule.valid_from, rule.valid_until, share)
 
 

@@ -92,7 +92,7 @@ class Decoded[T: (Transaction, Label)]:
             yield newest_ms, one
 
 
-class Share(NamedTuple):
+class RoundSlices(NamedTuple):
     """Where what is one partition's stands in a round.
 
     Attributes:
@@ -123,7 +123,7 @@ class Intake:
     events: Events
     places: Ints
     ids: Ids
-    shares: tuple[Share, ...]
+    shares: tuple[RoundSlices, ...]
 
     @property
     def of_labels(self) -> Ints:
@@ -182,7 +182,7 @@ def merge_all(of_each: Sequence[tuple[Decoded[Transaction], Decoded[Label]]], mo
     Payments keep the order of the log, labels that of theirs; what counts for a label is the newest payment so far.
     """
     payments, labels = (Decoded.together(of_topic) for of_topic in zip(*of_each, strict=True))
-    index = _Index([(p.messages, m.messages) for p, m in of_each])
+    index = _IdIndex([(p.messages, m.messages) for p, m in of_each])
     events = _payment_events(payments.messages, index, money)
     places = np.arange(len(payments.messages))
     if labels.messages:
@@ -204,7 +204,7 @@ def _before(events: Events, given: Events, paid: slice, told: slice) -> Ints:
     return before
 
 
-class _Index:
+class _IdIndex:
     """The distinct ids of the partitions of a round, one partition after the other: an id that two of them name has two places.
 
     Attributes:
@@ -229,13 +229,13 @@ class _Index:
             self._counts.append([len(ids) for ids in self.ids])
         self.of_payments, self.of_labels = (tuple(np.array(places, dtype=np.int64) for places in of_topic) for of_topic in found)
 
-    def shares(self) -> tuple[Share, ...]:
+    def shares(self) -> tuple[RoundSlices, ...]:
         """What is whose."""
         ends = [paid.stop + told.stop for paid, told in zip(self.payments, self.labels, strict=True)]
         events = map(slice, [0, *ends], ends)
         before = [[0] * len(ENTITIES), *self._counts]
         ids = [tuple(map(slice, first, end)) for first, end in zip(before, self._counts, strict=False)]
-        return tuple(map(Share, self.payments, self.labels, events, ids))
+        return tuple(map(RoundSlices, self.payments, self.labels, events, ids))
 
 
 def _slices(counts: Sequence[int]) -> list[slice]:
@@ -256,7 +256,7 @@ def _in_order(given: Events, events: Events, order: Ints) -> Events:
     return Events(**plain, entities=entities)
 
 
-def _payment_events(messages: list[Transaction], index: _Index, money: Money) -> Events:
+def _payment_events(messages: list[Transaction], index: _IdIndex, money: Money) -> Events:
     currency, of = money.currency, money.of
     based = np.array([m.amount if m.billing_amount is None and m.currency == currency else of(m) for m in messages], dtype=np.float64)
     priced = ~np.isnan(based)
@@ -271,7 +271,7 @@ def _payment_events(messages: list[Transaction], index: _Index, money: Money) ->
     )
 
 
-def _facts(messages: list[Transaction], index: _Index) -> Ints:
+def _facts(messages: list[Transaction], index: _IdIndex) -> Ints:
     """See `aggregations.Fact`; columns that no payment fills cost nothing."""
     at = [ENTITIES.index(e) for e in ("terminal", "device")]
     terminals, devices = (np.append(hashes(index.ids[n]), 0)[index.of_payments[n]] for n in at)
@@ -294,7 +294,7 @@ def _kind(tx: Transaction) -> int:
     return kernel.DECLINED if tx.approved is False else kernel.PAYMENT
 
 
-def _label_events(messages: list[Label], index: _Index) -> Events:
+def _label_events(messages: list[Label], index: _IdIndex) -> Events:
     count = len(messages)
     return Events(
         kinds=np.array([kernel.LABEL_FRAUD if m.is_fraud else kernel.LABEL_GENUINE for m in messages], dtype=np.int8),

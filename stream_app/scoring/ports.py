@@ -19,7 +19,7 @@ type Ids = tuple[list[str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StateSeen:
     """What was read for one partition of a round, beside its rows.
 
     Attributes:
@@ -50,7 +50,7 @@ class WorkingSet:
     ids: Ids
     rows: tuple[Rows, ...]
     case_ids: list[str]
-    seen: tuple[Seen, ...] = (Seen(),)
+    seen: tuple[StateSeen, ...] = (StateSeen(),)
 
 
 @dataclass(frozen=True, slots=True)

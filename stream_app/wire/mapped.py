@@ -24,7 +24,7 @@ from stream_app.messages.refusals import DeadLetterCode, shown
 from stream_app.messages.transaction import ATTRIBUTE, MAX_AMOUNT, Transaction
 from stream_app.wire.avro import AvroReader, AvroType
 from stream_app.wire.avro_fields import Convert, converted, lacks, made
-from stream_app.wire.mapping import MappedField, Path, SourceMapping, ours, token_of, typed
+from stream_app.wire.mapping import MappedField, NumberForm, Path, SourceMapping, ours, token_of, typed
 
 _EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 _MONEY = {"amount": "currency", "billing_amount": "billing_currency"}
@@ -263,14 +263,15 @@ def _by_iso(zone: ZoneInfo | None) -> Convert:
 
 
 def _by_sign(sign: str) -> Convert:
-    form = re.compile(rf"[+-]?[0-9]{{1,15}}({re.escape(sign)}[0-9]{{1,15}})?")
+    form = NumberForm.of(sign)
+    matches = re.compile(form.pattern).fullmatch
 
     def convert(theirs: Any) -> Any:
         if type(theirs) is not str:
             return theirs
-        if not form.fullmatch(theirs):
-            raise UnmappedError(f"it must be a number with the decimal sign {sign!r}, and nothing between thousands")
-        return float(theirs.replace(sign, "."))
+        if not matches(theirs):
+            raise UnmappedError(form.must_be)
+        return float(theirs.replace(form.between, "").replace(sign, "."))
 
     return convert
 

@@ -97,6 +97,31 @@ class SourceMapping:
         return (name,) if column is None else column.path
 
 
+@dataclass(frozen=True, slots=True)
+class NumberForm:
+    """How numbers are written as text with a decimal sign; the other sign may stand between thousands.
+
+    Attributes:
+        sign: before the decimals.
+        between: between thousands.
+        pattern: what such a number looks like, from its begin to its end.
+        must_be: in words.
+    """
+
+    sign: str
+    between: str
+    pattern: str
+    must_be: str
+
+    @classmethod
+    def of(cls, sign: str) -> NumberForm:
+        """By its decimal sign, one of two."""
+        between = "." if sign == "," else ","
+        whole = rf"(?:[0-9]{{1,15}}|[0-9]{{1,3}}(?:[{between}][0-9]{{3}}){{1,4}})"
+        told = f"it must be a number with the decimal sign {sign!r}, and nothing or {between!r} between thousands"
+        return cls(sign, between, rf"[+-]?{whole}(?:[{sign}][0-9]{{1,15}})?", told)
+
+
 def token_of(text: str) -> str:
     """What stands in the place of a card number: distinct ones stay distinct. It keeps them out of models, not from who can try all of them."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stream_app.adapters.redis import guard
 from stream_app.adapters.redis.line import RedisLine
 from stream_app.adapters.redis.store import RedisStore
-from stream_app.delivery.ports import Asked, FeatureStore, PartitionState
+from stream_app.delivery.ports import FeatureStore, PartitionState, StateRequest
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.plan import NEWEST
 from stream_app.scoring.ports import Ids, WorkingSet
@@ -27,9 +27,9 @@ IDS: Ids = (["c"], ["t"], [])
 type Held = tuple[PartitionState, Cursor]
 
 
-def asked(of_each: Sequence[Held], ids: Ids = IDS) -> list[Asked]:
+def asked(of_each: Sequence[Held], ids: Ids = IDS) -> list[StateRequest]:
     """Each partition takes one more payment."""
-    return [Asked(state, ids, (), Position(cursor.transactions + 1, cursor.labels)) for state, cursor in of_each]
+    return [StateRequest(state, ids, (), Position(cursor.transactions + 1, cursor.labels)) for state, cursor in of_each]
 
 
 async def decided(store: FeatureStore, of_each: Sequence[Held]) -> tuple[WorkingSet, list[Any]]:
@@ -71,14 +71,14 @@ def own_card(work: WorkingSet) -> Any:
 def test_a_round_is_as_if_its_partitions_batches_came_one_after_the_other(
     redis_url: str, steps: list[tuple[set[int], int, int, int]]
 ) -> None:
-    """Vectors and what each had seen, over both stores, in rounds and one by one."""
+    """Rule 1 of `rounds`: vectors and what each had seen, over both stores, in rounds and one by one."""
 
     async def together(store: FeatureStore) -> list[Any]:
         held, found = await three(store), []
         for at, (partitions, hours, card, terminal) in enumerate(steps):
             ids: Ids = ([f"c{card}"], [f"t{terminal}"], [])
             chosen = [held[n] for n in sorted(partitions)]
-            round_of = [Asked(state, ids, (), Position(at + 1, 0)) for state, _ in chosen]
+            round_of = [StateRequest(state, ids, (), Position(at + 1, 0)) for state, _ in chosen]
             work = await store.read(round_of)
             found += [pay(work, [START + hours * HOUR + n], card=n, terminal=n).tobytes() for n in range(len(chosen))]
             found += [seen.positions for seen in work.seen]
@@ -150,7 +150,7 @@ def test_one_guard_that_fell_takes_no_other_partition_along(stack: Any) -> None:
 
 @pytest.mark.servers
 def test_who_is_late_with_its_write_is_not_waited_for(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Partition 2 publishes for longer: the others are written before, it goes alone afterwards."""
+    """Rules 1, 2 of `guard`: partition 2 publishes for longer: the others are written before, it goes alone afterwards."""
     monkeypatch.setattr(guard, "LATE_S", 0.001)
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
@@ -165,7 +165,7 @@ def test_who_is_late_with_its_write_is_not_waited_for(stack: Any, monkeypatch: p
 
 @pytest.mark.servers
 def test_who_left_the_round_is_not_waited_for(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Partition 0's publication failed, partition 1 was revoked: the third is written at once, however long a guard would wait."""
+    """Rule 3 of `guard`: a publication failed, a partition was revoked: the third is written at once, however long a guard would wait."""
     monkeypatch.setattr(guard, "LATE_S", 3600.0)
 
     async def test(store: FeatureStore, _other: FeatureStore) -> None:

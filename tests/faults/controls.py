@@ -68,15 +68,15 @@ def _unguarded(_: Points) -> None:
 
         return around
 
-    def own(original: Callable[..., Any]) -> Callable[..., Any]:
-        def around(self: Any, values: list[bytes | None], missing: Any) -> Any:
-            self._cursor = values[0]
-            return original(self, values, missing)
+    def look_at(original: Callable[..., Any]) -> Callable[..., Any]:
+        def around(self: Any, found: Sequence[bytes | None]) -> Any:
+            self._cursor = found[0]
+            return original(self, found)
 
         return around
 
     replace(RedisLine, "round_trip", line)
-    replace(_RedisPartition, "_own", own)
+    replace(_RedisPartition, "look_at", look_at)
 
 
 def _apart(points: Points) -> None:

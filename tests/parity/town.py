@@ -16,7 +16,7 @@ from stream_app.audit.verification import Verification, VerificationReport
 from stream_app.delivery.inbox import MicroBatch, NextOffsets
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.ports import FeatureStore, Packed
-from stream_app.delivery.rounds import Part, RoundDependencies, Rounds
+from stream_app.delivery.rounds import RoundDependencies, RoundPart, Rounds
 from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.features.compute import Floats, Vectors
@@ -173,7 +173,7 @@ class Town:
         for part, share in zip(parts, await asyncio.gather(*map(rounds.decide, parts)), strict=True):
             await self._published(part.number, share.decided.messages, share.packed, part.reached)
 
-    def _part(self, partition: int, payments: int, labels: int) -> Part:
+    def _part(self, partition: int, payments: int, labels: int) -> RoundPart:
         taken = self.taken[partition]
         tx, lb = (
             self.topics.logs[t, partition][at:][:n] for t, at, n in zip(TOPICS.read, taken.cursor.position, (payments, labels), strict=True)
@@ -181,7 +181,7 @@ class Town:
         reached = Position(taken.cursor.transactions + len(tx), taken.cursor.labels + len(lb))
         decoded = decode_all(tx, Decoder(Transaction, RULES), None), decode_all(lb, Decoder(Label, RULES), None)
         stands = None if taken.published.passed_by(taken.cursor) else taken.published
-        return Part(partition, taken.state, MicroBatch(*decoded, NextOffsets(*reached)), reached, 0, stands)
+        return RoundPart(partition, taken.state, MicroBatch(*decoded, NextOffsets(*reached)), reached, 0, stands)
 
     async def drain(self) -> None:
         """Decide everything that is left."""

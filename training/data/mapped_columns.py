@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from stream_app.messages.fields import FieldKind
 from stream_app.messages.iso import minor_units
 from stream_app.messages.refusals import shown
-from stream_app.wire.mapping import MappingError, ours, typed
+from stream_app.wire.mapping import MappingError, NumberForm, ours, typed
 
 if TYPE_CHECKING:
     from stream_app.messages.fields import Field
@@ -80,10 +80,10 @@ def _by_table(column: Any, of: Field, said: MappedField) -> Any:
 
 
 def _by_sign(column: Any, sign: str, path: Path) -> Any:
-    form = pc.match_substring_regex(column, rf"^[+-]?[0-9]{{1,15}}([{sign}][0-9]{{1,15}})?$")
-    wrong = pc.invert(form).fill_null(False).to_numpy()
-    _refuse(wrong, column, path, f"it must be a number with the decimal sign {sign!r}, and nothing between thousands")
-    return pc.replace_substring(column, sign, ".").cast(pa.float64())
+    form = NumberForm.of(sign)
+    wrong = pc.invert(pc.match_substring_regex(column, f"^(?:{form.pattern})$")).fill_null(False).to_numpy()
+    _refuse(wrong, column, path, form.must_be)
+    return pc.replace_substring(pc.replace_substring(column, form.between, ""), sign, ".").cast(pa.float64())
 
 
 def _zoned(column: Any, zone: str) -> Any:

@@ -22,7 +22,7 @@ from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import NEWEST, EntityPlan, catalogue_plan
 from stream_app.scoring.degraded import NO_STATE, full_from
-from stream_app.scoring.ports import Ids, Seen, WorkingSet
+from stream_app.scoring.ports import Ids, StateSeen, WorkingSet
 from stream_app.scoring.positions import Cursor
 from stream_app.scoring.state_reader import StateSnapshot
 
@@ -73,7 +73,7 @@ class RedisStateReader:
             tuple(sum(part[n] is not None for part in parts) for n in range(len(w))) for w, parts in zip(ids, by_entity, strict=True)
         )
         degraded = self._doubts(cursors, unread, holders, at_ms)
-        return StateSnapshot(WorkingSet(ids, tuple(rows), cases, (Seen(degraded),)), tuple(holders), known)
+        return StateSnapshot(WorkingSet(ids, tuple(rows), cases, (StateSeen(degraded),)), tuple(holders), known)
 
     def _cards(self, ids: list[str], parts: list[list[bytes | None]], unread: Unread) -> tuple[list[int | None], Any, list[str]]:
         """Holder, row and case of each card; of one that several partitions know, those of the newest."""

@@ -49,10 +49,10 @@ from stream_app.adapters.redis.refusals import redis_error
 from stream_app.adapters.redis.servers import Line, RedisServers
 from stream_app.adapters.redis.stored_cursor import NewerCursor, StoredCursor, decoded_cursor, read_cursor
 from stream_app.adapters.redis.write_through import Missing, ReadValues, RoundMemory, Values, WorkerMemory
-from stream_app.delivery.ports import Asked, Packed, PartitionState
+from stream_app.delivery.ports import Packed, PartitionState, StateRequest
 from stream_app.errors import NotOwner, SettingsError
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
-from stream_app.scoring.ports import Ids, Seen, WorkingSet
+from stream_app.scoring.ports import Ids, StateSeen, WorkingSet
 from stream_app.scoring.positions import START, Cursor, Position
 
 _SCAN = 1000
@@ -103,12 +103,12 @@ class RedisStore:
             if written is not None:
                 return cursor
 
-    async def read(self, asked: Sequence[Asked]) -> WorkingSet:
+    async def read(self, asked: Sequence[StateRequest]) -> WorkingSet:
         """See `ports.FeatureStore`, and rule 8."""
         states = [self._held_by(one.state) for one in asked]
         guard = await self._guard(states) if len(states) > 1 else None
         try:
-            return await _Reading(self._memory, states, asked, guard).working_set()
+            return await _RoundReading(self._memory, states, asked, guard).working_set()
         except BaseException:
             if guard is not None:
                 guard.give_up()
@@ -126,7 +126,7 @@ class RedisStore:
         line = self._lines.pop() if self._lines else await self._servers.line(states[0].space.own)
         return Guard(line, [state.space.partition for state in states], self._lines.append)
 
-    def pack(self, asked: Sequence[Asked], work: WorkingSet) -> list[Packed]:
+    def pack(self, asked: Sequence[StateRequest], work: WorkingSet) -> list[Packed]:
         """See `ports.FeatureStore`."""
         memory = self._held_by(asked[0].state).round_memory
         return memory.pack(work, [one.reached for one in asked])
@@ -194,7 +194,7 @@ class _RedisPartition:
         self._swept_to: Any = b"0"
 
     async def read(self, ids: Ids, noted: Collection[NoteKey] = ()) -> WorkingSet:
-        return await _Reading(self._worker, [self], [Asked(self, ids, noted)], None).working_set()
+        return await _RoundReading(self._worker, [self], [StateRequest(self, ids, noted)], None).working_set()
 
     async def confirm(self) -> None:
         *_, found = await self.round_trip(_watching([("WATCH", self.space.cursor), ("MGET", self.space.cursor, self.space.damaged)]))
@@ -334,10 +334,10 @@ def _watching(commands: Sequence[Command]) -> list[Command]:
     return [("UNWATCH",), *commands]
 
 
-class _Reading:
+class _RoundReading:
     """Reads the state of a round: own cursors, marks and cards, parts of shared entities, notes."""
 
-    def __init__(self, worker: WorkerMemory, states: Sequence[_RedisPartition], asked: Sequence[Asked], guard: Guard | None) -> None:
+    def __init__(self, worker: WorkerMemory, states: Sequence[_RedisPartition], asked: Sequence[StateRequest], guard: Guard | None) -> None:
         self._worker = worker
         self._states = states
         self._guard = guard
@@ -415,10 +415,10 @@ class _Reading:
         asked = self._memory.distinct
         return cursors, [{p: list(islice(of_other, len(wanted))) for p, of_other in values.items()} if wanted else {} for wanted in asked]
 
-    def _seen(self, work: WorkingSet, notes: Sequence[Notes], cursors: dict[int, StoredCursor], unread: Unread) -> tuple[Seen, ...]:
+    def _seen(self, work: WorkingSet, notes: Sequence[Notes], cursors: dict[int, StoredCursor], unread: Unread) -> tuple[StateSeen, ...]:
         """What each partition is told beside the rows: those before it in the round are counted when its turn comes."""
         degraded, positions = self._doubts(cursors, unread), self._positions(cursors)
-        seen: list[Seen] = []
+        seen: list[StateSeen] = []
         for one, state, known, noted in zip(self._asked, self._states, work.seen, notes, strict=True):
             at = None if positions is None else tuple(positions[p] for p in state.space.all)
             seen.append(replace(known, degraded=degraded(state.space.partition), positions=at, notes=noted))

@@ -48,7 +48,7 @@ from stream_app.features import kernel
 from stream_app.features.compute import PlacedRows, Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints, RowLayout, catalogue_plan
-from stream_app.scoring.ports import Ids, Seen, WorkingSet
+from stream_app.scoring.ports import Ids, StateSeen, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 
 type Values = Sequence[bytes | None]
@@ -365,7 +365,7 @@ class RoundMemory:
             rows.append(memory.rows(wanted, foreign, use.used_at, unread))
         unread.newer |= worker.newer
         ids = tuple([name for _, names in entity for name in names] for entity in (self._cards, *self._shared))
-        return WorkingSet(ids, tuple(rows), cases, tuple(Seen(of_newer=p in worker.newer) for p in self.partitions)), unread
+        return WorkingSet(ids, tuple(rows), cases, tuple(StateSeen(of_newer=p in worker.newer) for p in self.partitions)), unread
 
     def pack(self, work: WorkingSet, reached: Sequence[Position]) -> list[Packed]:
         """See `ports.FeatureStore.pack`."""

@@ -99,7 +99,7 @@ resource "aws_secretsmanager_secret_version" "url" {
 locals {
   # As in docs/rights.md: a test holds the two together.
   rights = {
-    worker = "~{${var.consumer_group}:* -@all +watch +multi +exec +mget +set +mset +hset +hmget +expire +unlink +scan +info +ping +select +client +command +cluster"
+    worker = "~{${var.consumer_group}:* -@all +watch +unwatch +multi +exec +mget +set +mset +hset +hmget +expire +unlink +scan +info +ping +select +client +command +cluster"
     api    = "~{${var.consumer_group}:* -@all +mget +hmget +info +ping +select +client +command +cluster"
   }
   urls = {

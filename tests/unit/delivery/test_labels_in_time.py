@@ -108,15 +108,20 @@ LABELS = st.lists(st.tuples(st.integers(0, 11), st.integers(24, 90 * 24), st.boo
 
 def test_a_label_that_brings_a_fault_of_the_decoder_to_light_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """While it waits for the payments of its time, too: it goes to the dead letters, its neighbours count."""
-    check = vars(transaction)["_check_label"]
+    made = vars(transaction)["in_time_and_listed"]
 
-    def fault(label: Label, latest_ms: int) -> Label:
-        if label.transaction_id == "T0":
-            raise ZeroDivisionError("ours")
-        checked: Label = check(label, latest_ms)
-        return checked
+    def faulty(kind: Any, *how: Any) -> Any:
+        is_plain = made(kind, *how)
 
-    monkeypatch.setattr(transaction, "_check_label", fault)
+        def look(message: Any, latest_ms: int) -> bool:
+            if kind is Label and message.transaction_id == "T0":
+                raise ZeroDivisionError("ours")
+            plain: bool = is_plain(message, latest_ms)
+            return plain
+
+        return look
+
+    monkeypatch.setattr(transaction, "in_time_and_listed", faulty)
     world = World(at_once=1)
     world.send(PAYMENTS, [label("T0", 7.4), label("T1", 7.6, at_day=7.5)])
     assert world.run() == "done"

@@ -11,8 +11,8 @@ import pytest
 
 from stream_app.delivery import rounds
 from stream_app.delivery.inbox import MicroBatch, NextOffsets
-from stream_app.delivery.ports import Asked
-from stream_app.delivery.rounds import Part, RoundDependencies, Rounds, Share
+from stream_app.delivery.ports import StateRequest
+from stream_app.delivery.rounds import RoundDependencies, RoundPart, Rounds, RoundShare
 from stream_app.errors import NotOwner, Unavailable
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Transaction
@@ -40,7 +40,7 @@ class Store(MemoryStore):
         self.go_on.set()
         self.away = 0
 
-    async def read(self, asked: Sequence[Asked]) -> WorkingSet:
+    async def read(self, asked: Sequence[StateRequest]) -> WorkingSet:
         """See `ports.FeatureStore`."""
         self.together.append([one.state.number for one in asked])  # type: ignore[attr-defined]
         await self.go_on.wait()
@@ -50,7 +50,7 @@ class Store(MemoryStore):
         return await super().read(asked)
 
 
-async def scene(*poison: int) -> tuple[Store, Rounds, list[Part]]:
+async def scene(*poison: int) -> tuple[Store, Rounds, list[RoundPart]]:
     """A store that holds all partitions, and a payment of each; its amount is 10, or what is given for it."""
     store = Store()
     store.hold(range(PARTITIONS), PARTITIONS)
@@ -63,7 +63,7 @@ async def scene(*poison: int) -> tuple[Store, Rounds, list[Part]]:
         message = payment(f"t{number}", amount, card_id=f"c{number}")
         record = FakeRecord(0, message["card_id"].encode(), msgspec.json.encode(message))
         batch = MicroBatch(decode_all([record], Decoder(Transaction, IntakeRules()), None), Decoded.of_none(), NextOffsets(1, None))
-        parts.append(Part(number, state, batch, Position(1, 0)))
+        parts.append(RoundPart(number, state, batch, Position(1, 0)))
     return store, Rounds(RoundDependencies(store, lambda: scorer, Money("EUR"), "transactions", Counted())), parts
 
 
@@ -73,13 +73,13 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def all_of(held: Rounds, parts: Sequence[Part]) -> list[Any]:
+async def all_of(held: Rounds, parts: Sequence[RoundPart]) -> list[Any]:
     """What became of each, all put at once."""
     return await asyncio.gather(*map(held.decide, parts), return_exceptions=True)
 
 
 def test_what_is_there_at_once_is_one_round() -> None:
-    """Four partitions, one read; each has its own share."""
+    """Rule 1 of `rounds`: four partitions, one read; each has its own share."""
 
     async def body() -> None:
         store, held, parts = await scene()
@@ -92,7 +92,7 @@ def test_what_is_there_at_once_is_one_round() -> None:
 
 
 def test_while_a_small_round_is_read_the_next_one_gathers() -> None:
-    """Rule 3: what comes meanwhile, in whatever turns, is taken together when it is over."""
+    """Rule 3 of `rounds`: what comes meanwhile, in whatever turns, is taken together when it is over."""
 
     async def body() -> None:
         store, held, parts = await scene()
@@ -112,7 +112,7 @@ def test_while_a_small_round_is_read_the_next_one_gathers() -> None:
 
 
 def test_a_full_round_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 3: each of these is full with one record; all are read at the same time."""
+    """Rule 3 of `rounds`: each of these is full with one record; all are read at the same time."""
     monkeypatch.setattr(rounds, "FULL", 1)
 
     async def body() -> None:
@@ -126,24 +126,24 @@ def test_a_full_round_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_record_that_breaks_the_program_fails_its_own_partition_alone() -> None:
-    """Rule 2: the others of its round have their shares, and nothing of the broken run."""
+    """Rule 2 of `rounds`: the others of its round have their shares, and nothing of the broken run."""
 
     async def body() -> None:
         _, held, parts = await scene(1)
         shares = await all_of(held, parts)
-        assert [type(share) for share in shares] == [Share, ZeroDivisionError, Share, Share]
+        assert [type(share) for share in shares] == [RoundShare, ZeroDivisionError, RoundShare, RoundShare]
 
     asyncio.run(body())
 
 
 def test_a_partition_that_was_taken_over_is_lost_alone() -> None:
-    """Rule 2, of the read."""
+    """Rule 2 of `rounds`, of the read."""
 
     async def body() -> None:
         store, held, parts = await scene()
         await store.take_over(2)
         shares = await all_of(held, parts)
-        assert [type(share) for share in shares] == [Share, Share, NotOwner, Share]
+        assert [type(share) for share in shares] == [RoundShare, RoundShare, NotOwner, RoundShare]
 
     asyncio.run(body())
 
@@ -154,17 +154,17 @@ def test_a_store_that_is_away_is_waited_for_by_each() -> None:
     async def body() -> None:
         store, held, parts = await scene()
         store.away = 1
-        assert all(isinstance(share, Share) for share in await all_of(held, parts))
+        assert all(isinstance(share, RoundShare) for share in await all_of(held, parts))
 
     asyncio.run(body())
 
 
 def test_decisions_that_stand_are_a_round_of_their_own() -> None:
-    """Rule 4: what was published of one partition says nothing of another's payments at the same offsets."""
+    """Rule 4 of `rounds`: what was published of one partition says nothing of another's payments at the same offsets."""
 
     async def body() -> None:
         store, held, parts = await scene()
-        stands = Part(0, parts[0].state, parts[0].batch, parts[0].reached, 0, AlreadyPublished(Position(1, 0)))
+        stands = RoundPart(0, parts[0].state, parts[0].batch, parts[0].reached, 0, AlreadyPublished(Position(1, 0)))
         first, *others = await all_of(held, [stands, *parts[1:]])
         assert store.together == [[1, 2, 3]]
         assert (first.decided.counts, first.decided.messages) == ({"rebuilt": 1, "labels": 0}, [])
@@ -186,7 +186,7 @@ def test_who_was_let_go_of_before_its_round_began_is_left_out_of_it() -> None:
         store.go_on.set()
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert store.together == [[0, 1, 2]]
-        assert [isinstance(share, Share) for share in found] == [False, True, True, False]
+        assert [isinstance(share, RoundShare) for share in found] == [False, True, True, False]
 
     asyncio.run(body())
 
@@ -204,6 +204,6 @@ def test_giving_up_ends_what_is_under_way() -> None:
         await held.give_up()
         assert asyncio.all_tasks() - {asyncio.current_task()} <= set(tasks)
         store.go_on.set()
-        assert isinstance(await held.decide(parts[0]), Share), "the next owner's first round"
+        assert isinstance(await held.decide(parts[0]), RoundShare), "the next owner's first round"
 
     asyncio.run(body())

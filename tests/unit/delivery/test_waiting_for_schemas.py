@@ -69,8 +69,12 @@ def test_a_batch_ends_before_the_first_record_without_its_schema_and_goes_on_whe
 def test_a_label_waits_for_its_schema_too(lagging: bool) -> None:  # noqa: FBT001 - a parameter
     """Whether it counts from its arrival or by its time."""
     book = SchemaBook()
-    waiting = inbox(book, {"transactions": KnownEnd(9 if lagging else 0, 1), "labels": KnownEnd(1, 1)})
+    ends = {"transactions": KnownEnd(9 if lagging else 0, 1), "labels": KnownEnd(1, 1)}
+    waiting = inbox(book, ends)
     waiting.put("labels", Fetched([Sent(framed(9, written(LABELS, LABEL)), timestamp=NOW)], lambda: None))
+    for heard in (2, 3):
+        ends["transactions"] = KnownEnd(ends["transactions"].offset, heard)
+        waiting.next(Cursor(""), 10)
     assert waiting.next(Cursor(""), 10).empty
     assert list(book.wanted()) == [9]
     book.keep(9, KnownSchema("AVRO", LABELS))

@@ -242,10 +242,10 @@ def test_the_sign_that_parts_columns_is_found(tmp_path: Path, separator: str) ->
 @pytest.mark.parametrize(
     ("column", "says"),
     [
-        ("amount: {path: value, unit: s}", "a unit .* is for event_time and labelled_at; amount has 's'"),
-        ("event_time: {path: paid_at, unit: minutes}", "a unit .s, ms, us, ns. is for"),
-        ("amount: {from: value}", "amount is a name, or {path: name"),
-        ("type: {path: noise, values: [a]}", "`values` a table of texts"),
+        ("amount: {path: value, unit: s}", "unit is 's'; it is one of major, minor"),
+        ("event_time: {path: paid_at, unit: minutes}", "unit is 'minutes'; it is one of s, ms, us, ns"),
+        ("amount: {from: value}", "Line 2: 'from' is no part of column amount"),
+        ("type: {path: noise, values: [a]}", "Line 2: values must be written as `name: value`"),
         ("type: {path: noise, values: {a: purchase, a: refund}}", "'a' stands twice"),
     ],
 )
