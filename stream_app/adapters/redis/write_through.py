@@ -34,7 +34,7 @@ Nobody else writes any of it: the store finds out where somebody did (`store`, r
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -197,10 +197,9 @@ class CardMemory:
         self._rows = RowMemory(layout.width, max(1, CARD_MEMORY_BYTES // (8 * layout.width)))
         self._cases: dict[str, str] = {}
 
-    def missing(self, of_each: OfEach, tick: int) -> list[list[str]]:
-        """Of each partition, those that are not remembered."""
-        lacked = [self._rows.missing(_known_as(p, ids), tick) for p, ids in of_each]
-        return [[name.partition(" ")[2] for name in names] for names in lacked]
+    def missing(self, of_each: Sequence[list[str]], tick: int) -> list[list[str]]:
+        """Of each partition, the ids of those of its cards, as they are `known_as`, that are not remembered."""
+        return [[name.partition(" ")[2] for name in self._rows.missing(names, tick)] for names in of_each]
 
     def learn(self, of_each: OfEach, values: Sequence[Values], use: RowUse) -> set[int]:
         """Remember cards as read, values of each partition; partitions of which a later version wrote one.
@@ -212,7 +211,7 @@ class CardMemory:
         for (partition, ids), of_partition in zip(of_each, values, strict=True):
             if not ids:
                 continue
-            names = _known_as(partition, ids)
+            names = known_as(partition, ids)
             slots, gone = self._rows.add(names, *use)
             for name in gone:
                 self._cases.pop(name, None)
@@ -226,24 +225,22 @@ class CardMemory:
             self._cases.update((name, case) for name, case in zip(names, cases, strict=True) if case)
         return newer
 
-    def rows(self, of_each: OfEach, tick: int) -> tuple[Rows, list[str]]:
-        """Rows and cases of the cards of each partition, all learnt."""
-        names = [name for p, ids in of_each for name in _known_as(p, ids)]
+    def rows(self, names: Sequence[str], tick: int) -> tuple[Rows, list[str]]:
+        """Rows and cases of cards, as they are `known_as`, all learnt."""
         at, cases = self._rows.find(names, tick), self._cases
         return Rows(self._rows.rows, self._rows.rows, at, at), [cases.get(name, "") for name in names]
 
-    def keep(self, of_each: OfEach, cases: Sequence[str]) -> None:
-        """Remember the present cases of the cards of each partition."""
-        names = (name for p, ids in of_each for name in _known_as(p, ids))
+    def keep(self, names: Sequence[str], cases: Sequence[str]) -> None:
+        """Remember the present cases of cards, as they are `known_as`."""
         self._cases.update((name, case) for name, case in zip(names, cases, strict=True) if case)
 
     def forget(self, partition: int) -> None:
         """Forget the cards of a partition."""
-        for name in self._rows.forget(_known_as(partition, [""])[0]):
+        for name in self._rows.forget(known_as(partition, [""])[0]):
             self._cases.pop(name, None)
 
 
-def _known_as(partition: int, ids: Sequence[str]) -> list[str]:
+def known_as(partition: int, ids: Sequence[str]) -> list[str]:
     """What cards of a partition are remembered as: two partitions may have the same card."""
     prefix = f"{partition} "
     return [prefix + name for name in ids]
@@ -327,6 +324,8 @@ class RoundMemory:
         self._worker = worker
         self.partitions = [partition for partition, _ in of_each]
         self._cards, *self._shared = [[(p, ids[n]) for p, ids in of_each] for n in range(len(worker.layouts))]
+        self._known = [known_as(partition, ids) for partition, ids in self._cards]
+        self._names = list(chain.from_iterable(self._known))
         self.distinct = [list(dict.fromkeys(name for _, names in entity for name in names)) for entity in self._shared]
         self._use, self.generation = RowUse(0, 0), worker.generation
 
@@ -337,7 +336,7 @@ class RoundMemory:
             self._use = worker.start(partition)
         self.generation, tick = worker.generation, self._use.used_at
         shared = [memory.sums.missing(wanted, tick) for memory, wanted in zip(worker.shared, self.distinct, strict=True)]
-        return Missing(worker.cards.missing(self._cards, tick), shared)
+        return Missing(worker.cards.missing(self._known, tick), shared)
 
     @property
     def still_there(self) -> bool:
@@ -356,7 +355,7 @@ class RoundMemory:
         worker, use = self._worker, RowUse(self._worker.newest, self._use.in_use_since)
         lacked = list(zip(self.partitions, read.missing.cards, strict=True))
         worker.newer |= worker.cards.learn(lacked, read.cards, use)
-        of_cards, cases = worker.cards.rows(self._cards, use.used_at)
+        of_cards, cases = worker.cards.rows(self._names, use.used_at)
         rows, unread = [of_cards], Unread()
         for memory, wanted, missing, values, foreign in zip(
             worker.shared, self._shared, read.missing.shared, read.shared, read.others, strict=True
@@ -370,7 +369,7 @@ class RoundMemory:
     def pack(self, work: WorkingSet, reached: Sequence[Position]) -> list[Packed]:
         """See `ports.FeatureStore.pack`."""
         worker = self._worker
-        worker.cards.keep(self._cards, work.case_ids)
+        worker.cards.keep(self._names, work.case_ids)
         packed: list[list[tuple[str, bytes]]] = [[] for _ in self.partitions]
         for entity, (of_each, rows) in enumerate(zip((self._cards, *self._shared), work.rows, strict=True)):
             values = iter(worker.packers[entity].pack(rows.own, rows.own_at, None if entity else work.case_ids))
