@@ -14,9 +14,9 @@ import numpy as np
 
 from stream_app.adapters.redis.damage_mark import fresh_token, is_of_before
 from stream_app.adapters.redis.doubts import Unread
+from stream_app.adapters.redis.entity_memory import add_parts
 from stream_app.adapters.redis.idle import idle_keys
 from stream_app.adapters.redis.namespace import prefix_of
-from stream_app.adapters.redis.write_through import add_parts
 from stream_app.delivery.ports import Packed, PartitionState, StateRequest
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.compute import Rows

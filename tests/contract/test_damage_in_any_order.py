@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stream_app.adapters.redis import store as redis_store
+from stream_app.adapters.redis import partition_state
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.errors import StateError
 from stream_app.scoring.ports import Ids
@@ -188,5 +188,5 @@ async def played(url: str, steps: list[str]) -> None:
 def test_who_rebuilds_is_told_of_damage_that_is_there_in_whatever_order_things_happen(redis_url: str, steps: list[str]) -> None:
     """Nobody begins anew for a part that was removed, whenever it was read and whenever its mark comes; damage that is there is found."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(redis_store, "_SCAN", 100_000)  # few round trips, whatever else is in this Redis
+        patch.setattr(partition_state, "_SCAN", 100_000)  # few round trips, whatever else is in this Redis
         asyncio.run(played(redis_url, steps))

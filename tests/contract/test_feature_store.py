@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_app.adapters.redis import write_through
+from stream_app.adapters.redis import entity_memory
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.ports import FeatureStore, PartitionState
 from stream_app.errors import NotOwner, StateError
@@ -363,6 +363,6 @@ def test_a_memory_that_forgets_all_the_time_changes_nothing(redis_url: str, batc
     plain = asyncio.run(through(MemoryStore()))
     number_from(first)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write_through, "CARD_MEMORY_BYTES", 1)
-        patch.setattr(write_through, "SHARED_MEMORY_BYTES", 1)
+        patch.setattr(entity_memory, "CARD_MEMORY_BYTES", 1)
+        patch.setattr(entity_memory, "SHARED_MEMORY_BYTES", 1)
         assert asyncio.run(through(RedisStore(redis_url, f"test-{uuid4().hex}"))) == plain

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.adapters.redis import write_through
+from stream_app.adapters.redis import entity_memory
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.ports import FeatureStore
 from stream_app.features.plan import NEWEST, catalogue_plan
@@ -109,7 +109,7 @@ def test_what_is_counted_after_an_owner_was_told_of_damage_is_in_the_sums_that_o
 ) -> None:
     """While the mark is on its way another batch of the worker makes the array of sums larger: the payment must not be counted in the old one."""
     room = 16
-    monkeypatch.setattr(write_through, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * room)
+    monkeypatch.setattr(entity_memory, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * room)
     subject = in_redis(redis_url)
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:

@@ -13,9 +13,9 @@ from faust.transport.drivers.aiokafka import Consumer, Transport
 from stream_app import bootstrap, worker
 from stream_app.adapters.faust import batches as faust_batches
 from stream_app.adapters.kafka import consumer as kafka_consumer
-from stream_app.adapters.redis import store as redis_store
+from stream_app.adapters.redis import partition_state
 from stream_app.adapters.redis.line import RedisLine
-from stream_app.adapters.redis.store import _RedisPartition
+from stream_app.adapters.redis.partition_state import RedisPartition
 from stream_app.delivery import held_partitions, partition
 from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition
@@ -76,7 +76,7 @@ def _unguarded(_: Points) -> None:
         return around
 
     replace(RedisLine, "round_trip", line)
-    replace(_RedisPartition, "look_at", look_at)
+    replace(RedisPartition, "look_at", look_at)
 
 
 def _apart(points: Points) -> None:
@@ -155,7 +155,7 @@ def _any_mark(_: Points) -> None:
 
         return around
 
-    replace(redis_store, "is_of_before", lambda _original: heeded)
+    replace(partition_state, "is_of_before", lambda _original: heeded)
     replace(held_partitions, "ANEW_WHILE_REBUILT", lambda _original: 0)
     replace(RedisLine, "round_trip", line)
 

@@ -23,7 +23,8 @@ from hiredis import pack_command
 
 from stream_app.adapters.kafka.publisher import KafkaPublisher
 from stream_app.adapters.redis.line import RedisLine
-from stream_app.adapters.redis.store import RedisStore, _RedisPartition
+from stream_app.adapters.redis.partition_state import RedisPartition
+from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.inbox import Fetched
 from stream_app.delivery.partition import Partition
 from stream_app.messages.records import Outgoing
@@ -150,9 +151,9 @@ def _partition(points: Points) -> None:
 
         return around
 
-    replace(_RedisPartition, "read", read)
+    replace(RedisPartition, "read", read)
     replace(RedisStore, "read", together)
-    replace(_RedisPartition, "write", write)
+    replace(RedisPartition, "write", write)
 
 
 def _line(points: Points) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from stream_app.adapters.redis.doubts import Unread
+from stream_app.adapters.redis.entity_memory import Values, add_parts
 from stream_app.adapters.redis.namespace import CURSOR, prefix_of, space_of
 from stream_app.adapters.redis.servers import RedisServers
 from stream_app.adapters.redis.stored_cursor import NewerCursor, StoredCursor, decoded_cursor
-from stream_app.adapters.redis.write_through import Values, add_parts
 from stream_app.errors import NewerState, StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer

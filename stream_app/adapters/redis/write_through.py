@@ -37,35 +37,14 @@ from collections.abc import Collection, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
-import numpy as np
-
 from stream_app.adapters.redis.doubts import Unread
+from stream_app.adapters.redis.entity_memory import CardMemory, RowUse, SharedMemory, Values, known_as
 from stream_app.adapters.redis.namespace import prefix_of
-from stream_app.adapters.redis.row_memory import RowMemory
 from stream_app.delivery.ports import Packed
-from stream_app.errors import StateError
-from stream_app.features import kernel
-from stream_app.features.compute import PlacedRows, Rows
 from stream_app.features.packing import Packer
-from stream_app.features.plan import Ints, RowLayout, catalogue_plan
+from stream_app.features.plan import catalogue_plan
 from stream_app.scoring.ports import Ids, StateSeen, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
-
-type Values = Sequence[bytes | None]
-type OfEach = Sequence[tuple[int, list[str]]]
-"""Partitions, and ids of each."""
-
-CARD_MEMORY_BYTES = 48 * 2**20
-"""Of all cards of a worker."""
-SHARED_MEMORY_BYTES = 72 * 2**20
-"""Of the sums of one shared entity of a worker."""
-
-
-class RowUse(NamedTuple):
-    """When a round uses rows, in ticks; rows used since the tick of the oldest batch in flight stay where they are."""
-
-    used_at: int
-    in_use_since: int
 
 
 class Missing(NamedTuple):
@@ -189,133 +168,6 @@ class WorkerMemory:
             shared.clear()
 
 
-class CardMemory:
-    """The cards of all partitions held here, and their cases."""
-
-    def __init__(self, layout: RowLayout, packer: Packer) -> None:
-        self._packer = packer
-        self._rows = RowMemory(layout.width, max(1, CARD_MEMORY_BYTES // (8 * layout.width)))
-        self._cases: dict[str, str] = {}
-
-    def missing(self, of_each: Sequence[list[str]], tick: int) -> list[list[str]]:
-        """Of each partition, the ids of those of its cards, as they are `known_as`, that are not remembered."""
-        return [[name.partition(" ")[2] for name in self._rows.missing(names, tick)] for names in of_each]
-
-    def learn(self, of_each: OfEach, values: Sequence[Values], use: RowUse) -> set[int]:
-        """Remember cards as read, values of each partition; partitions of which a later version wrote one.
-
-        Raises:
-            StateError: if a value cannot be read; its `partition` says whose, and nothing of that partition is remembered.
-        """
-        newer = set[int]()
-        for (partition, ids), of_partition in zip(of_each, values, strict=True):
-            if not ids:
-                continue
-            names = known_as(partition, ids)
-            slots, gone = self._rows.add(names, *use)
-            for name in gone:
-                self._cases.pop(name, None)
-            try:
-                cases, some_newer = self._packer.unpack_known(of_partition, ids, self._rows.rows, slots)
-            except StateError as error:
-                self.forget(partition)
-                raise StateError(str(error), partition) from None
-            if some_newer:
-                newer.add(partition)
-            self._cases.update((name, case) for name, case in zip(names, cases, strict=True) if case)
-        return newer
-
-    def rows(self, names: Sequence[str], tick: int) -> tuple[Rows, list[str]]:
-        """Rows and cases of cards, as they are `known_as`, all learnt."""
-        at, cases = self._rows.find(names, tick), self._cases
-        return Rows(self._rows.rows, self._rows.rows, at, at), [cases.get(name, "") for name in names]
-
-    def keep(self, names: Sequence[str], cases: Sequence[str]) -> None:
-        """Remember the present cases of cards, as they are `known_as`."""
-        self._cases.update((name, case) for name, case in zip(names, cases, strict=True) if case)
-
-    def forget(self, partition: int) -> None:
-        """Forget the cards of a partition."""
-        for name in self._rows.forget(known_as(partition, [""])[0]):
-            self._cases.pop(name, None)
-
-
-def known_as(partition: int, ids: Sequence[str]) -> list[str]:
-    """What cards of a partition are remembered as: two partitions may have the same card."""
-    prefix = f"{partition} "
-    return [prefix + name for name in ids]
-
-
-class SharedMemory:
-    """One shared entity: sums over the parts held here, and these parts packed (rule 5)."""
-
-    def __init__(self, layout: RowLayout, packer: Packer, owned: Collection[int]) -> None:
-        self._layout, self._packer = layout, packer
-        self._capacity = max(1, SHARED_MEMORY_BYTES // (8 * layout.width))
-        self.sums = RowMemory(layout.width, self._capacity)
-        self.parts: dict[int, dict[str, bytes | None]] = {p: {} for p in owned}
-
-    def clear(self) -> None:
-        """Forget all. A batch in flight keeps the array that it works on; where there is none in use, none is made anew."""
-        if len(self.sums):
-            self.sums = RowMemory(self._layout.width, self._capacity)
-        for part in self.parts.values():
-            part.clear()
-
-    def learn(self, ids: list[str], values: dict[int, Values], use: RowUse) -> set[int]:
-        """Remember the parts as read, a list for each partition held here; ids that came meanwhile stay as they are (rule 5).
-
-        Returns:
-            the partitions of which a later version wrote a part.
-
-        Raises:
-            StateError: if a value cannot be read; its `partition` says whose.
-        """
-        new = set(self.sums.missing(ids, use.used_at))
-        if not new:
-            return set()
-        chosen = [n for n, name in enumerate(ids) if name in new]
-        names = [ids[n] for n in chosen]
-        total, newer = np.zeros((len(names), self._layout.width), dtype=np.int64), set[int]()
-        for partition in self.parts:
-            if add_parts(total, self._layout, self._packer, names, [values[partition][n] for n in chosen], partition):
-                newer.add(partition)
-        slots, gone = self.sums.add(names, *use)
-        self.sums.rows[slots] = total
-        for partition, parts in self.parts.items():
-            parts.update(zip(names, (values[partition][n] for n in chosen), strict=True))
-            for name in gone:
-                del parts[name]
-        return newer
-
-    def rows(self, of_each: Sequence[tuple[int, list[str]]], others: dict[int, Values], tick: int, unread: Unread) -> Rows:
-        """Rows of the ids of each partition of a round, all learnt.
-
-        Args:
-            of_each: partitions, and the ids of which each writes a part.
-            others: values of the parts that other workers hold, by partition, of the distinct ids.
-            tick: of the round.
-            unread: gets what could not be read.
-        """
-        ids = [name for _, names in of_each for name in names]
-        at, here = self.sums.find(ids, tick), np.arange(len(ids))
-        own = np.empty((len(ids), self._layout.width), dtype=np.int64)
-        values = [value for partition, names in of_each for value in map(self.parts[partition].__getitem__, names)]
-        self._packer.unpack_known(values, ids, own, here)
-        if not others:
-            return Rows(own, self.sums.rows, here, at)
-        first = {name: n for n, name in enumerate(dict.fromkeys(ids))}
-        names, total_at = list(first), np.array([first[name] for name in ids], dtype=np.int64)
-        total = self.sums.rows[self.sums.find(names, tick)]
-        for other, of_other in others.items():
-            try:
-                if add_parts(total, self._layout, self._packer, names, of_other, other):
-                    unread.newer.add(other)
-            except StateError as error:
-                unread.damaged[other] = str(error)
-        return Rows(own, total, here, total_at, PlacedRows(self.sums.rows, at))
-
-
 class RoundMemory:
     """What a worker remembers for one round: micro-batches of some of its partitions, one after the other. From question to packing."""
 
@@ -382,21 +234,3 @@ class RoundMemory:
         for partition, position in zip(self.partitions, reached, strict=True):
             worker.counts(partition, position)
         return [[] if seen.of_newer else of_partition for seen, of_partition in zip(work.seen, packed, strict=True)]  # rule 8
-
-
-def add_parts(total: Ints, layout: RowLayout, packer: Packer, ids: list[str], values: Values, partition: int) -> bool:
-    """Add the packed parts of `partition` to the rows of `total`; whether there were some of a later version, which are left out.
-
-    Raises:
-        StateError: if a value cannot be read; then nothing was added.
-    """
-    there = [n for n, v in enumerate(values) if v is not None]
-    if not there:
-        return False
-    rows = np.empty((len(there), layout.width), dtype=np.int64)
-    try:
-        _, newer = packer.unpack_known([values[n] for n in there], [ids[n] for n in there], rows, np.arange(len(there)))
-    except StateError as error:
-        raise StateError(str(error), partition) from None
-    kernel.absorb_all(layout.table, total, np.array(there, dtype=np.int64), rows)  # what was left out is zeros, and adds nothing
-    return newer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.adapters.redis import write_through
-from stream_app.adapters.redis.write_through import Missing, ReadValues, RoundMemory, Values, WorkerMemory
+from stream_app.adapters.redis import entity_memory
+from stream_app.adapters.redis.entity_memory import Values
+from stream_app.adapters.redis.write_through import Missing, ReadValues, RoundMemory, WorkerMemory
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
@@ -152,7 +153,7 @@ def test_a_batch_that_is_packed_after_sums_were_dropped_leaves_no_part_behind() 
 
 def test_an_id_is_in_the_sum_and_in_every_part_or_in_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 5 of `write_through`: when it is learnt, and where ids give way."""
-    monkeypatch.setattr(write_through, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * ROOM)
+    monkeypatch.setattr(entity_memory, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * ROOM)
     worker, *partitions = three()
     shared = worker.shared[0]
     named = [f"t{n}" for n in range(3 * ROOM)]
@@ -175,7 +176,7 @@ def test_what_is_remembered_is_never_replaced_by_what_was_read() -> None:
 
 def test_a_row_that_is_used_stays_until_every_batch_has_ended_that_had_begun_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 6 of `write_through`: as 5, and the memory is filled before the answer comes; once that batch has ended, the row may give way."""
-    monkeypatch.setattr(write_through, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * ROOM)
+    monkeypatch.setattr(entity_memory, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * ROOM)
     worker, waits, writes, fills = three()
     through(fills, (["c"], [f"full{n}" for n in range(ROOM - 1)], []))
     missing = writes.missing(ids("earlier")), waits.missing(ids("later"))

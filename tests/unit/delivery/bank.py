@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from stream_app.adapters.kafka.partitioners import by_crc32
-from stream_app.adapters.redis.write_through import add_parts
+from stream_app.adapters.redis.entity_memory import add_parts
 from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies

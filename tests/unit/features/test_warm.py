@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from stream_app.adapters.redis.write_through import ReadValues, RoundMemory, Values, WorkerMemory
+from stream_app.adapters.redis.entity_memory import Values
+from stream_app.adapters.redis.write_through import ReadValues, RoundMemory, WorkerMemory
 from stream_app.features import kernel, packing
 from stream_app.features.compiled import jit
 from stream_app.features.compute import Events, compute
