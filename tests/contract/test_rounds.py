@@ -232,3 +232,59 @@ def test_a_damaged_value_fails_the_round_and_then_its_own_partition_alone(stack:
                 assert own(await state.read(IDS))[0, NEWEST] == START
 
     run(subject, test)
+
+
+@pytest.mark.servers
+def test_what_a_round_read_of_a_partition_that_was_begun_anew_meanwhile_is_not_remembered(
+    stack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same worker takes partition 1 over again, and begins it anew, between a round's question and its answer."""
+
+    async def test(store: FeatureStore, _other: FeatureStore) -> None:
+        held = await three(store)
+        _, packed = await decided(store, held)
+        assert await written(held, packed) == [None] * 3
+        held = [(state, moved(cursor, 1)) for state, cursor in held]
+        for state, _ in held:
+            state.forget()
+        trip, anew = RedisLine.round_trip, list[PartitionState]()
+
+        async def meanwhile(line: Any, commands: Any) -> Any:
+            answers = await trip(line, commands)
+            if not anew:
+                monkeypatch.setattr(RedisLine, "round_trip", trip)
+                state, cursor = await store.take_over(1)
+                await state.begin(cursor)
+                anew.append(state)
+            return answers
+
+        monkeypatch.setattr(RedisLine, "round_trip", meanwhile)
+        with pytest.raises(NotOwner):
+            await store.read(asked(held))
+        assert own_card(await anew[0].read((["c"], [], []))) == 0
+
+    run(in_redis(stack.redis), test)
+
+
+@pytest.mark.servers
+def test_a_round_of_partitions_that_were_let_go_of_is_no_longer_in_flight(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that it used may give way again (rule 6 of `write_through`): nobody would ever end it."""
+
+    async def test(store: FeatureStore, _other: FeatureStore) -> None:
+        held = await three(store)
+        trip = RedisLine.round_trip
+
+        async def meanwhile(line: Any, commands: Any) -> Any:
+            answers = await trip(line, commands)
+            monkeypatch.setattr(RedisLine, "round_trip", trip)
+            store.hold([0], 3)
+            await store.take_over(0)
+            return answers
+
+        monkeypatch.setattr(RedisLine, "round_trip", meanwhile)
+        with pytest.raises(NotOwner):
+            await store.read(asked(held))
+        assert isinstance(store, RedisStore)
+        assert store._memory._in_flight == {}
+
+    run(in_redis(stack.redis), test)

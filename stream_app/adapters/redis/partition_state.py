@@ -59,7 +59,12 @@ class RedisPartition:
         self.look_at(found)
 
     def begin_round(self, memory: RoundMemory, guard: Guard | None) -> None:
-        """A round has this partition from now on."""
+        """A round has this partition from now on.
+
+        Raises:
+            NotOwner: if the partition was let go of: its next state here remembers on its own.
+        """
+        self._raise_if_let_go()
         self.leave_round()
         self._guarded = False
         self.round_memory, self._together = memory, guard
@@ -72,6 +77,7 @@ class RedisPartition:
 
     def look_at(self, found: Sequence[bytes | None]) -> None:
         """Raise where the cursor is not as this owner left it (rule 2), or a mark says that the state is damaged."""
+        self._raise_if_let_go()
         if found[0] != self._cursor:
             raise self._lost()
         self._mark_of_before = is_of_before(found[1], self._owner, self.space.partition)
@@ -173,6 +179,11 @@ class RedisPartition:
         self.leave_round()
         await self._line.close()
 
+    def _raise_if_let_go(self) -> None:
+        """Whoever still reads for it may have asked before, over the line of a round: nothing of that is remembered for the next state of this partition."""
+        if self._line.closed:
+            raise self._lost()
+
     def _lost(self) -> NotOwner:
         return NotOwner(
             f"Partition {self.space.partition}: the cursor in Redis is not the one that this worker wrote: another worker took over, "
@@ -181,8 +192,7 @@ class RedisPartition:
 
     async def round_trip(self, commands: Sequence[Command]) -> list[Any]:
         """The answers, over the line of this partition; whether a WATCH stands is kept (rule 3)."""
-        if self._line.closed:
-            raise self._lost()
+        self._raise_if_let_go()
         try:
             answers = await self._line.round_trip(commands)
         except BaseException:
