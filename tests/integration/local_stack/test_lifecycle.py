@@ -136,7 +136,9 @@ def test_a_server_that_died_is_broken_and_the_next_up_mends_it(stack: LocalStack
     before = stack.up(("redis",))
     pid = status_of(stack, "redis").pid
     assert pid is not None
-    psutil.Process(pid).kill()
+    killed = psutil.Process(pid)
+    killed.kill()
+    until(lambda: not killed.is_running() or killed.status() == psutil.STATUS_ZOMBIE, "its end: until then it has its port")
     until(lambda: status_of(stack, "redis").state == "broken", "the end to be seen")
     assert stack.up(("redis",)) == before
     assert status_of(stack, "redis").state == "running"
