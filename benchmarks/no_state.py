@@ -68,8 +68,9 @@ class Reader(faust.App):  # type: ignore[misc]
             signal.raise_signal(signal.SIGTERM)
 
     async def _subscribed(self, stream: Any) -> None:
+        """The agent that Faust subscribes to the topic for. Records come by `deliver`, past its stream."""
         async for _ in stream:
-            raise NotImplementedError
+            raise RuntimeError("Faust took a record through its stream: what is measured is not what a worker does.")
 
 
 def main() -> None:

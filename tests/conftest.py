@@ -5,6 +5,7 @@
 - `stack`: Kafka, Redis and MLflow, started once a run by the first test that asks, ended with it. `FRAUDSTREAM_TEST_BACKEND`
   picks where from: `local` (default) or `docker`. Such tests carry the marker `servers` by themselves.
 - `foreign`: a Kafka client that shares no code with ours; its tests are skipped, saying why, where it cannot be installed.
+- `registry`: a schema registry; its tests are skipped likewise.
 - `cluster`: a Redis Cluster of this machine; `redis_url`: one Redis and the cluster in turn.
 - `unique`: a suffix for topics, groups and models, so that tests share the servers without meeting.
 
@@ -28,6 +29,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from stream_app.settings import PREFIX
 from tests.foreign import Client, NoForeignClientError, foreign_client
 from tests.redis_cluster import Cluster, redis_cluster
+from tests.schema_registry import NoSchemaRegistryError, Registry, schema_registry
 from tests.servers import BACKENDS, Servers, end_servers, servers
 
 if TYPE_CHECKING:
@@ -115,6 +117,16 @@ def foreign(run_folder: Path) -> Client:
     try:
         return foreign_client(run_folder)
     except NoForeignClientError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Registry]:
+    """A real schema registry, one for the tests of a file."""
+    try:
+        with schema_registry() as there:
+            yield there
+    except NoSchemaRegistryError as error:
         pytest.skip(str(error))
 
 

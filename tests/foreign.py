@@ -96,16 +96,7 @@ class Client:
             "queue.buffering.max.kbytes": 2_000_000,
         }
         lines = [{"settings": ours | dict(settings or {}), "topic": topic}, *map(_line, records)]
-        sent = subprocess.run(
-            [self.python, Path(__file__).with_name("foreign_producer.py")],
-            input="\n".join(map(json.dumps, lines)),
-            capture_output=True,
-            text=True,
-            timeout=_SEND_S,
-            check=False,
-        )
-        assert sent.returncode == 0, sent.stderr
-        offsets: list[int] = json.loads(sent.stdout)
+        offsets: list[int] = json.loads(self._ran("foreign_producer.py", lines))
         return offsets
 
     def serialized(self, registry: str, form: Serializer, messages: Sequence[Any]) -> list[Serialized]:
@@ -117,19 +108,17 @@ class Client:
             messages: values, or whole keys.
         """
         lines = [{"registry": registry, **asdict(form)}, *messages]
-        made = subprocess.run(
-            [self.python, Path(__file__).with_name("foreign_serializer.py")],
-            input="\n".join(map(json.dumps, lines)),
-            capture_output=True,
-            text=True,
-            timeout=_SEND_S,
-            check=False,
-        )
-        assert made.returncode == 0, made.stderr
         return [
             Serialized(base64.b64decode(line["content"]), [(name, base64.b64decode(value)) for name, value in line["headers"]])
-            for line in map(json.loads, made.stdout.splitlines())
+            for line in map(json.loads, self._ran("foreign_serializer.py", lines).splitlines())
         ]
+
+    def _ran(self, script: str, lines: Sequence[Any]) -> str:
+        """What a script of this folder prints that is given these lines, as JSON."""
+        command: list[str | Path] = [self.python, Path(__file__).with_name(script)]
+        ran = subprocess.run(command, input="\n".join(map(json.dumps, lines)), capture_output=True, text=True, timeout=_SEND_S, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
 
 
 def _line(record: Raw) -> dict[str, Any]:

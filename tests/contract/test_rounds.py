@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,14 +15,23 @@ from hypothesis import strategies as st
 from stream_app.adapters.redis import guard
 from stream_app.adapters.redis.line import RedisLine
 from stream_app.adapters.redis.store import RedisStore
+from stream_app.delivery.inbox import MicroBatch, NextOffsets
 from stream_app.delivery.ports import FeatureStore, PartitionState, StateRequest
+from stream_app.delivery.rounds import RoundDependencies, RoundPart, Rounds, RoundShare
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.plan import NEWEST
+from stream_app.messages.money import Money
+from stream_app.messages.transaction import Decoder, IntakeRules, Transaction
+from stream_app.scoring.intake import Decoded, decode_all
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
+from stream_app.scoring.publication import Output
+from stream_app.scoring.scorer import Scorer
 from tests.contract.stores import HOUR, START, in_redis, joined, moved, next_id, number_from, own, pay, run, taken, total, wrote
 from tests.examples import examples
 from tests.memory_store import MemoryStore
+from tests.unit.delivery.world import Counted, Fussy
+from tests.unit.scoring.test_scorer import FakeClock, FakeRecord, payment
 
 IDS: Ids = (["c"], ["t"], [])
 type Held = tuple[PartitionState, Cursor]
@@ -286,5 +296,28 @@ def test_a_round_of_partitions_that_were_let_go_of_is_no_longer_in_flight(stack:
             await store.read(asked(held))
         assert isinstance(store, RedisStore)
         assert store._memory._in_flight == {}
+
+    run(in_redis(stack.redis), test)
+
+
+@pytest.mark.servers
+def test_what_a_round_counted_before_a_record_broke_it_is_not_counted_again(stack: Any) -> None:
+    """Rule 2 of `rounds`: what is remembered is forgotten first, else each payment would be its own duplicate."""
+
+    async def test(store: FeatureStore, _other: FeatureStore) -> None:
+        held = await three(store)
+        scorer = Scorer(Fussy(frozenset({666})), Money("EUR"), Output("alerts", "scores"), FakeClock())
+        rounds = Rounds(RoundDependencies(store, lambda: scorer, Money("EUR"), "transactions", Counted()))
+        parts = []
+        for n, (state, _) in enumerate(held):
+            message = payment("t", 666 if n == 1 else 10, card_id="c")
+            records = [FakeRecord(0, b"c", msgspec.json.encode(message))]
+            decoded = decode_all(records, Decoder(Transaction, IntakeRules()), None)
+            parts.append(RoundPart(n, state, MicroBatch(decoded, Decoded.of_none(), NextOffsets(1, None)), Position(1, 0)))
+        first, broken, last = await asyncio.gather(*map(rounds.decide, parts), return_exceptions=True)
+        assert isinstance(broken, ZeroDivisionError)
+        for share in (first, last):
+            assert isinstance(share, RoundShare)
+            assert (share.decided.counts["scored"], share.decided.counts["duplicates"]) == (1, 0)
 
     run(in_redis(stack.redis), test)

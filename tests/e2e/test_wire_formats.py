@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from stream_app.local.stack import free_ports
 from tests.e2e.kafka import LABEL, NOW_MS, TRANSACTION, raw, read
@@ -17,7 +14,7 @@ from tests.e2e.test_recovery import Group
 from tests.e2e.workers import worker
 from tests.faults.proxy import Proxy
 from tests.foreign import Client, Raw, Serializer
-from tests.schema_registry import NoSchemaRegistryError, Registry, schema_registry
+from tests.schema_registry import Registry
 from tests.unit.wire.records import schema
 from tests.waiting import DEADLINE_S, until
 
@@ -26,16 +23,6 @@ PROTOBUF = 'syntax = "proto3"; message Payment { string transaction_id = 1; }'
 LABELS = schema(currency=..., is_fraud="boolean", labelled_at="long")
 KEYS = '"string"'
 UP = 'fraudstream_server_up{server="schema registry"}'
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[Registry]:
-    """A real registry, one for these tests."""
-    try:
-        with schema_registry() as there:
-            yield there
-    except NoSchemaRegistryError as error:
-        pytest.skip(str(error))
 
 
 def avro(foreign: Client, registry: Registry, topic: str, messages: list[dict[str, Any]], text: str) -> list[Raw]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,11 @@ from stream_app.wire.decoder import WireDecoder
 from stream_app.wire.framing import SchemaId
 from stream_app.wire.schemas import KnownSchema, SchemaBook
 from tests.foreign import Client, Serializer
-from tests.schema_registry import NoSchemaRegistryError, Registry, schema_registry
+from tests.schema_registry import Registry
 from tests.unit.wire.records import PAYMENT, Sent, schema
 
 PROTOBUF = 'syntax = "proto3"; message Payment { string transaction_id = 1; }'
 JSON_SCHEMA = json.dumps({"title": "Payment", "type": "object", "properties": {"amount": {"type": "number"}}})
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[Registry]:
-    """Apicurio, one for these tests."""
-    try:
-        with schema_registry() as there:
-            yield there
-    except NoSchemaRegistryError as error:
-        pytest.skip(str(error))
 
 
 def fetch(url: str, number: SchemaId) -> KnownSchema | RecordError:

@@ -178,11 +178,6 @@ class KafkaPublisher:
         except (KafkaError, OSError) as error:
             raise _error(error) from None
 
-    async def partitions_of(self, topic: str) -> int:
-        """How many partitions a topic has; 0 where it does not exist."""
-        found = await self._producer.client.fetch_all_metadata()
-        return len(found.partitions_for_topic(topic) or ())
-
     async def stop(self) -> None:
         """Send what is left, for a bounded time, and disconnect: a worker that is told to stop while Kafka is away stops."""
         with contextlib.suppress(TimeoutError):

@@ -25,6 +25,7 @@ from stream_app.scoring.scorer import Scorer
 from tests.memory_store import MemoryStore
 from tests.unit.delivery.world import Counted, Fussy
 from tests.unit.scoring.test_scorer import FakeClock, FakeRecord, payment
+from tests.waiting import DEADLINE_S
 
 PARTITIONS = 4
 POISON = 666
@@ -112,15 +113,25 @@ def test_while_a_small_round_is_read_the_next_one_gathers() -> None:
 
 
 def test_a_full_round_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 3 of `rounds`: each of these is full with one record; all are read at the same time."""
+    """Rule 3 of `rounds`: each of these is full with one record; while the first waits for Redis the others are decided."""
     monkeypatch.setattr(rounds, "FULL", 1)
 
     async def body() -> None:
-        store, held, parts = await scene()
-        tasks = [asyncio.create_task(held.decide(part)) for part in parts]
-        shares = await asyncio.gather(*tasks)
-        assert len(shares) == 4
-        assert store.together == [], "a round of one asks its partition's state"
+        _, held, parts = await scene()
+        slow: Any = parts[0].state
+        read, go_on = slow.read, asyncio.Event()
+
+        async def waits(*asked: Any) -> WorkingSet:
+            await go_on.wait()
+            work: WorkingSet = await read(*asked)
+            return work
+
+        slow.read = waits
+        first, *others = [asyncio.create_task(held.decide(part)) for part in parts]
+        await asyncio.wait_for(asyncio.gather(*others), DEADLINE_S)
+        assert not first.done()
+        go_on.set()
+        assert isinstance(await first, RoundShare)
 
     asyncio.run(body())
 
@@ -154,7 +165,20 @@ def test_a_store_that_is_away_is_waited_for_by_each() -> None:
     async def body() -> None:
         store, held, parts = await scene()
         store.away = 1
+        slow: Any = parts[2].state
+        read = slow.read
+        failed: list[Any] = []
+
+        async def away_once(*asked: Any) -> WorkingSet:
+            if not failed:
+                failed.append(asked)
+                raise Unavailable("Redis did not answer.")
+            work: WorkingSet = await read(*asked)
+            return work
+
+        slow.read = away_once
         assert all(isinstance(share, RoundShare) for share in await all_of(held, parts))
+        assert failed
 
     asyncio.run(body())
 
@@ -179,13 +203,15 @@ def test_who_was_let_go_of_before_its_round_began_is_left_out_of_it() -> None:
     async def body() -> None:
         store, held, parts = await scene()
         store.go_on.clear()
-        tasks = [asyncio.create_task(held.decide(part)) for part in parts]
-        tasks[3].cancel()
+        tasks = [asyncio.create_task(held.decide(part)) for part in parts[:2]]
+        await turns()
+        tasks += [asyncio.create_task(held.decide(part)) for part in parts[2:]]
         await turns()
         tasks[0].cancel()
+        tasks[3].cancel()
         store.go_on.set()
         found = await asyncio.gather(*tasks, return_exceptions=True)
-        assert store.together == [[0, 1, 2]]
+        assert store.together == [[0, 1]], "2 waited with 3, and is a round of its own now"
         assert [isinstance(share, RoundShare) for share in found] == [False, True, True, False]
 
     asyncio.run(body())
