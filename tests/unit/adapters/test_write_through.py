@@ -237,3 +237,20 @@ def test_a_partition_that_fails_in_a_round_takes_no_card_of_the_others_along() -
     through(second, ids("a"))
     first.forget()
     assert (first.missing(ids("a")).cards, second.missing(ids("a")).cards) == ([["a"]], [[]])
+
+
+def test_rows_of_a_round_stay_until_each_of_its_partitions_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 6 of `write_through`: one of two publishes for longer; what it counted is in memory alone, and is not read anew from the store."""
+    monkeypatch.setattr(entity_memory, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * ROOM)
+    worker, _, _, fills = three()
+    memory = RoundMemory(worker, [(0, ids("a")), (1, ids("b"))])
+    work = memory.assemble(nothing_of(memory.missing()))[0]
+    memory.pack(work, [Position(1, 0)] * 2)
+    worker.written(0, moved(CURSOR, 1), memory.generation)
+    for n in range(4 * ROOM):
+        through(fills, ids(f"c{n}", f"other{n}"))
+    assert worker.shared[0].sums.missing(["t"], 0) == []
+    worker.written(1, moved(CURSOR, 1), memory.generation)
+    for n in range(4 * ROOM):
+        through(fills, ids(f"c{n}", f"more{n}"))
+    assert worker.shared[0].sums.missing(["t"], 0) == ["t"]
