@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -193,6 +194,20 @@ def test_decisions_that_stand_are_a_round_of_their_own() -> None:
         assert store.together == [[1, 2, 3]]
         assert (first.decided.counts, first.decided.messages) == ({"rebuilt": 1, "labels": 0}, [])
         assert all(share.decided.counts["scored"] == 1 for share in others)
+
+    asyncio.run(body())
+
+
+def test_what_one_partition_lacks_makes_no_other_of_its_round_degraded() -> None:
+    """Lost state of partition 2 was rebuilt from topics that keep too little: its decisions alone say so, and are counted so."""
+
+    async def body() -> None:
+        _, held, parts = await scene()
+        parts[2] = replace(parts[2], full_from_ms=2**60)
+        shares = await all_of(held, parts)
+        told = [msgspec.json.decode(share.decided.messages[-1].value)["degraded"] for share in shares]
+        assert [reason is not None for reason in told] == [False, False, True, False]
+        assert [share.decided.counts["degraded"] for share in shares] == [0, 0, 1, 0]
 
     asyncio.run(body())
 
