@@ -17,6 +17,7 @@ from loguru import logger
 from starlette.exceptions import HTTPException
 
 from stream_app.api.description import describe
+from stream_app.api.direct import Direct
 from stream_app.api.keys import Keys, Scope
 from stream_app.api.messages import (
     Batch,
@@ -43,6 +44,8 @@ from stream_app.scoring.ports import Clock
 
 IN_THE_LOOP = 32
 """Rows that are scored between two other requests; more go to a thread."""
+
+_SCORE = "/v1/score"
 
 type IdInPath = Annotated[str, Path(min_length=1, max_length=64)]
 type At = Annotated[int | None, Query(ge=EARLIEST_EVENT_TIME_MS, le=MAX_EVENT_TIME_MS)]
@@ -90,9 +93,12 @@ def create_app(parts: ApiParts, lifespan: Callable[[FastAPI], AbstractAsyncConte
     """
     app = FastAPI(title="Fraudstream", docs_url=None, redoc_url=None, lifespan=lifespan, default_response_class=Json)
     _Predictions(parts).add_to(app)
-    _Transactions(parts).add_to(app)
+    transactions = _Transactions(parts)
+    transactions.add_to(app)
     _Looks(parts).add_to(app)
     parts.probes.add_to(app)
+    scores = next(r for r in app.routes if isinstance(r, APIRoute) and r.path == _SCORE)
+    app.add_middleware(Direct, route=scores, endpoint=transactions.score, refuses=_of_ours)
     if not parts.keys:
         app.add_middleware(ByItsOwnName)
     _answer_head(app)
@@ -147,7 +153,7 @@ class _Transactions:
         self._checked_label = Decoder(Label, parts.rules)
 
     def add_to(self, app: FastAPI) -> None:
-        app.post("/v1/score")(self.score)
+        app.post(_SCORE)(self.score)
         app.post("/v1/labels", status_code=HTTPStatus.ACCEPTED)(self.label)
 
     async def score(self, request: Request) -> Response:
@@ -257,16 +263,19 @@ def _answer_errors(app: FastAPI) -> None:
 
         app.add_exception_handler(kind, handler)
 
-    def of_ours(error: FraudstreamError) -> Refusal:
-        if isinstance(error, Stop):  # a caller is not told which right is missing where
-            logger.error("A request was not answered: {}", error)
-        return of_error(error)
-
-    handle(Refusal, lambda refusal: refusal)
-    handle(FraudstreamError, of_ours)
+    handle(Refusal, _of_ours)
+    handle(FraudstreamError, _of_ours)
     handle(HTTPException, _of_http)
     handle(RequestValidationError, _of_parameters)
     handle(Exception, lambda _: unexpected())
+
+
+def _of_ours(error: Refusal | FraudstreamError) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, Stop):  # a caller is not told which right is missing where
+        logger.error("A request was not answered: {}", error)
+    return of_error(error)
 
 
 def _of_http(error: HTTPException) -> Refusal:

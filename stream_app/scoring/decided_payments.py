@@ -155,7 +155,7 @@ class DecidedPayments:
         """See `Decided.counts`, of the n-th partition."""
         scored, challenger, within, share = self.scored, self.scored.challenger, self.places(partition), self.intake.shares[partition]
         run = slice(within.start, within.stop)
-        duplicates = int(self.computed.duplicates[share.events].sum())
+        duplicates = self.duplicates(partition)
         return {
             "scored": len(within),
             "alerts": len(self.cases_of(partition)),
@@ -167,6 +167,10 @@ class DecidedPayments:
             "degraded": len(within) if self.work.seen[partition].degraded else 0,
             **(challenger.counts(scored.champion.alerts(scored.of_champion), run) if challenger else {}),
         }
+
+    def duplicates(self, partition: int) -> int:
+        """How many payments of the n-th partition were counted before on their card."""
+        return int(self.computed.duplicates[self.intake.shares[partition].events].sum())
 
     def observed(self, metadata: ModelMetadata, partition: int) -> Decisions:
         """What operators are told of the n-th partition; `metadata` is the champion's."""

@@ -1,4 +1,4 @@
-"""One request at a time: what would a worker decide, what does a card or a terminal look like. Changes no state; knows no HTTP."""
+"""Requests: what would a worker decide, what does a card or a terminal look like. Changes no state; knows no HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from stream_app.errors import AlreadyCounted, NotFound, RecordError
+from stream_app.errors import NotFound, RecordError
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, Entity
 from stream_app.features.compute import Events, Vectors, compute
@@ -23,10 +23,10 @@ from stream_app.messages.records import Outgoing
 from stream_app.messages.refusals import DeadLetterCode, shown
 from stream_app.messages.transaction import Label, Transaction
 from stream_app.scoring.decision import Verdict
-from stream_app.scoring.intake import Decoded, merge
 from stream_app.scoring.ports import Publisher
+from stream_app.scoring.request_rounds import RequestRounds
 from stream_app.scoring.scorer import Scorer
-from stream_app.scoring.state_reader import StateReader, StateSnapshot
+from stream_app.scoring.state_reader import StateQuery, StateReader, StateSnapshot
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -116,6 +116,7 @@ class OnlineScoring:
         self.scorer = scorer
         self.history = history
         self._money = money
+        self._rounds = RequestRounds(scorer, history, money)
         self._windows = {entity: _LookUpPlan(compile_plan(_of(entity)), place) for place, entity in enumerate(ENTITIES)}
 
     async def decide(self, tx: Transaction) -> Decision:
@@ -126,16 +127,9 @@ class OnlineScoring:
             RecordError: if it is not scored: refunds and reversals.
             Unavailable: if the store does not answer, or there is no model yet.
         """
-        scorer = self.scorer()
-        intake = merge(Decoded([tx], [], [0], [tx.event_time], []), Decoded.of_none(), self._money)
-        seen = await self.history.read(intake.ids, tx.event_time)
-        decided = scorer.decisions(intake, seen.work)
-        if decided.counts(0)["duplicates"]:
-            raise AlreadyCounted(f"transaction_id {tx.transaction_id!r} was counted on this card already: a worker has decided it.")
-        if not len(decided):
-            raise RecordError(DeadLetterCode.UNKNOWN_VALUE, f"type {tx.type!r} is not scored: it gives money back.")
-        verdict = msgspec.structs.asdict(decided.verdict(0))
-        return Decision(transaction_id=tx.transaction_id, card_id=tx.card_id, features=decided.features(0), **verdict)
+        own = await self._rounds.decide(tx)
+        verdict = msgspec.structs.asdict(own.verdict())
+        return Decision(transaction_id=tx.transaction_id, card_id=tx.card_id, features=own.features(), **verdict)
 
     def predict(self, rows: Sequence[Mapping[str, float]]) -> Prediction:
         """Scores of vectors that the caller made, in one call of the model.
@@ -157,7 +151,7 @@ class OnlineScoring:
         """
         window = self._windows[entity]
         ids = tuple([id_] if e == entity else [""] if e == ENTITIES[0] else [] for e in ENTITIES)
-        seen = await self.history.read(ids, at_ms)
+        seen = await self.history.read([StateQuery(ids, at_ms)])
         if not seen.parts[window.place][0]:
             raise NotFound(f"{entity}_id {id_!r} is not known: no payment of it was counted in the last weeks.")
         row = seen.work.rows[window.place].total[0]
@@ -192,7 +186,7 @@ class LabelIntake:
             NotFound: if no partition holds the card.
             Unavailable: if store or Kafka does not answer; the label may be published or not, and may be sent again: it counts once.
         """
-        seen = await self._history.read(([label.card_id], *([] for _ in ENTITIES[1:])))
+        seen = await self._history.read([StateQuery(([label.card_id], *([] for _ in ENTITIES[1:])))])
         partition = seen.holders[0]
         if partition is None:
             raise NotFound(f"card_id {label.card_id!r} is not known: no payment of it was counted in the last weeks.")

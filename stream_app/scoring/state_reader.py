@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stream_app.scoring.ports import Ids, WorkingSet
 
 
-@dataclass(frozen=True, slots=True)
-class StateSnapshot:
-    """State as it was at one moment.
+class StateQuery(NamedTuple):
+    """What is asked for one payment, card or terminal.
 
     Attributes:
-        work: private copies of the rows: what is counted in them stays here.
+        ids: distinct, of each entity.
+        at_ms: event time of the payment that they are read for: `degraded` tells where windows are not full then.
+    """
+
+    ids: Ids
+    at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateSnapshot:
+    """State as it was at one moment, of each query in turn.
+
+    Attributes:
+        work: private copies of the rows, an id that two queries name twice: what is counted in them stays here, and is seen by no other query.
         holders: for each card, the partition that holds it; None where none does.
         parts: for each entity and id, how many partitions know it.
     """
@@ -26,12 +39,8 @@ class StateSnapshot:
 class StateReader(Protocol):
     """Reads state as the workers see it."""
 
-    async def read(self, ids: Ids, at_ms: int | None = None) -> StateSnapshot:
+    async def read(self, asked: Sequence[StateQuery]) -> StateSnapshot:
         """The state of these cards, terminals …, whichever partitions hold them, as of one moment.
-
-        Args:
-            ids: distinct, of each entity.
-            at_ms: event time of the payment that it is read for: `degraded` tells where windows are not full then.
 
         Raises:
             Unavailable: if the store does not answer.

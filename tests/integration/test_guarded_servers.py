@@ -29,6 +29,7 @@ from stream_app.local.packages import redis_server
 from stream_app.local.stack import free_ports
 from stream_app.messages.records import Outgoing
 from stream_app.scoring.positions import Position
+from stream_app.scoring.state_reader import StateQuery
 from stream_app.settings import Settings, load_settings
 from tests.contract.stores import START, moved, pay, taken
 from tests.e2e.workers import worker
@@ -285,7 +286,7 @@ def test_a_missing_right_of_redis_is_named(redis: Guarded) -> None:
                 assert type(error) is Refused
                 assert "ACL SETUSER" in str(error)
         reader = RedisStateReader(redis.url("reads:right@"), "test")
-        await reader.read((["c1"], [], []))
+        await reader.read([StateQuery((["c1"], [], []))])
         await reader.close()
 
     asyncio.run(body())

@@ -7,6 +7,8 @@ No partitioner is needed: a card is looked for under every partition, and there 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -20,11 +22,11 @@ from stream_app.adapters.redis.stored_cursor import NewerCursor, StoredCursor, d
 from stream_app.errors import NewerState, StateError
 from stream_app.features.compute import Rows
 from stream_app.features.packing import Packer
-from stream_app.features.plan import NEWEST, EntityPlan, catalogue_plan
+from stream_app.features.plan import NEWEST, Ints, RowLayout, catalogue_plan
 from stream_app.scoring.degraded import NO_STATE, full_from
 from stream_app.scoring.ports import Ids, StateSeen, WorkingSet
 from stream_app.scoring.positions import Cursor
-from stream_app.scoring.state_reader import StateSnapshot
+from stream_app.scoring.state_reader import StateQuery, StateSnapshot
 
 _ANSWER_WITHIN_S = 5.0
 _CONNECT_WITHIN_S = 2.0
@@ -40,8 +42,9 @@ class RedisStateReader:
         self._plans = catalogue_plan().entities
         self._packers = tuple(Packer(plan.layout) for plan in self._plans)
 
-    async def read(self, ids: Ids, at_ms: int | None = None) -> StateSnapshot:
+    async def read(self, asked: Sequence[StateQuery]) -> StateSnapshot:
         """See `state_reader.StateReader`."""
+        ids: Ids = tuple([name for query in asked for name in query.ids[n]] for n in range(len(self._plans)))
         while True:
             count = max(1, self._partitions)
             spaces = [space_of(self._group, p) for p in range(count)]
@@ -52,7 +55,7 @@ class RedisStateReader:
             cursors = [decoded_cursor(v) for v in values[:count]]
             self._partitions = max((c.partitions for c in cursors if c), default=0)
             if self._partitions in {0, count}:
-                return self._seen(ids, cursors, values[count:], at_ms)
+                return self._seen(asked, ids, cursors, values[count:])
 
     async def ping(self) -> None:
         """Answer, or raise Unavailable."""
@@ -62,21 +65,26 @@ class RedisStateReader:
         """See `state_reader.StateReader`."""
         await self._servers.close()
 
-    def _seen(self, ids: Ids, cursors: list[StoredCursor], values: Values, at_ms: int | None) -> StateSnapshot:
-        rest, unread = iter(values), Unread()
+    def _seen(self, asked: Sequence[StateQuery], ids: Ids, cursors: list[StoredCursor], values: Values) -> StateSnapshot:
+        rest, unread = iter(values), [Unread() for _ in asked]
         by_entity = [[list(islice(rest, len(wanted))) for _ in cursors] for wanted in ids]
-        holders, cards, cases = self._cards(ids[0], by_entity[0], unread)
+        asks = [[n for n, query in enumerate(asked) for _ in query.ids[e]] for e in range(len(ids))]
+        holders, cards, cases = self._cards(ids[0], by_entity[0], [unread[n] for n in asks[0]])
+        held: list[list[int]] = [[] for _ in asked]
+        for n, holder in zip(asks[0], holders, strict=True):
+            held[n] += [] if holder is None else [holder]
         rows = [Rows.alone(cards)]
-        for plan, packer, wanted, parts in zip(self._plans[1:], self._packers[1:], ids[1:], by_entity[1:], strict=True):
-            rows.append(_shared(plan, packer, wanted, parts, partition=next(filter(None, holders), 0), unread=unread))
+        for plan, packer, wanted, parts, of in zip(self._plans[1:], self._packers[1:], ids[1:], by_entity[1:], asks[1:], strict=True):
+            homes = [next(iter(held[n]), 0) for n in of]
+            rows.append(_SharedParts(plan.layout, packer, wanted, [unread[n] for n in of]).rows(parts, homes))
         known = tuple(
             tuple(sum(part[n] is not None for part in parts) for n in range(len(w))) for w, parts in zip(ids, by_entity, strict=True)
         )
-        degraded = self._doubts(cursors, unread, holders, at_ms)
-        return StateSnapshot(WorkingSet(ids, tuple(rows), cases, (StateSeen(degraded),)), tuple(holders), known)
+        seen = [StateSeen(self._doubts(cursors, *doubts)) for doubts in zip(unread, held, (q.at_ms for q in asked), strict=True)]
+        return StateSnapshot(WorkingSet(ids, tuple(rows), cases, tuple(seen)), tuple(holders), known)
 
-    def _cards(self, ids: list[str], parts: list[list[bytes | None]], unread: Unread) -> tuple[list[int | None], Any, list[str]]:
-        """Holder, row and case of each card; of one that several partitions know, those of the newest."""
+    def _cards(self, ids: list[str], parts: list[list[bytes | None]], unread: list[Unread]) -> tuple[list[int | None], Any, list[str]]:
+        """Holder, row and case of each card; of one that several partitions know, those of the newest. `unread`: of each card's query."""
         width, packer = self._plans[0].layout.width, self._packers[0]
         rows = np.zeros((len(ids), width), dtype=np.int64)
         holders: list[int | None] = [None] * len(ids)
@@ -89,16 +97,17 @@ class RedisStateReader:
                 try:
                     (case,) = packer.unpack([value], [ids[n]], one, first)
                 except NewerState:
-                    unread.newer.add(partition)
+                    unread[n].newer.add(partition)
                     continue
                 except StateError as error:
-                    unread.damaged[partition] = str(error)
+                    unread[n].damaged[partition] = str(error)
                     continue
                 if holders[n] is None or one[0, NEWEST] > rows[n, NEWEST]:
                     holders[n], rows[n], cases[n] = partition, one[0], case
         return holders, rows, cases
 
-    def _doubts(self, cursors: list[StoredCursor], unread: Unread, holders: list[int | None], at_ms: int | None) -> str | None:
+    def _doubts(self, cursors: list[StoredCursor], unread: Unread, held: list[int], at_ms: int | None) -> str | None:
+        """Of one query: `held` are the partitions that hold its cards."""
         if not self._partitions:
             return NO_STATE
         known = {p: cursor for p, cursor in enumerate(cursors) if isinstance(cursor, Cursor)}
@@ -106,23 +115,56 @@ class RedisStateReader:
         unfinished = {p for p, cursor in enumerate(cursors) if cursor is None or (p in known and known[p].rebuilding)}
         if why := unread.doubts(unfinished):
             return why
-        held = [p for p in holders if p is not None]
         full_from_ms = max((c.full_from_ms for p, c in known.items() if not held or p in held), default=0)
         if at_ms is None or at_ms >= full_from_ms:
             return None
         return full_from(full_from_ms)
 
 
-def _shared(plan: EntityPlan, packer: Packer, ids: list[str], parts: list[list[bytes | None]], *, partition: int, unread: Unread) -> Rows:
-    """The sum over all parts, beside the part of the partition that a payment would be counted in; `unread` gets those that cannot be read."""
-    total, own = (np.zeros((len(ids), plan.layout.width), dtype=np.int64) for _ in range(2))
-    for number, values in enumerate(parts):
+@dataclass(frozen=True, slots=True)
+class _SharedParts:
+    """Reads the parts of one shared entity.
+
+    Attributes:
+        ids: that are asked for.
+        unread: of each id's query: gets what cannot be read.
+    """
+
+    layout: RowLayout
+    packer: Packer
+    ids: list[str]
+    unread: list[Unread]
+
+    def rows(self, parts: list[list[bytes | None]], homes: list[int]) -> Rows:
+        """Of each id the sum over all parts, beside the part of its home: the partition that its payment would be counted in.
+
+        Args:
+            parts: the values, of each partition.
+            homes: of each id.
+        """
+        total, own = (np.zeros((len(self.ids), self.layout.width), dtype=np.int64) for _ in range(2))
+        for number, values in enumerate(parts):
+            readable = self._add(total, values, number)
+            at_home = [v if home == number else None for v, home in zip(readable, homes, strict=True)]
+            add_parts(own, self.layout, self.packer, self.ids, at_home, number)
+        at = np.arange(len(self.ids))
+        return Rows(own, total, at, at)
+
+    def _add(self, total: Ints, values: list[bytes | None], partition: int) -> list[bytes | None]:
+        """Add a partition's parts; those that can be read. Whose cannot, is found one by one."""
         try:
-            if add_parts(total, plan.layout, packer, ids, values, number):
-                unread.newer.add(number)
-            if number == partition:
-                add_parts(own, plan.layout, packer, ids, values, number)
-        except StateError as error:
-            unread.damaged[number] = str(error)
-    at = np.arange(len(ids))
-    return Rows(own, total, at, at)
+            if not add_parts(total, self.layout, self.packer, self.ids, values, partition):
+                return values
+            added = True
+        except StateError:
+            added = False
+        readable, nothing = list(values), np.zeros((1, self.layout.width), dtype=np.int64)
+        for n, value in enumerate(values):
+            try:
+                if add_parts(nothing, self.layout, self.packer, [self.ids[n]], [value], partition):
+                    self.unread[n].newer.add(partition)
+            except StateError as error:
+                self.unread[n].damaged[partition], readable[n] = str(error), None
+        if not added:
+            add_parts(total, self.layout, self.packer, self.ids, readable, partition)
+        return readable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,10 +28,10 @@ from stream_app.messages.event_time import NOT_MILLISECONDS
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Label
 from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring
-from stream_app.scoring.ports import Ids, Scores, WorkingSet
+from stream_app.scoring.ports import Ids, Scores, StateSeen, WorkingSet
 from stream_app.scoring.publication import NO_OUTPUT
 from stream_app.scoring.scorer import Scorer
-from stream_app.scoring.state_reader import StateSnapshot
+from stream_app.scoring.state_reader import StateQuery, StateSnapshot
 from tests.topics import MemoryTopics
 from tests.unit.scoring.test_scorer import HOUR, NOW, START, FakeClock, FakeModel, payment
 
@@ -48,19 +48,19 @@ class MemoryHistory:
     breaks: bool = False
     asked: int = 0
 
-    async def read(self, ids: Ids, at_ms: int | None = None) -> StateSnapshot:
+    async def read(self, asked: Sequence[StateQuery]) -> StateSnapshot:
         """See `state_reader.StateReader`."""
-        del at_ms
-        await self._answer()
+        await self._answer(len(asked))
+        ids: Ids = tuple([name for query in asked for name in query.ids[n]] for n in range(len(asked[0].ids)))
         plans = catalogue_plan().entities
         rows = tuple(Rows.alone(np.zeros((len(w), p.layout.width), dtype=np.int64)) for w, p in zip(ids, plans, strict=True))
         rows[0].own[:, NEWEST] = START
         holders = tuple(self.cards.get(card) for card in ids[0])
         parts = tuple(tuple(int(name in self.cards) for name in wanted) for wanted in ids)
-        return StateSnapshot(WorkingSet(ids, rows, [""] * len(ids[0])), holders, parts)
+        return StateSnapshot(WorkingSet(ids, rows, [""] * len(ids[0]), (StateSeen(),) * len(asked)), holders, parts)
 
-    async def _answer(self) -> None:
-        self.asked += 1
+    async def _answer(self, queries: int = 1) -> None:
+        self.asked += queries
         if self.hangs:
             await asyncio.sleep(3600)
         if self.breaks:
