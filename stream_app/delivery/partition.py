@@ -68,7 +68,7 @@ from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.placement import KeyWatch
 from stream_app.delivery.rebuild import RebuildProgress
 from stream_app.delivery.retry import with_retries
-from stream_app.delivery.rounds import RoundPart, Rounds
+from stream_app.delivery.rounds import RoundPart, Rounds, RoundShare
 from stream_app.delivery.sweeper import Sweeper
 from stream_app.delivery.takeover import OwnedPartition, Takeover
 from stream_app.delivery.topics import Topics
@@ -251,9 +251,15 @@ class Partition:
             Unavailable: if a server stayed away; what was published and not written is found by the next owner.
             NotOwner, StateError: nothing was written.
         """
-        shared, clock = self._shared, time.perf_counter
         reached = batch.offsets.after(self.cursor.position)
-        decided, seen, packed = await shared.rounds.decide(self._part(batch, reached))
+        try:
+            await self._finish(batch, reached, await self._shared.rounds.decide(self._part(batch, reached)))
+        finally:
+            self._shared.rounds.written(self.number)
+
+    async def _finish(self, batch: MicroBatch, reached: Position, share: RoundShare) -> None:
+        """Publish and write what a round made of a batch that ends at `reached`."""
+        shared, clock, (decided, seen, packed) = self._shared, time.perf_counter, share
         if seen.of_newer and self._left_at is None:
             self._leave_as_it_is()
         notes, outcomes = self._label_outcomes(batch, seen, decided)

@@ -9,8 +9,9 @@ Most of what a small micro-batch costs is the same for one payment as for twenty
 
 1. A round is as if its partitions' batches were decided one after the other: each sees what those before it count.
 2. Whose read fails, or whose record breaks the program, is found by each partition of the round alone: it fails alone, the others go on.
-3. A round takes what waits when it begins, up to `FULL` records. While a smaller one is read and computed the next one gathers; a full one holds
-   up nobody, so a backlog is computed while others wait for Redis.
+3. A round takes what waits when it begins, up to `FULL` records. The next one gathers until each partition of a smaller one has written, so that
+   all of them go in step, and not each in turn; whoever is late (`LATE_S`) is no longer waited for. A full one holds up nobody, so a backlog is
+   computed while others wait for Redis.
 4. State that is rebuilt, or decisions that stand, are a round of their own.
 """
 
@@ -40,6 +41,8 @@ _OF_READING = (NotOwner, StateError, Unavailable)
 """What a read fails with, before anything was computed."""
 FULL = 250
 """Records: from here on the fixed cost of a round is small beside theirs."""
+LATE_S = 0.02
+"""From the begin of a round: most have written in a third of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ class Rounds:
         self._shared = dependencies
         self._waiting: list[tuple[RoundPart, asyncio.Future[RoundShare]]] = []
         self._gathering = False
+        self._turn = 0
+        self._waited_for: set[int] = set()
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def decide(self, part: RoundPart) -> RoundShare:
@@ -113,6 +118,8 @@ class Rounds:
         Raises:
             FraudstreamError: as `PartitionState.read`, of this partition.
             Exception: whatever one of its records brings about.
+
+        Whoever asked says when it has written, or given up: `written`.
         """
         if part.published is not None:
             (share,) = await self._alone(part)
@@ -121,6 +128,13 @@ class Rounds:
         self._waiting.append((part, share_of))
         self._begin()
         return await share_of
+
+    def written(self, number: int) -> None:
+        """A partition is done with what a round made of its micro-batch, well or not."""
+        if number in self._waited_for:
+            self._waited_for.discard(number)
+            if not self._waited_for:
+                self._next(self._turn)
 
     def _begin(self) -> None:
         """Begin the next round, once those who are about to run have put their parts."""
@@ -133,20 +147,25 @@ class Rounds:
         while self._waiting and size < FULL:
             taken.append(self._waiting.pop(0))
             size += len(taken[-1][0].batch)
+        taken = [(part, share_of) for part, share_of in taken if not share_of.done()]
         task = asyncio.create_task(self._take(taken))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        if size >= FULL:
-            self._next()
-        else:
-            task.add_done_callback(lambda _: self._next())
+        if size >= FULL or not taken:
+            self._next(self._turn)
+            return
+        self._waited_for = {part.number for part, _ in taken}
+        asyncio.get_running_loop().call_later(LATE_S, self._next, self._turn)
 
-    def _next(self) -> None:
-        self._gathering = False
-        self._begin()
+    def _next(self, turn: int) -> None:
+        """A turn is over; where that was said before, nothing."""
+        if turn == self._turn:
+            self._turn += 1
+            self._waited_for.clear()
+            self._gathering = False
+            self._begin()
 
     async def _take(self, taken: Sequence[tuple[RoundPart, asyncio.Future[RoundShare]]]) -> None:
-        taken = [(part, share_of) for part, share_of in taken if not share_of.done()]
         if len(taken) > 1:
             try:
                 shares = await self._round([part for part, _ in taken])

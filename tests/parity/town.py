@@ -172,6 +172,7 @@ class Town:
         parts = [self._part(partition, payments, labels) for partition in idle]
         for part, share in zip(parts, await asyncio.gather(*map(rounds.decide, parts)), strict=True):
             await self._published(part.number, share.decided.messages, share.packed, part.reached)
+            rounds.written(part.number)
 
     def _part(self, partition: int, payments: int, labels: int) -> RoundPart:
         taken = self.taken[partition]

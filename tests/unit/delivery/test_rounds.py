@@ -77,7 +77,14 @@ async def turns() -> None:
 
 async def all_of(held: Rounds, parts: Sequence[RoundPart]) -> list[Any]:
     """What became of each, all put at once."""
-    return await asyncio.gather(*map(held.decide, parts), return_exceptions=True)
+
+    async def one(part: RoundPart) -> RoundShare:
+        try:
+            return await held.decide(part)
+        finally:
+            held.written(part.number)
+
+    return await asyncio.gather(*map(one, parts), return_exceptions=True)
 
 
 def test_what_is_there_at_once_is_one_round() -> None:
@@ -93,8 +100,9 @@ def test_what_is_there_at_once_is_one_round() -> None:
     asyncio.run(body())
 
 
-def test_while_a_small_round_is_read_the_next_one_gathers() -> None:
-    """Rule 3 of `rounds`: what comes meanwhile, in whatever turns, is taken together when it is over."""
+def test_the_next_round_gathers_until_each_of_a_small_one_has_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 3 of `rounds`: what comes meanwhile, in whatever turns, is taken together when the last has written."""
+    monkeypatch.setattr(rounds, "LATE_S", DEADLINE_S)
 
     async def body() -> None:
         store, held, parts = await scene()
@@ -105,10 +113,49 @@ def test_while_a_small_round_is_read_the_next_one_gathers() -> None:
         for part in parts[2:]:
             later.append(asyncio.create_task(held.decide(part)))
             await turns()
-        assert store.together == [[0, 1]]
         store.go_on.set()
-        await asyncio.gather(*first, *later)
+        await asyncio.gather(*first)
+        held.written(0)
+        await turns()
+        assert store.together == [[0, 1]]
+        held.written(1)
+        await asyncio.gather(*later)
         assert store.together == [[0, 1], [2, 3]]
+
+    asyncio.run(body())
+
+
+def test_who_is_late_to_write_is_no_longer_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 3 of `rounds`: the others go on, and what the late one says at last ends no turn of theirs."""
+
+    async def body() -> None:
+        _, held, parts = await scene()
+        monkeypatch.setattr(rounds, "LATE_S", 0.01)
+        await held.decide(parts[0])
+        second = asyncio.create_task(held.decide(parts[1]))
+        monkeypatch.setattr(rounds, "LATE_S", DEADLINE_S)
+        await asyncio.wait_for(second, DEADLINE_S)
+        third = asyncio.create_task(held.decide(parts[2]))
+        held.written(0)
+        await turns()
+        assert not third.done()
+        held.written(1)
+        assert isinstance(await third, RoundShare)
+
+    asyncio.run(body())
+
+
+def test_a_partition_that_was_let_go_of_says_so_and_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a round whose parts were all let go of before it began there is nobody to wait for."""
+    monkeypatch.setattr(rounds, "LATE_S", DEADLINE_S)
+
+    async def body() -> None:
+        _, held, parts = await scene()
+        task = asyncio.create_task(held.decide(parts[0]))
+        await asyncio.sleep(0)
+        task.cancel()
+        await turns()
+        await asyncio.wait_for(held.decide(parts[1]), DEADLINE_S / 2)
 
     asyncio.run(body())
 
