@@ -212,6 +212,25 @@ def test_what_a_later_version_wrote_is_left_out_and_told(redis_url: str, unique:
     run(redis_url, unique, doubt)
 
 
+def test_those_that_are_read_together_see_what_each_sees_alone(redis_url: str, unique: str) -> None:
+    """Cards of all partitions at two terminals; of one terminal a part is damaged, and of another a later version's: who pays there is told, nobody else."""
+
+    async def together(there: Bank) -> None:
+        for n in range(6):
+            await there.count(n % PARTITIONS, [transaction(f"a{n}", f"c{n}", f"t{n % 3}", n)])
+        asked = [transaction(f"b{n}", f"c{n}", f"t{n % 3}", 8) for n in range(6)] + [transaction("new", "c9", "t9", 8)]
+        for damage in (None, *((f"{{{there.group}:{p}}}t:t{p}", how) for p, how in ((0, lambda _: b"garbage"), (1, later)))):
+            if damage is not None:
+                key, how = damage
+                await there.redis.set(key, how(await there.redis.get(key)))
+            alone = [decided(await there.online.decide(tx)) for tx in asked]
+            answers = await asyncio.gather(*map(there.online.decide, asked))
+            assert [decided(answer) for answer in answers] == alone
+        assert [answer.degraded is not None for answer in answers] == [True, True, False, True, True, False, False]
+
+    run(redis_url, unique, together)
+
+
 def test_a_card_that_two_partitions_know_is_the_newer_one(redis_url: str, unique: str) -> None:
     """Its producer changed the partitioner; the older state is history."""
 
