@@ -118,7 +118,7 @@ class _MemoryPartition:
         total, here = own.copy(), np.arange(len(wanted))
         for partition, other in self._others.items():
             try:
-                if add_parts(total, entity.layout, Packer(entity.layout), wanted, _values(other, entity, wanted), partition):
+                if add_parts(Packer(entity.layout), total, np.arange(len(wanted)), wanted, _values(other, entity, wanted), partition):
                     unread.newer.add(partition)
             except StateError as error:
                 other.mark = other.cursor.owner.encode() if other.cursor else other.mark

@@ -29,6 +29,7 @@ from stream_app.features.former import FORMER_FORMAT, FormerLayout, unpack_forme
 from stream_app.features.ledger import LARGEST_LEDGER, pack_ledger, pack_recent, unpack_head, unpack_recent
 from stream_app.features.numbers import VARINT_MAX, get, get_word, put, put_word
 from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, RowLayout
+from stream_app.features.tiles import absorb, advance, combined
 
 FORMAT = FORMER_FORMAT + 1
 """Of packed values. Hops and quantities keep their numbers, sets their shape: what changes one of these is a format of its own."""
@@ -171,6 +172,89 @@ def _unpack_row(series: Any, places: Any, header: int, row: Any, buffer: Any, at
 
 
 @jit  # type: ignore[untyped-decorator]
+def _add_sums(series: Any, which: Any, row: Any, newest: int, buffer: Any, at: int, end: int, adding: bool) -> Any:  # noqa: FBT001 - numba
+    mask, at = get(buffer, at, end)
+    age = -1
+    while at >= 0:
+        gap, at = get(buffer, at, end)
+        if at < 0 or gap == 0:
+            return at
+        age += gap
+        for quantity in range(_SET):
+            if mask >> quantity & 1 and at >= 0:
+                value, at = get(buffer, at, end)
+                s = which[quantity]
+                if adding and s >= 0:
+                    _add(series[s], 0, row, newest // series[s].hop_ms - age, value)
+    return -1
+
+
+@jit  # type: ignore[untyped-decorator]
+def _add_set(series: Any, s: int, row: Any, newest: int, buffer: Any, at: int, end: int, adding: bool) -> Any:  # noqa: FBT001 - numba
+    while at >= 0:
+        age, at = get(buffer, at, end)
+        if at < 0 or age == 0:
+            return at
+        mask, at = get(buffer, at, end)
+        for w in range(64):
+            if mask >> w & 1 and at >= 0:
+                word, at = get_word(buffer, at, end)
+                if adding and s >= 0 and w < series[s].words:
+                    _add(series[s], w, row, newest // series[s].hop_ms - age + 1, word)
+    return -1
+
+
+@jit  # type: ignore[untyped-decorator]
+def _add(ring: Any, w: int, row: Any, k: int, value: int) -> None:
+    """Into word `w` of the tile `k` of a ring, where that holds it."""
+    head = row[NEWEST] // ring.hop_ms
+    if head - ring.tiles < k <= head:
+        column = ring.first + k % ring.tiles * ring.words + w
+        row[column] = combined(ring.combination, row[column], value)
+
+
+@jit  # type: ignore[untyped-decorator]
+def _add_row(series: Any, places: Any, row: Any, buffer: Any, at: int, end: int, adding: bool) -> Any:  # noqa: FBT001 - numba
+    """As `tiles.absorb`, of a packed part: only what is in it is touched. Without `adding`, nothing: where it ends, -1 if too early."""
+    newest, at = get(buffer, at, end)
+    if at < 0:
+        return -1
+    last, at = get(buffer, at, end)
+    if adding:
+        advance(series, row, newest)
+        row[LAST] = max(row[LAST], last)
+    while at >= 0:
+        mark, at = get(buffer, at, end)
+        if at < 0 or mark == 0:
+            return at
+        if not 0 < mark < len(places):
+            return -1
+        if mark < _SET:
+            at = _add_sums(series, places[mark], row, newest, buffer, at, end, adding)
+        else:
+            at = _add_set(series, places[mark, 0], row, newest, buffer, at, end, adding)
+    return -1
+
+
+@jit  # type: ignore[untyped-decorator]
+def _add_rows(series: Any, places: Any, former: Any, header: int, rows: Any, chosen: Any, buffer: Any, bounds: Any, scratch: Any) -> Any:
+    """Add packed parts to rows, and -1; or nothing, and the first whose numbers end too early, or not with the value."""
+    for adding in (False, True):
+        for i in range(len(chosen)):
+            row, at, end = rows[chosen[i]], bounds[i] + _PREFIX, bounds[i + 1]
+            if buffer[bounds[i] + _CHECKSUM] == FORMAT:
+                at = _add_row(series, places, row, buffer, at, end, adding)
+            else:
+                scratch[:] = 0
+                at = unpack_former(former, series, header, scratch, buffer, at, end)
+                if adding:
+                    absorb(series, row, scratch)
+            if at != end:
+                return i
+    return -1
+
+
+@jit  # type: ignore[untyped-decorator]
 def _pack_rows(series: Any, places: Any, header: int, rows: Any, chosen: Any, scratch: Any, buffer: Any, ends: Any) -> None:
     at = 0
     for i in range(len(chosen)):
@@ -214,6 +298,7 @@ class Packer:
         self._former = FormerLayout.of(layout)
         self._largest = largest_packed(layout)
         self._buffer = np.empty(self._largest, dtype=np.uint8)
+        self._row = np.zeros(layout.width, dtype=np.int64)
         self._scratch = np.zeros(_SET, dtype=np.int64), np.zeros(layout.table["tiles"].max(initial=1), dtype=np.uint8)
 
     def pack(self, rows: Ints, chosen: Ints, case_ids: Sequence[str] | None = None) -> list[bytes]:
@@ -273,6 +358,36 @@ class Packer:
         except NewerState:
             known = [None if value is not None and is_newer(value) else value for value in values]
             return self.unpack(known, keys, rows, chosen), True
+
+    def add(self, values: Sequence[bytes | None], keys: Sequence[str], rows: Ints, chosen: Ints) -> bool:
+        """Add the packed parts of a shared entity to `rows[chosen]`, as `kernel.absorb_all` those unpacked; None adds nothing.
+
+        Returns:
+            whether there were values of a later format, which are passed over.
+
+        Raises:
+            StateError: if one cannot be read, naming its key. Nothing was added.
+        """
+        there, newer = [], False
+        for i, value in enumerate(values):
+            if value is None:
+                continue
+            try:
+                self._check(value, keys[i])
+            except NewerState:
+                newer = True
+            else:
+                there.append(i)
+        if there:
+            present = cast("list[bytes]", [values[i] for i in there])
+            buffer = np.frombuffer(b"".join(present), dtype=np.uint8)
+            bounds = np.zeros(len(present) + 1, dtype=np.int64)
+            np.cumsum([len(v) for v in present], out=bounds[1:])
+            tables = self._layout.table, self._places, self._former.table
+            damaged = _add_rows(*tables, self._layout.header, rows, chosen[there], buffer, bounds, self._row)
+            if damaged >= 0:
+                raise _damaged(keys[there[damaged]], "its numbers do not end with it")
+        return newer
 
     def _case_ids(
         self, cases: list[str], there: list[int], present: list[bytes], keys: Sequence[str], lengths: NDArray[np.int64]

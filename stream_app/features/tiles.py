@@ -52,7 +52,7 @@ def _largest_of(row: Any, start: int, stop: int) -> Any:
 
 
 @jit  # type: ignore[untyped-decorator]
-def _combined(combination: int, one: int, other: int) -> Any:
+def combined(combination: int, one: int, other: int) -> Any:
     """What two numbers of a quantity are together: two tiles, or a tile and what an event leaves there."""
     if combination == _SUM:
         return one + other
@@ -123,7 +123,7 @@ def count(series: Any, header: int, row: Any, t: int, weights: Any, facts: Any) 
         if combination == _SET:
             _insert(row, at, ring.words, ring.bits, facts[of])
         else:
-            row[at] = _combined(combination, row[at], weights[of])
+            row[at] = combined(combination, row[at], weights[of])
     if header == CARD_HEADER:
         if counted:
             _move(row, t, facts)
@@ -233,4 +233,4 @@ def absorb(series: Any, total: Any, part: Any) -> None:
         head = part[NEWEST] // hop
         for k in range(max(head, total[NEWEST] // hop) - n + 1, head + 1):
             for at in range(first + k % n * words, first + k % n * words + words):
-                total[at] = _combined(combination, total[at], part[at])
+                total[at] = combined(combination, total[at], part[at])

@@ -8,7 +8,7 @@ from stream_app.features import kernel
 from stream_app.features.aggregations import DAY_MS, ENTITIES
 from stream_app.features.compute import Events, PlacedRows, Rows, compute
 from stream_app.features.packing import Packer
-from stream_app.features.plan import RowLayout, catalogue_plan
+from stream_app.features.plan import CARD_HEADER, RowLayout, catalogue_plan
 
 
 def warm() -> None:
@@ -26,7 +26,10 @@ def warm() -> None:
     compute(plan, _payment_and_label(), rows)
     for entity, of_entity in zip(plan.entities, rows, strict=True):
         packer, first = Packer(entity.layout), np.zeros(1, dtype=np.int64)
-        packer.unpack(packer.pack(of_entity.own, first), ["warm"], of_entity.own, first)
+        packed = packer.pack(of_entity.own, first)
+        packer.unpack(packed, ["warm"], of_entity.own, first)
+        if entity.layout.header != CARD_HEADER:
+            packer.add(packed, ["warm"], of_entity.own, first)
 
 
 def _row(layout: RowLayout) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:

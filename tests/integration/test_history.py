@@ -222,7 +222,8 @@ def test_those_that_are_read_together_see_what_each_sees_alone(redis_url: str, u
         for damage in (None, *((f"{{{there.group}:{p}}}t:t{p}", how) for p, how in ((0, lambda _: b"garbage"), (1, later)))):
             if damage is not None:
                 key, how = damage
-                await there.redis.set(key, how(await there.redis.get(key)))
+                kept: Any = await there.redis.get(key)
+                await there.redis.set(key, how(kept))
             alone = [decided(await there.online.decide(tx)) for tx in asked]
             answers = await asyncio.gather(*map(there.online.decide, asked))
             assert [decided(answer) for answer in answers] == alone

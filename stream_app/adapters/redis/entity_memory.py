@@ -10,7 +10,6 @@ import numpy as np
 from stream_app.adapters.redis.doubts import Unread
 from stream_app.adapters.redis.row_memory import RowMemory
 from stream_app.errors import StateError
-from stream_app.features import kernel
 from stream_app.features.compute import PlacedRows, Rows
 from stream_app.features.packing import Packer
 from stream_app.features.plan import Ints, RowLayout
@@ -119,16 +118,22 @@ class SharedMemory:
             return set()
         chosen = [n for n, name in enumerate(ids) if name in new]
         names = [ids[n] for n in chosen]
-        total, newer = np.zeros((len(names), self._layout.width), dtype=np.int64), set[int]()
-        for partition in self.parts:
-            if add_parts(total, self._layout, self._packer, names, [values[partition][n] for n in chosen], partition):
-                newer.add(partition)
+        wanted = {partition: [values[partition][n] for n in chosen] for partition in self.parts}
         slots, gone = self.sums.add(names, *use)
-        self.sums.rows[slots] = total
-        for partition, parts in self.parts.items():
-            parts.update(zip(names, (values[partition][n] for n in chosen), strict=True))
+        for parts in self.parts.values():
             for name in gone:
                 del parts[name]
+        rows, newer = self.sums.rows, set[int]()
+        rows[slots] = 0
+        try:
+            for partition, of_partition in wanted.items():
+                if add_parts(self._packer, rows, slots, names, of_partition, partition):
+                    newer.add(partition)
+        except StateError:
+            self.sums.drop(names)
+            raise
+        for partition, of_partition in wanted.items():
+            self.parts[partition].update(zip(names, of_partition, strict=True))
         return newer
 
     def rows(self, of_each: Sequence[tuple[int, list[str]]], others: dict[int, Values], tick: int, unread: Unread) -> Rows:
@@ -150,28 +155,23 @@ class SharedMemory:
         first = {name: n for n, name in enumerate(dict.fromkeys(ids))}
         names, total_at = list(first), np.array([first[name] for name in ids], dtype=np.int64)
         total = self.sums.rows[self.sums.find(names, tick)]
+        all_of_them = np.arange(len(names))
         for other, of_other in others.items():
             try:
-                if add_parts(total, self._layout, self._packer, names, of_other, other):
+                if add_parts(self._packer, total, all_of_them, names, of_other, other):
                     unread.newer.add(other)
             except StateError as error:
                 unread.damaged[other] = str(error)
         return Rows(own, total, here, total_at, PlacedRows(self.sums.rows, at))
 
 
-def add_parts(total: Ints, layout: RowLayout, packer: Packer, ids: list[str], values: Values, partition: int) -> bool:
-    """Add the packed parts of `partition` to the rows of `total`; whether there were some of a later version, which are left out.
+def add_parts(packer: Packer, rows: Ints, at: Ints, ids: Sequence[str], values: Values, partition: int) -> bool:
+    """Add the packed parts of `partition` to `rows[at]`; whether there were some of a later version, which are left out.
 
     Raises:
         StateError: if a value cannot be read; then nothing was added.
     """
-    there = [n for n, v in enumerate(values) if v is not None]
-    if not there:
-        return False
-    rows = np.empty((len(there), layout.width), dtype=np.int64)
     try:
-        _, newer = packer.unpack_known([values[n] for n in there], [ids[n] for n in there], rows, np.arange(len(there)))
+        return packer.add(values, ids, rows, at)
     except StateError as error:
         raise StateError(str(error), partition) from None
-    kernel.absorb_all(layout.table, total, np.array(there, dtype=np.int64), rows)  # what was left out is zeros, and adds nothing
-    return newer

@@ -63,11 +63,15 @@ class RowMemory:
     def forget(self, prefix: str) -> list[str]:
         """Forget the ids that begin so; which they were."""
         gone = [name for name in self._slots if name.startswith(prefix)]
-        for name in gone:
+        self.drop(gone)
+        return gone
+
+    def drop(self, ids: Sequence[str]) -> None:
+        """Forget these, all remembered."""
+        for name in ids:
             slot = self._slots.pop(name)
             self._used[slot] = 0
             self._free.append(slot)
-        return gone
 
     def _grown(self) -> int:
         self._ids.append("")

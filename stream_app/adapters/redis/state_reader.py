@@ -143,17 +143,18 @@ class _SharedParts:
             homes: of each id.
         """
         total, own = (np.zeros((len(self.ids), self.layout.width), dtype=np.int64) for _ in range(2))
+        at = np.arange(len(self.ids))
         for number, values in enumerate(parts):
             readable = self._add(total, values, number)
             at_home = [v if home == number else None for v, home in zip(readable, homes, strict=True)]
-            add_parts(own, self.layout, self.packer, self.ids, at_home, number)
-        at = np.arange(len(self.ids))
+            add_parts(self.packer, own, at, self.ids, at_home, number)
         return Rows(own, total, at, at)
 
     def _add(self, total: Ints, values: list[bytes | None], partition: int) -> list[bytes | None]:
         """Add a partition's parts; those that can be read. Whose cannot, is found one by one."""
+        every = np.arange(len(self.ids))
         try:
-            if not add_parts(total, self.layout, self.packer, self.ids, values, partition):
+            if not add_parts(self.packer, total, every, self.ids, values, partition):
                 return values
             added = True
         except StateError:
@@ -161,10 +162,10 @@ class _SharedParts:
         readable, nothing = list(values), np.zeros((1, self.layout.width), dtype=np.int64)
         for n, value in enumerate(values):
             try:
-                if add_parts(nothing, self.layout, self.packer, [self.ids[n]], [value], partition):
+                if add_parts(self.packer, nothing, every[:1], [self.ids[n]], [value], partition):
                     self.unread[n].newer.add(partition)
             except StateError as error:
                 self.unread[n].damaged[partition], readable[n] = str(error), None
         if not added:
-            add_parts(total, self.layout, self.packer, self.ids, readable, partition)
+            add_parts(self.packer, total, every, self.ids, readable, partition)
         return readable

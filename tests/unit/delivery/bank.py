@@ -147,7 +147,7 @@ class Bank:
         layout = catalogue_plan().entities[1].layout
         total: Ints = np.zeros((1, layout.width), dtype=np.int64)
         for number, kept in sorted(self.stores[group].kept.items()):
-            add_parts(total, layout, Packer(layout), [terminal_id], [kept.values.get(f"t:{terminal_id}")], number)
+            add_parts(Packer(layout), total, np.zeros(1, dtype=np.int64), [terminal_id], [kept.values.get(f"t:{terminal_id}")], number)
         part: Ints = total[0]
         return part
 

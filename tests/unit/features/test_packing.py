@@ -224,6 +224,58 @@ def test_the_former_format_is_read_to_the_last_tile() -> None:
         assert np.array_equal(again, row)
 
 
+SHARED = {name: plan for name, plan in PLANS.items() if plan.entity != "card"}
+shared = pytest.mark.parametrize("plan", SHARED.values(), ids=SHARED)
+
+
+@shared
+@examples(60)
+@given(st.integers(0, 2**32), st.integers(0, 2**32), st.integers(0, 200), st.integers(0, 90))
+def test_a_packed_part_is_added_as_it_is_unpacked_and_absorbed(plan: EntityPlan, seed: int, other: int, events: int, days: int) -> None:
+    """Whichever of the two is the newer, however far, also where nothing is known yet, and to an empty row."""
+    part, total = reached(seed, events)[plan.entity], reached(other, events, 1 + days)[plan.entity]
+    total[2], at = 0, np.arange(3)
+    expected, packer = total.copy(), Packer(plan.layout)
+    kernel.absorb_all(plan.layout.table, expected, at, part)
+    assert packer.add(packer.pack(part, at), ["a", "b", "c"], total, at) is False
+    assert np.array_equal(total, expected)
+
+
+def test_a_packed_part_of_another_catalogue_and_of_the_former_format_is_added_as_far_as_it_is_known() -> None:
+    """Rows of a catalogue with fewer features, and values as the version before wrote them."""
+    for plan in SHARED.values():
+        fewer, at = Packer(row_layout_of(plan.entity, HANDBOOK)), np.array([0])
+        values = fewer.pack(np.zeros((1, row_layout_of(plan.entity, HANDBOOK).width), dtype=np.int64), at)
+        cases = msgspec.json.decode((Path(__file__).parent / "packed_format_1.json").read_bytes())
+        values += [bytes.fromhex(case["value"]) for case in cases if case["entity"] == plan.entity]
+        for value in values:
+            row, total = np.zeros((2, 1, plan.layout.width), dtype=np.int64)
+            Packer(plan.layout).unpack([value], ["k"], row, at)
+            Packer(plan.layout).add([value], ["k"], total, at)
+            assert np.array_equal(total[:, NEWEST:], row[:, NEWEST:])
+
+
+@shared
+def test_of_parts_one_of_which_is_damaged_none_is_added(plan: EntityPlan) -> None:
+    """Its checksum, or with a right one numbers that end before it, or not within it; a later format is passed over, and told."""
+    packer, rows, at = Packer(plan.layout), reached(7, 300)[plan.entity], np.arange(2)
+    good, value = packer.pack(rows, at)
+    for body, why in (
+        (value[4:-1], "its numbers do not end with it"),
+        (value[4:] + b"more", "its numbers do not end with it"),
+        (None, "its checksum is wrong"),
+    ):
+        damaged = value[:-1] if body is None else xxhash.xxh32_intdigest(body).to_bytes(4, "little") + body
+        total = rows.copy()
+        with pytest.raises(StateError, match=f"'damaged' cannot be read: {why}"):
+            packer.add([good, damaged], ["good", "damaged"], total, at)
+        assert np.array_equal(total, rows)
+    alone, beside = rows.copy(), rows.copy()
+    assert packer.add([good, later(value)], ["good", "later"], beside, at) is True
+    packer.add([good, None], ["good", ""], alone, at)
+    assert np.array_equal(alone, beside)
+
+
 def test_a_value_of_a_format_that_nobody_ever_wrote_is_refused() -> None:
     """No format is 0, and the former one knew no devices."""
     for name, number in (("card", 0), ("device", FORMAT - 1)):

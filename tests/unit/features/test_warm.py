@@ -19,7 +19,7 @@ from stream_app.features.warm import warm
 from stream_app.scoring.positions import Position
 from tests.memory_store import MemoryStore
 
-KERNELS = (kernel.admit, kernel.fold, kernel.absorb_all, packing._pack_rows, packing._unpack_rows)
+KERNELS = (kernel.admit, kernel.fold, kernel.absorb_all, packing._pack_rows, packing._unpack_rows, packing._add_rows)
 IDS = (["c"], ["t", "u"], ["d"])
 
 
