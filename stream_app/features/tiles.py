@@ -60,7 +60,7 @@ def combined(combination: int, one: int, other: int) -> Any:
         return max(one, other)
     if combination == _SET:
         return one | other
-    raise NotImplementedError("Nobody says what two tiles of this combination are together. Add it to `tiles._combined`.")
+    raise NotImplementedError("Nobody says what two tiles of this combination are together. Add it to `tiles.combined`.")
 
 
 @jit  # type: ignore[untyped-decorator]

@@ -27,7 +27,7 @@ MOST = 32
 """So many payments are read at once, each from every partition: the answer of the store stays below some megabytes."""
 LATE_S = 0.1
 
-type _Asked = tuple[Transaction, asyncio.Future[OwnDecision]]
+type _Request = tuple[Transaction, asyncio.Future[OwnDecision]]
 
 
 class OwnDecision(NamedTuple):
@@ -69,7 +69,7 @@ class RequestRounds:
         self._scorer = scorer
         self._history = history
         self._money = money
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[_Request] = deque()
         self._gathering = False
         self._turn = 0
         self._under_way: set[asyncio.Task[None]] = set()
@@ -112,7 +112,7 @@ class RequestRounds:
             self._gathering = False
             self._begin()
 
-    async def _take(self, taken: Sequence[_Asked]) -> None:
+    async def _take(self, taken: Sequence[_Request]) -> None:
         if not taken:
             return
         try:
@@ -125,7 +125,7 @@ class RequestRounds:
             return
         self._decide(scorer, intake, seen, taken)
 
-    def _decide(self, scorer: Scorer, intake: Intake, seen: StateSnapshot, taken: Sequence[_Asked]) -> None:
+    def _decide(self, scorer: Scorer, intake: Intake, seen: StateSnapshot, taken: Sequence[_Request]) -> None:
         try:
             decided = scorer.decisions(intake, seen.work)
         except Exception as error:  # noqa: BLE001 - rule 3
