@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-rules bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-rules bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -46,12 +46,15 @@ tables: install ## The Handbook's tables, measured; HANDBOOK=FILE, ../shared/dat
 # One process more than two cores have: tests with servers mostly wait. No more, for all share the servers.
 PROCESSES = -n 3 --dist loadgroup --no-loadscope-reorder
 
-test: install ## All tests, with coverage; FRAUDSTREAM_TEST_BACKEND=docker takes containers
+test: install ## All tests but the long ones, with coverage; FRAUDSTREAM_TEST_BACKEND=docker takes containers
 	@echo "servers for the tests: $${FRAUDSTREAM_TEST_BACKEND:-local}"
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report=
+	@$(BIN)/python -m pytest $(PROCESSES) -m "not long" --cov --cov-report=
 	@$(BIN)/python -m coverage xml --quiet
 	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (by line: coverage.xml)"
+
+test-long: install ## The tests that take a worker through minutes, each: codecs, producers' transactions
+	@$(BIN)/python -m pytest $(PROCESSES) -m long tests/e2e
 
 test-unit: install ## The tests that need no server
 	@$(BIN)/python -m pytest tests/unit -x

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_app.adapters.kafka.log import KafkaLog
@@ -19,6 +20,7 @@ from tests.e2e.workers import Worker, worker
 from tests.topics import records_of
 from tests.waiting import DEADLINE_S, until
 
+pytestmark = pytest.mark.long
 CARD = b"C1"
 UNCOMMITTED = """
 import sys

@@ -89,6 +89,7 @@ def shown_by_example(env: Mapping[str, str], count: int, log: Path) -> list[str]
     return log.read_text().splitlines()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "codecs",
     [
