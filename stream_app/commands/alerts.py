@@ -19,7 +19,7 @@ from stream_app.adapters.kafka.errors import answering
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.errors import TopologyError
-from stream_app.messages.alert import Alert
+from stream_app.messages.alert import Alert, Reason
 from stream_app.messages.headers import header, number
 from stream_app.messages.iso import in_currency
 from stream_app.messages.records import NOT_DECODED
@@ -162,4 +162,11 @@ def describe(alert: Alert) -> list[str]:
     )
     if alert.degraded:
         head += f"  [magenta]degraded: {escape(alert.degraded)}[/]"
-    return [head, *[f"        [dim]+{reason.contribution:.2f}[/] {escape(reason.text)}" for reason in alert.reasons]]
+    if alert.decided_by != "model":
+        head += f"  [cyan]by {alert.decided_by.replace('_', ' ')}[/]"
+    return [head, *[f"        [dim]{_weight(reason)}[/] {escape(reason.text)}" for reason in alert.reasons]]
+
+
+def _weight(reason: Reason) -> str:
+    """What a feature added to the raw score; of a rule or a list, that it is one."""
+    return f"+{reason.contribution:.2f}" if reason.contribution > 0 else f"{reason.code.lower():>5}"

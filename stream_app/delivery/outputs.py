@@ -10,9 +10,11 @@ from loguru import logger
 
 from stream_app.delivery.ports import Bounds, Log
 from stream_app.delivery.topics import Topics
+from stream_app.messages.headers import header
 from stream_app.messages.records import Outgoing, Place, Published
 from stream_app.scoring.already_published import PublishedDecision, Refusals, of_these_topics, read_decision, source_offset, surely_decided
 from stream_app.scoring.positions import START, Cursor, Position
+from stream_app.scoring.provenance import SOURCE_RULES
 
 LOOK_BACK = 5_000
 """So many of the last messages of each output are looked at where no cursor says more."""
@@ -25,11 +27,13 @@ class PublishedOutput(NamedTuple):
         place: where it stands.
         offset: of the transaction or label that it was made from.
         decision: of an alert or score; None of a dead letter.
+        rules_read: what its header `source.rules` says.
     """
 
     place: Place
     offset: int
     decision: PublishedDecision | None
+    rules_read: bytes
 
 
 class Outputs:
@@ -68,7 +72,7 @@ class Outputs:
                     first = without.setdefault(place, [record.offset, 0])
                     first[1] += 1
                 elif (offset := source_offset(record.headers)) is not None:
-                    yield PublishedOutput(place, offset, decision)
+                    yield PublishedOutput(place, offset, decision, header(record.headers, SOURCE_RULES))
         for (topic, number), (first_offset, count) in without.items():
             logger.warning(
                 "Topic {!r}, partition {}: {} records have the headers of a decision and hold none, the first at offset {}. They are passed "
@@ -88,7 +92,7 @@ class Outputs:
         """
         found = {letters: array("q") for letters in dead_letters.values()}
         starts = {p: of_log.begin for p, of_log in (await self._log.bounds(found)).items()}
-        async for letters, offset, _ in self.made(starts, ids, ()):
+        async for letters, offset, *_ in self.made(starts, ids, ()):
             found[letters].append(offset)
         return {place: Refusals(found[letters]) for place, letters in dead_letters.items()}
 
@@ -105,7 +109,7 @@ class Outputs:
         starts = starts_of(places, cursor.outputs, await self._log.bounds(places))
         wanted = {(m.topic, source_offset(m.headers)) for m in messages}
         made = self.made(starts, topics.ids_of_read(cursor.topic_ids), topics.decisions)
-        there = {named async for place, offset, _ in made if (named := (place[0], offset)) in wanted}
+        there = {named async for place, offset, *_ in made if (named := (place[0], offset)) in wanted}
         return [m for m in messages if (m.topic, source_offset(m.headers)) not in there]
 
     async def _walk(self, starts: Mapping[Place, int]) -> AsyncIterator[tuple[Place, Sequence[Published]]]:

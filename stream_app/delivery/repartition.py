@@ -221,7 +221,7 @@ class Repartition:
         ids = dependencies.topics.ids_of_read(old_group.ids)
         starts = {(dependencies.topics.alerts, n): cursor.outputs[dependencies.topics.alerts] for n, cursor in old_group.cursors.items()}
         published = {n: AlreadyPublished(cursor.decided) for n, cursor in old_group.cursors.items()}
-        async for (_, number), offset, decision in Outputs(dependencies.log).made(starts, ids, (dependencies.topics.alerts,)):
+        async for (_, number), offset, decision, _ in Outputs(dependencies.log).made(starts, ids, (dependencies.topics.alerts,)):
             if decision is not None:
                 published[number].add_alert(offset, decision)
         return {number: of.decisions for number, of in published.items()}

@@ -129,13 +129,13 @@ class Takeover:
         letters = {topics.transactions_dlq: array("q"), topics.labels_dlq: array("q")}
         add = {topics.alerts: published.add_alert, topics.scores: published.add_score}
         starts = starts_of([(t, number) for t in topics.written], cursor.outputs, bounds)
-        async for (topic, _), offset, decision in self._outputs.made(starts, ids, topics.decisions):
+        async for (topic, _), offset, decision, read in self._outputs.made(starts, ids, topics.decisions):
             if offset < (cursor.labels if topic == topics.labels_dlq else cursor.transactions):
                 continue
             if decision is None:
                 letters[topic].append(offset)
             else:
-                add[topic](offset, decision)
+                add[topic](offset, decision, read)
         if cursor.rebuilding:  # what is counted again was refused long ago
             refused = await self._outputs.refusals(topics.dead_letters([number]), ids)
             published.refused = RefusedRecords(*(refused[topic, number] for topic in topics.read))

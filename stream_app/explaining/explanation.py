@@ -87,7 +87,7 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
             f"{score.model.name} version {score.model.version}. Look for the program that wrote this decision: it is not this model's."
         )
     usual = usual_of(score)
-    told = {reason.feature: reason for reason in score.reasons}
+    told = {reason.feature: reason for reason in score.reasons if reason.contribution > 0}  # others are of rules
     parts = []
     for place in np.argsort(-exact, kind="stable").tolist():
         feature, value = features[place], float(vector[0, place])

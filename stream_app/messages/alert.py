@@ -12,6 +12,9 @@ from stream_app.messages.event_time import MAX_EVENT_TIME_MS
 from stream_app.messages.transaction import Identifier, Transaction
 
 Action = Literal["review", "step_up", "decline"]
+Decider = Literal["model", "rule", "suppression", "block", "allow", "final_block"]
+RuleEffect = Literal["alert", "suppress"]
+RuleMode = Literal["shadow", "live"]
 Name = Annotated[str, Meta(min_length=1)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 NonNegative = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -45,6 +48,27 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
     text: Name
 
 
+type Seen = float | str | bool | None
+
+
+class RuleHit(msgspec.Struct, frozen=True, gc=False):
+    """A rule that hit a payment.
+
+    Attributes:
+        action: of a rule that alerts.
+        values: what it saw, by name; None where that was unknown. A time is in ms.
+        text: its sentence, with values.
+    """
+
+    code: Name
+    version: Annotated[int, Meta(ge=1, le=1_000_000)]
+    mode: RuleMode
+    effect: RuleEffect
+    action: Action | None
+    values: dict[str, Seen]
+    text: str
+
+
 class Source(msgspec.Struct, frozen=True, gc=False):
     """Where in Kafka the transaction stands."""
 
@@ -71,7 +95,8 @@ class Beside(msgspec.Struct, frozen=True, gc=False):
 class ScoredTransaction(Transaction, frozen=True, gc=False, omit_defaults=False, kw_only=True):
     """What `Alert` and `Score` share: the transaction's own fields, the scores, the reasons, the place in Kafka.
 
-    Every field is written, null where it has no value, and numbers are finite: JSON has no NaN, it would be written as null.
+    Every field is written, null where it has no value, and numbers are finite: JSON has no NaN, it would be written as null. Where rules or lists
+    decided, `score` and `threshold` are still the model's.
     """
 
     score: Probability
@@ -82,6 +107,9 @@ class ScoredTransaction(Transaction, frozen=True, gc=False, omit_defaults=False,
     degraded: str | None
     source: Source
     scored_at: ClockMs
+    decided_by: Decider = "model"
+    rules: tuple[RuleHit, ...] = ()
+    lists: tuple[Name, ...] = ()
 
 
 def alert_id_of(card_id: str, transaction_id: str) -> str:

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.messages.alert import Action
+from stream_app.messages.alert import Action, Decider
 from stream_app.rules.machine import Truths
 
 type Actions = NDArray[np.int8]
@@ -39,6 +39,10 @@ class DecidedBy(IntEnum):
     BLOCK = 3
     ALLOW = 4
     FINAL_BLOCK = 5
+
+
+DECIDERS: tuple[Decider, ...] = ("model", "rule", "suppression", "block", "allow", "final_block")
+"""What messages call them, by the number in `DecidedBy`."""
 
 
 @dataclass(frozen=True, slots=True)

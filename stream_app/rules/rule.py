@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from stream_app.errors import RuleError
-from stream_app.messages.alert import Action, Probability
+from stream_app.messages.alert import Action, Probability, RuleEffect, RuleMode
 from stream_app.messages.event_time import EventTimeMs
 from stream_app.rules.expression import parse
 from stream_app.rules.names import ATTRIBUTES, SCORE, RuleName, attribute, is_attribute, names, unknown
@@ -30,8 +30,6 @@ Why = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$(?!\n)")]
 RuleVersion = Annotated[int, Meta(ge=1, le=1_000_000)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Share = Annotated[float, Meta(gt=0, le=1)]
-Effect = Literal["alert", "suppress"]
-Mode = Literal["shadow", "live"]
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind", tag="rule"):
@@ -53,9 +51,9 @@ class Rule(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     version: RuleVersion
     expression: Annotated[str, Meta(min_length=1, max_length=2_048)]
     sentence: Annotated[str, Meta(min_length=1, max_length=MAX_SENTENCE)]
-    effect: Effect
+    effect: RuleEffect
     author: Person
-    mode: Mode = "shadow"
+    mode: RuleMode = "shadow"
     action: Action | None = None
     share: Share = 1.0
     valid_from: EventTimeMs | None = None

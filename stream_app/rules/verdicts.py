@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.errors import RuleError
 from stream_app.features.definitions import Feature
-from stream_app.messages.alert import Action, Name
+from stream_app.features.plan import Ints
+from stream_app.messages.alert import Action, Decider, RuleHit, RuleMode, Seen
 from stream_app.messages.refusals import shown
 from stream_app.rules.columns import BatchReading, ScoredBatch
 from stream_app.rules.lists import Lists
 from stream_app.rules.machine import Truths
 from stream_app.rules.names import RuleName, ValueKind, features_of
-from stream_app.rules.power import ACTIONS, Actions, Claims, Power, decide
+from stream_app.rules.power import ACTIONS, DECIDERS, Actions, Claims, Power, decide
 from stream_app.rules.program import compiled
-from stream_app.rules.rule import CheckedRule, Effect, Mode
+from stream_app.rules.rule import CheckedRule
 from stream_app.rules.tree import FIELD_OF_KIND
-
-type Seen = float | str | bool | None
-
-
-class RuleHit(msgspec.Struct, frozen=True, gc=False):
-    """A rule that hit a payment.
-
-    Attributes:
-        action: of a rule that alerts.
-        values: what it saw, by name; None where that was unknown. A time is in ms.
-        text: its sentence, with values.
-    """
-
-    code: Name
-    version: int
-    mode: Mode
-    effect: Effect
-    action: Action | None
-    values: dict[str, Seen]
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +48,10 @@ class Verdicts:
         """What is done about a payment."""
         return ACTIONS[int(self.actions[place])]
 
+    def decider(self, place: int) -> Decider:
+        """Whose word that is."""
+        return DECIDERS[int(self.decided_by[place])]
+
     def lists(self, place: int) -> tuple[str, ...]:
         """The lists with power of their own that hold something of a payment."""
         return tuple(name for name, holds in self.listed.items() if holds[place])
@@ -75,6 +59,11 @@ class Verdicts:
     def rule_hits(self, place: int) -> tuple[RuleHit, ...]:
         """The rules that hit a payment, with the values that they saw; in the order of the release."""
         return tuple(self._hit(self._rules[n], place) for n in np.flatnonzero(self.hits[:, place]).tolist())
+
+    def hit_counts(self, places: Ints) -> dict[tuple[str, RuleMode], int]:
+        """How many of these payments each rule hit, by its code and mode; those that hit none are left out."""
+        counts = self.hits[:, places].sum(axis=1).tolist()
+        return {(of.rule.code, of.rule.mode): count for of, count in zip(self._rules, counts, strict=True) if count}
 
     def places(self) -> NDArray[np.int64]:
         """The payments that any rule hit, or any list with power holds."""
@@ -112,6 +101,11 @@ def _told(name: RuleName, value: Seen) -> str:
     return shown(value) if isinstance(value, str) else f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
+def features_asked(rules: Iterable[CheckedRule]) -> tuple[Feature, ...]:
+    """What a plan must compute for these rules and their sentences."""
+    return features_of(name for rule in rules for name in rule.names)
+
+
 class RuleBook:
     """One release of rules and the lists beside it, bound to the columns of a scorer. This is the seam: the scorer needs nothing else of rules.
 
@@ -142,7 +136,12 @@ class RuleBook:
     @property
     def features(self) -> tuple[Feature, ...]:
         """What the plan of the scorer must compute for the rules and their sentences."""
-        return features_of(name for rule in self._rules for name in rule.names)
+        return features_asked(self._rules)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to ask now: no rule, and no list that does something by itself."""
+        return not self._rules and next(self._lists.of_power(), None) is None
 
     def verdicts(self, batch: ScoredBatch) -> Verdicts:
         """What is decided about each payment of a micro-batch."""

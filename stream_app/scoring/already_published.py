@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from stream_app.messages.alert import ClockMs, Probability
+from stream_app.messages.alert import ClockMs, Name, Probability
 from stream_app.messages.headers import Headers, header, number
 from stream_app.messages.records import Published, Record, decoded
 from stream_app.messages.transaction import Identifier
@@ -31,6 +31,9 @@ SOURCE_OFFSET = "source.offset"
 SOURCE_CURSOR = "source.cursor"
 """Header of every output: `<topic id>:<offset>` of transactions and of labels, below which everything was decided, joined by a comma."""
 
+_MOST_READ_BYTES = 256
+"""Of a header `source.rules`: what is longer is of others, and not kept."""
+
 
 class PublishedDecision(Verdict, frozen=True, kw_only=True):
     """A decision as it was published, in an alert or a score. Anybody may have written it: it is held to the bounds of `Score`."""
@@ -39,6 +42,7 @@ class PublishedDecision(Verdict, frozen=True, kw_only=True):
     threshold: Probability
     case_id: Identifier | None
     scored_at: ClockMs
+    lists: tuple[Name, ...] = ()
 
 
 _VERDICT = msgspec.json.Decoder(PublishedDecision)
@@ -91,6 +95,7 @@ class AlreadyPublished:
         decisions: by offset of the transaction, the decisions that stand (rules 3 and 4).
         alerted, scored: offsets of transactions whose alert, whose score is there (rule 5).
         refused: records whose dead letters are there (rule 6).
+        rules_read: by offset of the transaction, what the decision that stands says in its header `source.rules`: it is copied.
     """
 
     decided: Position = START
@@ -98,21 +103,29 @@ class AlreadyPublished:
     alerted: set[int] = field(default_factory=set)
     scored: set[int] = field(default_factory=set)
     refused: RefusedRecords = NONE_REFUSED
+    rules_read: dict[int, bytes] = field(default_factory=dict)
     _newest: int = -1
 
-    def add_alert(self, offset: int, decision: PublishedDecision) -> None:
-        """An alert is there: its decision stands where no other does (rule 4)."""
+    def add_alert(self, offset: int, decision: PublishedDecision, read: bytes = b"") -> None:
+        """An alert is there: its decision stands where no other does (rule 4). `read`: its header `source.rules`."""
         if not self._was_surely_decided(offset, decision):
             self.alerted.add(offset)
-            self.decisions.setdefault(offset, decision)
+            if offset not in self.decisions:
+                self._stands(offset, decision, read)
 
-    def add_score(self, offset: int, decision: PublishedDecision) -> None:
+    def add_score(self, offset: int, decision: PublishedDecision, read: bytes = b"") -> None:
         """A score is there: the first one's decision stands, in the place of an alert's (rule 4)."""
         if self._was_surely_decided(offset, decision):
             return
         if offset not in self.scored:
-            self.decisions[offset] = decision
+            self._stands(offset, decision, read)
         self.scored.add(offset)
+
+    def _stands(self, offset: int, decision: PublishedDecision, read: bytes) -> None:
+        self.decisions[offset] = decision
+        self.rules_read.pop(offset, None)
+        if 0 < len(read) <= _MOST_READ_BYTES:
+            self.rules_read[offset] = read
 
     def passed_by(self, cursor: Cursor) -> bool:
         """Whether this may be forgotten: every record that it speaks of lies below this cursor."""
@@ -120,12 +133,12 @@ class AlreadyPublished:
         return cursor.position.has_passed(end.or_later(self.decided))
 
     def _was_surely_decided(self, offset: int, decision: PublishedDecision) -> bool:
-        """Whether rule 2 holds for it: of an alert its case is asked for, and nothing of any other. Reasons are most of its bytes."""
+        """Whether rule 2 holds for it: of an alert its case is asked for, and nothing of any other. Reasons and rules are most of its bytes."""
         self._newest = max(self._newest, offset)
         if offset >= self.decided.transactions:
             return False
         if decision.action is not None:
-            self.decisions.setdefault(offset, msgspec.structs.replace(decision, reasons=()))
+            self.decisions.setdefault(offset, msgspec.structs.replace(decision, reasons=(), rules=(), lists=()))
         return True
 
 

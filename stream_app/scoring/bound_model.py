@@ -15,6 +15,7 @@ from stream_app.explaining.sentences import Usual
 from stream_app.features.compute import Vectors
 from stream_app.features.plan import Ints
 from stream_app.messages.alert import Beside, Reason
+from stream_app.rules.rule import ReleasePolicy
 from stream_app.scoring.decision import Policy, policy_of
 from stream_app.scoring.observation import EventKind
 from stream_app.scoring.ports import Model, Scores
@@ -36,11 +37,11 @@ class Challenger:
 class BoundModel:
     """A model bound to a table of features: it picks its own columns."""
 
-    def __init__(self, model: Model, columns: Sequence[str], threshold: float | None) -> None:
-        """Args: `columns` names those of the tables it will be given; `threshold` overrules the model's own."""
+    def __init__(self, model: Model, columns: Sequence[str], threshold: float | None, released: ReleasePolicy | None = None) -> None:
+        """Args: `columns` names those of the tables it will be given; `threshold` and `released` overrule the model's own, see `policy_of`."""
         features = model.metadata.resolved()
         self.model = model
-        self.policy: Policy = policy_of(model.metadata, threshold)
+        self.policy: Policy = policy_of(model.metadata, threshold, released)
         self.names = [f.name for f in features]
         places = [columns.index(name) for name in self.names]
         self._columns: slice | list[int] = slice(len(places)) if places == list(range(len(places))) else places
@@ -98,9 +99,11 @@ class ChallengerScores:
 class ChallengerScorer:
     """The challenger beside the champion: has its say on every payment, and decides for a fixed share of the cards."""
 
-    def __init__(self, challenger: Challenger, columns: Sequence[str], threshold: float | None) -> None:
+    def __init__(
+        self, challenger: Challenger, columns: Sequence[str], threshold: float | None, released: ReleasePolicy | None = None
+    ) -> None:
         """Args: as `BoundModel`."""
-        self._bound = BoundModel(challenger.model, columns, threshold)
+        self._bound = BoundModel(challenger.model, columns, threshold, released)
         self._share = challenger.share
 
     def scores_of(self, table: Vectors, cards: Sequence[str], of: Ints) -> ChallengerScores:

@@ -14,7 +14,9 @@ from stream_app.features.model_metadata import ModelMetadata
 from stream_app.features.plan import LABELS, LABELS_LEN, RECENT, RECENT_LEN, Ints
 from stream_app.messages.alert import Beside, Reason
 from stream_app.messages.transaction import Transaction
+from stream_app.rules.power import Actions
 from stream_app.scoring.bound_model import BoundModel, ChallengerScores, Chosen, beside
+from stream_app.scoring.bound_rules import NO_RULING, Ruling
 from stream_app.scoring.decision import Verdict
 from stream_app.scoring.intake import Intake
 from stream_app.scoring.observation import Decisions, EventKind
@@ -32,6 +34,7 @@ class ScoredPayments:
     Attributes:
         payments, events: their places among the payments and among the events.
         offsets: theirs in the log.
+        table: float32 [payments, columns], every feature of the plan.
         champion: the model that decides, but where a challenger does.
         vectors, of_champion: the champion's.
         scores: those that decide.
@@ -41,6 +44,7 @@ class ScoredPayments:
     payments: Ints
     events: Ints
     offsets: list[int]
+    table: Vectors
     champion: BoundModel
     vectors: Vectors
     scores: Scores
@@ -54,6 +58,13 @@ class ScoredPayments:
         """Which of them the model that decides would alert, bool [payments]."""
         own, challenger = self.champion.alerts(self.of_champion), self.challenger
         return own if challenger is None else np.where(challenger.decides, challenger.bound.alerts(challenger.scores), own)
+
+    def actions(self) -> Actions:
+        """What the model that decides would do about each, by its place in `power.ACTIONS`."""
+        own, challenger = self.champion.policy.actions(self.of_champion.probability), self.challenger
+        if challenger is None:
+            return own
+        return np.where(challenger.decides, challenger.bound.policy.actions(challenger.scores.probability), own)
 
     def decider(self, place: int) -> tuple[BoundModel, Vectors]:
         """The model that decides a payment, and the vector that it was given."""
@@ -93,6 +104,7 @@ class DecidedPayments:
         published: the decisions that were published before, by place: each stands, whatever would be decided now.
         scored_at: Unix time, ms.
         ends: of each partition, the place after its last.
+        ruling: what rules and lists say.
     """
 
     intake: Intake
@@ -103,6 +115,7 @@ class DecidedPayments:
     published: Mapping[int, Verdict]
     scored_at: int
     ends: list[int]
+    ruling: Ruling = NO_RULING
 
     def __len__(self) -> int:
         return len(self.scored)
@@ -132,9 +145,9 @@ class DecidedPayments:
         """The decision: the one that stands, or the one that was taken now."""
         if place in self.published:
             return self.published[place]
-        scores, case, (model, _) = self.scored.scores, self.cases.get(place), self.scored.decider(place)
+        scores, case, (model, _), ruling = self.scored.scores, self.cases.get(place), self.scored.decider(place), self.ruling
         score = float(scores.probability[place])
-        return Verdict(
+        of_model = Verdict(
             score=score,
             raw_score=float(scores.raw[place]),
             threshold=model.policy.threshold,
@@ -145,11 +158,13 @@ class DecidedPayments:
             degraded=self.degraded(place),
             scored_at=self.scored_at,
         )
+        return of_model if ruling.verdicts is None else ruling.over(of_model, place)
 
     def features(self, place: int) -> dict[str, float]:
-        """The vector that the model was given which decides now, by name."""
+        """The vector that the model was given which decides now, by name; then what the rules of now ask for beside it."""
         model, vector = self.scored.decider(place)
-        return dict(zip(model.names, vector.tolist(), strict=True))
+        named = dict(zip(model.names, vector.tolist(), strict=True))
+        return named if self.ruling.vectors is None else named | self.ruling.features(place)
 
     def counts(self, partition: int) -> dict[EventKind, int]:
         """See `Decided.counts`, of the n-th partition."""
@@ -186,6 +201,7 @@ class DecidedPayments:
             events.minor[of],
             np.array(self.cases_of(partition), dtype=np.int64) - within.start,
             scored.challenger.scores.probability[run] if scored.challenger else None,
+            self.ruling.counts(run, list(self.published)),
         )
 
     def alerted(self, partition: int) -> tuple[Alerted, ...]:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from stream_app.features.compute import Vectors
 from stream_app.features.model_metadata import ModelMetadata
 from stream_app.features.plan import Ints
+from stream_app.messages.alert import Decider, RuleMode
 from stream_app.scoring.outcomes import LabelOutcomes
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCounts:
+    """How often rules hit, and who decided.
+
+    Attributes:
+        hits: by code and mode.
+        decided: by who decided.
+    """
+
+    hits: Mapping[tuple[str, RuleMode], int] = field(default_factory=dict)
+    decided: Mapping[Decider, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +39,7 @@ class Decisions:
         minor: amount in minor units of the base currency, -1 where there is no rate.
         alerted: int64 [alerts], which of the decisions are alerts.
         of_challenger: float32, what the challenger says of each; None where there is none.
+        rules: how often rules hit; None where there are neither rules nor lists.
     """
 
     metadata: ModelMetadata
@@ -34,6 +50,7 @@ class Decisions:
     minor: Ints
     alerted: Ints
     of_challenger: Vectors | None = None
+    rules: RuleCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)

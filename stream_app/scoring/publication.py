@@ -13,7 +13,7 @@ from stream_app.messages.headers import OwnHeaders, header, headers_of
 from stream_app.messages.records import Outgoing, Place, Record
 from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
 from stream_app.scoring.decided_payments import DecidedPayments
-from stream_app.scoring.provenance import SOURCE_LABELS, STANDS, seen_header
+from stream_app.scoring.provenance import SOURCE_LABELS, STANDS, rules_header, seen_header
 
 SOURCE_TIMESTAMP = "source.timestamp"
 """Header of alerts: the Kafka timestamp of the transaction, ms, so that any reader can measure the way through."""
@@ -60,20 +60,23 @@ class Publication:
         every, within = bool(self._output.scores_topic), decided.places(partition)
         seen = _seen(decided, partition, source[1]) if every else ()
         messages: list[Outgoing] = []
+        of_now = rules_header(decided.ruling.read)
         for place in within if every else decided.cases_of(partition):
             offset = decided.scored.offsets[place]
+            read = rules_header(published.rules_read.get(offset, b"")) if place in decided.published else of_now
             if place in decided.cases and offset not in published.alerted:
-                messages.append(self._alert(decided, place, source))
+                messages.append(self._alert(decided, place, source, read))
             if every and offset not in published.scored:
-                messages.append(self._score(decided, place, source, seen[place - within.start]))
+                before = seen[place - within.start]
+                messages.append(self._score(decided, place, source, (*before, *read) if read else before))
         return messages
 
-    def _alert(self, decided: DecidedPayments, place: int, source: Place) -> Outgoing:
+    def _alert(self, decided: DecidedPayments, place: int, source: Place, read: OwnHeaders) -> Outgoing:
         tx, case, offset = decided.transaction(place), decided.cases[place], decided.scored.offsets[place]
         fields = msgspec.structs.asdict(tx) | msgspec.structs.asdict(decided.verdict(place)) | {"case_id": case.id}
         alert = Alert(alert_id=case.alert_id, source=Source(*source, offset), **fields)
         traced = _traced(decided.intake.payments.records, int(decided.scored.payments[place]))
-        headers = (_offset_header(offset), (SOURCE_TIMESTAMP, str(decided.arrived_ms(place)).encode()), *traced)
+        headers = (_offset_header(offset), (SOURCE_TIMESTAMP, str(decided.arrived_ms(place)).encode()), *read, *traced)
         return Outgoing(self._output.alerts_topic, tx.card_id.encode(), self._encode(alert), headers)
 
     def _score(self, decided: DecidedPayments, place: int, source: Place, seen: OwnHeaders) -> Outgoing:

@@ -14,8 +14,10 @@ from stream_app.features.plan import CASE_LAST, compile_plan
 from stream_app.messages.alert import Reason, alert_id_of
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing, Place
+from stream_app.rules.columns import ScoredBatch
 from stream_app.scoring.already_published import AlreadyPublished, PublishedDecision
 from stream_app.scoring.bound_model import BoundModel, Challenger, ChallengerScorer
+from stream_app.scoring.bound_rules import NO_RULING, BoundRules, RulesInForce, Ruling
 from stream_app.scoring.decided_payments import Case, DecidedPayments, ScoredPayments
 from stream_app.scoring.decision import case_of
 from stream_app.scoring.intake import Intake
@@ -49,10 +51,10 @@ class Decided:
 class Scorer:
     """Scores rounds with one model, and from the same features with a challenger where there is one.
 
-    Features, order of columns and thresholds are bound here, once.
+    Features, order of columns, thresholds and rules are bound here, once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is bound to
         self,
         model: Model,
         money: Money,
@@ -60,14 +62,17 @@ class Scorer:
         clock: Clock,
         threshold: float | None = None,
         challenger: Challenger | None = None,
+        rules: RulesInForce | None = None,
     ) -> None:
+        rules = rules or RulesInForce()
         features = model.metadata.resolved()
         beside = challenger.model.metadata.resolved() if challenger else ()
-        self._plan = compile_plan((*dict.fromkeys(features + beside), *CONTEXT_FEATURES))
+        self._plan = compile_plan((*dict.fromkeys(features + beside + rules.features), *CONTEXT_FEATURES))
         columns = [f.name for f in self._plan.features]
-        self._champion = BoundModel(model, columns, threshold)
-        self._challenger_scorer = ChallengerScorer(challenger, columns, threshold) if challenger else None
+        self._champion = BoundModel(model, columns, threshold, rules.policy)
+        self._challenger_scorer = ChallengerScorer(challenger, columns, threshold, rules.policy) if challenger else None
         self.model, self.policy, self.feature_names = model, self._champion.policy, self._champion.names
+        self._rules = BoundRules(rules, columns)
         self._usual_payments, self._usual_mean = (columns.index(f.name) for f in CONTEXT_FEATURES)
         self._money = money
         self._clock = clock
@@ -84,8 +89,9 @@ class Scorer:
 
         1. features of each payment, counting it;
         2. scores, in one call;
-        3. for those at or above the threshold: case and reasons;
-        4. the messages of all of it.
+        3. what rules and lists say of them;
+        4. for those that alert: case and reasons;
+        5. the messages of all of it.
 
         Where the payments were surely decided before, they are counted, and the cases of their alerts kept: nothing is published.
 
@@ -139,12 +145,27 @@ class Scorer:
             if published_decisions
             else {}
         )
-        alerted = np.zeros(len(scored), dtype=bool) if again else scored.alerts()
+        ruling, cases = self._ruling(intake, scored, again=again), dict[int, Case]()
+        alerted = (
+            np.zeros(len(scored), dtype=bool) if again else scored.alerts() if ruling.verdicts is None else ruling.verdicts.actions > 0
+        )
         for place, decision in stood.items():
             alerted[place] = decision.action is not None
-        cases = self._cases(intake, work, computed, scored, np.flatnonzero(alerted).tolist(), stood)
         ends = np.searchsorted(scored.payments, [share.payments.stop for share in intake.shares]).tolist()
-        return DecidedPayments(intake, work, computed, scored, cases, stood, self._clock.now_ms(), ends)
+        decided = DecidedPayments(intake, work, computed, scored, cases, stood, self._clock.now_ms(), ends, ruling)
+        cases |= self._cases(decided, np.flatnonzero(alerted).tolist())
+        return decided
+
+    def _ruling(self, intake: Intake, scored: ScoredPayments, *, again: bool) -> Ruling:
+        """What rules and lists say; nothing of what was surely decided before."""
+        if again:
+            return NO_RULING
+        if self._rules.idle or not len(scored):
+            return self._rules.unasked(scored.table)
+        payments = [intake.payments.messages[p] for p in scored.payments.tolist()]
+        minor = intake.events.minor[scored.events]
+        money = np.where(minor < 0, np.nan, minor / self._money.unit)
+        return self._rules.ruling(ScoredBatch(payments, money, scored.table, scored.scores.probability, scored.actions()))
 
     def _score(self, intake: Intake, computed: Computed) -> ScoredPayments:
         of_payments = computed.scored[intake.places]
@@ -156,31 +177,27 @@ class Scorer:
         vectors = self._champion.vectors(table)
         scores = self._champion.scores(vectors)
         if self._challenger_scorer is None:
-            return ScoredPayments(payments, events, offsets, self._champion, vectors, scores, scores, None)
+            return ScoredPayments(payments, events, offsets, table, self._champion, vectors, scores, scores, None)
         challenger = self._challenger_scorer.scores_of(table, intake.ids[0], intake.events.entities[0][events])
-        return ScoredPayments(payments, events, offsets, self._champion, vectors, challenger.over(scores), scores, challenger)
+        return ScoredPayments(payments, events, offsets, table, self._champion, vectors, challenger.over(scores), scores, challenger)
 
-    def _cases(
-        self,
-        intake: Intake,
-        work: WorkingSet,
-        computed: Computed,
-        scored: ScoredPayments,
-        places: list[int],
-        stood: Mapping[int, PublishedDecision],
-    ) -> dict[int, Case]:
+    def _cases(self, decided: DecidedPayments, places: list[int]) -> dict[int, Case]:
         """Case and reasons of each payment that alerts, by its place among the scored; kept in the working set."""
-        reasons = self._explain(intake, computed, scored, [p for p in places if p not in stood])
+        work, scored, stood, ruling = decided.work, decided.scored, decided.published, decided.ruling
+        new = [p for p in places if p not in stood]
+        of_model = new if ruling.verdicts is None else [p for p, alerts in zip(new, scored.alerts()[new].tolist(), strict=True) if alerts]
+        reasons = self._explain(decided.intake, decided.computed, scored, of_model)
         cases: dict[int, Case] = {}
         for place in places:
-            tx, slot = intake.payments.messages[scored.payments[place]], int(intake.events.entities[0][scored.events[place]])
+            tx, slot = decided.transaction(place), int(decided.intake.events.entities[0][scored.events[place]])
             card = work.rows[0].own[work.rows[0].own_at[slot]]
             alert_id = alert_id_of(tx.card_id, tx.transaction_id)
             case = case_of(alert_id, tx.event_time, work.case_ids[slot], int(card[CASE_LAST]))
             if place in stood:
                 case = stood[place].case_id or case
             keep_case(work, slot, case, tx.event_time)
-            cases[place] = Case(alert_id, case, stood[place].reasons if place in stood else reasons[place])
+            told = stood[place].reasons if place in stood else ruling.reasons(place, tx) + reasons.get(place, ())
+            cases[place] = Case(alert_id, case, told)
         return cases
 
     def _explain(self, intake: Intake, computed: Computed, scored: ScoredPayments, places: list[int]) -> dict[int, tuple[Reason, ...]]:

@@ -60,6 +60,17 @@ _OPTIONAL = {name: drawn for name, (drawn, required) in _FIELDS.items() if not r
 _reason = st.fixed_dictionaries(
     {"code": ID, "feature": ID, "value": _double, "usual": st.none() | _double, "contribution": _double, "text": ID},
 )
+_hit = st.fixed_dictionaries(
+    {
+        "code": ID,
+        "version": st.integers(1, 10**6),
+        "mode": st.sampled_from(["shadow", "live"]),
+        "effect": st.sampled_from(["alert", "suppress"]),
+        "action": st.none() | st.sampled_from(["review", "step_up", "decline"]),
+        "values": st.dictionaries(_any_text, _double | _any_text | st.booleans() | st.none(), max_size=3),
+        "text": _any_text,
+    }
+)
 _DECIDED = (
     _TRANSACTION
     | _OPTIONAL
@@ -72,6 +83,9 @@ _DECIDED = (
         "degraded": st.none() | _text,
         "source": st.fixed_dictionaries({"topic": ID, "partition": st.integers(0, 2**31 - 1), "offset": COUNT}),
         "scored_at": _CLOCK,
+        "decided_by": st.sampled_from(["model", "rule", "suppression", "block", "allow", "final_block"]),
+        "rules": st.lists(_hit, max_size=2),
+        "lists": st.lists(ID, max_size=2),
     }
 )
 _action = st.sampled_from(["review", "step_up", "decline"])

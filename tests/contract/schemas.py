@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from stream_app.errors import RecordError
-from stream_app.messages.alert import Alert, Beside, ModelReference, Reason, Score, Source
+from stream_app.messages.alert import Alert, Beside, ModelReference, Reason, RuleHit, Score, Source
 from stream_app.messages.event_time import MAX_EVENT_TIME_MS
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
@@ -18,10 +18,11 @@ SCHEMAS = {p.name.removesuffix(".v1.json"): json.loads(p.read_text()) for p in (
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
 READ: dict[str, type[Transaction | Label]] = {"transaction": Transaction, "label": Label}
 PUBLISHED: dict[str, type[Alert | Score]] = {"alert": Alert, "score": Score}
-NESTED: dict[str, type[Beside | ModelReference | Reason | Source]] = {
+NESTED: dict[str, type[Beside | ModelReference | Reason | RuleHit | Source]] = {
     "beside": Beside,
     "model": ModelReference,
     "reason": Reason,
+    "rule_hit": RuleHit,
     "source": Source,
 }
 

@@ -106,8 +106,9 @@ def _with_one_oddity(name: str) -> list[bytes]:
     odd = [given | {field: value} for given in (example, bare) for field in SCHEMAS[name]["properties"] for value in AWKWARD_VALUES]
     inside = [(field, inner) for field, inner in example.items() if isinstance(inner, dict)]
     odd += [example | {field: inner | {key: value}} for field, inner in inside for key in inner for value in AWKWARD_VALUES]
-    for reason in example.get("reasons", []):
-        odd += [example | {"reasons": [reason | {key: value}]} for key in reason for value in AWKWARD_VALUES]
+    for many in ("reasons", "rules"):
+        for one in example.get(many, []):
+            odd += [example | {many: [one | {key: value}]} for key in one for value in AWKWARD_VALUES]
     return [json.dumps(message).encode() for message in odd]
 
 

@@ -304,7 +304,7 @@ _STATE = (
         "The reasons of all decisions that are only counted again are kept in memory for the time of a rebuild.",
         (f"{UNIT}/delivery/test_foreign_records.py::test_of_a_decision_that_is_only_counted_again_no_reasons_are_kept",),
         "stream_app/scoring/already_published.py",
-        "setdefault(offset, msgspec.structs.replace(decision, reasons=()))",
+        "setdefault(offset, msgspec.structs.replace(decision, reasons=(), rules=(), lists=()))",
         "setdefault(offset, decision)",
     ),
     Check(

@@ -24,7 +24,7 @@ ROOMS = {
         "features": "errors",
         "explaining": "errors messages features",
         "rules": "errors messages features explaining",
-        "scoring": "errors messages wire features explaining",
+        "scoring": "errors messages wire features explaining rules",
         "delivery": "errors messages wire features scoring",
         "operating": "errors",
         "audit": "messages features scoring",

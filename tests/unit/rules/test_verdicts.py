@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import RuleError
-from stream_app.messages.alert import Action
+from stream_app.messages.alert import Action, RuleHit
 from stream_app.rules.columns import in_share
 from stream_app.rules.lists import Lists
 from stream_app.rules.power import DecidedBy, places_of
 from stream_app.rules.rule import Rule, checked_rule
-from stream_app.rules.verdicts import RuleBook, RuleHit
+from stream_app.rules.verdicts import RuleBook
 from tests.examples import examples
 from tests.unit.rules.made import FEATURES, NOW_MS, batch, lists, payment, rule, rules, verdicts
 

@@ -73,11 +73,11 @@ def test_fields_are_written_in_their_order() -> None:
     """Readers see the same text from version to version: the payment, the decision, what belongs to this message alone."""
     payment_fields = ("transaction_id", "event_time", "card_id", "terminal_id", "amount", "currency", "billing_amount", "billing_currency", "type",
         "approved", "merchant_id", "mcc", "country", "channel", "latitude", "longitude", "device_id", "ip", "attributes")  # fmt: skip
-    decision = ("score", "raw_score", "threshold", "model", "reasons", "degraded", "source", "scored_at")
+    decision = ("score", "raw_score", "threshold", "model", "reasons", "degraded", "source", "scored_at", "decided_by", "rules", "lists")
     assert Alert.__struct_fields__ == (*payment_fields, *decision, "alert_id", "case_id", "action")
     assert Score.__struct_fields__ == (*payment_fields, *decision, "case_id", "action", "features", "sequence", "beside")
     assert Decision.__struct_fields__ == ("transaction_id", "card_id", "score", "raw_score", "threshold", "action", "case_id", "model", "reasons",
-        "degraded", "scored_at", "features")  # fmt: skip
+        "degraded", "scored_at", "decided_by", "rules", "lists", "features")  # fmt: skip
 
 
 @pytest.mark.parametrize(

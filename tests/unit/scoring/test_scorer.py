@@ -25,6 +25,8 @@ from stream_app.messages.headers import Headers
 from stream_app.messages.money import Money, Rates
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
+from stream_app.scoring.already_published import AlreadyPublished
+from stream_app.scoring.bound_rules import RulesInForce
 from stream_app.scoring.intake import decode_all, merge
 from stream_app.scoring.ports import Scores
 from stream_app.scoring.publication import Output
@@ -100,17 +102,25 @@ class Till:
     offset: int = 100
     model: FakeModel = field(default_factory=FakeModel)
     headers: Headers = ()
+    rules: RulesInForce | None = None
 
     def __post_init__(self) -> None:
         """Take partition 0 over."""
-        self.scorer = Scorer(self.model, self.money, Output("alerts", self.scores_topic), FakeClock(), self.threshold)
+        output = Output("alerts", self.scores_topic)
+        self.scorer = Scorer(self.model, self.money, output, FakeClock(), self.threshold, rules=self.rules)
         store = MemoryStore()
         store.hold([0], 1)
         self.state, cursor = asyncio.run(store.take_over(0))
         self.cursor = msgspec.structs.replace(cursor, begun=True)
         asyncio.run(self.state.begin(self.cursor))
 
-    def take(self, *payments: dict[str, Any], labels: tuple[dict[str, Any], ...] = (), degraded: str | None = None) -> Decided:
+    def take(
+        self,
+        *payments: dict[str, Any],
+        labels: tuple[dict[str, Any], ...] = (),
+        degraded: str | None = None,
+        published: AlreadyPublished | None = None,
+    ) -> Decided:
         """One micro-batch through decoding, reading, deciding and writing."""
         rules = IntakeRules()
         decoded = decode_all(self._records(payments), Decoder(Transaction, rules), None)
@@ -119,7 +129,7 @@ class Till:
         intake = merge(decoded, labelled, self.money)
         work = asyncio.run(self.state.read(intake.ids))
         work = replace(work, seen=(replace(work.seen[0], degraded=degraded),))
-        decided = self.scorer.decide(intake, work, ("transactions", 0))
+        decided = self.scorer.decide(intake, work, ("transactions", 0), published)
         asyncio.run(self.state.write(self.state.pack(work, self.cursor.position), self.cursor))
         return decided
 
