@@ -141,6 +141,11 @@ class Settings(BaseSettings):
     )
     transactions_dlq_topic: Topic = _setting("transactions-dlq", "Dead letters of the transactions", "payments.dlq")
     labels_dlq_topic: Topic = _setting("fraud-labels-dlq", "Dead letters of the labels", "chargebacks.dlq")
+    rules_topic: Topic = _setting("fraud-rules", "Topic of rules and releases, of one partition", "rules")
+    lists_topic: Topic = _setting("fraud-lists", "Topic of lists and their entries, of one partition", "lists")
+    rules_keep_days: Annotated[int, Field(ge=39, le=36_500)] | None = _setting(
+        None, "Days that `fraudstream topics` has both of them keep their records; empty: without end", "400"
+    )
     schema_registry_url: HttpUrl | Literal[""] = _setting(
         "",
         "Schema registry with Confluent's API, for records that are framed for one; empty: none",
@@ -192,16 +197,20 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:
-        names = [n for n in self.topics() if n]
+        names = [*self.topics(), *self.rule_topics()]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
-            raise ValueError(f"topic {twice[0]!r} is named twice; each of the six topics needs a name of its own")
+            raise ValueError(f"topic {twice[0]!r} is named twice; each topic needs a name of its own")
         return self
 
     def topics(self) -> tuple[str, ...]:
-        """Names of all topics: transactions, labels, alerts, their dead letters, and scores where they are published."""
+        """Names of the topics that have the same partitions: transactions, labels, alerts, dead letters, and scores where they are published."""
         names = (self.transactions_topic, self.labels_topic, self.alerts_topic, self.transactions_dlq_topic, self.labels_dlq_topic)
         return (*names, self.scores_topic) if self.scores_topic else names
+
+    def rule_topics(self) -> tuple[str, str]:
+        """Names of the topics of rules and of lists, which have one partition each."""
+        return self.rules_topic, self.lists_topic
 
 
 def load_settings(**overrides: Any) -> Settings:

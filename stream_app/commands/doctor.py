@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.adapters.kafka.topics import copies_of, partition_counts, topic_configs
-from stream_app.adapters.kafka.topology import KEEP_DAYS, losing, too_little, unbounded, unequal
+from stream_app.adapters.kafka.topology import KEEP_DAYS, TopicConfig, losing, too_little, unbounded, unequal, wrong_rule_topics
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.adapters.redis.store import RedisStore
@@ -24,6 +24,7 @@ from stream_app.bootstrap import registry_of
 from stream_app.delivery.open_transactions import open_for_long, what_waits
 from stream_app.delivery.placement import newest_keys, together
 from stream_app.errors import FraudstreamError, ModelError, Unavailable
+from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.addresses import without_password, without_passwords
 from stream_app.settings import Settings
 
@@ -95,22 +96,33 @@ async def _kafka(settings: Settings) -> str:
 
 async def _topics(settings: Settings) -> str:
     names = settings.topics()
-    counts = await partition_counts(client_options(settings), names)
-    missing = [n for n in names if n not in counts]
+    all_counts = await partition_counts(client_options(settings), names + settings.rule_topics())
+    missing = [n for n in names + settings.rule_topics() if n not in all_counts]
     if missing:
         raise _UnwellError(f"missing: {', '.join(missing)}. Create them: fraudstream topics --partitions 4")
+    counts = {name: all_counts[name] for name in names}
     if len(set(counts.values())) > 1:
         raise _UnwellError(unequal(settings, counts))
-    configs = await topic_configs(client_options(settings), names)
-    if little := too_little(settings, configs):
+    configs = await topic_configs(client_options(settings), names + settings.rule_topics())
+    if little := too_little(settings, {name: configs[name] for name in names}):
         raise _UnwellError(little)
+    if wrong := wrong_rule_topics(settings, all_counts, configs):
+        raise _UnwellError(wrong)
     loose = unbounded(settings, {t: configs[t] for t in (settings.transactions_topic, settings.labels_topic)})
-    well = f"{len(names)} topics of {next(iter(counts.values()))} partitions; transactions and labels are kept for {KEEP_DAYS} days or more"
+    well = (
+        f"{len(names)} topics of {next(iter(counts.values()))} partitions; transactions and labels are kept for {KEEP_DAYS} days or more; "
+        f"rules and lists {_kept(configs[name] for name in settings.rule_topics())}"
+    )
     return f"{well}; but {loose}" if loose else well
 
 
+def _kept(configs: Iterable[TopicConfig]) -> str:
+    shortest_ms = min((one.retention_ms for one in configs if one.retention_ms >= 0), default=None)
+    return "without end" if shortest_ms is None else f"for {shortest_ms // DAY_MS} days: let checkpoints be younger (docs/rules.md)"
+
+
 async def _copies(settings: Settings) -> str:
-    names = settings.topics()
+    names = settings.topics() + settings.rule_topics()
     copies = await copies_of(client_options(settings), names)
     loose = losing(settings, await topic_configs(client_options(settings), names), copies)
     fewest = min(copies.of.values())

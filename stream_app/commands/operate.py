@@ -27,15 +27,16 @@ def topics_command(
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each, where no topic says otherwise yet.")] = 4,
     replication: Annotated[int | None, typer.Option(min=1, help="Copies of each partition; default: what the brokers are set to.")] = None,
 ) -> None:
-    """Create the topics that are missing: all with the same number of partitions, kept for 40 days."""
+    """Create the topics that are missing: all with the same number of partitions, kept for 40 days; rules and lists with one, without end."""
     settings = load_settings()
-    created, counts = asyncio.run(create_topics(client_options(settings), settings, partitions, replication or BROKERS_DEFAULT))
+    created, all_counts = asyncio.run(create_topics(client_options(settings), settings, partitions, replication or BROKERS_DEFAULT))
     if created:
         print("Created " + ", ".join(created))
+    counts = {name: all_counts[name] for name in settings.topics()}
     if len(set(counts.values())) > 1:
         raise TopologyError(unequal(settings, counts))
     if not created:
-        print(f"All topics exist, with {counts[settings.transactions_topic]} partitions each.")
+        print(f"All topics exist, with {counts[settings.transactions_topic]} partitions each; those of rules and lists with one.")
 
 
 def doctor_command() -> None:

@@ -51,9 +51,12 @@ def test_the_doctor_finds_all_well(env: dict[str, str]) -> None:
     found = findings(env)
     assert {subject: f.text for subject, f in found.items() if not f.well} == {}
     assert set(found) == {"Kafka", "topics", "copies", "codecs", "transactions", "keys", "Redis", "state", "MLflow", "model", "clock"}
-    assert found["topics"].text == "6 topics of 2 partitions; transactions and labels are kept for 39 days or more"
+    assert (
+        found["topics"].text
+        == "6 topics of 2 partitions; transactions and labels are kept for 39 days or more; rules and lists without end"
+    )
     assert found["copies"].text.startswith("1 broker, 1 copy of each topic or more; but there is one broker, which is for trials")
-    assert found["codecs"].text == "gzip, snappy, lz4, zstd work; the newest records of 6 topics can be read"
+    assert found["codecs"].text == "gzip, snappy, lz4, zstd work; the newest records of 8 topics can be read"
 
 
 @pytest.fixture
@@ -110,7 +113,10 @@ def test_topics_are_made_with_the_brokers_own_replication(env: dict[str, str], u
     """Without `--replication`, what the cluster's `default.replication.factor` says; only what is missing is made."""
     told = command({**env, "ALERTS_TOPIC": f"new-{unique}"}, "topics")
     assert told.stdout == f"Created new-{unique}\n", told.stderr
-    assert command({**env, "ALERTS_TOPIC": f"new-{unique}"}, "topics").stdout == "All topics exist, with 2 partitions each.\n"
+    assert (
+        command({**env, "ALERTS_TOPIC": f"new-{unique}"}, "topics").stdout
+        == "All topics exist, with 2 partitions each; those of rules and lists with one.\n"
+    )
 
 
 def test_alerts_are_shown_once_and_what_is_none_is_left_out(env: dict[str, str]) -> None:

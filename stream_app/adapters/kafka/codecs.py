@@ -29,10 +29,11 @@ async def readable(settings: Settings) -> str:
         UnpackError: if the newest records of a topic cannot be unpacked, or a codec of Kafka does not work; one line with the remedy.
         Unavailable: if Kafka does not answer.
     """
-    log = KafkaLog(client_options(settings), settings.consumer_group, settings.topics())
-    counts = await partition_counts(client_options(settings), settings.topics())
+    topics = settings.topics() + settings.rule_topics()
+    log = KafkaLog(client_options(settings), settings.consumer_group, topics)
+    counts = await partition_counts(client_options(settings), topics)
     unread: dict[str, UnpackError] = {}
-    for topic in (name for name in settings.topics() if name in counts):
+    for topic in (name for name in topics if name in counts):
         try:
             await _read_newest(log, topic, counts[topic])
         except UnpackError as error:

@@ -101,12 +101,13 @@ async def topic_configs(client_options: dict[str, Any], topics: Sequence[str]) -
 async def create_topics(
     client_options: dict[str, Any], settings: Settings, partitions: int, replication: int = BROKERS_DEFAULT
 ) -> tuple[list[str], dict[str, int]]:
-    """Create the topics that are missing, all with the same number of partitions; when this returns, the next command finds them.
+    """Create the topics that are missing, all with the same number of partitions but those of rules and lists, which have one; when this returns,
+    the next command finds them.
 
     Args:
         client_options: how to reach Kafka.
         settings: names of the topics.
-        partitions: of each, where none exists that says otherwise: the transactions first, then the labels.
+        partitions: of each of `Settings.topics`, where none exists that says otherwise: the transactions first, then the labels.
         replication: copies of each partition; by default as many as the brokers' `default.replication.factor` says.
 
     Returns:
@@ -116,15 +117,16 @@ async def create_topics(
         Refused: if this user may not create one.
         Unavailable: if Kafka does not answer, or does not create one.
     """
-    names = settings.topics()
+    names = settings.topics() + settings.rule_topics()
     there = await partition_counts(client_options, names)
     missing = [n for n in names if n not in there]
-    partitions = next((there[n] for n in names if n in there), partitions)
+    partitions = next((there[n] for n in settings.topics() if n in there), partitions)
+    wanted = dict.fromkeys(settings.topics(), partitions) | dict.fromkeys(settings.rule_topics(), 1)
     answer = None
     async with _admin(client_options) as admin:
         with suppress(TopicAlreadyExistsError):
             answer = (
-                await admin.create_topics([_new(n, _config(n, settings), partitions, replication) for n in missing]) if missing else None
+                await admin.create_topics([_new(n, _config(n, settings), wanted[n], replication) for n in missing]) if missing else None
             )
     for name, code, *_ in answer.topic_errors if answer else ():
         if for_code(code) in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
@@ -132,7 +134,7 @@ async def create_topics(
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise Unavailable(f"Kafka did not create topic {name!r}: {for_code(code).__name__}.")
     await _until_known(client_options, missing)
-    return missing, {n: there.get(n, partitions) for n in names}
+    return missing, {n: there.get(n, wanted[n]) for n in names}
 
 
 async def _until_known(client_options: dict[str, Any], topics: Sequence[str]) -> None:
@@ -147,10 +149,18 @@ async def _until_known(client_options: dict[str, Any], topics: Sequence[str]) ->
 
 
 def _config(name: str, settings: Settings) -> dict[str, str]:
-    """Batches stay as their producers packed them: a broker that packs them anew unpacks each whole, whatever it unfolds to."""
+    """Batches stay as their producers packed them: a broker that packs them anew unpacks each whole, whatever it unfolds to.
+
+    What is in force is said by all records of rules and lists: they are kept without end. The time of one is the broker's: it says whether an
+    entry's end was past.
+    """
     config = {"cleanup.policy": "delete", "retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_BATCH_BYTES)}
     if name in (settings.transactions_topic, settings.labels_topic):
         config |= {"compression.type": "producer", _AHEAD: str(PRODUCER_AHEAD_MS)}
+    if name in settings.rule_topics():
+        days = settings.rules_keep_days
+        kept_ms = -1 if days is None else days * DAY_MS
+        config |= {"retention.ms": str(kept_ms), "retention.bytes": "-1", "message.timestamp.type": "LogAppendTime"}
     return config
 
 

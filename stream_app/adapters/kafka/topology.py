@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stream_app.features.aggregations import DAY_MS
+from stream_app.rules.topic_log import MAX_RECORD_BYTES
 from stream_app.settings import Settings
 
 KEEP_DAYS = 39
@@ -75,6 +76,38 @@ def _why_too_little(config: TopicConfig) -> str | None:
 
 def _why_lost(config: TopicConfig) -> str | None:
     return f"is compacted (cleanup.policy {config.cleanup}): of each card the last alone is kept" if "compact" in config.cleanup else None
+
+
+def wrong_rule_topics(settings: Settings, counts: Mapping[str, int], found: Mapping[str, TopicConfig]) -> str | None:
+    """Which of the topics of rules and lists cannot hold what is in force, and how to mend it; None where both can.
+
+    Args:
+        settings: names of the topics; the brokers, for the commands.
+        counts: partitions of each topic.
+        found: of each topic.
+    """
+    for topic in settings.rule_topics():
+        if counts[topic] != 1:
+            command = f"kafka-topics.sh --bootstrap-server {settings.kafka_bootstrap_servers} --delete --topic {topic}; fraudstream topics"
+            return (
+                f"topic {topic!r} has {counts[topic]} partitions: its records have an order in one alone. Delete and make again: {command}"
+            )
+        for wrong, wanted in _wrong(found[topic]):
+            return f"topic {topic!r} {wrong}. Mend it: {_alter(settings, topic)} {wanted}"
+    return None
+
+
+def _wrong(config: TopicConfig) -> Iterator[tuple[str, str]]:
+    if config.cleanup != "delete":
+        yield f"is compacted (cleanup.policy {config.cleanup}): what is in force follows from all its records", "cleanup.policy=delete"
+    if 0 <= config.retention_ms < KEEP_DAYS * DAY_MS:
+        told = f"keeps {config.retention_ms / DAY_MS:.1f} days (retention.ms {config.retention_ms}): entries of lists live for longer"
+        yield told, "retention.ms=-1"
+    if config.retention_bytes >= 0:
+        yield f"is cut at a size, whatever its age (retention.bytes {config.retention_bytes})", "retention.bytes=-1"
+    if config.max_message_bytes < MAX_BATCH_BYTES:
+        told = f"takes {config.max_message_bytes} bytes at once (max.message.bytes); a record may have {MAX_RECORD_BYTES}"
+        yield told, f"max.message.bytes={MAX_BATCH_BYTES}"
 
 
 def unbounded(settings: Settings, found: Mapping[str, TopicConfig]) -> str | None:

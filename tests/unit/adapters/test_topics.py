@@ -46,3 +46,12 @@ def test_topics_are_made_with_what_brokers_can_bound() -> None:
     assert {config["max.message.bytes"] for config in made.values()} == {"1048588"}
     assert {name for name, config in made.items() if config.get("message.timestamp.after.max.ms") == "3600000"} == inputs
     assert {name for name, config in made.items() if config.get("compression.type") == "producer"} == inputs
+
+
+def test_topics_of_rules_and_lists_are_kept_as_long_as_the_setting_says() -> None:
+    """Without one, without end; their records have the broker's time."""
+    for days, kept in ((None, "-1"), (400, "34560000000")):
+        settings = load_settings(rules_keep_days=days)
+        made = [topics._config(name, settings) for name in settings.rule_topics()]
+        assert {config["retention.ms"] for config in made} == {kept}
+        assert {(config["retention.bytes"], config["message.timestamp.type"]) for config in made} == {("-1", "LogAppendTime")}

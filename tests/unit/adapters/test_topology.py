@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from stream_app.adapters.kafka.topology import KEEP_DAYS, MAX_BATCH_BYTES, Copies, TopicConfig, losing, too_little, unbounded
+from stream_app.adapters.kafka.topology import (
+    KEEP_DAYS,
+    MAX_BATCH_BYTES,
+    Copies,
+    TopicConfig,
+    losing,
+    too_little,
+    unbounded,
+    wrong_rule_topics,
+)
 from stream_app.delivery.runtime import Runtime
 from stream_app.errors import Unavailable
 from stream_app.features.aggregations import DAY_MS
@@ -159,3 +168,31 @@ def test_one_broker_is_told_as_a_trial_and_copies_are_not_asked_of_it() -> None:
     assert "for trials" in said
     assert "'scores'" not in said
     assert losing(load_settings(), {"scores": LONG}, Copies(3, {"scores": 3})) is None
+
+
+ENDLESS = TopicConfig(-1, -1, "delete", timestamp_type="LogAppendTime")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told", "mended"),
+    [
+        ({"cleanup": "compact"}, "is compacted", "cleanup.policy=delete"),
+        ({"retention_ms": 7 * DAY_MS}, "keeps 7.0 days", "retention.ms=-1"),
+        ({"retention_bytes": 10**9}, "is cut at a size", "retention.bytes=-1"),
+        ({"max_message_bytes": 1_000_000}, "takes 1000000 bytes at once", f"max.message.bytes={MAX_BATCH_BYTES}"),
+    ],
+)
+def test_what_topics_of_rules_and_lists_may_lose_is_named_with_the_command(wrong: dict[str, Any], told: str, mended: str) -> None:
+    """Of the topic that it is; where both hold all, nothing is said."""
+    counts = {"fraud-rules": 1, "fraud-lists": 1}
+    assert wrong_rule_topics(load_settings(), counts, dict.fromkeys(counts, ENDLESS)) is None
+    said = wrong_rule_topics(load_settings(), counts, {"fraud-rules": ENDLESS, "fraud-lists": replace(ENDLESS, **wrong)}) or ""
+    assert said.startswith(f"topic 'fraud-lists' {told}")
+    assert said.endswith(f"--alter --topic fraud-lists --add-config {mended}")
+
+
+def test_a_topic_of_rules_has_one_partition() -> None:
+    """With more, records of two of them have no order."""
+    said = wrong_rule_topics(load_settings(), {"fraud-rules": 4, "fraud-lists": 1}, {}) or ""
+    assert said.startswith("topic 'fraud-rules' has 4 partitions")
+    assert said.endswith("--delete --topic fraud-rules; fraudstream topics")

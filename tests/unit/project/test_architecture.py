@@ -28,7 +28,7 @@ ROOMS = {
         "delivery": "errors messages wire features scoring",
         "operating": "errors",
         "audit": "messages features scoring",
-        "adapters/kafka": "errors messages settings features delivery",
+        "adapters/kafka": "errors messages settings features rules delivery",
         "adapters/redis": "errors messages features scoring delivery",
         "adapters/models": "errors messages features explaining scoring",
         "adapters/schema_registry": "errors messages wire",

@@ -1,0 +1,190 @@
+"""The topics of rules and lists on a real Kafka: a start finds what is in force, by whatever way, and changes come from then on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin.records_to_delete import RecordsToDelete
+
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.rule_topics import RuleTopic
+from stream_app.adapters.kafka.topics import create_topics, partition_counts, topic_configs
+from stream_app.adapters.kafka.topology import wrong_rule_topics
+from stream_app.errors import TopologyError
+from stream_app.rules.checkpoint import checkpoint_header, pieces_of
+from stream_app.rules.lists import CardList, ListedValue, ListEntries
+from stream_app.rules.lists_log import ListsLog
+from stream_app.rules.topic_log import RefusedRecord
+from stream_app.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tests.servers import Servers
+
+WATCHED = CardList("watched", "terminal", "ask", "ann", "for tests")
+DEADLINE_S = 60.0
+
+type Sent = tuple[bytes, int | None]
+"""A record's value, and what its header says of the newest checkpoint."""
+
+
+def put(*values: str) -> bytes:
+    """Entries, as a record."""
+    return msgspec.json.encode(ListEntries("watched", tuple(map(ListedValue, values)), "ann", "for tests"))
+
+
+@pytest.fixture
+def settings(stack: Servers, unique: str) -> Settings:
+    """Topics of nobody else."""
+    streams = {f"{name}_topic": f"{name}-{unique}" for name in ("transactions", "labels", "alerts", "transactions_dlq", "labels_dlq")}
+    found = load_settings(kafka_bootstrap_servers=stack.kafka, rules_topic=f"rules-{unique}", lists_topic=f"lists-{unique}", **streams)
+    asyncio.run(create_topics(client_options(found), found, partitions=2))
+    return found
+
+
+async def send(settings: Settings, records: Sequence[Sent]) -> None:
+    """Into the topic of lists."""
+    async with AIOKafkaProducer(**client_options(settings)) as producer:
+        for value, first in records:
+            await producer.send_and_wait(settings.lists_topic, value, partition=0, headers=checkpoint_header(first))
+
+
+async def delete_below(settings: Settings, offset: int) -> None:
+    """As retention does."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(settings.lists_topic, 0): RecordsToDelete(offset)})
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def opened(settings: Settings, refused: list[RefusedRecord] | None = None) -> AsyncIterator[RuleTopic[ListsLog]]:
+    """The topic of lists, read to its end."""
+    told = None if refused is None else refused.append
+    async with asyncio.timeout(DEADLINE_S), RuleTopic.open(client_options(settings), settings.lists_topic, ListsLog, told) as topic:
+        yield topic
+
+
+def held(topic: RuleTopic[ListsLog]) -> list[str]:
+    """The values of the list."""
+    return [entry.value for entry in topic.log.lists.of("watched")]
+
+
+def checkpoint_of(*values: str, at: int, name: str = "one") -> list[bytes]:
+    """The pieces of a checkpoint with these entries."""
+    log = ListsLog()
+    for record in (msgspec.json.encode(WATCHED), *(put(value) for value in values)):
+        assert log.apply(log.offset, record, 0) is None
+    return list(pieces_of(log.records(0), name, at, 0))
+
+
+def test_a_topic_is_read_to_its_end_and_then_followed(settings: Settings) -> None:
+    """An empty one too; what is refused is told once, with its offset, and the records around it are taken."""
+
+    async def body() -> None:
+        refused: list[RefusedRecord] = []
+        async with opened(settings) as topic:
+            assert (topic.end, topic.log.offset) == (0, 0)
+        await send(settings, [(msgspec.json.encode(WATCHED), None), (b"torn", None), (put("t-1"), None)])
+        async with opened(settings, refused) as topic:
+            assert (topic.end, topic.log.offset, held(topic)) == (3, 3, ["t-1"])
+            assert [one.offset for one in refused] == [1]
+            await send(settings, [(b"x" * 1_000_001, None), (put("t-2"), None)])
+            while topic.log.offset < 5:
+                topic.take(await topic.poll())
+            assert (held(topic), [one.offset for one in refused]) == (["t-1", "t-2"], [1, 3])
+            await send(settings, [(put("t-3"), None)])
+            await topic.read_to_end()
+            assert held(topic) == ["t-1", "t-2", "t-3"]
+            assert topic.end == 3
+
+    asyncio.run(body())
+
+
+def test_a_start_reads_the_checkpoint_that_the_last_record_names_and_what_came_after(settings: Settings) -> None:
+    """The checkpoint holds an entry that no record before it put: whoever has it has read the checkpoint. A record lies among its pieces."""
+
+    async def body() -> None:
+        first, *others = checkpoint_of("from-checkpoint", at=2)
+        before = [(msgspec.json.encode(WATCHED), None), (put("from-records"), None)]
+        await send(settings, [*before, (first, None), *((piece, None) for piece in others), (put("after"), 2)])
+        async with opened(settings) as topic:
+            assert held(topic) == ["from-checkpoint", "after"]
+            assert topic.log.offset == topic.end
+        await send(settings, [(put("last"), None)])
+        async with opened(settings) as topic:
+            assert held(topic) == ["from-records", "after", "last"], "without the header all is read"
+        await delete_below(settings, 2)
+        async with opened(settings) as topic:
+            assert held(topic) == ["from-checkpoint", "after", "last"], "where the beginning is gone, the checkpoint is looked for"
+
+    asyncio.run(body())
+
+
+def test_a_start_without_what_was_in_force_is_refused(settings: Settings) -> None:
+    """A torn checkpoint is passed over while the beginning is there; without it nothing is guessed, and the remedy is told."""
+
+    async def body() -> None:
+        (piece,) = checkpoint_of("forged", at=2)
+        torn = piece.replace(b"forged", b"forgot")
+        await send(settings, [(msgspec.json.encode(WATCHED), None), (put("t-1"), None), (torn, None), (put("t-2"), 2)])
+        async with opened(settings) as topic:
+            assert held(topic) == ["t-1", "t-2"]
+        await delete_below(settings, 1)
+        with pytest.raises(TopologyError, match=r"begins at offset 1 and holds no whole checkpoint.*put rules or lists again"):
+            async with opened(settings):
+                pass
+
+    asyncio.run(body())
+
+
+def test_who_follows_is_told_when_what_was_to_be_read_is_gone(settings: Settings) -> None:
+    """Never a change passed over in silence."""
+
+    async def body() -> None:
+        await send(settings, [(msgspec.json.encode(WATCHED), None), (put("t-1"), None), (put("t-2"), None)])
+        async with opened(settings) as topic:
+            await delete_below(settings, 2)
+            topic._consumer.seek(topic._place, 1)  # as one who was slow stands there
+            await topic.follow()
+
+    with pytest.raises(TopologyError, match="lost what was to be read next"):
+        asyncio.run(body())
+
+
+def test_both_topics_are_made_with_one_partition_and_kept_without_end(settings: Settings) -> None:
+    """The doctor finds nothing wrong; one with more partitions is named by him, and refused by who reads it."""
+    options = client_options(settings)
+
+    async def body() -> dict[str, Any]:
+        topics = settings.rule_topics()
+        return {"counts": await partition_counts(options, topics), "found": await topic_configs(options, topics)}
+
+    there = asyncio.run(body())
+    assert there["counts"] == dict.fromkeys(settings.rule_topics(), 1)
+    assert {(one.retention_ms, one.retention_bytes, one.timestamp_type) for one in there["found"].values()} == {(-1, -1, "LogAppendTime")}
+    assert wrong_rule_topics(settings, **there) is None
+
+    async def more() -> None:
+        admin = AIOKafkaAdminClient(**options)
+        await admin.start()
+        await admin.create_partitions({settings.lists_topic: NewPartitions(total_count=2)})
+        await admin.close()
+        while (await partition_counts(options, [settings.lists_topic]))[settings.lists_topic] != 2:  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(0.1)
+        async with opened(settings):
+            pass
+
+    with pytest.raises(TopologyError, match="has 2 partitions"):
+        asyncio.run(more())
+    assert "has 2 partitions" in (
+        wrong_rule_topics(settings, counts={settings.rules_topic: 1, settings.lists_topic: 2}, found=there["found"]) or ""
+    )
