@@ -25,9 +25,11 @@ from stream_app.adapters.redis.store import RedisStore
 from stream_app.adapters.schema_registry.client import RegistryTls, SchemaRegistry
 from stream_app.adapters.schema_registry.copies import SchemaCopies
 from stream_app.adapters.schema_registry.fetcher import SchemaFetcher
+from stream_app.bootstrap_rules import live_rules
 from stream_app.delivery.backlog import BacklogWatch
 from stream_app.delivery.held_partitions import Seek
 from stream_app.delivery.inbox import KnownEnd
+from stream_app.delivery.live_rules import LiveRules
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import PartitionDependencies
 from stream_app.delivery.placement import KeyWatch
@@ -45,6 +47,7 @@ from stream_app.operating.outage import ANSWER_TIMEOUT_S, Watch
 from stream_app.operating.progress import Progress
 from stream_app.operating.watchdog import Watchdog
 from stream_app.scoring.bound_model import Challenger
+from stream_app.scoring.bound_rules import RulesInForce
 from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring
 from stream_app.scoring.ports import Clock, Model
 from stream_app.scoring.publication import NO_OUTPUT, Output
@@ -76,9 +79,14 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
-    """A worker's parts, connected and not yet started; `background` is to run beside them."""
+    """A worker's parts, connected and not yet started; `background` is to run beside them.
+
+    Attributes:
+        rules: followed in the background; no payment is taken before they have begun.
+    """
 
     runtime: Runtime
+    rules: LiveRules
     publisher: KafkaPublisher
     status: StatusServer
     background: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
@@ -104,13 +112,15 @@ def model_loader(money: Money) -> Callable[[FetchedModel], Model]:
     return load
 
 
-def serving_scorers(settings: Settings, observer: ModelObserver, money: Money, output: Output) -> Serving[Scorer]:
-    """Follows the aliases of the settings, and binds a scorer to the models that they point to."""
+def serving_scorers(
+    settings: Settings, observer: ModelObserver, money: Money, output: Output, rules: Callable[[], RulesInForce] = RulesInForce
+) -> Serving[Scorer]:
+    """Follows the aliases of the settings, and binds a scorer to the models that they point to, and to the rules in force then."""
     registry, load = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache), model_loader(money)
 
     def bind(champion: Model, challenger: Model | None) -> Scorer:
         beside = Challenger(challenger, settings.challenger_share) if challenger else None
-        return Scorer(champion, money, output, SystemClock(), settings.threshold, beside)
+        return Scorer(champion, money, output, SystemClock(), settings.threshold, beside, rules())
 
     aliases = (settings.model_alias, settings.challenger_alias)
     champion, challenger = (ModelSource(registry, settings.model_name, alias, load, observer) for alias in aliases)
@@ -176,7 +186,9 @@ def build_worker(
     money = Money(settings.base_currency, read_rates(settings.rates_file))
     metrics = WorkerMetrics(money.unit, settings.threshold)
     topics = topics_of(settings)
-    serving = serving_scorers(settings, metrics.models, money, Output(settings.alerts_topic, settings.scores_topic))
+    live = live_rules(settings, metrics.rules)
+    output = Output(settings.alerts_topic, settings.scores_topic)
+    serving = serving_scorers(settings, metrics.models, money, output, lambda: live.in_force)
     rules, clock = intake_rules(settings), SystemClock()
     present = present_of(clock, rules)
 
@@ -243,9 +255,13 @@ def build_worker(
     progress = Progress(metrics.totals, runtime.behind, away)
     backlog = BacklogWatch(runtime.held, log, topics, metrics)
     watchdog = Watchdog(runtime.progress, backlog.undecided, lambda: not_ready() is not None)
-    background = (*(watch.run for watch in watches), witness.run, progress.run, watchdog.run, backlog.run)
+
+    async def follow() -> None:
+        await live.run(serving.rebind)
+
+    background = (*(watch.run for watch in watches), witness.run, progress.run, watchdog.run, backlog.run, follow)
     background = background if registry is None else (*background, registry.run)
-    return WorkerParts(runtime, publisher, StatusServer(metrics.render, not_scoring), background)
+    return WorkerParts(runtime, live, publisher, StatusServer(metrics.render, not_scoring), background)
 
 
 def _show_health(metrics: WorkerMetrics, watches: tuple[Watch, ...], not_ready: Callable[[], str | None]) -> None:

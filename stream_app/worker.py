@@ -26,6 +26,7 @@ from stream_app.features.warm import warm
 from stream_app.messages.records import Place
 from stream_app.operating.logs import set_up_logs
 from stream_app.operating.watchdog import end_within
+from stream_app.rules.warm import warm as warm_rules
 from stream_app.settings import Settings, load_settings
 
 STOP_WITHIN_S = 15.0
@@ -98,11 +99,13 @@ class FraudWorker(faust.App):  # type: ignore[misc]
         port = await parts.status.start(settings.metrics_host, settings.metrics_port)
         logger.info("Metrics, /livez and /readyz on http://{}:{}", settings.metrics_host, port)
         await asyncio.to_thread(warm)
+        await asyncio.to_thread(warm_rules)
         await parts.publisher.start()
         await parts.runtime.start()
         self.background = [asyncio.create_task(run()) for run in parts.background]
         for task in self.background:
             task.add_done_callback(self._no_longer_beside)
+        await parts.rules.begun()
 
     def _no_longer_beside(self, task: asyncio.Task[None]) -> None:
         """What ends a reader beside the batches would end them too, once there is a model."""

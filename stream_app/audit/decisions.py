@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from stream_app.audit.history import Count, PartitionHistory
 from stream_app.features.compute import Vectors
 from stream_app.features.plan import Ints
-from stream_app.messages.alert import ModelReference, Source
+from stream_app.messages.alert import Action, Decider, ModelReference, RuleHit, Source
 from stream_app.messages.event_time import EventTimeMs
 from stream_app.messages.records import Published, decoded
 from stream_app.scoring.positions import Position
@@ -32,9 +33,23 @@ class _ServedScore(msgspec.Struct, frozen=True):
     sequence: int
     scored_at: int
     degraded: str | None = None
+    threshold: float = 0.0
+    action: Action | None = None
+    decided_by: Decider = "model"
+    rules: tuple[RuleHit, ...] = ()
+    lists: tuple[str, ...] = ()
 
 
 _SCORE = msgspec.json.Decoder(_ServedScore)
+
+
+class ServedRuling(NamedTuple):
+    """What was done about a payment, by whose word, and what rules and lists said."""
+
+    action: Action | None
+    decided_by: Decider
+    rules: tuple[RuleHit, ...]
+    lists: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,9 +58,11 @@ class ServedDecision:
 
     Attributes:
         offset: of the transaction in its partition.
-        features: names, in the order of `vector`.
+        features: names, in the order of `vector`: the model's, then those that rules asked for beside them.
         vector: float32 [features].
         provenance: what it had seen; None where it does not say.
+        threshold: from which the model would alert.
+        ruling: what was decided.
     """
 
     card_id: str
@@ -62,6 +79,8 @@ class ServedDecision:
     raw_score: float
     degraded: str | None
     provenance: Provenance | None
+    threshold: float
+    ruling: ServedRuling
 
 
 class DecisionReader:
@@ -91,6 +110,8 @@ class DecisionReader:
             score.raw_score,
             score.degraded,
             read_provenance(record.headers),
+            score.threshold,
+            ServedRuling(score.action, score.decided_by, score.rules, score.lists),
         )
 
 

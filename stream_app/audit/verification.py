@@ -55,6 +55,9 @@ class VerificationReport:
         unserved: payments between the first and the last decision of their partition that have none.
         event_order: the comparison with pure order of event time.
         first: the first difference.
+        rulings: decisions that were taken again on the vector and score as served, by the rules and lists of their moment.
+        ruling_differences: of these, how many differ.
+        first_ruling: the first of them, in words.
     """
 
     vectors: int = 0
@@ -66,11 +69,19 @@ class VerificationReport:
     unserved: int = 0
     event_order: Compared = field(default_factory=Compared)
     first: Difference | None = None
+    rulings: int = 0
+    ruling_differences: int = 0
+    first_ruling: str = ""
+
+    def count(self, rulings: VerificationReport) -> None:
+        """Add what was found of decisions that were taken again."""
+        self.rulings, self.ruling_differences, self.first_ruling = rulings.rulings, rulings.ruling_differences, rulings.first_ruling
+        self.apart += rulings.apart
 
     @property
     def equal(self) -> bool:
         """Whether online was offline, and every difference from the order of event time is explained."""
-        return not (self.differences or self.score_differences or self.event_order.unexplained)
+        return not (self.differences or self.score_differences or self.ruling_differences or self.event_order.unexplained)
 
 
 class Verification:
@@ -82,6 +93,7 @@ class Verification:
         models: Mapping[ModelName, Model],
         features: Mapping[ModelName, Sequence[Feature]],
         unit: int,
+        beside: Sequence[Feature] = (),
     ) -> None:
         """Bind the models.
 
@@ -90,9 +102,10 @@ class Verification:
             models: that decided, by name and version.
             features: of each model, in its order.
             unit: minor units of a major unit of the base currency.
+            beside: features that rules asked for.
         """
         self._histories, self._models, self._unit = histories, models, unit
-        named = {f.name: f for of_model in features.values() for f in of_model}
+        named = {f.name: f for of_model in (*features.values(), beside) for f in of_model}
         self._plan: Plan = compile_plan(tuple(named.values()))
         self._place = {name: n for n, name in enumerate(named)}
         self._known: dict[tuple[str, ...], Ints] = {}
@@ -163,14 +176,17 @@ class Verification:
         return served
 
     def _names_fit(self, decision: ServedDecision) -> bool:
-        """Whether its features are those of its model; where an earlier decision stands, they are those of the model that came after."""
+        """Whether its features are those of its model, and known ones beside; where an earlier decision stands, of the model that came after."""
         stands = decision.provenance is not None and decision.provenance.stands
-        return stands or decision.features == self._names[decision.model.name, decision.model.version]
+        return stands or (self._begins_with_its_models(decision) and self._place.keys() >= set(decision.features))
+
+    def _begins_with_its_models(self, decision: ServedDecision) -> bool:
+        names = self._names[decision.model.name, decision.model.version]
+        return decision.features[: len(names)] == names
 
     def _columns(self, decision: ServedDecision) -> Ints:
         """The columns of its features in the plan."""
-        stands = decision.provenance is not None and decision.provenance.stands
-        names = decision.features if stands else self._names[decision.model.name, decision.model.version]
+        names = decision.features if self._names_fit(decision) else self._names[decision.model.name, decision.model.version]
         if names not in self._known:
             self._known[names] = np.array([self._place[name] for name in names], dtype=np.int64)
         return self._known[names]
@@ -193,10 +209,11 @@ class Verification:
     def _compare_scores(self, decisions: Sequence[ServedDecision]) -> None:
         """What each model says of the vectors as served, one by one and in batches, is what was published."""
         for name, model in self._models.items():
-            of_model = [d for d in decisions if (d.model.name, d.model.version) == name and d.features == self._names[name]]
+            of_model = [d for d in decisions if (d.model.name, d.model.version) == name and self._begins_with_its_models(d)]
+            width = len(self._names[name])
             for start in range(0, len(of_model), CHUNK):
                 chunk = of_model[start : start + CHUNK]
-                vectors = np.stack([d.vector for d in chunk])
+                vectors = np.stack([d.vector[:width] for d in chunk])
                 together, *alone = (model.score(part) for part in (vectors, *(vectors[n : n + 1] for n in range(len(chunk)))))
                 served = np.array([(d.score, d.raw_score) for d in chunk])
                 one_by_one = np.array([(one.probability[0], one.raw[0]) for one in alone])

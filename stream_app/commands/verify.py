@@ -12,10 +12,12 @@ from rich.console import Console
 
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
+from stream_app.audit.rulings import beside_models
 from stream_app.audit.story import story
 from stream_app.audit.verification import ModelName, Verification, VerificationReport
 from stream_app.commands.coroutines import result_of
 from stream_app.commands.evidence import Evidence, gathered
+from stream_app.commands.rule_evidence import Reach, decided_again
 from stream_app.commands.times import moment_ms
 from stream_app.errors import ModelError
 from stream_app.messages.money import Money, read_rates
@@ -34,9 +36,13 @@ def verify_command(
     evidence = result_of(gathered(settings, money, (moment_ms(since, "--since"), moment_ms(until, "--until"))))
     models = _models(settings, {(d.model.name, d.model.version) for d in evidence.decisions})
     features = {name: model.metadata.resolved() for name, model in models.items()}
-    report = Verification(evidence.histories, models, features, money.unit).run(evidence.decisions, evidence.full_from_ms)
-    _tell(report, evidence, Console(stderr=True, highlight=False, soft_wrap=True))
-    print(json.dumps(summary(report, evidence)))
+    beside = beside_models(evidence.decisions)
+    report = Verification(evidence.histories, models, features, money.unit, beside).run(evidence.decisions, evidence.full_from_ms)
+    metadata = {name: model.metadata for name, model in models.items()}
+    rulings = result_of(decided_again(settings, evidence, metadata, money.unit))
+    report.count(rulings.report)
+    _tell(report, evidence, rulings.reach, Console(stderr=True, highlight=False, soft_wrap=True))
+    print(json.dumps(summary(report, evidence) | {"rules_reach": rulings.reach}))
     sys.exit(0 if report.equal else 1)
 
 
@@ -64,6 +70,8 @@ def summary(report: VerificationReport, evidence: Evidence) -> dict[str, Any]:
         "differences": report.differences,
         "scores": report.scores,
         "score_differences": report.score_differences,
+        "decisions": report.rulings,
+        "decision_differences": report.ruling_differences,
         "apart": dict(report.apart) | ({"no score of these topics": evidence.foreign} if evidence.foreign else {}),
         "labels": report.labels,
         "unserved": report.unserved,
@@ -78,10 +86,14 @@ def summary(report: VerificationReport, evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _tell(report: VerificationReport, evidence: Evidence, console: Console) -> None:
+def _tell(report: VerificationReport, evidence: Evidence, reach: Reach, console: Console) -> None:
     compared = report.event_order
     console.print(f"{report.vectors:,} vectors over the recorded order, {report.labels:,} labels among it: {report.differences:,} differ.")
     console.print(f"{report.scores:,} scores, one by one and in batches: {report.score_differences:,} differ.")
+    console.print(
+        f"{report.rulings:,} decisions taken again by the rules and lists of their moment: {report.ruling_differences:,} differ. "
+        f"What was in force is known {_reach('rules', reach)}, {_reach('lists', reach)}."
+    )
     for why, count in sorted(report.apart.items()):
         console.print(f"Apart: {count:,} {why}.")
     if report.unserved:
@@ -94,6 +106,18 @@ def _tell(report: VerificationReport, evidence: Evidence, console: Console) -> N
         console.print(
             f"  Events arrived up to {compared.displaced_ms / 1000:,.1f} s out of order; differences without such an event: {compared.unexplained:,}."
         )
+    if report.first_ruling:
+        console.print(report.first_ruling, markup=False)
     if report.first is not None:
         for line in story(report.first, evidence.histories):
             console.print(line, markup=False)
+
+
+def _reach(kind: str, reach: Reach) -> str:
+    """From where on rules, or lists, are known."""
+    since = reach[kind]
+    return (
+        f"of {kind} from offset {since} on"
+        if since is not None
+        else f"of {kind} not at all: the beginning of their topic is gone, and it holds no whole checkpoint"
+    )

@@ -126,3 +126,27 @@ class Observer(Protocol):
     def waiting(self, backlog: Backlog) -> None:
         """So much waits in a partition that this worker holds."""
         ...
+
+
+class RulesObserver(Protocol):
+    """Told of the rules and lists that this process decides by."""
+
+    def release_in_force(self, name: str | None, live: int, shadow: int) -> None:
+        """A release, and so many rules of it in either mode; None: there is none."""
+        ...
+
+    def release_refused(self) -> None:
+        """One could not be used; the one before stays."""
+        ...
+
+    def rules_read(self, kind: Literal["rules", "lists"], offset: int, at_ms: int | None) -> None:
+        """Their topic is read up to here; the Kafka timestamp of the last record, where one came just now."""
+        ...
+
+    def record_refused(self, kind: Literal["rules", "lists"]) -> None:
+        """A record of their topic was not taken."""
+        ...
+
+    def rule_failed(self, code: str) -> None:
+        """A rule could not be run in a round; `bound_rules.EVERY_RULE`: none could be asked."""
+        ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -157,6 +158,7 @@ class Serving[T]:
         self._bound: tuple[Model | None, Model | None] = (None, None)
         self._why_not = "No model is loaded yet."
         self._said = ""
+        self._binding = threading.Lock()
 
     @property
     def why_not_ready(self) -> str | None:
@@ -196,12 +198,23 @@ class Serving[T]:
                 alias.look()
             except (Unavailable, ModelError) as error:
                 trouble.append(error)
-        champion, challenger = self._champion.model, self._challenger.model if self._challenger else None
-        if champion is not None and self._bound != (champion, challenger):
-            self._present = self._bind(champion, challenger)
-            self._bound = (champion, challenger)
+        models = self._champion.model, self._challenger.model if self._challenger else None
+        with self._binding:
+            if self._bound != models:
+                self._bind_to(models)
         if trouble:
             raise trouble[0]
+
+    def rebind(self) -> None:
+        """Bind anew to the same models: what else `bind` looks at changed. Blocks, as `look`, and may be called beside it."""
+        with self._binding:
+            self._bind_to(self._bound)
+
+    def _bind_to(self, models: tuple[Model | None, Model | None]) -> None:
+        champion, challenger = models
+        if champion is not None:
+            self._present = self._bind(champion, challenger)
+            self._bound = models
 
     def _tell(self, text: str) -> None:
         if text == self._said:

@@ -166,6 +166,25 @@ KEYS_ASTRAY = GaugeMetric(
     ("kind",),
 )
 BUILD_INFO = GaugeMetric("fraudstream_build_info", "1 for the version of the program", ("version",))
+RELEASE_INFO = GaugeMetric("fraudstream_rules_release_info", "1 for the release of rules in force", ("name",))
+RULES_IN_FORCE = GaugeMetric("fraudstream_rules_in_force", "Rules of the release in force, by mode: live or shadow", ("mode",))
+RELEASES_REFUSED = CounterMetric("fraudstream_rules_releases_refused", "Releases that could not be used; the one before stayed")
+RULES_OFFSET = GaugeMetric(
+    "fraudstream_rules_offset", "Next offset of the topic of rules, and of lists, that this process reads", ("kind",)
+)
+RULES_CHANGED = GaugeMetric(
+    "fraudstream_rules_changed_timestamp_seconds",
+    "Kafka timestamp of the last record of the topic of rules, and of lists, Unix time",
+    ("kind",),
+)
+RULE_RECORDS_REFUSED = CounterMetric(
+    "fraudstream_rules_records_refused", "Records of the topic of rules, and of lists, that were not taken; the log says why", ("kind",)
+)
+RULE_FAILURES = CounterMetric(
+    "fraudstream_rule_failures", "Rounds in which a rule could not be run, and hit nothing, by its code", ("code",)
+)
+RULE_HITS = CounterMetric("fraudstream_rule_hits", "Payments that a rule hit, by its code and mode", ("code", "mode"))
+DECIDED_BY = CounterMetric("fraudstream_decided_by", "Payments by who decided, where there are rules or lists", ("by",))
 API_REQUEST = HistogramMetric(
     "fraudstream_api_request_seconds",
     "Time of the API's requests, from their first byte to the last of the answer; status 0: the caller went away",
@@ -203,6 +222,19 @@ MODELS = (
 )
 """Of workers and API alike."""
 
+RULES = (
+    RELEASE_INFO,
+    RULES_IN_FORCE,
+    RELEASES_REFUSED,
+    RULES_OFFSET,
+    RULES_CHANGED,
+    RULE_RECORDS_REFUSED,
+    RULE_FAILURES,
+    RULE_HITS,
+    DECIDED_BY,
+)
+"""Of rules and lists."""
+
 API = (API_REQUEST,)
 """Of the API alone. The path is the route's, never one with an id."""
 
@@ -225,6 +257,7 @@ CATALOGUE: tuple[Metric, ...] = (
     REBUILDS,
     REBUILD_LEFT,
     *MODELS,
+    *RULES,
     DRIFT_INDEX,
     DRIFT_DECISIONS,
     OUTCOMES,

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from stream_app.adapters.metrics import catalogue
 from stream_app.adapters.metrics.model_metrics import ModelMetrics
+from stream_app.adapters.metrics.rule_metrics import RuleMetrics
 from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.operating.progress import Totals
@@ -21,7 +22,7 @@ _CHANGES = {True: "added", False: "taken_back"}
 
 
 class WorkerMetrics:
-    """See `observation.Observer`; `models` is told of the models."""
+    """See `observation.Observer`; `models` is told of the models, `rules` of rules and lists."""
 
     def __init__(self, minor_per_major: int = 100, threshold: float | None = None) -> None:
         """Make a worker's metrics of the catalogue, each at zero where its labels are known.
@@ -34,6 +35,7 @@ class WorkerMetrics:
         ProcessCollector(registry=to)
         self._unit = minor_per_major
         self.models = ModelMetrics(to, threshold)
+        self.rules = RuleMetrics(to)
         self._counted = {metric: metric.made(to) for metric in catalogue.COUNTED.values()}
         self._refused = catalogue.DEAD_LETTERS.made(to)
         for code in DeadLetterCode:
@@ -81,6 +83,8 @@ class WorkerMetrics:
         self._scores.observe(decisions.scores)
         if decisions.of_challenger is not None:
             self._challenger_scores.observe(decisions.of_challenger)
+        if decisions.rules is not None:
+            self.rules.counted(decisions.rules)
         self._follow(decisions)
         self._decision_latency.observe((written_s - decisions.arrived_ms / 1000).clip(0))
         if len(decisions.alerted):

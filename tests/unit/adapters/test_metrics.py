@@ -39,6 +39,8 @@ BOUNDED = {
     "name",
     "version",
     "feature",
+    "mode",
+    "by",
 }
 """Roles, codes, stages, kinds and servers are ours; a worker holds few partitions; a model has few features; of models and programs one is shown;
 paths are those of routes, methods those of HTTP."""

@@ -221,3 +221,21 @@ def test_what_is_in_use_is_the_last_good_version_that_was_seen(moves: list[tuple
             champion = seen[0] if seen[0] in {"1", "2"} else champion
             challenger = None if seen[1] is None else seen[1] if seen[1] in {"1", "2"} else challenger
         assert process.look() == (champion, challenger)
+
+
+def test_what_is_bound_is_made_anew_of_the_same_models_when_asked(registry: MemoryRegistry) -> None:
+    """What else it is made of changed, as rules; before there is a model nothing is made, and nothing is missing."""
+    asked: list[str] = []
+    alias = FollowedAlias(CHAMPION, ModelSource(registry, "fraud", CHAMPION, load, Told()))
+
+    def bind(champion: Model, _challenger: Model | None) -> int:
+        asked.append(champion.reference.version)
+        return len(asked)
+
+    serving = Serving(alias, None, bind)
+    serving.rebind()
+    assert serving.why_not_ready is not None
+    serving.look()
+    serving.look()
+    serving.rebind()
+    assert (asked, serving.present()) == (["1", "1"], 2)

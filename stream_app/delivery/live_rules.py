@@ -1,0 +1,281 @@
+"""The rules and lists in force in this process: both topics are read to their end at the start, then followed.
+
+1. A start waits, for a bounded time, until both topics were read as far as they went. A topic that is not there holds nothing: that is told, and it is
+   looked for again.
+2. A release is compiled, tried on a payment and bound to a scorer off the live path, and taken between two rounds. Where that fails, the one before
+   stays, and decisions go on saying that they had read no further than it; it is tried again with the next record.
+3. A list changes record by record, between two rounds: both run in one event loop, and a round gives it up to nobody once its state was read.
+4. A record that is refused changes nothing; it is told and metered.
+5. Where a topic lost what was to be read next, it is read anew; what was in force stays until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from loguru import logger
+
+from stream_app.errors import FraudstreamError, Unavailable
+from stream_app.messages.records import Record
+from stream_app.messages.transaction import Transaction
+from stream_app.rules.columns import ScoredBatch
+from stream_app.rules.lists import Lists
+from stream_app.rules.lists_log import ListsLog
+from stream_app.rules.rules_log import InForce, RulesLog
+from stream_app.rules.topic_log import RefusedRecord
+from stream_app.rules.verdicts import RuleBook
+from stream_app.scoring.bound_rules import RulesInForce
+from stream_app.scoring.observation import RulesObserver
+from stream_app.scoring.provenance import RulesRead
+
+START_WITHIN_S = 60.0
+AGAIN_S = 2.0
+"""A topic that is not there, or cannot be read, is looked for again after so long."""
+
+
+class FollowedTopic[L](Protocol):
+    """A topic of rules or lists that was read to the end that it had."""
+
+    @property
+    def log(self) -> L:
+        """What its records came to."""
+
+    def poll(self) -> Awaitable[Sequence[Record]]:
+        """The next records, in order and bounded in bytes; none where none came for a while."""
+
+
+type OnRefused = Callable[[RefusedRecord], None]
+type Opened[L] = Callable[[str, OnRefused], AbstractAsyncContextManager[FollowedTopic[L]]]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTopics:
+    """Where rules and lists come from.
+
+    Attributes:
+        rules_topic, lists_topic: their names.
+        id_of: Kafka's id of a topic, empty where brokers tell none; None where there is no such topic.
+        rules, lists: opens a topic, and reads it to its end; told of each record that is refused.
+    """
+
+    rules_topic: str
+    lists_topic: str
+    id_of: Callable[[str], Awaitable[str | None]]
+    rules: Opened[RulesLog]
+    lists: Opened[ListsLog]
+
+
+@dataclass(slots=True)
+class _Bound:
+    """A release as a scorer has it, and the offset up to which the topic says that it is in force."""
+
+    release: InForce | None
+    offset: int
+
+
+class LiveRules:
+    """See the module. `in_force` is what the next scorer is bound to."""
+
+    def __init__(self, topics: RuleTopics, observer: RulesObserver) -> None:
+        self._topics = topics
+        self._observer = observer
+        self._ids = ["", ""]
+        self._followed = [False, False]
+        self._rules_log, self._lists_log = RulesLog(), ListsLog()
+        self._bound = _Bound(None, 0)
+        self.in_force = self._bound_to(self._bound, self._lists_log)
+        self._taking = asyncio.Lock()
+        self._rebind: Callable[[], None] = lambda: None
+        self._begun: dict[str, asyncio.Future[None]] = {}
+        self._said: dict[str, str] = {}
+        self._failed: set[tuple[str, str]] = set()
+
+    async def run(self, rebind: Callable[[], None]) -> None:
+        """Follow both topics until cancelled.
+
+        Args:
+            rebind: makes the scorer anew, of `in_force`; called in a thread.
+        """
+        self._rebind = rebind
+        self._expect()
+        topics = self._topics
+        await asyncio.gather(self._follow(topics.rules_topic, self._rules), self._follow(topics.lists_topic, self._lists))
+
+    async def begun(self) -> None:
+        """Return when both topics were read to the end that they had, or are not there.
+
+        Raises:
+            Unavailable: that took too long.
+            FraudstreamError: a topic is there and cannot be read: what was in force is not known.
+        """
+        try:
+            async with asyncio.timeout(START_WITHIN_S):
+                await asyncio.gather(*self._expect().values())
+        except TimeoutError:
+            why = " ".join(self._said.values()) or "Look at the brokers, and at the size of these topics."
+            raise Unavailable(f"Rules and lists could not be read within {START_WITHIN_S:.0f} s. {why}") from None
+
+    def _expect(self) -> dict[str, asyncio.Future[None]]:
+        if not self._begun:
+            loop, topics = asyncio.get_running_loop(), self._topics
+            self._begun = {topic: loop.create_future() for topic in (topics.rules_topic, topics.lists_topic)}
+        return self._begun
+
+    async def _follow(self, topic: str, read: Callable[[str], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await read(topic)
+            except Unavailable as error:
+                self._tell(topic, str(error))
+            except FraudstreamError as error:
+                self._tell(topic, str(error))
+                self._begins(topic, error)
+            except Exception as error:  # noqa: BLE001 - nobody else hears of it, and payments are decided meanwhile
+                logger.opt(exception=error).error("Following topic {!r} failed", topic)
+                self._begins(topic, Unavailable(f"Following topic {topic!r} failed: {type(error).__name__}: {error}."))
+            await asyncio.sleep(AGAIN_S)
+
+    def _begins(self, topic: str, error: FraudstreamError | None = None) -> None:
+        if not (begun := self._begun[topic]).done():
+            if error is None:
+                begun.set_result(None)
+            else:
+                begun.set_exception(error)
+
+    def _tell(self, topic: str, text: str) -> None:
+        """Say once what is wrong with a topic."""
+        if self._said.get(topic) != text:
+            self._said[topic] = text
+            logger.warning("Rules and lists in force stay as they are: {}", text)
+
+    async def _there(self, topic: str, place: int) -> bool:
+        """Whether a topic is there; its id is kept."""
+        found = await self._topics.id_of(topic)
+        if found is None:
+            if topic not in self._said:
+                what = ("no rules", "no lists")[place]
+                logger.info("Topic {!r} does not exist: {} are in force. `fraudstream topics` makes it.", topic, what)
+            self._said[topic] = "missing"
+            self._begins(topic)
+            return False
+        self._ids[place] = found
+        return True
+
+    async def _rules(self, topic: str) -> None:
+        if not await self._there(topic, 0):
+            return
+        async with self._topics.rules(topic, self._refused(topic)) as reading:
+            self._rules_log, self._followed[0] = reading.log, True
+            await self._release(reading.log.in_force, reading.log.offset)
+            self._settled(topic, reading.log.offset)
+            while True:
+                for record in await reading.poll():
+                    await self._take_rule(topic, record)
+
+    async def _take_rule(self, topic: str, record: Record) -> None:
+        log = self._rules_log
+        refused = await asyncio.to_thread(log.apply, record.offset, record.value, record.timestamp)
+        if refused is not None:
+            self._refused(topic)(refused)
+        if log.in_force is not self._bound.release:
+            await self._release(log.in_force, log.offset)
+        else:
+            self._bound.offset = log.offset
+        self._observer.rules_read("rules", log.offset, record.timestamp)
+
+    async def _lists(self, topic: str) -> None:
+        if not await self._there(topic, 1):
+            return
+        async with self._topics.lists(topic, self._refused(topic)) as reading:
+            self._followed[1] = True
+            await self._take(lists=reading.log)
+            self._settled(topic, reading.log.offset)
+            while True:
+                for record in await reading.poll():
+                    refused = reading.log.apply(record.offset, record.value, record.timestamp)
+                    if refused is not None:
+                        self._refused(topic)(refused)
+                    self._observer.rules_read("lists", reading.log.offset, record.timestamp)
+                    await asyncio.sleep(0)
+
+    def _settled(self, topic: str, offset: int) -> None:
+        self._said.pop(topic, None)
+        self._observer.rules_read("rules" if topic == self._topics.rules_topic else "lists", offset, None)
+        logger.info("Topic {!r} is read up to offset {}, and followed.", topic, offset)
+        self._begins(topic)
+
+    async def _release(self, now: InForce | None, offset: int) -> None:
+        """Take a release, by rule 2."""
+        try:
+            await asyncio.to_thread(_try, now)
+            await self._take(bound=_Bound(now, offset))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a release: the one before stays
+            self._observer.release_refused()
+            logger.opt(exception=error).error("Release {} cannot be used; the one before stays: {}", now.name[:12] if now else None, error)
+            return
+        self._failed.clear()
+        modes = [one.rule.mode for one in now.rules] if now else []
+        self._observer.release_in_force(now.name if now else None, modes.count("live"), modes.count("shadow"))
+        if now is not None:
+            logger.info("Release {}… of {} is in force, with {} rules: {}", now.name[:12], now.author, len(now.rules), now.why)
+
+    async def _take(self, bound: _Bound | None = None, lists: ListsLog | None = None) -> None:
+        """Bind a scorer to another release, or to other lists."""
+        async with self._taking:
+            before = self._bound, self._lists_log, self.in_force
+            self._bound, self._lists_log = bound or self._bound, lists or self._lists_log
+            self.in_force = self._bound_to(self._bound, self._lists_log)
+            try:
+                await asyncio.to_thread(self._rebind)
+            except Exception:
+                self._bound, self._lists_log, self.in_force = before
+                raise
+
+    def _bound_to(self, bound: _Bound, lists: ListsLog) -> RulesInForce:
+        release = bound.release
+
+        def read() -> bytes:
+            return RulesRead(self._ids[0], bound.offset, self._ids[1], lists.offset).header() if any(self._followed) else b""
+
+        return RulesInForce(
+            rules=release.rules if release else (),
+            lists=lists.lists,
+            policy=release.policy if release else None,
+            read=read,
+            failed=self._rules_failed,
+        )
+
+    def _refused(self, topic: str) -> OnRefused:
+        def tell(refused: RefusedRecord) -> None:
+            self._observer.record_refused("rules" if topic == self._topics.rules_topic else "lists")
+            logger.warning("Topic {!r}, offset {}: refused, nothing changed. {}", topic, refused.offset, refused.why)
+
+        return tell
+
+    def _rules_failed(self, failed: Mapping[str, str]) -> None:
+        """Count rules that could not be run, and say why once for each release."""
+        for code, why in failed.items():
+            self._observer.rule_failed(code)
+            if (code, why) not in self._failed and len(self._failed) < _MOST_SAID:
+                self._failed.add((code, why))
+                logger.error("Rule {!r} cannot be run, and hits nothing: {}", code, why)
+
+
+_MOST_SAID = 1_000
+
+
+def _try(release: InForce | None) -> None:
+    """Compile a release and ask it about a payment: what is wrong with it breaks here."""
+    if release is None:
+        return
+    book = RuleBook(release.rules, Lists())
+    columns = [feature.name for feature in book.features]
+    payment = Transaction("trial", 10**12, "trial", "trial", 1.0, "EUR")
+    vectors = np.zeros((1, len(columns)), dtype=np.float32)
+    of_one = ScoredBatch([payment], np.ones(1), vectors, np.ones(1, dtype=np.float32), np.zeros(1, dtype=np.int8))
+    RuleBook(release.rules, Lists(), columns).verdicts(of_one).rule_hits(0)
