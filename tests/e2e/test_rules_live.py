@@ -1,0 +1,112 @@
+"""Rules and lists on real Kafka and Redis: written, in force within seconds, rolled back; then every decision is computed again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream_app.messages.alert import Alert
+from stream_app.rules.lists import CardList, ListedValue, ListEntries
+from stream_app.rules.rule import Rule, release_of
+from stream_app.settings import PREFIX
+from tests.e2e.kafka import NOW_MS, TRANSACTION, read
+from tests.e2e.workers import Worker, worker
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RULE = Rule(
+    "large", 1, "amount > 100 and card_prior_count_1h >= 1", "{amount} after {card_prior_count_1h}", "alert", "ann", "live", "step_up"
+)
+BAD = CardList("bad", "terminal", "block", "ann", "for tests")
+
+
+def payment(id_: str, **fields: Any) -> bytes:
+    """A payment of one card."""
+    return json.dumps(TRANSACTION | {"transaction_id": id_, "event_time": NOW_MS} | fields).encode()
+
+
+def send(servers: str, topic: str, records: Sequence[bytes], key: bytes | None = None) -> None:
+    """Into partition 0."""
+
+    async def body() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+            for value in records:
+                await producer.send_and_wait(topic, value, key=key, partition=0)
+
+    asyncio.run(body())
+
+
+def told(env: dict[str, str], count: int) -> dict[str, Alert]:
+    """The first alerts, by transaction."""
+    records = asyncio.run(read(env["KAFKA_BOOTSTRAP_SERVERS"], env["ALERTS_TOPIC"], count))
+    return {alert.transaction_id: alert for alert in (msgspec.json.decode(record.value, type=Alert) for record in records)}
+
+
+def verified(env: dict[str, str]) -> tuple[int, dict[str, Any], str]:
+    """`fraudstream verify`: its exit code, what it says, and the log."""
+    variables = {**os.environ, **{PREFIX + k: v for k, v in env.items()}}
+    command = [sys.executable, "-m", "stream_app.cli", "verify"]
+    found = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    return found.returncode, json.loads(found.stdout.splitlines()[-1]), found.stderr
+
+
+def test_rules_and_lists_decide_while_a_worker_runs_and_each_decision_is_computed_again(
+    env: dict[str, str], port: int, tmp_path: Path
+) -> None:
+    """A rule alerts a payment; a terminal is blocked and the next payment there is declined; the release is rolled back; nothing differs."""
+    servers = env["KAFKA_BOOTSTRAP_SERVERS"]
+    env |= {"RULES_TOPIC": env["SCORES_TOPIC"].replace("scores", "rules"), "LISTS_TOPIC": env["SCORES_TOPIC"].replace("scores", "lists")}
+
+    def pay(one: Worker, id_: str, **fields: Any) -> None:
+        before = one.metric("fraudstream_transactions_scored_total")
+        send(servers, env["TRANSACTIONS_TOPIC"], [payment(id_, **fields)], b"C1")
+        until(lambda: one.metric("fraudstream_transactions_scored_total") == before + 1, f"{id_} to be scored")
+
+    async def make() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+        await admin.start()
+        await admin.create_topics([NewTopic(env[name], 1, 1) for name in ("RULES_TOPIC", "LISTS_TOPIC")])
+        await admin.close()
+
+    with worker(env, port, tmp_path) as one:
+        until(one.ready, "the worker to be ready, without the topics")
+        pay(one, "before", amount=20.0)
+        asyncio.run(make())
+        first, back = release_of([RULE], "ann", "try", None), release_of([], "ann", "over", release_of([RULE], "ann", "try", None).name)
+        send(servers, env["RULES_TOPIC"], [b"torn", msgspec.json.encode(RULE), msgspec.json.encode(first)])
+        send(servers, env["LISTS_TOPIC"], [msgspec.json.encode(BAD)])
+        until(lambda: one.metric("fraudstream_rules_in_force") == 1, "the release to be in force")
+        until(lambda: one.metric("fraudstream_rules_offset") == 4, "both topics to be read")
+        pay(one, "large", amount=101.0)
+        send(servers, env["LISTS_TOPIC"], [msgspec.json.encode(ListEntries("bad", (ListedValue("M9"),), "ann", "seen"))])
+        began = time.monotonic()
+        until(lambda: one.metric("fraudstream_rules_offset") == 5, "the list to be changed")
+        assert time.monotonic() - began < 10, "a change is there within seconds"
+        pay(one, "blocked", amount=1.0, terminal_id="M9")
+        send(servers, env["RULES_TOPIC"], [msgspec.json.encode(back)])
+        until(lambda: one.metric("fraudstream_rules_in_force") == 0, "the rule to be out of force")
+        pay(one, "over", amount=102.0)
+        assert (one.metric("fraudstream_rules_records_refused_total"), one.metric("fraudstream_rule_hits_total")) == (1, 1)
+        assert one.stop() == 0, one.log.read_text()
+    found = told(env, 2)
+    assert {name: (alert.action, alert.decided_by) for name, alert in found.items()} == {
+        "large": ("step_up", "rule"),
+        "blocked": ("decline", "block"),
+    }
+    assert (found["large"].reasons[0].text, found["blocked"].lists) == ("101 after 1", ("bad",))
+    code, summary, log = verified(env)
+    assert (code, summary["decisions"], summary["decision_differences"], summary["differences"]) == (0, 4, 0, 0), log
+    assert summary["rules_reach"] == {"rules": 0, "lists": 0}
+    assert summary["apart"] == {}
