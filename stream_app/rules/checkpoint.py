@@ -21,6 +21,7 @@ from stream_app.errors import RuleError
 from stream_app.messages.alert import NonNegative
 from stream_app.messages.event_time import MAX_EVENT_TIME_MS
 from stream_app.messages.headers import Headers, header, number
+from stream_app.messages.records import decoded
 from stream_app.rules.rule import Digest
 
 PIECE_BYTES = 500_000
@@ -50,6 +51,9 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tr
     piece: Annotated[int, Meta(ge=0, lt=MAX_PIECES)]
     records: tuple[msgspec.Raw, ...]
     sha256: Digest | None = None
+
+
+_DECODER = msgspec.json.Decoder(Checkpoint)
 
 
 def pieces_of(records: Iterable[bytes], checkpoint_id: str, at: int, ended_ms: int) -> Iterator[bytes]:
@@ -115,6 +119,12 @@ def checkpoint_header(first: int | None) -> list[tuple[str, bytes]]:
     return [] if first is None else [(CHECKPOINT_HEADER, b"%d" % first)]
 
 
-def checkpoint_in(headers: Headers) -> int | None:
-    """The offset from which to look for a checkpoint, by the headers of the topic's last record; None where they say nothing."""
+def checkpoint_in(offset: int, value: bytes | None, headers: Headers) -> int | None:
+    """The offset from which to look for a checkpoint, by the topic's last record; None where it says nothing.
+
+    One that is a whole checkpoint itself could not say so: its writer did not know its offset yet.
+    """
+    piece = decoded(_DECODER, value)
+    if piece is not None and piece.piece == 0 and piece.sha256 is not None:
+        return offset
     return number(header(headers, CHECKPOINT_HEADER))

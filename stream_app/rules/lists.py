@@ -113,25 +113,36 @@ class Lists:
         Raises:
             RuleError: naming list, entry and what to do; nothing was changed.
         """
+        self.check(change, at_ms)
         match change:
             case CardList():
-                self._define(change)
+                self._lists[change.name] = change
+                self._numbers.setdefault(change.name, len(self._numbers))
             case ListEntries():
-                self._put(change, at_ms)
+                ends = [FOREVER if entry.until is None else entry.until for entry in change.entries]
+                values = [entry.value for entry in change.entries]
+                self.entries.put(self._numbers[change.name], values, ends, (change.why, change.author))
             case ListRemoval():
-                self._known(change.name)
                 self.entries.drop(self._numbers[change.name], change.values)
 
-    def _define(self, one: CardList) -> None:
+    def check(self, change: ListChange, at_ms: int) -> None:
+        """Refuse what `take` refuses, for its reason; nothing is changed either way."""
+        match change:
+            case CardList():
+                self._check_list(change)
+            case ListEntries():
+                self._check_entries(change, at_ms)
+            case ListRemoval():
+                self._known(change.name)
+
+    def _check_list(self, one: CardList) -> None:
         before = self._lists.get(one.name)
         if before is not None and before.of != one.of:
             raise RuleError(f"List {one.name!r} holds values of kind {before.of!r}, not {one.of!r}. Take another name.")
         if before is None and len(self._lists) >= MAX_LISTS:
             raise RuleError(f"List {one.name!r} would be one too many: there may be {MAX_LISTS}. Use one of those that there are.")
-        self._lists[one.name] = one
-        self._numbers.setdefault(one.name, len(self._numbers))
 
-    def _put(self, put: ListEntries, at_ms: int) -> None:
+    def _check_entries(self, put: ListEntries, at_ms: int) -> None:
         one = self._known(put.name)
         values = [entry.value for entry in put.entries]
         if len(set(values)) < len(values):
@@ -141,8 +152,6 @@ class Lists:
             if (wrong := self._wrong(one.of, entry, at_ms)) is not None:
                 raise RuleError(f"List {put.name!r}, entry {number}: {wrong}")
         self.entries.check_room(values, (put.why, put.author))
-        ends = [FOREVER if entry.until is None else entry.until for entry in put.entries]
-        self.entries.put(self._numbers[put.name], values, ends, (put.why, put.author))
 
     def _wrong(self, of: ListKind, entry: ListedValue, at_ms: int) -> str | None:
         if of == "card" and self._refuse_card_numbers and is_card_number(entry.value):

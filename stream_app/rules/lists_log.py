@@ -28,6 +28,9 @@ class ListsLog(TopicLog[ListChange]):
     def _take(self, record: ListChange, offset: int, at_ms: int) -> None:  # noqa: ARG002 - of rules, it is when a release begins
         self.lists.take(record, at_ms)
 
+    def _check(self, record: ListChange, at_ms: int) -> None:
+        self.lists.check(record, at_ms)
+
     def _restore(self, record: ListChange) -> None:
         self.lists.take(record, 0)
 

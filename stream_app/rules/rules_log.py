@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 
 import msgspec
@@ -90,6 +91,12 @@ class RulesLog(TopicLog[RuleRecord]):
                 if record.previous != before:
                     raise RuleError(f"{_named(record)} does not follow the one in force. Somebody else released: look, and release again.")
                 self._release(record, offset + 1)
+
+    def _check(self, record: RuleRecord, at_ms: int) -> None:
+        trial = copy(self)
+        trial._rules = {code: dict(versions) for code, versions in self._rules.items()}  # noqa: SLF001 - of the same class
+        trial._releases = list(self._releases)  # noqa: SLF001 - as above
+        trial._take(record, self.offset, at_ms)  # noqa: SLF001 - as above
 
     def _restore(self, record: RuleRecord) -> None:
         match record:

@@ -79,6 +79,16 @@ class TopicLog[R](ABC):
             self.checkpoint = whole.first
             self._ended(whole.ended_ms)
 
+    def check(self, value: bytes, at_ms: int) -> None:
+        """Refuse a record that would be refused if it came next, for the same reason; nothing is changed either way.
+
+        Raises:
+            RuleError: why.
+        """
+        record = self._decoded(value)
+        if not isinstance(record, Checkpoint):
+            self._check(record, at_ms)
+
     def restore(self, value: bytes) -> None:
         """Take a record of a checkpoint: it follows nothing, and was right when it was made.
 
@@ -106,6 +116,10 @@ class TopicLog[R](ABC):
     @abstractmethod
     def _take(self, record: R, offset: int, at_ms: int) -> None:
         """Take a record, or raise RuleError and change nothing."""
+
+    @abstractmethod
+    def _check(self, record: R, at_ms: int) -> None:
+        """Raise RuleError where `_take` would; change nothing."""
 
     @abstractmethod
     def _restore(self, record: R) -> None:

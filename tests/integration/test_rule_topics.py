@@ -13,16 +13,24 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from stream_app.adapters.kafka import rule_writer
 from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.publisher import KafkaPublisher
 from stream_app.adapters.kafka.rule_topics import RuleTopic
+from stream_app.adapters.kafka.rule_writer import RuleWriter
 from stream_app.adapters.kafka.topics import create_topics, partition_counts, topic_configs
 from stream_app.adapters.kafka.topology import wrong_rule_topics
-from stream_app.errors import TopologyError
+from stream_app.errors import RuleError, TopologyError
+from stream_app.messages.headers import OwnHeaders
+from stream_app.messages.records import Outgoing
+from stream_app.rules import checkpoint
 from stream_app.rules.checkpoint import checkpoint_header, pieces_of
 from stream_app.rules.lists import CardList, ListedValue, ListEntries
 from stream_app.rules.lists_log import ListsLog
+from stream_app.rules.rules_log import RulesLog
 from stream_app.rules.topic_log import RefusedRecord
 from stream_app.settings import Settings, load_settings
+from tests.unit.rules.made import rule
 
 if TYPE_CHECKING:
     from tests.servers import Servers
@@ -188,3 +196,74 @@ def test_both_topics_are_made_with_one_partition_and_kept_without_end(settings: 
     assert "has 2 partitions" in (
         wrong_rule_topics(settings, counts={settings.rules_topic: 1, settings.lists_topic: 2}, found=there["found"]) or ""
     )
+
+
+class Rival(KafkaPublisher):
+    """Publishes another's record right before the first one of ours."""
+
+    def __init__(self, options: dict[str, Any], record: Outgoing) -> None:
+        super().__init__(options)
+        self._records = [record]
+
+    async def publish(self, partition: int, messages: Sequence[Outgoing], headers: OwnHeaders = ()) -> dict[str, int]:
+        """See `KafkaPublisher`."""
+        rival, self._records = self._records, []
+        await super().publish(partition, rival)
+        return await super().publish(partition, messages, headers)
+
+
+def test_what_would_be_refused_is_not_written_and_who_was_slower_is_told(settings: Settings) -> None:
+    """Two authors put version 1 of one rule: the second one's does not follow any more."""
+    options, topic = client_options(settings), settings.rules_topic
+    one, other = (msgspec.json.encode(rule(f"amount > {n}", code="large")) for n in (1, 2))
+
+    async def body() -> None:
+        async with asyncio.timeout(DEADLINE_S), RuleWriter.open(options, topic, RulesLog) as writer:
+            with pytest.raises(RuleError, match="cannot be read"):
+                await writer.write([b"torn"])
+            assert writer.log.offset == 0
+            rival = Rival(options, Outgoing(topic, None, one))
+            await rival.start()
+            usual, writer._publisher = writer._publisher, rival
+            with pytest.raises(RuleError, match=r"Another author was faster; this was written at offset 1.*the next version is 2"):
+                await writer.write([other])
+            await rival.stop()
+            writer._publisher = usual
+            assert writer.log.rules["large"][1].expression == "amount > 1"
+            with pytest.raises(RuleError, match="the next version is 2"):
+                await writer.write([other])
+            assert writer.log.offset == 2, "nothing was written"
+            await writer.write([msgspec.json.encode(rule("amount > 3", code="large", version=2))])
+            assert writer.log.rules["large"][2].expression == "amount > 3"
+
+    asyncio.run(body())
+
+
+def newest(writer: RuleWriter[ListsLog]) -> int | None:
+    """Where the newest checkpoint begins."""
+    return writer.log.checkpoint
+
+
+def test_who_writes_much_writes_a_checkpoint_that_a_start_begins_at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several pieces or in one: the records below it may be gone."""
+
+    async def body() -> None:
+        async with asyncio.timeout(DEADLINE_S), RuleWriter.open(client_options(settings), settings.lists_topic, ListsLog) as writer:
+            await writer.write([msgspec.json.encode(WATCHED)])
+            assert newest(writer) is None
+            monkeypatch.setattr(rule_writer, "MOST_TAIL_BYTES", 1_000)
+            await writer.write([put(*(f"t-{n}" for n in range(100)))])
+            assert newest(writer) == 2
+            assert writer.reading.tail_bytes == 0
+            await delete_below(settings, 2)
+            async with opened(settings) as topic:
+                assert len(held(topic)) == 100
+            monkeypatch.setattr(checkpoint, "PIECE_BYTES", 100)
+            assert await writer.checkpoint() == 2
+            assert newest(writer) == 3
+            await delete_below(settings, 3)
+            async with opened(settings) as topic:
+                assert len(held(topic)) == 100
+                assert topic.log.offset == 5
+
+    asyncio.run(body())

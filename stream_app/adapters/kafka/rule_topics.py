@@ -23,6 +23,7 @@ from stream_app.adapters.kafka.errors import answering
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.delivery.ports import Bounds
 from stream_app.errors import TopologyError
+from stream_app.messages.cut_bytes import size_of
 from stream_app.messages.headers import headers_of
 from stream_app.messages.records import Record
 from stream_app.rules.checkpoint import checkpoint_in
@@ -40,6 +41,7 @@ class RuleTopic[L: TopicLog[Any]]:
     Attributes:
         log: what its records came to so far.
         end: the next offset after the last record that there was at the start: the log is that far, or further.
+        tail_bytes: of the records that a start would have to read behind the newest checkpoint.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class RuleTopic[L: TopicLog[Any]]:
     ) -> None:
         self.log: L = empty()
         self.end = 0
+        self.tail_bytes = 0
         self._consumer = consumer
         self._place = TopicPartition(topic, 0)
         self._empty = empty
@@ -55,7 +58,13 @@ class RuleTopic[L: TopicLog[Any]]:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, client_options: dict[str, Any], topic: str, empty: Callable[[], L], refused: Callable[[RefusedRecord], None] | None = None
+        cls,
+        client_options: dict[str, Any],
+        topic: str,
+        empty: Callable[[], L],
+        refused: Callable[[RefusedRecord], None] | None = None,
+        *,
+        past: bool = False,
     ) -> AsyncIterator[RuleTopic[L]]:
         """The topic, read to its present end.
 
@@ -64,6 +73,7 @@ class RuleTopic[L: TopicLog[Any]]:
             topic: its name; it has one partition.
             empty: makes a log that nothing was read into.
             refused: is told of each record that is not taken, once; those below `end` were there before.
+            past: whether what was in force before is wanted too: all records are read, where the topic's beginning is there.
 
         Raises:
             TopologyError: the topic is missing, has several partitions, or lost its beginning; later, lost what was to be read.
@@ -77,7 +87,7 @@ class RuleTopic[L: TopicLog[Any]]:
                 async with asyncio.timeout(_ANSWER_S):
                     await consumer.start()
                 reading = cls(consumer, topic, empty, refused)
-                await reading._start()
+                await reading._start(past=past)
                 yield reading
             except OffsetOutOfRangeError:
                 raise TopologyError(
@@ -94,7 +104,9 @@ class RuleTopic[L: TopicLog[Any]]:
     def take(self, records: Sequence[Record]) -> None:
         """Bring the log forward by records that `poll` returned; who decides by it meanwhile sees all of a record or nothing."""
         for record in records:
+            before = self.log.checkpoint
             why = self.log.apply(record.offset, record.value, record.timestamp)
+            self.tail_bytes = self.tail_bytes + size_of(record.value) if self.log.checkpoint == before else 0
             if why is not None and self._refused is not None:
                 self._refused(why)
 
@@ -109,12 +121,13 @@ class RuleTopic[L: TopicLog[Any]]:
         while True:
             self.take(await self.poll())
 
-    async def _start(self) -> None:
+    async def _start(self, *, past: bool) -> None:
         bounds = await self._bounds()
         self._consumer.assign([self._place])
         self._consumer.seek(self._place, bounds.begin)  # at once: without a place to read from, the first poll raises
         self.end = bounds.end
-        restored = await self._restored(await self._checkpoint(bounds), bounds)
+        whole = past and not bounds.begin
+        restored = None if whole else await self._restored(await self._checkpoint(bounds), bounds)
         if restored is None and bounds.begin:
             restored = await self._restored(bounds.begin, bounds)
         if restored is not None:
@@ -135,7 +148,7 @@ class RuleTopic[L: TopicLog[Any]]:
         self._consumer.seek(self._place, bounds.end - 1)
         async for records in self._until(bounds.end):
             for record in records:
-                first = checkpoint_in(headers_of(record))
+                first = checkpoint_in(record.offset, record.value, headers_of(record))
                 return first if first is not None and bounds.begin <= first < bounds.end else None
         return None
 

@@ -366,10 +366,52 @@ def test_what_was_in_force_before_a_checkpoint_is_not_known() -> None:
 
 def test_the_last_record_says_where_a_start_begins() -> None:
     """By a header, which anybody may have written: what is no offset says nothing."""
-    assert checkpoint_in(checkpoint_header(17)) == 17
+    assert checkpoint_in(20, None, checkpoint_header(17)) == 17
     assert checkpoint_header(None) == []
     for headers in ([], [("checkpoint", b"x")], [("checkpoint", None)], [("checkpoint", b"-1")], [("checkpoint", b"9" * 30)]):
-        assert checkpoint_in(headers) is None
+        assert checkpoint_in(20, encode(WATCHED), headers) is None
+
+
+def test_a_checkpoint_in_one_piece_is_where_a_start_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its header names the one before it. A piece of several says where its first one stands."""
+    (piece,) = pieces_of([encode(WATCHED)], "one", 0, 0)
+    assert checkpoint_in(20, piece, checkpoint_header(17)) == 20
+    monkeypatch.setattr(checkpoint, "PIECE_BYTES", 1)
+    for one in pieces_of([encode(WATCHED), encode(put("watched", "a"))], "two", 0, 0):
+        assert checkpoint_in(20, one, checkpoint_header(17)) == 17
+
+
+def test_what_would_be_refused_is_known_before_it_is_written() -> None:
+    """For the same reason; asked, neither log changes."""
+    first = released(FIRST)
+    of_rules: list[Any] = [
+        FIRST,
+        first,
+        released(FIRST),
+        Approval("large", 1, digest_of(FIRST), "ann"),
+        rule("amount > 5", code="large"),
+        SECOND,
+    ]
+    of_lists: list[Any] = [
+        WATCHED,
+        put("watched", "a"),
+        put("none", "a"),
+        put("watched", "a", until=NOW_MS),
+        ListRemoval("none", ("a",), "ann", "why"),
+    ]
+    for log, records in ((RulesLog(), of_rules), (ListsLog(), of_lists)):
+        for record in records:
+            before = [*log.records(0)]
+            told: str | None = None
+            try:
+                log.check(encode(record), NOW_MS)
+            except RuleError as error:
+                told = str(error)
+            assert [*log.records(0)] == before
+            refused = log.apply(log.offset, encode(record), NOW_MS)
+            assert told == (refused.why if refused else None)
+        with pytest.raises(RuleError, match="cannot be read"):
+            log.check(b"torn", NOW_MS)
 
 
 def test_what_lists_held_at_an_offset_is_computed_again() -> None:
