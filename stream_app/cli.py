@@ -49,7 +49,10 @@ COMMANDS = {
     "verify": _CommandEntry(
         "stream_app.commands.verify", "verify_command", "Compute served features and scores again, offline, and compare."
     ),
-    "rules": _CommandEntry("stream_app.commands.rules", "app", "Rules in files: check them; backtest them on past transactions."),
+    "rules": _CommandEntry("stream_app.commands.rules", "app", "Rules: check, backtest, put, approve, release, roll back; apply a folder."),
+    "lists": _CommandEntry(
+        "stream_app.commands.lists", "app", "Lists that rules ask, or that block and allow: create, add, import, export."
+    ),
     "doctor": _CommandEntry("stream_app.commands.operate", "doctor_command", "Check servers, topics, model and clock, with remedies."),
     "repartition": _CommandEntry(
         "stream_app.commands.repartition", "repartition_command", "Take every card's state along after partitions were added."

@@ -146,6 +146,12 @@ class Settings(BaseSettings):
     rules_keep_days: Annotated[int, Field(ge=39, le=36_500)] | None = _setting(
         None, "Days that `fraudstream topics` has both of them keep their records; empty: without end", "400"
     )
+    rules_need_approval: bool = _setting(
+        False, "Whether a live rule comes into force only when another than its author approved it", "true"
+    )
+    rules_most_share: Annotated[float, Field(gt=0, le=1)] = _setting(
+        0.05, "Share of the last day's payments, 0 to 1, above which a live rule comes into force only when it is confirmed", "0.01"
+    )
     schema_registry_url: HttpUrl | Literal[""] = _setting(
         "",
         "Schema registry with Confluent's API, for records that are framed for one; empty: none",

@@ -47,8 +47,15 @@ class Backtested:
     passed_over: dict[str, int]
 
 
-def backtested(
-    rules: tuple[CheckedRule, ...], lists: Lists, frame: pd.DataFrame, money: Money, intake: IntakeRules, model: Model | None = None
+def backtested(  # noqa: PLR0913 - a history, and all that it is held against
+    rules: tuple[CheckedRule, ...],
+    lists: Lists,
+    frame: pd.DataFrame,
+    money: Money,
+    intake: IntakeRules,
+    model: Model | None = None,
+    *,
+    last_ms: int | None = None,
 ) -> Backtested:
     """Run rules over a history.
 
@@ -66,6 +73,7 @@ def backtested(
         money: converts amounts, as the worker's does.
         intake: what the worker's decoder refuses.
         model: that decides beside them.
+        last_ms: only payments of so long before the last one are looked at; those before fill the windows. None: all.
 
     Raises:
         DataError: no payment of the file can be decided.
@@ -82,7 +90,9 @@ def backtested(
     backtest = Backtest(RuleBook(live, lists, columns), [one.rule for one in live])
     passed_over = {"no decision": 0, "refused": 0}
     is_fraud = frame["is_fraud"].to_numpy(dtype=bool) if "is_fraud" in frame.columns else None
-    for rows, payments in _decoded(frame, computed.scored, intake, passed_over):
+    times = frame["event_time"].to_numpy()
+    looked_at = computed.scored if last_ms is None else computed.scored & (times > times.max(initial=0) - last_ms)
+    for rows, payments in _decoded(frame, looked_at, intake, passed_over):
         based = np.array([money.of(payment) for payment in payments])
         vectors = computed.vectors[rows]
         scores, actions = _decided(bound, vectors)

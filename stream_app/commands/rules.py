@@ -1,8 +1,7 @@
-"""`fraudstream rules`: rules that stand in files, checked, and tried on past transactions, without a server."""
+"""`fraudstream rules`: rules that stand in files, checked, and tried on past transactions; those in force are of `rule_changes` and `rule_views`."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,22 +11,23 @@ import msgspec
 import typer
 from rich.console import Console
 
-from stream_app.adapters.models.onnx_model import OnnxModel
+from stream_app.commands import rule_changes, rule_views
 from stream_app.commands.backtest import Backtested, backtested
+from stream_app.commands.past_payments import DataFile, FromTopics, PastPayments
 from stream_app.commands.rule_files import read_rules
-from stream_app.errors import DataError, RuleError
-from stream_app.messages.alert import ModelReference
+from stream_app.commands.wide_rules import model_in
+from stream_app.errors import RuleError
 from stream_app.messages.money import Money, read_rates
 from stream_app.messages.transaction import IntakeRules
 from stream_app.rules.rule import CheckedRule, digest_of
 from stream_app.settings import load_settings
 
-app = typer.Typer(help="Rules in files: check them; try them on past transactions.", no_args_is_help=True)
+app = typer.Typer(help="Rules: check and backtest them in files; put, approve, release and take them back.", no_args_is_help=True)
 
 
 @app.callback()
 def _rules() -> None:
-    """Rules that stand in files."""
+    """Rules, in files and in force."""
 
 
 @app.command("check")
@@ -50,9 +50,10 @@ def check(files: Annotated[list[Path], typer.Argument(help="Files of rules, TOML
 @app.command("backtest")
 def backtest(
     file: Annotated[Path, typer.Argument(help="A file of rules, TOML.")],
-    data: Annotated[Path, typer.Option(help="Transactions: Parquet, CSV or JSON Lines, as `produce` takes them.")],
-    model: Annotated[Path | None, typer.Option(help="An ONNX file of `train`: its score, and what it alerts.")] = None,
+    data: DataFile = None,
     *,
+    topics: FromTopics = False,
+    model: Annotated[Path | None, typer.Option(help="An ONNX file of `train`: its score, and what it alerts.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what each rule would have done to past payments: alerts a day, money, precision, recall, overlap, examples, what was skipped."""
@@ -60,23 +61,18 @@ def backtest(
     if rules.wrong:
         raise RuleError(f"{rules.wrong[0]} `fraudstream rules check {file}` shows all that is wrong.")
     settings = load_settings()
-    frame = importlib.import_module("training.data.dataset").read_transactions(data)
+    past = PastPayments.given(settings, data, topics=topics)
+    if past is None:
+        raise typer.BadParameter("give past payments: a file, or --topics", param_hint="--data")
     money = Money(settings.base_currency, read_rates(settings.rates_file))
-    loaded = None if model is None else OnnxModel(_content(model), ModelReference(model.name, "file"))
-    done = backtested(rules.rules, rules.lists, frame, money, IntakeRules(settings.refuse_card_numbers), loaded)
+    intake = IntakeRules(settings.refuse_card_numbers)
+    done = backtested(rules.rules, rules.lists, past.frame(), money, intake, model_in(model))
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(_told(done)) + b"\n")
         return
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for line in lines_of(done, money.currency):
         console.print(line)
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}. Name a model's ONNX file.") from None
 
 
 def _told(done: Backtested) -> dict[str, Any]:
@@ -115,6 +111,9 @@ def lines_of(done: Backtested, currency: str) -> Iterator[str]:
 
 
 _MOST_SHOWN = 5
+
+for _name, _command in (*rule_changes.COMMANDS, *rule_views.COMMANDS):
+    app.command(_name)(_command)
 
 
 def _line(checked: CheckedRule) -> str:

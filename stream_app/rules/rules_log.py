@@ -8,7 +8,7 @@ offset is a function of the records alone.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -63,6 +63,11 @@ class RulesLog(TopicLog[RuleRecord]):
     def in_force(self) -> InForce | None:
         """The release of now; None before the first."""
         return self._releases[-1] if self._releases else None
+
+    @property
+    def releases(self) -> Sequence[InForce]:
+        """The newest releases that are kept, the one of now last."""
+        return self._releases
 
     def in_force_at(self, offset: int) -> InForce | None:
         """The release by which one decided who had read the topic up to `offset` (not included); None before the first.

@@ -1,0 +1,123 @@
+"""Past payments that rules are tried on: of a file, or the newest ones of the topics, with the labels that came since."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+from msgspec import structs
+
+from stream_app.adapters.kafka.log import KafkaLog
+from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.topics import partition_counts
+from stream_app.bootstrap import inputs_of
+from stream_app.errors import DataError, TopologyError
+from stream_app.messages.records import Place
+from stream_app.messages.transaction import ATTRIBUTE, Label, PaymentKey, Transaction
+from stream_app.scoring.intake import Decoded, decode_all
+from stream_app.settings import Settings
+from stream_app.wire.inputs import Inputs, Reads, some_ready
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DataFile = Annotated[Path | None, typer.Option("--data", help="Past transactions: Parquet, CSV or JSON Lines, as `produce` takes them.")]
+FromTopics = Annotated[bool, typer.Option("--topics", help="The newest payments of the topics, with the labels that came since.")]
+MOST_PAYMENTS = 1_000_000
+"""Of the topics: about half a gigabyte as a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastPayments:
+    """Where they are.
+
+    Attributes:
+        file: of transactions; None: the topics.
+        most: newest payments of the topics that are read.
+    """
+
+    settings: Settings
+    file: Path | None
+    most: int = MOST_PAYMENTS
+
+    @classmethod
+    def given(cls, settings: Settings, file: Path | None, *, topics: bool) -> PastPayments | None:
+        """As options say it; None where they name neither.
+
+        Raises:
+            typer.BadParameter: they name both.
+        """
+        if file is not None and topics:
+            raise typer.BadParameter("give --data or --topics, not both", param_hint="--topics")
+        return cls(settings, file) if file is not None or topics else None
+
+    def frame(self) -> pd.DataFrame:
+        """As `training.data.dataset.read_transactions` gives them.
+
+        Raises:
+            DataError: the file cannot be read, or the topics hold no payment.
+            TopologyError: a topic is missing.
+            Unavailable, NoAccess, Refused: Kafka does not answer, or refuses.
+        """
+        read: Any = importlib.import_module("training.data.dataset").read_transactions
+        if self.file is not None:
+            return read(self.file)  # type: ignore[no-any-return]
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as spooled:
+            refused = asyncio.run(spool(self.settings, self.most, spooled))
+            if refused:
+                typer.echo(f"{refused:,} records of the topics cannot be read, and are left out; their dead letters say why.", err=True)
+            spooled.flush()
+            return read(Path(spooled.name))  # type: ignore[no-any-return]
+
+
+async def spool(settings: Settings, most: int, into: IO[str]) -> int:
+    """Write the newest payments of the topics, a line each; how many records could not be read. One batch is in memory, and the newest labels.
+
+    Without any label the lines say nothing of fraud; else a payment without one counts as genuine.
+    """
+    names = (settings.transactions_topic, settings.labels_topic)
+    counts = await partition_counts(client_options(settings), names)
+    if missing := [name for name in names if name not in counts]:
+        raise TopologyError(f"Topic {missing[0]!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
+    log, (inputs, _) = KafkaLog(client_options(settings), settings.consumer_group), inputs_of(settings)
+    labels: dict[PaymentKey, bool] = {}
+    written = refused = 0
+    async for of_labels in _decoded(log, await _newest(log, names[1], counts[names[1]], most), inputs, inputs.labels):
+        labels |= {PaymentKey.of(label): label.is_fraud for label in of_labels.messages}
+        refused += len(of_labels.refused)
+    async for of_payments in _decoded(log, await _newest(log, names[0], counts[names[0]], most), inputs, inputs.payments):
+        for payment in of_payments.messages:
+            known = {"is_fraud": labels.get(PaymentKey.of(payment), False)} if labels else {}
+            into.write(json.dumps(_row(payment) | known) + "\n")
+        written += len(of_payments.messages)
+        refused += len(of_payments.refused)
+    if not written:
+        raise DataError(f"Topic {names[0]!r} holds no payment that can be read. Give a file with --data.")
+    return refused
+
+
+async def _newest(log: KafkaLog, topic: str, partitions: int, most: int) -> Mapping[Place, int]:
+    """Where to begin in each partition."""
+    bounds = await log.bounds([(topic, number) for number in range(partitions)])
+    return {place: max(begin, end - most // partitions) for place, (begin, end) in bounds.items()}
+
+
+async def _decoded[T: (Transaction, Label)](
+    log: KafkaLog, starts: Mapping[Place, int], inputs: Inputs, decoder: Reads[T]
+) -> AsyncIterator[Decoded[T]]:
+    async for _, records in log.walk(starts):
+        async for ready in some_ready(records, decoder, inputs):
+            yield decode_all(ready, decoder, None)
+
+
+def _row(payment: Transaction) -> dict[str, Any]:
+    told = {name: value for name, value in structs.asdict(payment).items() if value is not None}
+    attributes = told.pop("attributes", None) or {}
+    return told | {f"{ATTRIBUTE}{name}": value for name, value in attributes.items()}
