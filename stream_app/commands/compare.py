@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from stream_app.commands.alerts import read_topic
 from stream_app.commands.coroutines import result_of
+from stream_app.commands.topic_records import read_topic
 from stream_app.errors import DataError, SettingsError
 from stream_app.messages.alert import Score
 from stream_app.messages.records import decoded

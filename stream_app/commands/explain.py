@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from stream_app.adapters.models.registry import ModelRegistry
-from stream_app.commands.alerts import read_topic
+from stream_app.commands.topic_records import read_topic
 from stream_app.errors import DataError, SettingsError
 from stream_app.explaining.explanation import Explanation, explain
 from stream_app.messages.alert import Score

@@ -23,8 +23,8 @@ from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import by_crc32, by_murmur2
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.bootstrap import intake_rules
-from stream_app.commands.alerts import read_topic
 from stream_app.commands.coroutines import result_of
+from stream_app.commands.topic_records import read_topic
 from stream_app.errors import DataError, RecordError
 from stream_app.inspecting.columns import SourceColumn
 from stream_app.inspecting.guesses import Guess, GuessedMapping, guessed

@@ -13,7 +13,7 @@ from stream_app.adapters.kafka.codecs import readable
 from stream_app.adapters.kafka.errors import INSTALL
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.log_spans import KafkaLogSpans
-from stream_app.commands.alerts import read_topic
+from stream_app.commands.topic_records import read_topic
 from stream_app.delivery.ports import Bounds
 from stream_app.errors import UnpackError
 from stream_app.settings import Settings, load_settings
