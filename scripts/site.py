@@ -3,7 +3,8 @@
 - `reference/…`: made from the code by `scripts/reference.py`;
 - `project/…`: CONTRIBUTING, CHANGELOG and SECURITY of the project's root, which stand there for those who read the repository;
 - `notebooks/…`: each notebook, run from its first cell to its last by `scripts/notebook.py`; one that fails fails the build;
-- a link to a file outside `docs/` becomes plain text: the site does not hold that file. `tests/unit/project/test_documents.py` looks whether it exists.
+- a link to a file outside `docs/`, which leads on where the repository is read, leads to the page that is made of it (`MADE_OF`), or becomes
+  plain text: the site does not hold that file. `tests/unit/project/test_documents.py` looks whether it exists.
 """
 
 from __future__ import annotations
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 PROJECT = ("CONTRIBUTING", "CHANGELOG", "SECURITY")
+MADE_OF = {
+    "README.md#settings": "reference/settings.md",
+    "stream_app/cli.py": "reference/commands.md",
+    "training/train.py": "reference/commands.md#train",
+    "schemas": "reference/messages.md",
+    "schemas/transaction.v1.json": "reference/messages.md#transactionv1",
+    "stream_app/features/definitions.py": "reference/features.md",
+    **{f"{name}.md": f"project/{name.lower()}.md" for name in PROJECT},
+}
+"""What the site has of a file of the repository, by the whole target or by its file."""
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 
 
@@ -48,10 +59,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs' signature
-    """Take links out of the site away."""
+    """Links out of the site lead to what it has of their files, or are taken away."""
     depth = page.file.src_uri.count("/")
     outside = "../" * (depth + 1)
-    return LINK.sub(lambda found: found[1] if found[2].startswith(outside) else found[0], markdown)
+
+    def link(found: re.Match[str]) -> str:
+        if not found[2].startswith(outside):
+            return found[0]
+        target = found[2].removeprefix(outside)
+        file, mark, anchor = target.partition("#")
+        made = MADE_OF.get(target) or (MADE_OF[file] + mark + anchor if file in MADE_OF else "")
+        return f"[{found[1]}]({'../' * depth}{made})" if made else found[1]
+
+    return LINK.sub(link, markdown)
 
 
 def _moved(text: str) -> str:

@@ -43,6 +43,7 @@ COMMANDS = {
     "api-key": _CommandEntry("stream_app.commands.api", "key_command", "Make a key for the API; shown once, kept hashed."),
     "compare": _CommandEntry("stream_app.commands.compare", "compare_command", "Champion against challenger: agreement, money, quality."),
     "alerts": _CommandEntry("stream_app.commands.alerts", "alerts_command", "Show alerts as they come."),
+    "dlq": _CommandEntry("stream_app.commands.dlq", "app", "Dead letters: look at them, and send mended ones back, each once."),
     "explain": _CommandEntry(
         "stream_app.commands.explain", "explain_command", "Why a transaction got its score, alerted or not, feature by feature."
     ),

@@ -30,6 +30,7 @@ from stream_app.api.messages import (
     TransactionRequest,
 )
 from stream_app.api.own_name import ByItsOwnName
+from stream_app.api.pages import CONTENT_SECURITY, page_of
 from stream_app.api.probes import Probes
 from stream_app.api.problems import Refusal, answer_of, of_error, pointer_to, unexpected
 from stream_app.errors import FraudstreamError, Stop, Unavailable
@@ -101,6 +102,7 @@ def create_app(parts: ApiParts, lifespan: Callable[[FastAPI], AbstractAsyncConte
     app.add_middleware(Direct, route=scores, endpoint=transactions.score, refuses=_of_ours)
     if not parts.keys:
         app.add_middleware(ByItsOwnName)
+    app.get("/docs", include_in_schema=False)(_docs)
     _answer_head(app)
     _answer_errors(app)
     describe(app, most_rows=parts.most_rows, secured=bool(parts.keys))
@@ -254,6 +256,12 @@ async def body_of(request: Request) -> bytes:
     return await request.body()
 
 
+async def _docs(request: Request) -> Response:
+    """All routes, for people."""
+    page = page_of(request.app.openapi(), str(request.base_url))
+    return Response(page, media_type="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY})
+
+
 def _answer_errors(app: FastAPI) -> None:
     """Every error becomes a problem; the last one is for faults of ours, which `Limits` logs."""
 
@@ -281,7 +289,7 @@ def _of_ours(error: Refusal | FraudstreamError) -> Refusal:
 def _of_http(error: HTTPException) -> Refusal:
     status = HTTPStatus(error.status_code)
     told = {
-        HTTPStatus.NOT_FOUND: "There is no such path. /openapi.json has all.",
+        HTTPStatus.NOT_FOUND: "There is no such path. /docs and /openapi.json have all.",
         HTTPStatus.METHOD_NOT_ALLOWED: "The path is not for this method. /openapi.json says for which.",
     }
     headers = {name: "GET, HEAD" if (name, value) == ("Allow", "GET") else value for name, value in (error.headers or {}).items()}

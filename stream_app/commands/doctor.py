@@ -26,9 +26,11 @@ from stream_app.delivery.placement import newest_keys, together
 from stream_app.errors import FraudstreamError, ModelError, Unavailable
 from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.addresses import without_password, without_passwords
-from stream_app.settings import Settings
+from stream_app.settings import LOCAL_ENV, Settings, in_environment
 
 MOST_CLOCK_SKEW_S = 5.0
+_SERVERS = {"Kafka": "kafka_bootstrap_servers", "Redis": "redis_url", "MLflow": "mlflow_tracking_uri"}
+"""By which setting each is named."""
 
 
 type Check = Callable[[Settings], Awaitable[str]]
@@ -82,10 +84,18 @@ async def _finding(subject: str, check: Check, settings: Settings, needed: Findi
     except FraudstreamError as error:
         if needed is not None and not needed.well and isinstance(error, Unavailable):
             return _not_checked(subject, needed)
-        return Finding(subject, well=False, text=str(error))
+        return Finding(subject, well=False, text=str(error) + _where_nothing_is_named(subject, error))
     except Exception as error:  # noqa: BLE001 - the other findings are still worth having
         text = f"could not be examined: {type(error).__name__}: {without_passwords(str(error))}. Report this with the text."
         return Finding(subject, well=False, text=text)
+
+
+def _where_nothing_is_named(subject: str, error: FraudstreamError) -> str:
+    """On a first day no setting names a server: then the remedy is to start some, not to check a name."""
+    setting = _SERVERS.get(subject, "")
+    if not isinstance(error, Unavailable) or not setting or in_environment(setting) or LOCAL_ENV.is_file():
+        return ""
+    return " No setting names one: `fraudstream local up` starts Kafka, Redis and MLflow on this machine."
 
 
 async def _kafka(settings: Settings) -> str:

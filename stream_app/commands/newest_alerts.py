@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stream_app.messages.alert import Alert
 
 
-class _Entry(NamedTuple):
+class _KeptAlert(NamedTuple):
     """Newer is larger; two of one time are told apart by their payment, so alerts are never compared."""
 
     event_time: int
@@ -29,14 +29,14 @@ class NewestAlerts:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._heap: list[_Entry] = []
+        self._heap: list[_KeptAlert] = []
         self._payments: set[PaymentKey] = set()  # what `alert_id` is made of: right for alerts of before too, whose id named no card
         self.seen = 0
 
     def add(self, alert: Alert) -> None:
         """Keep it, if it is among the newest and its payment has none yet."""
         self.seen += 1
-        entry = _Entry(alert.event_time, PaymentKey.of(alert), alert)
+        entry = _KeptAlert(alert.event_time, PaymentKey.of(alert), alert)
         if entry.payment in self._payments:
             return
         self._payments.add(entry.payment)

@@ -155,7 +155,7 @@ def _of_field(field: Field, values: list[Any] | None) -> Iterable[Any]:
     """
     if values is None and field.required:
         raise DataError(
-            f"RuleColumn {field.name!r} is missing: a message without it is refused. Add it, or say in a mapping which column it is."
+            f"Column {field.name!r} is missing: a message without it is refused. Add it, or say in a mapping which column it is."
         )
     if values is None:
         return repeat(field.default)

@@ -27,7 +27,8 @@ _NOT_DECODED = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _FRAMED_TEXT = re.compile(b"|".join(b"%s[0-9][0-9 -]{%d}[0-9]" % (re.escape(bytes([2 * n])), n - 2) for n in range(_FEWEST, _LONGEST + 1)))
 """A text that may be a card number: before it stands its length, twice that, as Avro writes numbers."""
 _FRAME_BYTES = 5
-_REDACTED = "REDACTED"
+REDACTED = "REDACTED"
+"""What stands where a card number was."""
 
 
 def is_card_number(text: str | bytes) -> bool:
@@ -58,7 +59,7 @@ def without_card_numbers(text: str) -> str:
 def _run_of_text_without(run: re.Match[str]) -> str:
     """A run of digits in a text without the card numbers in it."""
     found = _found(run[0].encode(), lambda number: _passes(number.decode()))
-    return _replaced(run[0].encode(), found, [_REDACTED.encode()] * len(found)).decode()
+    return _replaced(run[0].encode(), found, [REDACTED.encode()] * len(found)).decode()
 
 
 def _found(run: bytes, is_one: Callable[[bytes], bool]) -> list[tuple[int, int]]:
@@ -102,7 +103,7 @@ def redact(key: bytes | None, value: bytes | None, names: Collection[str] = ("ca
         key = _field_of(tuple(names)).sub(partial(_redacted_field, numbers), key)
     if key is not None and is_card_number(bare := (key[_FRAME_BYTES:] if key.startswith(b"\0") else key).strip(b' "')):
         numbers.add(_digits(bare))
-        key = _REDACTED.encode()
+        key = REDACTED.encode()
     if value is not None:
         value = _field_of(tuple(names)).sub(partial(_redacted_field, numbers), value)
         if b"\\u" in value:
@@ -122,7 +123,7 @@ def _field_of(names: tuple[str, ...]) -> re.Pattern[bytes]:
 
 def redact_framed(content: bytes | None) -> bytes | None:
     """Framed content without every text in it that is a card number; it is no Avro any more. Which field it stood in nobody knows without the schema."""
-    return content and _FRAMED_TEXT.sub(lambda text: _REDACTED.encode() if is_card_number(text[0][1:]) else text[0], content)
+    return content and _FRAMED_TEXT.sub(lambda text: REDACTED.encode() if is_card_number(text[0][1:]) else text[0], content)
 
 
 def _redacted_field(numbers: set[bytes], match: re.Match[bytes]) -> bytes:
@@ -131,7 +132,7 @@ def _redacted_field(numbers: set[bytes], match: re.Match[bytes]) -> bytes:
     if not is_card_number(digits):
         return match[0]
     numbers.add(_digits(digits))
-    return name + quote + _REDACTED.encode() + fraction if quote else name + f'"{_REDACTED}"'.encode()
+    return name + quote + REDACTED.encode() + fraction if quote else name + f'"{REDACTED}"'.encode()
 
 
 def _redact_escaped(value: bytes, numbers: set[bytes]) -> bytes:
@@ -144,7 +145,7 @@ def _redact_escaped(value: bytes, numbers: set[bytes]) -> bytes:
     changed: dict[str, msgspec.Raw] = {}
     if isinstance(card_id, str) and is_card_number(card_id):
         numbers.add(_digits(card_id.encode()))
-        changed["card_id"] = msgspec.Raw(f'"{_REDACTED}"')
+        changed["card_id"] = msgspec.Raw(f'"{REDACTED}"')
     for name, raw in fields.items():
         if name != "card_id" and b"\\u" in bytes(raw):
             plain = _plain(raw)
@@ -177,4 +178,4 @@ def _instead(run: re.Match[bytes], place: tuple[int, int]) -> bytes:
     start, end = run.start() + place[0], run.start() + place[1]
     in_text = _BEFORE_TEXT.match(run.string, start - 1, start) if start else None
     is_text = in_text or run.string[end : end + 1] == b'"' or not run[0][slice(*place)].isdigit()
-    return _REDACTED.encode() if is_text else b"0"
+    return REDACTED.encode() if is_text else b"0"

@@ -69,3 +69,11 @@ class Outgoing:
     headers: OwnHeaders = ()
     shorter: Callable[[], Outgoing] | None = None
     at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A message to one partition of its topic; None: where Kafka's own clients put its key."""
+
+    partition: int | None
+    message: Outgoing

@@ -15,6 +15,7 @@ from aiokafka.errors import (
     NodeNotReadyError,
     RequestTimedOutError,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
 )
 
 from stream_app.adapters.kafka.connecting import why_not_connected
@@ -35,8 +36,10 @@ def refusal(error: BaseException, right: str, topic: str = "", group: str = "") 
     """
     if isinstance(error, TopicAuthorizationFailedError):
         return no_right(right, "topic", _named(error) or topic)
-    if isinstance(error, GroupAuthorizationFailedError):
-        return no_right("READ", "group", _named(error) or group, f" ({_GROUP})")
+    if isinstance(error, (GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)):
+        is_group = isinstance(error, GroupAuthorizationFailedError)
+        kind, of = ("group", "READ") if is_group else ("transactional-id", "WRITE")
+        return no_right(of, kind, _named(error) or group, f" ({_GROUP})")
     if isinstance(error, ClusterAuthorizationFailedError):
         of_cluster = "IDEMPOTENT_WRITE" if right == "WRITE" else right  # what a producer needs that has no topic yet
         return Refused(

@@ -149,7 +149,8 @@ async def _until_known(client_options: dict[str, Any], topics: Sequence[str]) ->
 
 
 def _config(name: str, settings: Settings) -> dict[str, str]:
-    """Batches stay as their producers packed them: a broker that packs them anew unpacks each whole, whatever it unfolds to.
+    """Batches stay as their producers packed them: a broker that packs them anew unpacks each whole, whatever it unfolds to. Scores are
+    packed there.
 
     What is in force is said by all records of rules and lists: they are kept without end. The time of one is the broker's: it says whether an
     entry's end was past.
@@ -157,6 +158,8 @@ def _config(name: str, settings: Settings) -> dict[str, str]:
     config = {"cleanup.policy": "delete", "retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_BATCH_BYTES)}
     if name in (settings.transactions_topic, settings.labels_topic):
         config |= {"compression.type": "producer", _AHEAD: str(PRODUCER_AHEAD_MS)}
+    if name == settings.scores_topic:  # the largest by far, and by workers alone
+        config |= {"compression.type": "zstd"}
     if name in settings.rule_topics():
         days = settings.rules_keep_days
         kept_ms = -1 if days is None else days * DAY_MS

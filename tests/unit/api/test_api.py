@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -451,3 +452,24 @@ def test_the_openapi_document_describes_every_route_and_its_examples_are_taken()
     assert {p["name"]: p["example"] for p in parameters} == {n: TRANSACTION_EXAMPLE[n] for n in ("card_id", "terminal_id")} | {
         "at": TRANSACTION_EXAMPLE["event_time"]
     }
+
+
+def test_docs_are_a_page_of_every_route_that_asks_nobody_else() -> None:
+    """Each route with a command that can be pasted; no script, no other server, a name that is asked for written as text."""
+    api = Api()
+    answer = api.ask("GET", "/docs")
+    document = api.ask("GET", "/openapi.json").json()
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for path, operations in document["paths"].items():
+        assert all(f"<code>{method.upper()} {path}</code>" in answer.text for method in operations)
+    assert "<script" not in answer.text
+    assert set(re.findall(r'(?:src|href)="([^"]*)"', answer.text)) == {"/openapi.json"}
+    assert "/v1/cards/card-58c1" in answer.text
+    assert "&quot;card_id&quot;: &quot;card-58c1&quot;" in answer.text
+    assert "Must have <code>transaction_id</code>" in answer.text
+    assert "Bearer KEY" not in answer.text
+    _, key = new_key("reader", [Scope.READ])
+    secured = Api(keys=Keys([key])).ask("GET", "/docs", headers={"Host": "a<b>"})
+    assert "Bearer KEY" in secured.text
+    assert "a<b>" not in secured.text

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from stream_app.adapters.kafka.topology import unequal
 from stream_app.commands.doctor import _finding
-from stream_app.settings import load_settings
+from stream_app.errors import Unavailable
+from stream_app.settings import LOCAL_ENV, load_settings
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings
@@ -52,3 +55,23 @@ def test_a_check_that_breaks_does_not_hide_the_others() -> None:
     assert not finding.well
     assert "could not be examined: KeyError" in finding.text
     assert "pa$s" not in finding.text
+
+
+def test_where_no_setting_names_a_server_the_remedy_is_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first day has neither environment nor local stack; who named a server, or started the stack, is told to look at that."""
+
+    async def away(_settings: Settings) -> str:
+        raise Unavailable("Kafka did not answer.")
+
+    def told(subject: str) -> str:
+        return asyncio.run(_finding(subject, away, load_settings())).text
+
+    assert told("Kafka").endswith("`fraudstream local up` starts Kafka, Redis and MLflow on this machine.")
+    assert told("Redis").endswith("on this machine.")
+    assert told("topics") == "Kafka did not answer."
+    with monkeypatch.context() as patch:
+        patch.setenv("FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092")
+        assert told("Kafka") == "Kafka did not answer."
+    LOCAL_ENV.parent.mkdir()
+    LOCAL_ENV.touch()
+    assert told("Kafka") == "Kafka did not answer."
