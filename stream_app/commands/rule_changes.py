@@ -18,7 +18,7 @@ from stream_app.adapters.kafka.rule_topics import RuleTopic
 from stream_app.adapters.kafka.rule_writer import RuleWriter
 from stream_app.commands.past_payments import DataFile, FromTopics, PastPayments
 from stream_app.commands.rule_files import read_rules
-from stream_app.commands.signing import Author, Reason, Signature, made, signed
+from stream_app.commands.signing import Author, GivenReason, Signature, made, signed
 from stream_app.commands.wide_rules import Confirmed, WideRules
 from stream_app.errors import RuleError
 from stream_app.rules.changes import acting, before, described, differences, in_force, is_known, newest, released, version_of
@@ -136,7 +136,7 @@ def approve(
 
 def release(  # noqa: PLR0913 - the command's options
     author: Author,
-    why: Reason,
+    why: GivenReason,
     codes: Codes = None,
     bands: Annotated[
         str | None, typer.Option(help="Of the model: threshold,step_up,decline, as 0.3,0.5,0.9; or `model`: its own again.")
@@ -204,7 +204,7 @@ async def _release(
     typer.echo(f"release {one.name[:12]} is in force: {len(rules)} rules")
 
 
-def disable(author: Author, why: Reason, codes: Annotated[list[str], typer.Argument(help="Codes of rules.")]) -> None:
+def disable(author: Author, why: GivenReason, codes: Annotated[list[str], typer.Argument(help="Codes of rules.")]) -> None:
     """Take rules out of force at once. Their versions stay, and come back by `release`."""
 
     async def run() -> None:
@@ -221,7 +221,7 @@ def disable(author: Author, why: Reason, codes: Annotated[list[str], typer.Argum
 
 def rollback(
     author: Author,
-    why: Reason,
+    why: GivenReason,
     to: Annotated[
         str | None, typer.Argument(metavar="[RELEASE]", help="Beginning of a release's name; without one, the one before.")
     ] = None,
@@ -241,7 +241,7 @@ def rollback(
 def apply(  # noqa: PLR0913 - the command's options
     folder: Annotated[Path, typer.Argument(help="Folder of files of rules, *.toml: these rules are to be in force, and no others.")],
     author: Author,
-    why: Reason,
+    why: GivenReason,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change: code 0 where nothing would, else 2.")] = False,
     data: DataFile = None,
