@@ -17,7 +17,6 @@ from msgspec import structs
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import partition_counts
-from stream_app.bootstrap import inputs_of
 from stream_app.errors import DataError, TopologyError
 from stream_app.messages.records import Place
 from stream_app.messages.transaction import ATTRIBUTE, Label, PaymentKey, Transaction
@@ -82,6 +81,8 @@ async def spool(settings: Settings, most: int, into: IO[str]) -> int:
 
     Without any label the lines say nothing of fraud; else a payment without one counts as genuine.
     """
+    from stream_app.bootstrap import inputs_of  # noqa: PLC0415 - Redis and MLflow load only where topics are read
+
     names = (settings.transactions_topic, settings.labels_topic)
     counts = await partition_counts(client_options(settings), names)
     if missing := [name for name in names if name not in counts]:

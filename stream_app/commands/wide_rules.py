@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec import structs
 
-from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.commands.backtest import Backtested, backtested
 from stream_app.commands.past_payments import PastPayments
 from stream_app.errors import DataError, RuleError
@@ -22,6 +21,9 @@ from stream_app.messages.transaction import IntakeRules
 from stream_app.rules.lists import Lists
 from stream_app.rules.rule import Rule, checked_rule
 from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from stream_app.adapters.models.onnx_model import OnnxModel
 
 Confirmed = Annotated[list[str] | None, typer.Option("--confirm", help="Code of a rule that may hit as much as it does; may be repeated.")]
 
@@ -78,7 +80,9 @@ class WideRules:
 
 def model_in(file: Path | None) -> OnnxModel | None:
     """The model of a file."""
-    return None if file is None else OnnxModel(_content(file), ModelReference(file.name, "file"))
+    from stream_app.adapters.models import onnx_model  # noqa: PLC0415 - ONNX Runtime loads only where there is a model
+
+    return None if file is None else onnx_model.OnnxModel(_content(file), ModelReference(file.name, "file"))
 
 
 def _content(file: Path) -> bytes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -17,6 +20,7 @@ from stream_app.commands import lists, rules
 from stream_app.errors import FraudstreamError, RuleError
 from stream_app.rules.rules_log import RulesLog
 from stream_app.settings import PREFIX, load_settings
+from tests.unit.rules.made import NOW_MS
 from training.data.simulate import Simulation, simulate
 
 if TYPE_CHECKING:
@@ -158,3 +162,29 @@ def test_a_list_is_filled_by_hand_and_from_a_file() -> None:
     assert "Make it: fraudstream lists create none --of KIND" in refused("put", "asks.toml", *ANN)
     file.write_text('[lists.watched]\nof = "terminal"\n' + a_rule("asks", "terminal_id in @watched"), encoding="utf-8")
     assert told("put", "asks.toml", *ANN).startswith("put: asks 1")
+
+
+def test_payments_and_labels_of_the_topics_are_tried_on() -> None:
+    """As those of a file are; what cannot be read is counted, and frauds are those that labels say."""
+    settings = load_settings()
+
+    async def send() -> None:
+        async with AIOKafkaProducer(**client_options(settings)) as producer:
+            for n in range(30):
+                card, at = f"c-{n % 3}", n % 3 % 2
+                fields = {"transaction_id": f"tx-{n}", "card_id": card, "terminal_id": "t-1", "event_time": NOW_MS + n * 1_000}
+                sent = fields | {"amount": n + 1.0, "currency": "EUR", "attributes": {"v1": n / 2}}
+                await producer.send(settings.transactions_topic, msgspec.json.encode(sent), card.encode(), at)
+                if n >= 20:
+                    label = fields | {"amount": n + 1.0, "is_fraud": n % 2 == 0, "labelled_at": NOW_MS + 60_000}
+                    await producer.send(settings.labels_topic, msgspec.json.encode(label), card.encode(), at)
+            await producer.send_and_wait(settings.transactions_topic, b"torn", b"c-1", 1)
+
+    asyncio.run(send())
+    Path("rules.toml").write_text(a_rule("large", "amount > 25") + a_rule("own", "attributes.v1 >= 14"), encoding="utf-8")
+    done = json.loads(told("backtest", "rules.toml", "--topics", "--json").splitlines()[-1])
+    large, own = done["rules"]
+    assert (done["payments"], done["frauds"]) == (30, 5)
+    assert (large["hits"], large["precision"], own["hits"]) == (5, 2 / 5, 2)
+    assert "give --data or --topics" in CliRunner().invoke(rules.app, ["backtest", "rules.toml", "--topics", "--data", "x.csv"]).output
+    assert "1 records of the topics cannot be read" in CliRunner().invoke(rules.app, ["backtest", "rules.toml", "--topics"]).output

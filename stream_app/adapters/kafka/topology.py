@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stream_app.features.aggregations import DAY_MS
-from stream_app.rules.topic_log import MAX_RECORD_BYTES
 from stream_app.settings import Settings
 
 KEEP_DAYS = 39
@@ -106,7 +105,7 @@ def _wrong(config: TopicConfig) -> Iterator[tuple[str, str]]:
     if config.retention_bytes >= 0:
         yield f"is cut at a size, whatever its age (retention.bytes {config.retention_bytes})", "retention.bytes=-1"
     if config.max_message_bytes < MAX_BATCH_BYTES:
-        told = f"takes {config.max_message_bytes} bytes at once (max.message.bytes); a record may have {MAX_RECORD_BYTES}"
+        told = f"takes {config.max_message_bytes} bytes at once (max.message.bytes); a record may have a million"
         yield told, f"max.message.bytes={MAX_BATCH_BYTES}"
 
 
