@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from stream_app.settings import Settings
+    from training.data.label_join import LabelJoin
     from training.fitting.history import History
     from training.fitting.measure import Fitted
     from training.pipeline.run import Trained
@@ -49,6 +50,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def train_command(  # noqa: PLR0913 - the command's options
     data: Annotated[Path, typer.Option(help="Transactions with labels: .parquet, .csv or .jsonl.")],
     mapping: Annotated[Path | None, typer.Option(help="YAML: what the file's columns are, where they have names of their own.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="What is known of them, in a file of its own (chargebacks, scheme reports), in the place of the file's own labels."
+        ),
+    ] = None,
+    labels_mapping: Annotated[Path | None, typer.Option(help="YAML: what the columns of --labels are.")] = None,
     model_name: Annotated[str, typer.Option(help="Registered model; default: FRAUDSTREAM_MODEL_NAME.")] = "",
     alias: Annotated[
         str,
@@ -101,6 +109,8 @@ def train_command(  # noqa: PLR0913 - the command's options
         options = Options(
             data=data,
             mapping=mapping,
+            labels=labels,
+            labels_mapping=labels_mapping,
             refuse_card_numbers=settings.refuse_card_numbers,
             split=Split(train_days=train_days, gap_days=gap_days, validation_days=validation_days, test_days=test_days, until=until),
             recipe=Recipe(
@@ -118,7 +128,7 @@ def train_command(  # noqa: PLR0913 - the command's options
             registration=where,
             out=out,
         )
-        _show(pipeline.train(options, lambda name: _stage(console, name), _tell_decisions), settings, out)
+        _show(pipeline.train(options, lambda name: _stage(console, name), _tell_decisions, _tell_labels), settings, out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,6 +192,11 @@ def _stage(console: Console, name: str) -> Iterator[None]:
     with console.status(f"{name} …"):
         yield
     console.print(f"[green]✓[/] {name} [dim]{time.monotonic() - begun:.1f} s[/]", highlight=False)
+
+
+def _tell_labels(joined: LabelJoin) -> None:
+    for line in joined.lines():
+        Console().print(line, highlight=False, soft_wrap=True)
 
 
 def _tell_decisions(history: History, fitted: Fitted) -> None:

@@ -51,7 +51,7 @@ def inspect_command(
     """Say what is in a file or a topic before it is trained on or scored. Ends with 1 where it would be refused as it stands."""
     settings = load_settings()
     path = Path(source)
-    if path.exists() or path.suffix:
+    if path.exists() or path.suffix or set(source) & set("/*?["):  # none of these is in a topic's name
         found, whole, is_guessed = _of_file(path, mapping, rows, settings)
     elif mapping is not None:
         raise typer.BadParameter(

@@ -45,23 +45,45 @@ def produce_command(  # noqa: PLR0913 - the command's options
     start: Annotated[str | None, typer.Option(help="From this event time on: 2018-07-01, 2018-07-01T12:00:00 (UTC), or ms.")] = None,
     end: Annotated[str | None, typer.Option(help="Up to, not including, this event time.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many transactions, and the labels due by then.")] = None,
-    labels: Annotated[bool, typer.Option("--labels/--no-labels", help="Also publish each label when the replay reaches its time.")] = True,  # noqa: FBT002 - typer's way
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="What is known of them, in a file of its own (chargebacks, scheme reports), in the place of the file's own labels."
+        ),
+    ] = None,
+    labels_mapping: Annotated[Path | None, typer.Option(help="YAML: what the columns of --labels are.")] = None,
+    *,
+    no_labels: Annotated[
+        bool, typer.Option("--no-labels", help="Publish no label. Else each goes out when the replay reaches its time.")
+    ] = False,
     label_delay_days: Annotated[float, typer.Option(min=0, help="When frauds became known, where the file does not say.")] = 7.0,
     mapping: Annotated[Path | None, typer.Option(help="YAML: what the file's columns are, as `train --mapping` takes it.")] = None,
 ) -> None:
     """Replay past transactions, and their labels when due, into Kafka: at a rate, a speed, or at once."""
     if rate is not None and speed is not None:
         raise typer.BadParameter("give --rate or --speed, not both", param_hint="--speed")
+    if labels and no_labels:
+        raise typer.BadParameter("give --labels or --no-labels, not both", param_hint="--labels")
     window = (moment_ms(start, "--start"), moment_ms(end, "--end"))
     settings = load_settings()
     client = client_options(settings)
     frame = importlib.import_module("training.data.dataset").read_transactions(
         file, label_delay_days=label_delay_days, mapping=mapping, refuse_card_numbers=settings.refuse_card_numbers
     )
-    replay = replay_of(frame, labels=labels, window=window, limit=limit)
+    console, tally = Console(stderr=True), Tally()
+    if labels:
+        frame, joined = importlib.import_module("training.data.dataset").with_labels(
+            frame,
+            labels,
+            mapping=labels_mapping,
+            label_delay_days=label_delay_days,
+            refuse_card_numbers=settings.refuse_card_numbers,
+        )
+        for line in joined.lines():
+            console.print(line, highlight=False, soft_wrap=True)
+    replay = replay_of(frame, labels=not no_labels, window=window, limit=limit)
     if not len(replay):
         raise DataError(f"{file} has no transactions between --start and --end (it has {_span(frame)}). Widen them.")
-    console, tally = Console(stderr=True), Tally()
     ahead = int((replay.order()[1] > time.time() * 1000 + settings.max_ahead_s * 1000).sum())
     if ahead:
         console.print(f"[yellow]{ahead:,} records are dated later than now: workers refuse such (code 'future'). --end leaves them out.")

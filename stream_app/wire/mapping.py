@@ -31,6 +31,7 @@ from zoneinfo import ZoneInfo
 import yaml
 
 from stream_app.messages.fields import Field, FieldKind, fields_of
+from stream_app.messages.fraud_types import FRAUD_TYPE
 from stream_app.messages.refusals import refused, shown
 from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
 
@@ -42,8 +43,10 @@ _PARTS = ("columns", "constants", "tokens", "time_unit", "zone", "decimal", "key
 _OF_COLUMN = ("path", "unit", "values", "default")
 _NO_CODE = "A mapping holds plain text, lists and `name: value`"
 
-OURS: Mapping[str, Field] = MappingProxyType({f.name: f for message in (Label, Transaction) for f in fields_of(message)})
-"""What a mapping may name, beside `attributes.NAME`."""
+OURS: Mapping[str, Field] = MappingProxyType(
+    {f.name: f for message in (Label, Transaction) for f in fields_of(message)} | {FRAUD_TYPE.name: FRAUD_TYPE}
+)
+"""What a mapping may name, beside `attributes.NAME`; some of it only files have."""
 
 type Path = tuple[str, ...]
 

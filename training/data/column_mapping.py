@@ -1,7 +1,7 @@
 """Files that call things by other names: what each of their columns is to us.
 
 Known by their columns: the Fraud Detection Handbook's transactions, Sparkov's CSV (`fraudTrain.csv`), ULB's `creditcard.csv`, PaySim's and
-BankSim's CSV. Any other is described by a mapping in YAML, the form that workers take for records: `stream_app.wire.mapping`. What it says of
+BankSim's CSV, TabFormer's and IEEE-CIS's `train_transaction.csv`. Any other is described by a mapping in YAML, the form that workers take for records: `stream_app.wire.mapping`. What it says of
 files beyond that of records: a column that has the whole path as its name is meant before a nested one.
 """
 
@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 
 from stream_app.errors import DataError
 from stream_app.wire.mapping import MOST_MAPPING_BYTES, MappedField, MappingError, SourceMapping, mapping_of, token_of
+from training.data import tabformer
 from training.data.mapped_columns import column_at, converted_column, into_major
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
 UNITS_MS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
@@ -43,6 +44,7 @@ class ColumnMapping:
         time_unit_ms: of times that are numbers.
         epoch_ms: what times that are numbers count from.
         said: what a mapping in YAML says, tables of values among it; None where nothing more is to be said.
+        prepared: makes of a table what `columns` name, where that is no column by itself; it needs `needed` of theirs.
     """
 
     columns: Mapping[str, str]
@@ -51,6 +53,8 @@ class ColumnMapping:
     time_unit_ms: float = 1
     epoch_ms: int = 0
     said: SourceMapping | None = None
+    prepared: Callable[[Any], Any] | None = None
+    needed: Collection[str] = ()
 
     @property
     def sources(self) -> set[str]:
@@ -64,7 +68,11 @@ class ColumnMapping:
 
     def reads(self, name: str) -> bool:
         """Whether a column of theirs is needed."""
-        return name in self.sources or (self.said is not None and any(name == column.path[0] for column in self.said.columns.values()))
+        return (
+            name in self.sources
+            or name in self.needed
+            or (self.said is not None and any(name == column.path[0] for column in self.said.columns.values()))
+        )
 
     def theirs(self, name: str) -> str:
         """What the file calls a column of ours."""
@@ -77,6 +85,7 @@ class ColumnMapping:
 
     def applied(self, table: Any) -> Any:
         """The table under our names: columns of the layout, and others that already have them."""
+        table = table if self.prepared is None else self.prepared(table)
         rows = pa.array(np.arange(table.num_rows).astype(str)) if ROW in self.columns.values() else None
         found = {
             ours: rows if source == ROW else converted
@@ -109,6 +118,11 @@ class ColumnMapping:
     def values_of(self, name: str) -> Mapping[str, str]:
         """The table of values of a column of ours, theirs → ours; empty where there is none."""
         return self.said.columns[name].values if self.said is not None and name in self.said.columns else {}
+
+    @property
+    def zone(self) -> str:
+        """Of times that name none; empty: it says none."""
+        return self.said.zone if self.said else ""
 
     @property
     def decimal(self) -> str:
@@ -235,6 +249,48 @@ BANKSIM = ColumnMapping(
 )
 """A step is a day: windows below one, the night and the order within a day tell nothing."""
 
+TABFORMER = ColumnMapping(
+    MappingProxyType(
+        {
+            "transaction_id": ROW,
+            "event_time": "#time",
+            "card_id": "#card",
+            "terminal_id": "Merchant Name",
+            "amount": "#amount",
+            "type": "#type",
+            "channel": "#channel",
+            "mcc": "#mcc",
+            "approved": "#approved",
+            "is_fraud": "#fraud",
+        }
+    ),
+    {"currency": "USD"},
+    prepared=tabformer.prepared,
+    needed=tabformer.NEEDED | {"MCC", "Errors?"},
+)
+"""Each merchant is a terminal; a card is one of a user's; times name no zone and are taken for UTC."""
+
+IEEE_CIS_BEGINS_MS = 1_512_086_400_000
+"""2017-12-01: the file has seconds since a day that its makers do not name."""
+
+IEEE_CIS = ColumnMapping(
+    MappingProxyType(
+        {
+            "transaction_id": "TransactionID",
+            "event_time": "TransactionDT",
+            "card_id": "card1",
+            "terminal_id": "ProductCD",
+            "amount": "TransactionAmt",
+            "is_fraud": "isFraud",
+        }
+        | {f"attributes.{name.lower()}{i}": f"{name}{i}" for name, count in (("C", 14), ("D", 15), ("V", 339)) for i in range(1, count + 1)}
+    ),
+    {"currency": "USD"},
+    time_unit_ms=1000,
+    epoch_ms=IEEE_CIS_BEGINS_MS,
+)
+"""`card1` is a code that several cards share, a product stands where a terminal would: its own numbers tell more than our windows."""
+
 KNOWN: Mapping[frozenset[str], ColumnMapping] = MappingProxyType(
     {
         frozenset({"TRANSACTION_ID"}): HANDBOOK,
@@ -242,6 +298,8 @@ KNOWN: Mapping[frozenset[str], ColumnMapping] = MappingProxyType(
         frozenset({"Time", "V1", "V28", "Amount"}): ULB,
         frozenset({"step", "nameOrig", "nameDest", "isFraud"}): PAYSIM,
         frozenset({"step", "customer", "merchant", "fraud"}): BANKSIM,
+        tabformer.NEEDED: TABFORMER,
+        frozenset({"TransactionID", "TransactionDT", "TransactionAmt", "card1"}): IEEE_CIS,
     }
 )
 """By columns that no other file has."""

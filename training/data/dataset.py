@@ -34,6 +34,8 @@ from stream_app.messages.refusals import LABEL_BEFORE_EVENT_TOLD, DeadLetterCode
 from stream_app.messages.transaction import ATTRIBUTE, IntakeRules, Transaction
 from training.data.columns import Column
 from training.data.files import REQUIRED, columns_of, field_of
+from training.data.label_file import read_labels
+from training.data.label_join import LabelJoin, join_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +76,18 @@ def read_transactions(
     del column, table
     _give_back()
     return pd.DataFrame(columns, copy=False)
+
+
+def with_labels(
+    frame: pd.DataFrame, labels: Path, *, mapping: Path | None, label_delay_days: float, refuse_card_numbers: bool = True
+) -> tuple[pd.DataFrame, LabelJoin]:
+    """Transactions with the labels of a file of their own, see `training.data.label_join`.
+
+    Raises:
+        DataError: it cannot be read, or not one of its labels has its payment.
+    """
+    table = read_labels(labels, mapping=mapping, refuse_card_numbers=refuse_card_numbers)
+    return join_labels(frame, table, round(label_delay_days * DAY_MS))
 
 
 def check_for_training(frame: pd.DataFrame, source: str = "The training data") -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import io
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +20,8 @@ from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
 from stream_app.wire.mapping import MappingError
 from training.data.column_mapping import OURS, ColumnMapping, column_mapping_of, read_mapping
 from training.data.columns import RefusedRow
+from training.data.sources import FilePart, parts_of
+from training.data.sources import shown as shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,14 +30,14 @@ if TYPE_CHECKING:
     type _ReadFile = tuple[Any, ColumnMapping, list[str]]
     """The columns that are wanted, what they are, and the names of all."""
 
-PACKED = ".gz"
 SEPARATORS = ",;\t|"
-_KINDS = {".parquet": ".parquet", ".csv": ".csv", ".jsonl": ".jsonl", ".ndjson": ".jsonl", ".tsv": ".csv"}
 _MOST_HEAD_BYTES = 2**20
 _FIELDS = fields_of(Transaction)
 REQUIRED = names(_FIELDS, *FieldKind, required=True)
 TEXTS = frozenset(names(_FIELDS, FieldKind.TEXT, FieldKind.CODE))
 TIMES = frozenset({*names(_FIELDS, FieldKind.TIME), "sent_at", "labelled_at"})
+LABEL_TEXTS = frozenset({"fraud_type", "source"})
+"""Beside what payments have, in files of labels."""
 KNOWN = frozenset(names(_FIELDS, *FieldKind)) | TIMES | {"is_fraud", "fraud_scenario"}
 _BY_NAME = {f.name: f for f in (*fields_of(Label), *_FIELDS)}
 _OURS = {
@@ -48,22 +47,19 @@ _OURS = {
 }
 
 
-def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapping]:
+def columns_of(path: Path, mapping: Path | None = None, also: frozenset[str] = frozenset()) -> tuple[Any, ColumnMapping]:
     """The known columns of a file, under our names; ids and codes of text files as text, with their leading zeros; and its layout.
 
     Args:
-        path: Parquet, CSV (parted by any of `SEPARATORS`) or JSON Lines, by its suffix; the last two also packed, `.csv.gz`.
+        path: Parquet, CSV (parted by any of `SEPARATORS`) or JSON Lines, see `training.data.sources`.
         mapping: YAML, what its columns are; None: it is known by them.
+        also: columns of text that are ours in such a file.
 
     Raises:
         DataError: one line with the file and what to do.
     """
-    reader = _READERS[kind_of_file(path)]
     given = read_mapping(mapping) if mapping else None
-    try:
-        table, column_mapping, names = reader(path, given)
-    except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
-        raise unreadable(path, error) from None
+    table, column_mapping, names = _read_all(path, given, also)
     missing = column_mapping.missing(names)
     if given and missing:
         raise DataError(f"{path}: column {min(missing)!r} of {mapping} is not there. It has {', '.join(names)}.")
@@ -74,45 +70,18 @@ def columns_of(path: Path, mapping: Path | None = None) -> tuple[Any, ColumnMapp
         table = column_mapping.applied(table)
     except MappingError as error:
         raise DataError(f"{path}: {error}") from None
-    return _flat(table.select([name for name in table.column_names if is_known(name)])), column_mapping
+    return _flat(table.select([name for name in table.column_names if is_known(name) or name in also])), column_mapping
 
 
-def kind_of_file(path: Path) -> str:
-    """`.parquet`, `.csv` or `.jsonl`, by the suffix; `.gz` behind it is unpacked.
-
-    Raises:
-        DataError: the suffix is of no known format, or there is no such file, or nothing in it.
-    """
-    suffix = path.with_suffix("").suffix if path.suffix.lower() == PACKED else path.suffix
-    kind = _KINDS.get(suffix.lower())
-    if kind is None or (kind == ".parquet" and path.suffix.lower() == PACKED):
-        raise DataError(f"{path}: the suffix {path.suffix!r} is of no known format. Convert or rename the file to {', '.join(_KINDS)}.")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder. Give one file; parts are put together first, in order of time.")
-    if not path.is_file():
-        raise DataError(f"{path} is not there. Check the path; `fraudstream simulate --out {path}` makes such a file.")
-    if not path.stat().st_size:
-        raise DataError(f"{path} is empty (0 bytes). Give a file with transactions; `fraudstream simulate` makes one.")
-    return kind
-
-
-def unreadable(path: Path, error: Exception) -> DataError:
+def unreadable(part: FilePart, error: Exception) -> DataError:
     """What is said of a file that a library cannot read."""
     why = " ".join(str(error).split())[:200].rstrip(".")
-    return DataError(f"{path} cannot be read as {kind_of_file(path)[1:]}: {why}. Mend it, or correct its suffix.")
+    return DataError(f"{part.name} cannot be read as {part.kind[1:]}: {why}. Mend it, or correct its suffix.")
 
 
-def opened(path: Path) -> Any:
-    """A file's bytes, unpacked where its name ends in `.gz`; without the mark of UTF-8 that some programs write first."""
-    buffered = io.BufferedReader(gzip.open(path, "rb") if path.suffix.lower() == PACKED else path.open("rb"))  # noqa: SIM115 - the caller closes it
-    if buffered.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
-        buffered.read(len(codecs.BOM_UTF8))
-    return buffered
-
-
-def parse_options(path: Path) -> Any:
+def parse_options(part: FilePart) -> Any:
     """How a CSV parts its columns: by the sign of `SEPARATORS` that stands most often in its first line."""
-    with opened(path) as stream:
+    with part.opened() as stream:
         head = re.sub(r'"[^"]*"', "", stream.readline(_MOST_HEAD_BYTES).decode(errors="replace"))
     return pyarrow.csv.ParseOptions(delimiter=max(SEPARATORS, key=head.count))
 
@@ -135,60 +104,90 @@ def is_known(name: str) -> bool:
     return name in KNOWN or name.startswith(ATTRIBUTE)
 
 
-def _read_parquet(path: Path, given: ColumnMapping | None) -> _ReadFile:
-    names = pyarrow.parquet.read_schema(path).names
+def _read_all(path: Path, given: ColumnMapping | None, also: frozenset[str]) -> _ReadFile:
+    """All parts, one after the other, by the columns of the first."""
+    tables: list[Any] = []
+    first: _ReadFile | None = None
+    for part in parts_of(path):
+        try:
+            table, column_mapping, names = _READERS[part.kind](part, given, also)
+        except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
+            raise unreadable(part, error) from None
+        if first is not None and {*table.column_names} != {*tables[0].column_names}:
+            differ = ", ".join(sorted({*table.column_names} ^ {*tables[0].column_names}))
+            raise DataError(f"{part.name} has other columns than the files before it ({differ}). Give files of one form.")
+        first = first or (table, column_mapping, names)
+        tables.append(table)
+    assert first is not None  # noqa: S101 - there is a part, or an error
+    try:
+        whole = tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{shown_path(path)}: a column is of one kind in some files and of another in others ({told}). Write it alike."
+        ) from None
+    return whole, first[1], first[2]
+
+
+def _read_parquet(part: FilePart, given: ColumnMapping | None, also: frozenset[str]) -> _ReadFile:
+    with part.at_random() as opened:
+        return _of_parquet(pyarrow.parquet.ParquetFile(opened), given, also)
+
+
+def _of_parquet(file: Any, given: ColumnMapping | None, also: frozenset[str]) -> _ReadFile:
+    names = file.schema_arrow.names
     column_mapping = given or column_mapping_of(names)
-    wanted = [name for name in names if is_known(name) or column_mapping.reads(name)]
-    return pyarrow.parquet.ParquetFile(path).read(columns=wanted), column_mapping, names
+    wanted = [name for name in names if is_known(name) or name in also or column_mapping.reads(name)]
+    return file.read(columns=wanted), column_mapping, names
 
 
-def _read_csv(path: Path, given: ColumnMapping | None) -> _ReadFile:
-    parse = parse_options(path)
-    with opened(path) as stream, pyarrow.csv.open_csv(stream, parse_options=parse) as first:
+def _read_csv(part: FilePart, given: ColumnMapping | None, also: frozenset[str]) -> _ReadFile:
+    parse = parse_options(part)
+    with part.opened() as stream, pyarrow.csv.open_csv(stream, parse_options=parse) as first:
         names = first.schema.names
     column_mapping = given or column_mapping_of(names)
-    texts = {column_mapping.theirs(name): pa.string() for name in TEXTS}  # "NA" is Namibia, not a missing value
+    texts = {column_mapping.theirs(name): pa.string() for name in TEXTS | also}  # "NA" is Namibia, not a missing value
     options = pyarrow.csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
-    with opened(path) as stream:
+    with part.opened() as stream:
         return pyarrow.csv.read_csv(stream, parse_options=parse, convert_options=options), column_mapping, names
 
 
-def _read_json(path: Path, given: ColumnMapping | None) -> _ReadFile:
-    with opened(path) as lines:
+def _read_json(part: FilePart, given: ColumnMapping | None, also: frozenset[str]) -> _ReadFile:
+    with part.opened() as lines:
         for row, line in enumerate((line.decode().strip() for line in lines), 1):
             # Also what makes pyarrow 25 end the process: a null in place of an object.
             if line and (line[0] != "{" or line[-1] != "}" or ("null" in line and re.search(r"\}\s*null", line))):
                 raise pa.ArrowInvalid(f"row {row} is not one JSON object: {line[:40]!r}")
     try:
-        return _parsed_json(path, given)
+        return _parsed_json(part, given, also)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # its rows count from the beginning of a block
-        _refuse_mixed(path, given or OURS)
+        _refuse_mixed(part, given or OURS)
         raise
 
 
-def _parsed_json(path: Path, given: ColumnMapping | None) -> _ReadFile:
-    schema = pa.schema([(given.theirs(name) if given else name, pa.string()) for name in sorted(TEXTS)])
+def _parsed_json(part: FilePart, given: ColumnMapping | None, also: frozenset[str]) -> _ReadFile:
+    schema = pa.schema([(given.theirs(name) if given else name, pa.string()) for name in sorted(TEXTS | also)])
     try:
-        with opened(path) as stream:
+        with part.opened() as stream:
             table = pyarrow.json.read_json(stream, parse_options=pyarrow.json.ParseOptions(explicit_schema=schema))
     except pa.ArrowInvalid:  # ids may be integers; what else is wrong comes up again
-        with opened(path) as stream:
+        with part.opened() as stream:
             table = pyarrow.json.read_json(stream)
     else:
         table = table.drop_columns([name for name in schema.names if table[name].null_count == table.num_rows])
     return table, given or column_mapping_of(table.column_names), table.column_names
 
 
-def _refuse_mixed(path: Path, mapping: ColumnMapping) -> None:
+def _refuse_mixed(part: FilePart, mapping: ColumnMapping) -> None:
     """Stop at the first row of JSON Lines that is no JSON, or in which a column of ours is of another kind than in the rows before."""
     ours = {mapping.theirs(name): name for name in KNOWN}
     kinds: dict[str, str] = {}
-    with opened(path) as lines:
+    with part.opened() as lines:
         for row, line in enumerate(lines, 1):
             try:
                 values = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                raise DataError(f"{path}: row {row} is no JSON object: {error}. Mend it, or remove the row.") from None
+                raise DataError(f"{part.name}: row {row} is no JSON object: {error}. Mend it, or remove the row.") from None
             for name, value in values.items():
                 kind = kind_of(value)
                 if name in ours and value is not None and kinds.setdefault(name, kind) != kind:
@@ -196,10 +195,10 @@ def _refuse_mixed(path: Path, mapping: ColumnMapping) -> None:
                     told = refused(field, value)
                     why = told.message if told else f"it is {kind}, and {kinds[name]} in rows before; write one of them throughout."
                     code = told.code if told else DeadLetterCode.WRONG_TYPE
-                    raise RefusedRow(f"{path}: column {name!r} is wrong in row {row} ({shown(repr(value))}): {why}", code, row)
+                    raise RefusedRow(f"{part.name}: column {name!r} is wrong in row {row} ({shown(repr(value))}): {why}", code, row)
 
 
-_READERS: dict[str, Callable[[Path, ColumnMapping | None], _ReadFile]] = {
+_READERS: dict[str, Callable[[FilePart, ColumnMapping | None, frozenset[str]], _ReadFile]] = {
     ".parquet": _read_parquet,
     ".csv": _read_csv,
     ".jsonl": _read_json,

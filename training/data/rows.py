@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +13,8 @@ import pyarrow.parquet
 from stream_app.errors import DataError
 from training.data.column_mapping import OURS, ROW, column_mapping_of, read_mapping
 from training.data.columns import as_text
-from training.data.files import is_known, kind_of_file, opened, parse_options, unreadable
+from training.data.files import is_known, parse_options, unreadable
+from training.data.sources import FilePart, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +32,15 @@ def rows_of(path: Path, most: int) -> Iterator[dict[str, Any]]:
     Raises:
         DataError: it cannot be read; one line with the file and what to do.
     """
+    for number, row in enumerate(islice(chain.from_iterable(map(_of_part, parts_of(path))), most)):
+        yield row | {ROW: str(number)}
+
+
+def _of_part(part: FilePart) -> Iterator[dict[str, Any]]:
     try:
-        for number, row in enumerate(islice(_READERS[kind_of_file(path)](path), most)):
-            yield row | {ROW: str(number)}
+        yield from _READERS[part.kind](part)
     except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
-        raise unreadable(path, error) from None
+        raise unreadable(part, error) from None
 
 
 def known_layout(names: list[str]) -> ColumnMapping | None:
@@ -44,30 +49,31 @@ def known_layout(names: list[str]) -> ColumnMapping | None:
     return None if found is OURS else found
 
 
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
-    for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=_BATCH):
-        columns = [as_text(c) if pa.types.is_fixed_size_binary(c.type) else c for c in batch.columns]
-        yield from pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist()
+def _parquet(part: FilePart) -> Iterator[dict[str, Any]]:
+    with part.at_random() as opened:
+        for batch in pyarrow.parquet.ParquetFile(opened).iter_batches(batch_size=_BATCH):
+            columns = [as_text(c) if pa.types.is_fixed_size_binary(c.type) else c for c in batch.columns]
+            yield from pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist()
 
 
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
-    parse = parse_options(path)
-    with opened(path) as stream, pyarrow.csv.open_csv(stream, parse_options=parse) as first:
+def _csv(part: FilePart) -> Iterator[dict[str, Any]]:
+    parse = parse_options(part)
+    with part.opened() as stream, pyarrow.csv.open_csv(stream, parse_options=parse) as first:
         names = first.schema.names
     texts = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True)
-    with opened(path) as stream, pyarrow.csv.open_csv(stream, parse_options=parse, convert_options=texts) as batches:
+    with part.opened() as stream, pyarrow.csv.open_csv(stream, parse_options=parse, convert_options=texts) as batches:
         for batch in batches:
             yield from batch.to_pylist()
 
 
-def _json(path: Path) -> Iterator[dict[str, Any]]:
-    with opened(path) as lines:
+def _json(part: FilePart) -> Iterator[dict[str, Any]]:
+    with part.opened() as lines:
         for row, line in enumerate(lines, 1):
             try:
                 if line.strip():
                     yield msgspec.json.decode(line, type=dict[str, Any])
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                raise DataError(f"{path}: row {row} is no JSON object: {error}. Mend it, or remove the row.") from None
+                raise DataError(f"{part.name}: row {row} is no JSON object: {error}. Mend it, or remove the row.") from None
 
 
 _READERS = {".parquet": _parquet, ".csv": _csv, ".jsonl": _json}

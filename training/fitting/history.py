@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from training.data.backfill import backfill
-from training.data.dataset import check_for_training, read_transactions
+from training.data.dataset import check_for_training, read_transactions, with_labels
+from training.data.sources import digest_of
 from training.data.split import FoldParts, Parts, prequential, split
 from training.fitting.evaluate import card_ranks
 from training.fitting.measure import Truth
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import pandas as pd
 
     from stream_app.features.compute import Vectors
+    from training.data.label_join import LabelJoin
     from training.data.split import Windows
     from training.fitting.options import Options
 
@@ -27,6 +31,8 @@ class Origin:
 
     Attributes:
         file, sha256: its name and hash.
+        beside: hashes of the files that said what it means, by what each is: `mapping`, `labels`, `labels_mapping`. A gate they never are: a
+            warehouse's columns and a topic's records have no mapping in common.
         from_ms, to_ms: its first and last transaction.
         newest_label_ms: when its newest label was made; 0 without one.
         simulated: it says by which scenario each fraud was made, which no real history does.
@@ -44,6 +50,7 @@ class Origin:
     unpriced: int
     warm_up_days: int
     read_at_ms: int
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,12 @@ class History:
     origin: Origin
 
 
-def read(options: Options) -> tuple[pd.DataFrame, Windows]:
+def read(options: Options, told: Callable[[LabelJoin], None] = lambda _: None) -> tuple[pd.DataFrame, Windows]:
     """The file's transactions, checked, and the windows that they are split into.
+
+    Args:
+        options: which.
+        told: is given what became of labels in a file of their own.
 
     Raises:
         DataError: they cannot be trained on.
@@ -77,6 +88,15 @@ def read(options: Options) -> tuple[pd.DataFrame, Windows]:
         mapping=options.mapping,
         refuse_card_numbers=options.refuse_card_numbers,
     )
+    if options.labels:
+        frame, joined = with_labels(
+            frame,
+            options.labels,
+            mapping=options.labels_mapping,
+            label_delay_days=options.label_delay_days,
+            refuse_card_numbers=options.refuse_card_numbers,
+        )
+        told(joined)
     check_for_training(frame, str(options.data))
     return frame, options.split.windows(int(frame["event_time"].iloc[0]), int(frame["event_time"].iloc[-1]))
 
@@ -90,8 +110,8 @@ def computed(options: Options, frame: pd.DataFrame, windows: Windows) -> History
     times, labels = frame["event_time"].to_numpy(), frame["labelled_at"].dropna()
     begins = windows.train.start_ms - options.search * (windows.validation.end_ms - windows.validation.start_ms)
     features = backfill(frame, options.features, options.money, wanted=(times >= begins) & (times < windows.test.end_ms))
-    with options.data.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    mappings = (("mapping", options.mapping), ("labels_mapping", options.labels_mapping))
+    beside = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in mappings if path is not None}
     return History(
         vectors=features.vectors,
         truth=Truth(times, card_ranks(frame["card_id"]), features.amounts),
@@ -99,7 +119,7 @@ def computed(options: Options, frame: pd.DataFrame, windows: Windows) -> History
         folds=prequential(frame, windows, options.search, features.scored),
         origin=Origin(
             file=options.data.name,
-            sha256=digest,
+            sha256=digest_of(options.data),
             from_ms=int(times[0]),
             to_ms=int(times[-1]),
             newest_label_ms=int(labels.max()) if len(labels) else 0,
@@ -107,5 +127,6 @@ def computed(options: Options, frame: pd.DataFrame, windows: Windows) -> History
             unpriced=features.unpriced,
             warm_up_days=windows.warm_up_days,
             read_at_ms=time.time_ns() // 1_000_000,
+            beside=beside | ({"labels": digest_of(options.labels)} if options.labels else {}),
         ),
     )

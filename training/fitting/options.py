@@ -25,6 +25,7 @@ class Options:
 
     Attributes:
         data: file of transactions with labels; `mapping`, `refuse_card_numbers`: see `read_transactions`.
+        labels: file of labels in the place of those in `data`; `labels_mapping`: what its columns are. See `training.data.label_join`.
         split: the windows.
         recipe: the model to fit; with `search`, its seed.
         search: choose the recipe on so many validation folds, see `training.fitting.search`; 0: fit `recipe`.
@@ -46,6 +47,8 @@ class Options:
     label_delay_days: float = 7.0
     mapping: Path | None = None
     refuse_card_numbers: bool = True
+    labels: Path | None = None
+    labels_mapping: Path | None = None
     target: ThresholdTarget = field(default_factory=ThresholdTarget)
     registration: Registration | None = None
     out: Path | None = None

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from training.data.label_join import LabelJoin
+
     type Stage = Callable[[str], AbstractContextManager[None]]
 
 
@@ -53,7 +55,12 @@ class Trained:
     seconds: dict[str, float]
 
 
-def train(options: Options, stage: Stage | None = None, told: Callable[[History, Fitted], None] = lambda *_: None) -> Trained:
+def train(
+    options: Options,
+    stage: Stage | None = None,
+    told: Callable[[History, Fitted], None] = lambda *_: None,
+    labelled: Callable[[LabelJoin], None] = lambda _: None,
+) -> Trained:
     """Train, evaluate, export and register one model.
 
     1. is MLflow there? Before minutes are spent;
@@ -67,6 +74,7 @@ def train(options: Options, stage: Stage | None = None, told: Callable[[History,
         options: what and how.
         stage: a context for each stage, for progress.
         told: is given the decisions and their forecast before anything is registered.
+        labelled: is given what became of labels in a file of their own.
 
     Raises:
         SettingsError: there is no such list of features.
@@ -79,7 +87,7 @@ def train(options: Options, stage: Stage | None = None, told: Callable[[History,
     if where:
         check_reachable(where.tracking_uri)
     with timed("Read the transactions"):
-        frame, windows = read(options)
+        frame, windows = read(options, labelled)
     with timed("Compute the features"):
         history = computed(options, frame, windows)
         del frame

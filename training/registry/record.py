@@ -71,6 +71,7 @@ class RunRecord:
             "data_sha256": origin.sha256,
             "data_from": _moment(origin.from_ms),
             "data_to": _moment(origin.to_ms),
+            **{f"{name}_sha256": digest for name, digest in origin.beside.items()},
             "code_revision": code_revision() or "unknown",
         }
 

@@ -283,3 +283,98 @@ def test_simulations_that_count_steps_are_read_as_they_are(tmp_path: Path, text:
     assert frame["currency"].unique().tolist() == ["EUR"]
     if text is PAYSIM:
         assert frame["type"].tolist() == ["purchase", "purchase", "withdrawal", "refund", "purchase"]
+
+
+TABFORMER = """User,Card,Year,Month,Day,Time,Amount,Use Chip,Merchant Name,Merchant City,Merchant State,Zip,MCC,Errors?,Is Fraud?
+0,0,2002,9,1,06:21,$134.09,Swipe Transaction,3527213246127876953,La Verne,CA,91750.0,5300,,No
+0,1,2002,9,3,17:45,$-99.00,Online Transaction,-34551508091458520, ONLINE,,,5912,Insufficient Balance,Yes
+1,0,2002,9,2,06:22,$38.48,Chip Transaction,5817218446178736267,Rome,Italy,,742,,No
+"""
+
+
+def test_tabformers_file_is_read_as_it_is(tmp_path: Path) -> None:
+    """User by user in the file, by time here; dollars with a sign, dates in four columns, refunds below zero, Yes and No."""
+    path = tmp_path / "card_transaction.v1.csv"
+    path.write_text(TABFORMER)
+    frame = read_transactions(path)
+    check_for_training(frame)
+    assert frame["card_id"].tolist() == ["0-0", "1-0", "0-1"]
+    assert frame["event_time"].tolist() == [1_030_861_260_000, 1_030_947_720_000, 1_031_075_100_000]
+    assert frame["amount"].tolist() == [134.09, 38.48, 99.0]
+    assert frame["type"].tolist() == ["purchase", "purchase", "refund"]
+    assert frame["channel"].tolist() == ["magstripe", "chip", "online"]
+    assert frame["mcc"].tolist() == ["5300", "0742", "5912"]
+    assert frame["approved"].tolist() == [True, True, False]
+    assert frame["is_fraud"].tolist() == [False, False, True]
+    assert frame["terminal_id"].tolist()[2] == "-34551508091458520"
+    assert set(frame["currency"]) == {"USD"}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"),
+    [("$38.48", "38,48", "column 'Amount' is '38,48' in row 3"), (",No\n1", ",no\n1", "Is Fraud.' is 'no' in row 2")],
+)
+def test_a_wrong_row_of_tabformers_is_told_by_the_files_own_number(tmp_path: Path, right: str, wrong: str, says: str) -> None:
+    """Before the rows are put in order."""
+    path = tmp_path / "t.csv"
+    path.write_text(TABFORMER.replace("Balance,Yes\n1", "Balance,No\n1").replace(right, f'"{wrong}"' if "48" in wrong else wrong))
+    with pytest.raises(DataError, match=says):
+        read_transactions(path)
+
+
+def of_form(name: str, days: int = 70, a_day: int = 12) -> pd.DataFrame:
+    """Made up in the columns of a public file: a fraud in ten, told by its amount."""
+    rng, rows = np.random.default_rng(1), days * a_day
+    hours, is_fraud = np.arange(rows) * 24 // a_day, np.arange(rows) % 10 == 3
+    amount = np.where(is_fraud, rng.uniform(500, 900, rows), rng.uniform(5, 90, rows)).round(2)
+    card, shop = rng.integers(0, 20, rows), rng.integers(0, 9, rows)
+    if name == "paysim":
+        columns = {
+            "step": hours + 1,
+            "type": "PAYMENT",
+            "amount": amount,
+            "nameOrig": [f"C{c}" for c in card],
+            "nameDest": [f"M{s}" for s in shop],
+        }
+        return pd.DataFrame(columns | {"isFraud": is_fraud.astype(int)})
+    if name == "ieee-cis":
+        columns = {
+            "TransactionID": np.arange(rows),
+            "isFraud": is_fraud.astype(int),
+            "TransactionDT": 86_400 + hours * 3_600,
+            "TransactionAmt": amount,
+        }
+        return pd.DataFrame(columns | {"ProductCD": "W", "card1": 1_000 + card, "C1": 1.0, "V339": rng.normal(0, 1, rows)})
+    at = pd.Timestamp("2019-01-01") + pd.to_timedelta(hours, unit="h")
+    columns = {
+        "User": card,
+        "Card": 0,
+        "Year": at.year,
+        "Month": at.month,
+        "Day": at.day,
+        "Time": at.strftime("%H:%M"),
+        "Amount": [f"${a:.2f}" for a in amount],
+    }
+    columns |= {
+        "Use Chip": "Chip Transaction",
+        "Merchant Name": shop,
+        "MCC": 5300,
+        "Errors?": "",
+        "Is Fraud?": np.where(is_fraud, "Yes", "No"),
+    }
+    return pd.DataFrame(columns).sort_values("User", kind="stable")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("paysim", ["--profile", "velocity"]), ("tabformer", []), ("ieee-cis", ["--profile", "passthrough", "--attributes", "all"])],
+)
+def test_one_command_trains_on_a_public_file(name: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/how-to/own-data.md says it; the model knows the frauds of the made-up file, whose amounts tell them."""
+    from training.train import main  # noqa: PLC0415 - loads what a worker must not
+
+    path, out = tmp_path / f"{name}.csv", tmp_path / "model.onnx"
+    of_form(name).to_csv(path, index=False)
+    monkeypatch.setenv("FRAUDSTREAM_BASE_CURRENCY", "EUR" if name == "paysim" else "USD")
+    assert main(["--data", str(path), *options, "--trees", "5", "--no-register", "--out", str(out)]) == 0
+    assert out.stat().st_size > 0
