@@ -34,7 +34,7 @@ _SOON_MS = DAY_MS
 
 app = typer.Typer(help="Lists: make them, add and remove values, import and export them.", no_args_is_help=True)
 
-ListName = Annotated[str, typer.Argument(help="Of the list.")]
+NameOfList = Annotated[str, typer.Argument(help="Of the list.")]
 GivenValues = Annotated[list[str], typer.Argument(help="GivenValues.")]
 Until = Annotated[str | None, typer.Option(help="End, in event time, not included: 2026-12-24, 2026-12-24T12:00:00 (UTC), or ms.")]
 
@@ -72,7 +72,7 @@ def _known(log: ListsLog, name: str) -> CardList:
 
 @app.command("create")
 def create(
-    name: ListName,
+    name: NameOfList,
     of: Annotated[str, typer.Option(help="What its values are: card, terminal, device, merchant, ip or country. It stays.")],
     author: Author,
     why: GivenReason,
@@ -89,7 +89,7 @@ def create(
 
 
 @app.command("add")
-def add(name: ListName, values: GivenValues, author: Author, why: GivenReason, until: Until = None) -> None:
+def add(name: NameOfList, values: GivenValues, author: Author, why: GivenReason, until: Until = None) -> None:
     """Put values on a list; one that is there already gets this end, reason and author."""
     until_ms = moment_ms(until, "--until")
     fields = {} if until_ms is None else {"until": until_ms}
@@ -100,7 +100,7 @@ def add(name: ListName, values: GivenValues, author: Author, why: GivenReason, u
 
 
 @app.command("remove")
-def remove(name: ListName, values: GivenValues, author: Author, why: GivenReason) -> None:
+def remove(name: NameOfList, values: GivenValues, author: Author, why: GivenReason) -> None:
     """Take values off a list; one that is not there is passed over."""
     _change(name, [signed(ListRemoval, name=name, values=list(some), author=author, why=why) for some in _runs(values)])
 
@@ -154,7 +154,7 @@ def _line(entry: Entry) -> str:
 
 @app.command("import")
 def import_(
-    name: ListName,
+    name: NameOfList,
     file: Annotated[Path, typer.Argument(help="CSV: a value a line, or columns value,until.")],
     author: Author,
     why: GivenReason,
@@ -179,7 +179,7 @@ def import_(
 
 @app.command("export")
 def export(
-    name: ListName, file: Annotated[Path | None, typer.Argument(help="To write, CSV; without one, to the standard output.")] = None
+    name: NameOfList, file: Annotated[Path | None, typer.Argument(help="To write, CSV; without one, to the standard output.")] = None
 ) -> None:
     """Write the entries of a list, with ends, reasons and authors, as `import` reads them."""
 

@@ -33,7 +33,7 @@ def test_every_variable_of_ours_is_a_setting_with_a_value_that_works(name: str, 
 
 
 def test_names_and_scoring_settings_of_the_users_env_file_reach_every_service_of_ours() -> None:
-    """Addresses, logins and files do not: compose has its own servers. Nor does any secret of `.env`."""
+    """Addresses, logins and files do not: compose has its own servers. Nor does any secret of `.env`. Scores are published unless it says otherwise."""
     of_compose = {
         "mlflow_tracking_uri",
         "model_cache",
@@ -49,7 +49,8 @@ def test_names_and_scoring_settings_of_the_users_env_file_reach_every_service_of
         environment = SERVICES[name]["environment"]
         for field in handed:
             variable = f"{PREFIX}{field.upper()}"
-            assert environment[variable] == f"${{{variable}:-}}", name
+            default = "transaction-scores" if field == "scores_topic" else ""
+            assert environment[variable] == f"${{{variable}:-{default}}}", name
 
 
 def test_the_images_variables_are_settings() -> None:
