@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stream_app.errors import RuleError
 from stream_app.features.definitions import Feature
 from stream_app.messages.alert import Reason
+from stream_app.messages.money import Money, Rates
 from stream_app.rules.columns import ScoredBatch
 from stream_app.rules.lists import Lists
 from stream_app.rules.rule import ReleasePolicy, Rule
@@ -208,3 +209,11 @@ def test_features_of_rules_change_no_vector_of_the_model() -> None:
     for one, other in zip(scores(alone), scores(beside), strict=True):
         assert {name: other.features[name] for name in names} == one.features
         assert msgspec.structs.replace(other, features=one.features) == one
+
+
+def test_money_without_a_rate_is_unknown_to_a_rule() -> None:
+    """Neither below nor above anything; foreign money with a rate is in the base currency, exact."""
+    money = Money("EUR", Rates("v1", "EUR", {"USD": 0.5}))
+    asked = rule("amount < 50", code="less"), rule("amount >= 50", code="more"), rule("missing(amount)", code="none")
+    decided = till(*asked, money=money).take(payment("a", 10_000, currency="JPY"), payment("b", 100, currency="USD"))
+    assert [[hit.code for hit in score.rules] for score in scores(decided)] == [["none"], ["more"]]
