@@ -37,11 +37,13 @@ class TopicLog[R](ABC):
     Attributes:
         offset: the next one to read.
         checkpoint: where the newest whole checkpoint begins; None where none was seen.
+        tail_bytes: of the records that were read since it was whole: a start has to read them beside it.
     """
 
     def __init__(self, decoder: msgspec.json.Decoder[R | Checkpoint]) -> None:
         self.offset = 0
         self.checkpoint: int | None = None
+        self.tail_bytes = 0
         self._decoder = decoder
         self._pieces = CheckpointReader()
 
@@ -59,6 +61,7 @@ class TopicLog[R](ABC):
         if offset < self.offset:
             return RefusedRecord(offset, f"Offset {offset} was read before: the next one is {self.offset}.")
         self.offset = offset + 1
+        self.tail_bytes += len(value or b"")
         try:
             record = self._decoded(value)
             if isinstance(record, Checkpoint):
@@ -76,7 +79,7 @@ class TopicLog[R](ABC):
             )
         whole = self._pieces.read(offset, piece)
         if whole is not None:
-            self.checkpoint = whole.first
+            self.checkpoint, self.tail_bytes = whole.first, 0
             self._ended(whole.ended_ms)
 
     def check(self, value: bytes, at_ms: int) -> None:

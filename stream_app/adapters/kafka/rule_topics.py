@@ -23,7 +23,6 @@ from stream_app.adapters.kafka.errors import answering
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.delivery.ports import Bounds
 from stream_app.errors import TopologyError
-from stream_app.messages.cut_bytes import size_of
 from stream_app.messages.headers import headers_of
 from stream_app.messages.records import Record
 from stream_app.rules.checkpoint import checkpoint_in
@@ -41,7 +40,6 @@ class RuleTopic[L: TopicLog[Any]]:
     Attributes:
         log: what its records came to so far.
         end: the next offset after the last record that there was at the start: the log is that far, or further.
-        tail_bytes: of the records that a start would have to read behind the newest checkpoint.
     """
 
     def __init__(
@@ -49,7 +47,6 @@ class RuleTopic[L: TopicLog[Any]]:
     ) -> None:
         self.log: L = empty()
         self.end = 0
-        self.tail_bytes = 0
         self._consumer = consumer
         self._place = TopicPartition(topic, 0)
         self._empty = empty
@@ -104,9 +101,7 @@ class RuleTopic[L: TopicLog[Any]]:
     def take(self, records: Sequence[Record]) -> None:
         """Bring the log forward by records that `poll` returned; who decides by it meanwhile sees all of a record or nothing."""
         for record in records:
-            before = self.log.checkpoint
             why = self.log.apply(record.offset, record.value, record.timestamp)
-            self.tail_bytes = self.tail_bytes + size_of(record.value) if self.log.checkpoint == before else 0
             if why is not None and self._refused is not None:
                 self._refused(why)
 

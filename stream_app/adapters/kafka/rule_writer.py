@@ -118,7 +118,7 @@ class RuleWriter[L: TopicLog[Any]]:
 
     def _is_due(self) -> bool:
         behind = self.log.offset - (self.log.checkpoint or 0)
-        return behind > MOST_TAIL_RECORDS or self.reading.tail_bytes > MOST_TAIL_BYTES
+        return behind > MOST_TAIL_RECORDS or self.log.tail_bytes > MOST_TAIL_BYTES
 
     async def _publish(self, value: bytes, checkpoint: int | None) -> int:
         """Where the record stands."""

@@ -258,6 +258,7 @@ def _both_ways[L: TopicLog[Any]](empty: Callable[[], L], records: list[Any], dat
     assert started.offset == at
     assert [started.apply(offset, value, NOW_MS) for offset, value in enumerate(topic[at:], at)] == refused[at:]
     assert sorted(started.records(0)) == sorted(follower.records(0))
+    assert started.tail_bytes == follower.tail_bytes == sum(map(len, values[behind:]))
     return [follower, started]
 
 
