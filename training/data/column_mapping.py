@@ -299,6 +299,7 @@ KNOWN: Mapping[frozenset[str], ColumnMapping] = MappingProxyType(
         frozenset({"step", "nameOrig", "nameDest", "isFraud"}): PAYSIM,
         frozenset({"step", "customer", "merchant", "fraud"}): BANKSIM,
         tabformer.NEEDED: TABFORMER,
+        tabformer.MADE: TABFORMER,
         frozenset({"TransactionID", "TransactionDT", "TransactionAmt", "card1"}): IEEE_CIS,
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import batched, chain, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,7 +38,11 @@ def rows_of(path: Path, most: int) -> Iterator[dict[str, Any]]:
 
 def _of_part(part: FilePart) -> Iterator[dict[str, Any]]:
     try:
-        yield from _READERS[part.kind](part)
+        rows = _READERS[part.kind](part)
+        first = next(rows, None)
+        prepared = None if first is None else column_mapping_of(list(first)).prepared
+        for some in batched(() if first is None else chain([first], rows), _BATCH):
+            yield from some if prepared is None else prepared(pa.Table.from_pylist(list(some))).to_pylist()
     except (ValueError, TypeError, OSError) as error:  # Arrow's errors are of these kinds
         raise unreadable(part, error) from None
 

@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as arrow_fs
@@ -117,8 +118,13 @@ def kind_of_name(name: str) -> tuple[str, str] | None:
 @cache
 def _store() -> Any:
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    address = urlsplit(
+        os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    )  # Arrow 25 does not look there by itself
     return arrow_fs.S3FileSystem(
         region=region,
+        endpoint_override=address.netloc or None,
+        scheme=address.scheme or "https",
         connect_timeout=_CONNECT_S,
         request_timeout=_ANSWER_S,
         retry_strategy=arrow_fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
@@ -127,10 +133,12 @@ def _store() -> Any:
 
 def _found(path: Path, files: Any, name: str) -> list[FilePart]:
     info = files.get_file_info(name)
-    if info.type == arrow_fs.FileType.File:
-        if (kind := kind_of_name(name)) is None:
-            told = f"the suffix {Path(name).suffix!r} is of no known format. Convert or rename the file to {', '.join(KINDS)}"
-            raise DataError(f"{shown(path)}: {told}; all but Parquet may be packed ({', '.join(PACKINGS)}).")
+    kind = kind_of_name(name)
+    is_one = info.type == arrow_fs.FileType.File
+    if kind is None and not _PATTERN.search(name) and (is_one or (info.type == arrow_fs.FileType.NotFound and Path(name).suffix)):
+        told = f"the suffix {Path(name).suffix!r} is of no known format. Convert or rename the file to {', '.join(KINDS)}"
+        raise DataError(f"{shown(path)}: {told}; all but Parquet may be packed ({', '.join(PACKINGS)}).")
+    if is_one and kind is not None:
         return [FilePart(files, name, *kind, info.size)]
     pattern = _PATTERN.search(name)
     folder = name if pattern is None else str(PurePosixPath(name[: pattern.start()] + "x").parent)

@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 from stream_app.wire.mapping import MappingError
 
 NEEDED = frozenset({"User", "Card", "Year", "Month", "Day", "Time", "Amount", "Use Chip", "Merchant Name", "Is Fraud?"})
+MADE = frozenset({"#time", "#card", "#amount", "#fraud"})
+"""Of what is made of them: so `fraudstream inspect` sees its rows."""
 _CHANNELS = {"Swipe Transaction": "magstripe", "Chip Transaction": "chip", "Online Transaction": "online"}
 
 

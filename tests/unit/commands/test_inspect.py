@@ -21,6 +21,7 @@ from stream_app.messages.transaction import Transaction
 from tests.contract.messages import AWKWARD_VALUES
 from tests.contract.schemas import SCHEMAS
 from tests.examples import examples
+from tests.unit.training.test_column_mapping import TABFORMER
 from training.data.dataset import read_transactions
 
 HEAD = "Umsatz-ID;Zeitpunkt;Karte;Haendler;Betrag;Land;MCC;Chargeback\n"
@@ -152,3 +153,14 @@ def test_many_rows_take_bounded_memory(tmp_path: Path) -> None:
     told, grown_mb = ran.stdout.splitlines()
     assert json.loads(told)["rows"] == 20_000
     assert int(grown_mb) < 60
+
+
+def test_a_public_file_whose_columns_are_put_together_is_inspected_as_it_is_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TabFormer's: dollars with a sign, dates in columns, Yes and No; nothing is refused, and no mapping is asked for."""
+    path = tmp_path / "card_transaction.v1.csv"
+    path.write_text(TABFORMER)
+    code, said = asked(capsys, path, as_json=True)
+    told = json.loads(said)
+    assert (code, told["rows"], told["refused_rows"], told["missing"], told["needs_mapping"], told["frauds"]) == (0, 3, 0, [], False, 1)

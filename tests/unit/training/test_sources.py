@@ -11,6 +11,8 @@ import pytest
 import zstandard
 
 from stream_app.errors import DataError
+from stream_app.local.stack import free_ports
+from training.data import sources
 from training.data.dataset import read_transactions
 from training.data.rows import rows_of
 from training.data.sources import digest_of, kind_of_name, parts_of
@@ -106,3 +108,15 @@ def test_a_name_says_format_and_packing() -> None:
     names = {"a.CSV.GZ": (".csv", "gzip"), "a.tsv": (".csv", ""), "a.ndjson.zst": (".jsonl", "zstd"), "a.parquet": (".parquet", "")}
     assert {name: kind_of_name(name) for name in names} == names
     assert [kind_of_name(name) for name in ("a.parquet.gz", "a.gz", "a", "a.xlsx")] == [None] * 4
+
+
+def test_a_store_that_is_away_is_told_with_the_address_that_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of AWS's own setting, in seconds; a path keeps both strokes in what is said."""
+    (port,) = free_ports(1)
+    login = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_EC2_METADATA_DISABLED": "true"}
+    for name, value in (login | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}).items():
+        monkeypatch.setenv(name, value)
+    sources._store.cache_clear()
+    with pytest.raises(DataError, match=r"s3://payments/x\.csv cannot be reached: .*127\.0\.0\.1"):
+        parts_of(Path("s3://payments/x.csv"))
+    sources._store.cache_clear()
