@@ -84,7 +84,12 @@ def train_command(  # noqa: PLR0913 - the command's options
     profile: Annotated[
         str, typer.Option(help="Features: velocity, handbook (the book's 15) or passthrough (amount and attributes).")
     ] = DEFAULT_PROFILE,
-    attributes: Annotated[str, typer.Option(help="Attributes of the passthrough profile, as v1,v2,v3; all: every one of the file.")] = "",
+    attributes: Annotated[
+        str,
+        typer.Option(
+            help="The producer's own numbers and texts beside the profile's features, as threeds,gateway_score; all: every one of the file."
+        ),
+    ] = "",
     fraud_weight: Annotated[float, typer.Option(help="Genuine payments that one fraud counts for in training.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
     train_days: Annotated[float, typer.Option(min=0.25, help="Days to train on, at most.")] = 28,
@@ -202,6 +207,8 @@ def _tell_labels(joined: LabelJoin) -> None:
 def _tell_decisions(history: History, fitted: Fitted) -> None:
     """The windows, the metrics and the forecast, before anything is registered."""
     console = Console()
+    for vocabulary in history.vocabularies:
+        console.print(str(vocabulary), highlight=False, markup=False, soft_wrap=True)
     console.print(_windows_table(history), _metrics_table(fitted), forecast_table(fitted))
     console.print(f"alert from {fitted.threshold:.5f}, step up from {fitted.bands.step_up:.5f}, decline from {fitted.bands.decline:.5f}")
     console.print(f"calibration changed {fitted.changed} of {len(fitted.before.scores):,} decisions of the test", highlight=False)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stream_app.features.compute import Events, Floats
+from stream_app.features.compute import Events
+from stream_app.features.own_values import OwnColumn
 from stream_app.features.plan import Ints
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Label, Transaction
@@ -83,12 +84,12 @@ class PartitionHistory:
 
 
 def _remembering(events: Events) -> Events:
-    """The same; the payments' own numbers are looked up once, not for each micro-batch."""
-    attribute = events.attribute
-    if attribute is None:
+    """The same; the payments' own values are looked up once, not for each micro-batch."""
+    own = events.own
+    if own is None:
         return events
-    column = cache(lambda name: attribute(name, slice(None)))
-    return replace(events, attribute=lambda name, run: column(name)[run])
+    column = cache(lambda name: own(name, slice(None)))
+    return replace(events, own=lambda name, run: column(name)[run])
 
 
 def selected(events: Events, order: Ints) -> Events:
@@ -111,15 +112,15 @@ def joined(runs: list[Events], entities: tuple[list[Ints], ...]) -> Events:
         runs: one at least, each with its facts.
         entities: for each entity, the places of each run's events among the ids of all runs.
     """
-    names = [f.name for f in fields(Events) if f.name not in {"entities", "attribute", "told"}]
+    names = [f.name for f in fields(Events) if f.name not in {"entities", "own", "told"}]
     plain: dict[str, Any] = {name: np.concatenate([getattr(run, name) for run in runs]) for name in names}
 
-    def attribute(name: str, run: slice) -> Floats:
-        return np.concatenate([_column(of_run, name) for of_run in runs])[run]
+    def own(name: str, run: slice) -> OwnColumn:
+        return OwnColumn.joined([_column(of_run, name) for of_run in runs])[run]
 
     told = np.concatenate([np.zeros(len(run.kinds), dtype=np.int64) if run.told is None else run.told for run in runs])
-    return Events(**plain, entities=tuple(np.concatenate(places) for places in entities), attribute=attribute, told=told)
+    return Events(**plain, entities=tuple(np.concatenate(places) for places in entities), own=own, told=told)
 
 
-def _column(events: Events, name: str) -> Floats:
-    return np.full(len(events.kinds), np.nan) if events.attribute is None else events.attribute(name, slice(None))
+def _column(events: Events, name: str) -> OwnColumn:
+    return OwnColumn.of_none(len(events.kinds)) if events.own is None else events.own(name, slice(None))

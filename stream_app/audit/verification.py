@@ -105,10 +105,12 @@ class Verification:
             beside: features that rules asked for.
         """
         self._histories, self._models, self._unit = histories, models, unit
-        named = {f.name: f for of_model in (*features.values(), beside) for f in of_model}
-        self._plan: Plan = compile_plan(tuple(named.values()))
-        self._place = {name: n for n, name in enumerate(named)}
+        asked = tuple(dict.fromkeys(f for of_model in (*features.values(), beside) for f in of_model))
+        self._plan: Plan = compile_plan(asked)
+        names = Counter(f.name for f in asked)  # two models may know the same attribute by other vocabularies
+        self._place = {f.name: n for n, f in enumerate(asked) if names[f.name] == 1}
         self._known: dict[tuple[str, ...], Ints] = {}
+        self._of_model = {model: np.array([asked.index(f) for f in of_model], dtype=np.int64) for model, of_model in features.items()}
         self._names = {model: tuple(f.name for f in of_model) for model, of_model in features.items()}
         self.report = VerificationReport()
 
@@ -178,7 +180,8 @@ class Verification:
     def _names_fit(self, decision: ServedDecision) -> bool:
         """Whether its features are those of its model, and known ones beside; where an earlier decision stands, of the model that came after."""
         stands = decision.provenance is not None and decision.provenance.stands
-        return stands or (self._begins_with_its_models(decision) and self._place.keys() >= set(decision.features))
+        of_model = self._names[decision.model.name, decision.model.version]
+        return stands or (self._begins_with_its_models(decision) and self._place.keys() >= set(decision.features[len(of_model) :]))
 
     def _begins_with_its_models(self, decision: ServedDecision) -> bool:
         names = self._names[decision.model.name, decision.model.version]
@@ -186,10 +189,13 @@ class Verification:
 
     def _columns(self, decision: ServedDecision) -> Ints:
         """The columns of its features in the plan."""
-        names = decision.features if self._names_fit(decision) else self._names[decision.model.name, decision.model.version]
-        if names not in self._known:
-            self._known[names] = np.array([self._place[name] for name in names], dtype=np.int64)
-        return self._known[names]
+        model, stands = (decision.model.name, decision.model.version), decision.provenance is not None and decision.provenance.stands
+        names = decision.features if stands or self._names_fit(decision) else self._names[model]
+        key = names if stands else (*model, *names)
+        if key not in self._known:
+            own = () if stands else self._of_model[model].tolist()
+            self._known[key] = np.array([*own, *(self._place[name] for name in names[len(own) :])], dtype=np.int64)
+        return self._known[key]
 
     def _compare(self, batch: ServedBatch, served: Vectors, offline: Vectors) -> None:
         """Every feature of each decision's model, to the bit."""

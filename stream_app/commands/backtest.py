@@ -84,7 +84,7 @@ def backtested(  # noqa: PLR0913 - a history, and all that it is held against
     of_model = model.metadata.resolved() if model else ()
     features = tuple(dict.fromkeys((*of_model, *RuleBook(live, lists).features)))
     columns = [feature.name for feature in features]
-    bound = BoundModel(model, columns, None) if model else None
+    bound = BoundModel(model, features, None) if model else None
     frame = frame.iloc[np.argsort(frame["sent_at" if "sent_at" in frame.columns else "event_time"].to_numpy(), kind="stable")]
     computed: Any = importlib.import_module("training.data.backfill").backfill(frame, features, money)
     backtest = Backtest(RuleBook(live, lists, columns), [one.rule for one in live])

@@ -9,7 +9,9 @@ from stream_app.errors import SettingsError
 from stream_app.features.aggregations import AGGREGATIONS
 from stream_app.features.definitions import Feature
 
-_OF_THE_PAYMENT = MappingProxyType({"amount": "AMOUNT", "weekend": "TIME_OF_WEEK", "night": "TIME_OF_DAY", "attributes": "ATTRIBUTE"})
+_OF_THE_PAYMENT = MappingProxyType(
+    {"amount": "AMOUNT", "weekend": "TIME_OF_WEEK", "night": "TIME_OF_DAY", "attributes": "ATTRIBUTE", "category": "ATTRIBUTE"}
+)
 _OF_AN_ENTITY = MappingProxyType(
     {
         "count": "VELOCITY",

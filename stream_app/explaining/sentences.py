@@ -18,6 +18,7 @@ from stream_app.features.aggregations import (
     Entity,
 )
 from stream_app.features.definitions import Feature
+from stream_app.features.own_values import told_by
 from stream_app.messages.iso import in_currency
 from stream_app.messages.transaction import Transaction
 
@@ -44,11 +45,11 @@ class Usual:
 
 
 def said_by(payment: Transaction) -> frozenset[str]:
-    """What a payment says that it might have left out: `place`, `country`, `device_id`, and `attributes.<name>` of each of its own numbers."""
+    """What a payment says that it might have left out: `place`, `country`, `device_id`, and `attributes.<name>` of each of its own values."""
     optional = ("country", *(f"{entity}_id" for entity in OPTIONAL))
     said = [name for name in optional if getattr(payment, name) is not None]
     said += [PLACE] if payment.latitude is not None and payment.longitude is not None else []
-    return frozenset([*said, *(f"attributes.{name}" for name in payment.attributes or ())])
+    return frozenset([*said, *(f"attributes.{name}" for name, value in (payment.attributes or {}).items() if value != "")])
 
 
 def lacks(feature: Feature, said: frozenset[str]) -> bool:
@@ -70,7 +71,11 @@ def needs_said(feature: Feature) -> str | None:
 
 def _unsaid(feature: Feature) -> str:
     if feature.of.fields is None:
-        return f"The payment has no number {feature.field} of its own"
+        return (
+            f"The payment has no {feature.field} of its own"
+            if feature.is_category
+            else f"The payment has no number {feature.field} of its own"
+        )
     needed = needs_said(feature)
     return "The payment does not say where it was made" if needed == PLACE else f"The payment names no {str(needed).removesuffix('_id')}"
 
@@ -184,6 +189,13 @@ def _speed(value: float) -> str:
     return f"From its last known place the card would have moved at {_whole(value)} km/h"
 
 
+def _category(feature: Feature, value: float) -> str:
+    text = told_by(feature.vocabulary, value)
+    if text is None:
+        return f"The payment's own {feature.field} is a value that the model does not know"
+    return f"The payment's own {feature.field} is {text!r}"
+
+
 def _first(feature: Feature, value: float) -> str:
     what = _WHERE_FIRST[feature.field]
     if not value:
@@ -210,6 +222,7 @@ _TOLD: Mapping[str, Callable[[Feature, float, str], str]] = MappingProxyType(
         "speed_kmh": lambda _, value, __: _speed(value),
         "first_time": lambda feature, value, _: _first(feature, value),
         "attributes": lambda feature, value, _: f"The payment's own number {feature.field} is {value:g}",
+        "category": lambda feature, value, _: _category(feature, value),
     }
 )
 """What is said of a value, for each aggregation that is no comparison."""

@@ -216,6 +216,7 @@ AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
         "weekend": Aggregation("1 on Saturday and Sunday (UTC)", Op.OF_RECORD),
         "night": Aggregation("1 from 00:00 to 06:59 (UTC)", Op.OF_RECORD),
         "attributes": Aggregation("the producer's own number `{field}`", Op.OF_RECORD, fields=None),
+        "category": Aggregation("the producer's own text `{field}`, as its place in a vocabulary that training learns", Op.OF_RECORD, fields=None),
         "count": Aggregation(
             "payments of the {entity} in {window}", Op.COUNT, (_Q.COUNT,), entities=_ANY, windows_s=_WINDOWS, delays_s=(0, DELAY_S)
         ),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stream_app.features import kernel
 from stream_app.features.aggregations import DAY_MS, HOUR_MS, Fact, Measure
 from stream_app.features.definitions import Feature
+from stream_app.features.own_values import OwnColumn
 from stream_app.features.plan import EntityPlan, Ints, Plan
 
 type Floats = NDArray[np.float64]
@@ -21,9 +22,6 @@ type Vectors = NDArray[np.float32]
 _LAST_NIGHT_HOUR = 6
 _SATURDAY = 5
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
-
-LARGEST_ATTRIBUTE = 1e18
-"""Attributes beyond it are clipped: squared, or times a weight, they still fit the float32 that models compute in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Events:
         minor: amount in minor units of the base currency, -1 where it cannot be converted.
         entities: for each entity of the plan, the place of the event's card, terminal … among the rows; -1 where it has none.
         facts: int64 [events, facts], see `aggregations.Fact`; None where no payment has any.
-        attribute: the payments' own numbers, by name, of a run of the events; NaN where one has none. None where no payment has any.
+        own: the payments' own values of a name, of a run of the events. None where no payment has any.
         told: int64, the label before of a label's transaction, 2 * labelled_at + is_fraud, as far as it is known beside the card's own last
             labels; 0 where it is not. None where none is.
     """
@@ -50,12 +48,12 @@ class Events:
     minor: Ints
     entities: tuple[Ints, ...]
     facts: Ints | None = None
-    attribute: Callable[[str, slice], Floats] | None = None
+    own: Callable[[str, slice], OwnColumn] | None = None
     told: Ints | None = None
 
     def part(self, run: slice) -> Events:
         """Some of them, without copying."""
-        attribute = self.attribute
+        own = self.own
         return Events(
             self.kinds[run],
             self.times_ms[run],
@@ -64,7 +62,7 @@ class Events:
             self.minor[run],
             tuple(entity[run] for entity in self.entities),
             None if self.facts is None else self.facts[run],
-            None if attribute is None else lambda name, within: attribute(name, run)[within],
+            None if own is None else lambda name, within: own(name, run)[within],
             None if self.told is None else self.told[run],
         )
 
@@ -178,16 +176,17 @@ def _of_record(feature: Feature, events: Events, unit: int) -> Vectors:
             return ((events.times_ms // DAY_MS + _EPOCH_WEEKDAY) % 7 >= _SATURDAY).astype(np.float32)
         case "night":
             return (events.times_ms // HOUR_MS % 24 <= _LAST_NIGHT_HOUR).astype(np.float32)
-        case "attributes":
-            return _attribute(feature, events)
+        case "attributes" | "category":
+            return _own(feature, events)
     raise NotImplementedError(f"Nobody says what {feature.aggregation!r} makes of a payment. Add it to `compute._of_record`.")
 
 
-def _attribute(feature: Feature, events: Events) -> Vectors:
-    if events.attribute is None:
+def _own(feature: Feature, events: Events) -> Vectors:
+    if events.own is None:
         return np.full(len(events.kinds), feature.of.neutral, dtype=np.float32)
-    clipped = np.clip(events.attribute(feature.field, slice(None)), -LARGEST_ATTRIBUTE, LARGEST_ATTRIBUTE)
-    return np.where(np.isnan(clipped), feature.of.neutral, clipped).astype(np.float32)
+    column = events.own(feature.field, slice(None))
+    values = column.places(feature.vocabulary) if feature.is_category else column.clipped(feature.of.neutral)
+    return values.astype(np.float32)
 
 
 def to_minor(amounts: Floats, unit: int) -> Ints:

@@ -11,11 +11,13 @@ Money is in the base currency. A payment without a rate into it has an unknown a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from stream_app.errors import ModelError, SettingsError
 from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, HOPS_S, HORIZON_S, HOUR_S, Aggregation, Entity
+from stream_app.features.own_values import MOST_VALUES
 
 KERNEL_VERSION = 2
 """Raised when the meaning of an aggregation changes; part of each feature's hash."""
@@ -23,6 +25,9 @@ LAYOUT_VERSION = 1
 """Raised when rows keep other tiles than before. A cursor says which its state may hold: who knows only earlier ones would drop what came since."""
 
 LONGEST_ATTRIBUTE = 64
+NUMBER, CATEGORY = "attributes", "category"
+"""The two aggregations of a value of the producer's own."""
+_NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def _short(seconds: int) -> str:
@@ -33,6 +38,9 @@ def _short(seconds: int) -> str:
 class Feature:
     """One feature: an aggregation over the payments of an entity in a window, or of one of the payment's own fields.
 
+    Attributes:
+        vocabulary: of a category, the texts that it knows, in order; see `stream_app.features.own_values`.
+
     Raises:
         SettingsError: if the definition makes no sense, naming what is allowed.
     """
@@ -42,6 +50,7 @@ class Feature:
     window_s: int = 0
     delay_s: int = 0
     field: str = ""
+    vocabulary: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.aggregation not in AGGREGATIONS:
@@ -62,11 +71,22 @@ class Feature:
             )
         if of.fields is not None and self.field not in of.fields:
             raise SettingsError(f"Feature {self.aggregation!r} of field {self.field!r}: allowed is {_either(of.fields)}.")
+        if self.vocabulary and (
+            not self.is_category or len(self.vocabulary) > MOST_VALUES or len({*self.vocabulary, ""}) <= len(self.vocabulary)
+        ):
+            raise SettingsError(
+                f"Feature {self.name!r}: a category has a vocabulary of at most {MOST_VALUES} texts, each once, none of them empty."
+            )
 
     @property
     def of(self) -> Aggregation:
         """The aggregation itself."""
         return AGGREGATIONS[self.aggregation]
+
+    @property
+    def is_category(self) -> bool:
+        """Whether it is a text of the producer's own."""
+        return self.aggregation == CATEGORY
 
     @property
     def hop_s(self) -> int:
@@ -75,9 +95,11 @@ class Feature:
 
     @property
     def name(self) -> str:
-        """The name, derived: `card_mean_amount_7d`, `terminal_risk_1d_delay_7d`, `card_first_time_country_38d`, `attributes.v1`."""
+        """The name, derived: `card_mean_amount_7d`, `terminal_risk_1d_delay_7d`, `card_first_time_country_38d`; of a value of the
+        producer's own where it stands in the payment: `attributes.v1`.
+        """
         if self.of.fields is None:
-            return f"{self.aggregation}.{self.field}"
+            return f"attributes.{self.field}"
         parts = [
             self.entity or "",
             self.aggregation,
@@ -101,6 +123,7 @@ class Feature:
         """16 hex digits over everything that changes the value: definition, hop, kernel version."""
         text = f"v{KERNEL_VERSION}|{self.entity}|{self.aggregation}|{self.window_s}|{self.delay_s}|{self.hop_s}"
         text += f"|{self.field}" if self.field else ""
+        text += f"|{'|'.join(map(repr, self.vocabulary))}" if self.is_category else ""
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -178,18 +201,21 @@ def features_hash(features: Sequence[Feature]) -> str:
     return hashlib.sha256("|".join(f"{f.name}={f.hash}" for f in features).encode()).hexdigest()[:16]
 
 
-def resolve(named: Sequence[tuple[str, str]], catalogue: Sequence[Feature] = CATALOGUE) -> tuple[Feature, ...]:
+def resolve(
+    named: Sequence[tuple[str, str]], catalogue: Sequence[Feature] = CATALOGUE, vocabularies: Mapping[str, tuple[str, ...]] = _NONE
+) -> tuple[Feature, ...]:
     """The features a model names, in its order.
 
     Args:
         named: (name, hash) of each feature, as the model's metadata carries them.
         catalogue: the features that this program can compute, attributes aside.
+        vocabularies: of each attribute that is a category, by the feature's name.
 
     Raises:
         ModelError: if the model names a feature that is missing here, defined otherwise, or for reasons only.
     """
     known = {f.name: f for f in catalogue}
-    known |= {f.name: f for name, _ in named if (f := _attribute(name))}
+    known |= {f.name: f for name, _ in named if (f := _attribute(name, vocabularies.get(name)))}
     for name, digest in named:
         if name not in known:
             raise ModelError(
@@ -206,8 +232,8 @@ def resolve(named: Sequence[tuple[str, str]], catalogue: Sequence[Feature] = CAT
     return tuple(known[name] for name, _ in named)
 
 
-def _attribute(name: str) -> Feature | None:
-    aggregation, dot, field = name.partition(".")
-    if not dot or aggregation not in AGGREGATIONS or AGGREGATIONS[aggregation].fields is not None or not field:
+def _attribute(name: str, vocabulary: tuple[str, ...] | None) -> Feature | None:
+    own, _, field = name.partition(".")
+    if own != NUMBER or not 0 < len(field) <= LONGEST_ATTRIBUTE:
         return None
-    return Feature(aggregation, field=field) if len(field) <= LONGEST_ATTRIBUTE else None
+    return Feature(NUMBER, field=field) if vocabulary is None else Feature(CATEGORY, field=field, vocabulary=vocabulary)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from stream_app.errors import ModelError
 from stream_app.features.definitions import Feature, features_hash, resolve
@@ -58,6 +58,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         base_currency: currency that the money features are in.
         baseline: the bins of drift; None in models of before.
         profile: the name of the list of features that it was trained on; empty before there were profiles.
+        vocabularies: of each feature that is a category, by name, the texts that it knows; see `stream_app.features.own_values`. Not written where there is none.
     """
 
     features: tuple[tuple[str, str], ...]
@@ -68,6 +69,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     base_currency: str = "EUR"
     baseline: Baseline | None = None
     profile: str = ""
+    vocabularies: dict[str, tuple[str, ...]] | UnsetType = UNSET
 
     def resolved(self) -> tuple[Feature, ...]:
         """The features of this model from our catalogue.
@@ -75,7 +77,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ModelError: if one is missing here or defined otherwise.
         """
-        return resolve(self.features)
+        return resolve(self.features, vocabularies=self.vocabularies or {})
 
     def features_hash(self) -> str:
         """One hash over the features in order."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from stream_app.errors import SettingsError
 from stream_app.features.aggregations import Quantity
-from stream_app.features.definitions import HANDBOOK, VELOCITY, Feature, check_unique
+from stream_app.features.definitions import CATEGORY, HANDBOOK, NUMBER, VELOCITY, Feature, check_unique
 
 HANDBOOK_PROFILE, DEFAULT_PROFILE, PASSTHROUGH = "handbook", "velocity", "passthrough"
 PROFILES = (HANDBOOK_PROFILE, DEFAULT_PROFILE, PASSTHROUGH)
@@ -17,22 +17,20 @@ def features_of(profile: str, attributes: Sequence[str] = ()) -> tuple[Feature, 
 
     - `handbook`: the 15 of the Fraud Detection Handbook;
     - `velocity`: those and all others of the catalogue;
-    - `passthrough`: the amount and the named numbers of `attributes`, as v1 … v28 of the ULB data. No history is needed.
+    - `passthrough`: the amount alone, beside `attributes`, as v1 … v28 of the ULB data. No history is needed.
+
+    The producer's own `attributes`, numbers or texts, may stand beside each of them. Which of them are texts is for the data to say: those become
+    categories in training.
 
     Raises:
-        SettingsError: if there is no such profile, or `attributes` do not belong to it, are missing or named twice.
+        SettingsError: if there is no such profile, or it has nothing but `attributes` and they are missing, or one is named twice.
     """
     if profile not in PROFILES:
         raise SettingsError(f"Feature profile {profile!r} is unknown. Allowed: {', '.join(PROFILES)}.")
-    if profile != PASSTHROUGH:
-        if attributes:
-            raise SettingsError(
-                f"Attributes belong to the profile {PASSTHROUGH!r}, not to {profile!r}. Leave them out, or change the profile."
-            )
-        return HANDBOOK if profile == HANDBOOK_PROFILE else VELOCITY
-    if not attributes:
+    if profile == PASSTHROUGH and not attributes:
         raise SettingsError(f"The profile {PASSTHROUGH!r} needs the names of attributes. Name them, as `--attributes v1,v2`.")
-    features = (Feature("amount"), *(Feature("attributes", field=name) for name in attributes))
+    listed = {HANDBOOK_PROFILE: HANDBOOK, DEFAULT_PROFILE: VELOCITY, PASSTHROUGH: (Feature("amount"),)}[profile]
+    features = (*listed, *(Feature(NUMBER, field=name) for name in attributes))
     check_unique(features)
     return features
 
@@ -40,12 +38,12 @@ def features_of(profile: str, attributes: Sequence[str] = ()) -> tuple[Feature, 
 def features_table() -> str:
     """Every feature of the catalogue in Markdown: what it says, and its value where there is no history or a field is missing."""
     rows = [
-        f"{len(VELOCITY)} features, and the producer's own numbers:",
+        f"{len(VELOCITY)} features, and the producer's own numbers and texts:",
         "",
         "| feature | meaning | neutral | handbook |",
         "|---|---|---|---|",
     ]
-    for feature in (*VELOCITY, Feature("attributes", field="name")):
+    for feature in (*VELOCITY, Feature(NUMBER, field="name"), Feature(CATEGORY, field="name")):
         neutral = f"{feature.of.neutral:,.0f}" if feature.of.neutral else "0"
         rows.append(f"| `{feature.name}` | {feature.meaning} | {neutral} | {'yes' if feature in HANDBOOK else ''} |")
     return "\n".join(rows)

@@ -10,17 +10,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+import msgspec
+
 from stream_app.errors import RecordError
 from stream_app.inspecting.columns import Form, SourceColumn, form_of, number_of
 from stream_app.inspecting.guesses import NEEDED, OURS, Guess, GuessedMapping
-from stream_app.messages.fields import Field, FieldKind, one_of_numbers
+from stream_app.messages.fields import Field, FieldKind, one_of_own
 from stream_app.messages.refusals import LABEL_BEFORE_EVENT_TOLD, DeadLetterCode, missing, refused
-from stream_app.messages.transaction import ATTRIBUTE
+from stream_app.messages.transaction import ATTRIBUTE, MAX_MESSAGE_BYTES, Transaction, too_large
 
 MOST_COLUMNS = 500
 _EXAMPLES = 3
 _DAY_MS = 86_400_000
 _DEEPEST = 4
+_FEW_COLUMNS = 100
+"""A row of more is held against the bound of a record."""
 _SCALE = {"s": 1000.0, "": 1.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "h": 3_600_000.0, "d": 86_400_000.0}
 
 
@@ -82,7 +86,7 @@ class Inspection:
                 self.left_out += 1
         ours = {name: self._ours(name, guess, flat) for name, guess in self.mapping.columns.items()}
         ours |= self.mapping.constants
-        found = [("", refusal)] if refusal else [] if judged else list(self._refusals(ours))
+        found = [("", refusal)] if refusal else [] if judged else [*self._refusals(ours), *_refusals_of_size(ours, flat)]
         for name, why in found:
             if why is not None:
                 self.refuse(name, why)
@@ -137,8 +141,19 @@ class Inspection:
             self.frauds += fraud
 
 
+def _refusals_of_size(ours: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[tuple[str, RecordError]]:
+    """A row of so many columns may be larger than a record: all of its own values count, also those beyond `MOST_COLUMNS`."""
+    if len(row) <= _FEW_COLUMNS:
+        return
+    own = {name.removeprefix(ATTRIBUTE): value for name, value in row.items() if name.startswith(ATTRIBUTE) and form_of(value) is not None}
+    fields = {name: value for name, value in ours.items() if name in Transaction.__struct_fields__ and value is not None}
+    size = len(msgspec.json.encode(fields | {"attributes": own}))
+    if size > MAX_MESSAGE_BYTES:
+        yield "attributes", RecordError(DeadLetterCode.TOO_LARGE, too_large(size))
+
+
 def _field(name: str) -> Field:
-    return OURS.get(name) or one_of_numbers(OURS["attributes"], name.removeprefix(ATTRIBUTE))
+    return OURS.get(name) or one_of_own(OURS["attributes"], name.removeprefix(ATTRIBUTE))
 
 
 def flattened(row: Mapping[str, Any], before: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -163,7 +178,7 @@ def spelt(of: Field, value: Any, guess: Guess, decimal: str) -> Any:
             return {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower().removesuffix(".0"), value)
         case FieldKind.TIME:
             return _milliseconds(value, guess)
-        case FieldKind.NUMBER if isinstance(value, str):
+        case FieldKind.NUMBER | FieldKind.NUMBER_OR_TEXT if isinstance(value, str):
             number = number_of(value, Form.COMMA if decimal == "," else Form.DECIMAL)
             return value if number is None else number
     return value

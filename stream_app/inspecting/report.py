@@ -52,7 +52,7 @@ class InspectionReport:
         lines = [
             f"# {name} is needed: name its column under `columns`, or write it under `constants`" for name in self.found.mapping.missing
         ]
-        return [*lines, f"# columns that are nothing to us yet: {left}; a number may be `attributes.NAME: column`"]
+        return [*lines, f"# columns that are nothing to us yet: {left}; a number or a short text may be `attributes.NAME: column`"]
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""

@@ -23,7 +23,8 @@ class FieldKind(StrEnum):
     NUMBER = "a number"
     TIME = "milliseconds"
     FLAG = "true or false"
-    NUMBERS = "numbers by name"
+    OWN = "numbers and short texts by name"
+    NUMBER_OR_TEXT = "a number or a short text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,16 @@ def names(fields: tuple[Field, ...], *kinds: FieldKind, required: bool | None = 
     return tuple(f.name for f in fields if f.kind in kinds and required in {None, f.required})
 
 
-def one_of_numbers(field: Field, name: str) -> Field:
-    """What one number of a field that holds numbers by name must be."""
+def one_of_own(field: Field, name: str) -> Field:
+    """What one value of a field that holds numbers and short texts by name must be."""
     return Field(
-        f"{field.name}.{name}", FieldKind.NUMBER, required=False, default=None, nullable=False, must_be="a finite number, or leave it out"
+        f"{field.name}.{name}",
+        FieldKind.NUMBER_OR_TEXT,
+        required=False,
+        default=None,
+        nullable=False,
+        most=field.most,
+        must_be=f"a finite number, or a text of up to {field.most:g} characters",
     )
 
 
@@ -141,6 +148,13 @@ def _field(message: type[msgspec.Struct], name: str, of: inspect.Type, required:
     )
 
 
+def _holds_own(of: inspect.Type) -> bool:
+    """Whether it is a number or a bounded text."""
+    held = of.types if isinstance(of, inspect.UnionType) else ()
+    kinds = {type(_bare(t)) for t in held}
+    return kinds == {inspect.FloatType, inspect.StrType}
+
+
 def _bare(of: inspect.Type) -> inspect.Type:
     return of.type if isinstance(of, inspect.Metadata) else of
 
@@ -151,6 +165,8 @@ def _bounds(of: inspect.Type) -> tuple[float | None, float | None]:
             return least, most
         case inspect.IntType(ge=least, le=most) | inspect.FloatType(ge=least, le=most):
             return least, most
+        case inspect.DictType(value_type=inspect.UnionType(types=types)):
+            return next(_bounds(t) for t in map(_bare, types) if isinstance(t, inspect.StrType))
     return None, None
 
 
@@ -160,8 +176,8 @@ def _must_be(kind: FieldKind, choices: tuple[str, ...], least: float | None, mos
         return f"one of {', '.join(choices)}"
     if kind in {FieldKind.TEXT, FieldKind.CODE}:
         return "a text" if most is None else f"a text of {f'1 to {most}' if least else f'up to {most}'} characters"
-    if kind is FieldKind.NUMBERS:
-        return "an object of numbers by name"
+    if kind is FieldKind.OWN:
+        return "an object of numbers and short texts by name"
     if kind is FieldKind.FLAG or least is None or most is None:
         return {FieldKind.FLAG: "true or false", FieldKind.TIME: "a whole number"}.get(kind, "a number")
     return f"a number from {least:g} to {most:g}"
@@ -173,5 +189,5 @@ _HELD: tuple[tuple[FieldKind, Callable[[inspect.Type], bool]], ...] = (
     (FieldKind.NUMBER, lambda of: isinstance(of, inspect.FloatType)),
     (FieldKind.TIME, lambda of: isinstance(of, inspect.IntType)),
     (FieldKind.FLAG, lambda of: isinstance(of, inspect.BoolType)),
-    (FieldKind.NUMBERS, lambda of: isinstance(of, inspect.DictType) and isinstance(of.value_type, inspect.FloatType)),
+    (FieldKind.OWN, lambda of: isinstance(of, inspect.DictType) and _holds_own(of.value_type)),
 )

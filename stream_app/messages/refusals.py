@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -19,7 +20,7 @@ import msgspec
 from stream_app.errors import RecordError
 from stream_app.messages.card_numbers import is_card_number, without_card_numbers
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, NOT_MILLISECONDS, seems_to_be
-from stream_app.messages.fields import Field, FieldKind, one_of_numbers
+from stream_app.messages.fields import Field, FieldKind, one_of_own
 from stream_app.messages.iso import ALPHA_3, COUNTRIES
 
 
@@ -59,6 +60,7 @@ CARD_NUMBER_TOLD = (
 )
 LABEL_BEFORE_EVENT_TOLD = "labelled_at is before event_time: a label cannot precede its transaction."
 CONTROL_CHARACTERS = r"[\x00-\x1f\x7f-\x9f]"
+NO_CONTROL_CHARACTERS = r"\A[^\x00-\x1f\x7f-\x9f]*\Z"
 _CONTROL = re.compile(CONTROL_CHARACTERS)
 _LONGEST_MESSAGE = 300  # of an error, characters: it travels in a header
 _LONGEST_QUOTED = 40
@@ -169,8 +171,12 @@ def _of_flag(_field: Field, _flag: bool) -> RecordError | None:  # noqa: FBT001 
     return None
 
 
-def _of_numbers(field: Field, numbers: dict[str, Any]) -> RecordError | None:
-    found = (refused(one_of_numbers(field, _cut(name)), number) for name, number in numbers.items())
+def _of_number_or_text(field: Field, value: float | str) -> RecordError | None:
+    return _of_text(field, value) if isinstance(value, str) else _of_number(replace(field, most=None), value)
+
+
+def _of_own(field: Field, values: dict[str, Any]) -> RecordError | None:
+    found = (refused(one_of_own(field, _cut(name)), value) for name, value in values.items())
     refusal = next(filter(None, found), None)
     return refusal and RecordError(refusal.code, shown(refusal.message))
 
@@ -247,7 +253,8 @@ _TYPES: dict[FieldKind, tuple[type, ...]] = {
     FieldKind.NUMBER: (float, int),
     FieldKind.TIME: (int,),
     FieldKind.FLAG: (bool,),
-    FieldKind.NUMBERS: (dict,),
+    FieldKind.OWN: (dict,),
+    FieldKind.NUMBER_OR_TEXT: (float, int, str),
 }
 _CHECKS: dict[FieldKind, Callable[[Field, Any], RecordError | None]] = {
     FieldKind.TEXT: _of_text,
@@ -255,5 +262,6 @@ _CHECKS: dict[FieldKind, Callable[[Field, Any], RecordError | None]] = {
     FieldKind.NUMBER: _of_number,
     FieldKind.TIME: _of_time,
     FieldKind.FLAG: _of_flag,
-    FieldKind.NUMBERS: _of_numbers,
+    FieldKind.OWN: _of_own,
+    FieldKind.NUMBER_OR_TEXT: _of_number_or_text,
 }

@@ -20,6 +20,7 @@ from stream_app.messages.iso import COUNTRIES, CURRENCIES
 from stream_app.messages.refusals import (
     CARD_NUMBER_TOLD,
     LABEL_BEFORE_EVENT_TOLD,
+    NO_CONTROL_CHARACTERS,
     DeadLetterCode,
     control_character,
     has_control_character,
@@ -45,13 +46,15 @@ CountryCode = Annotated[str, Meta(min_length=2, max_length=2, extra=_COUNTRY)]
 Mcc = Annotated[  # the length too: `$` alone also matches before a last line feed
     str, Meta(pattern=r"^[0-9]{4}$", max_length=4, extra={"must_be": "four digits as text", "example": '"5411"'})
 ]
+OwnText = Annotated[str, Meta(max_length=64, pattern=NO_CONTROL_CHARACTERS)]
+"""A text among a payment's own values. Its pattern is tried on texts alone: numbers cost what they did."""
 Latitude = Annotated[float, Meta(ge=-90, le=90, extra={"must_be": "degrees from -90 to 90", "example": "48.8566"})]
 Longitude = Annotated[float, Meta(ge=-180, le=180, extra={"must_be": "degrees from -180 to 180", "example": "2.3522"})]
 TransactionType = Literal["purchase", "withdrawal", "refund", "reversal", "verification"]
 Channel = Literal["chip", "contactless", "magstripe", "online", "moto", "atm"]
 CREDITS = frozenset({"refund", "reversal"})  # they give money back: never scored, never in a spend window
 ATTRIBUTE = "attributes."
-"""In a table, what the name of each column begins with that holds one of a payment's own numbers."""
+"""In a table, what the name of each column begins with that holds one of a payment's own numbers or texts."""
 
 
 class Transaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -75,7 +78,7 @@ class Transaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     longitude: Longitude | None = None
     device_id: Optional64 = None
     ip: Optional64 = None
-    attributes: dict[str, float] | None = None
+    attributes: dict[str, float | OwnText] | None = None
 
 
 class NamesPayment(Protocol):
@@ -224,7 +227,12 @@ def _refused_size(value: bytes | None) -> RecordError:
         return RecordError(DeadLetterCode.TOMBSTONE, "The record has no value (a tombstone). Transactions are never deleted: publish none.")
     if not value:
         return RecordError(DeadLetterCode.EMPTY, "The record's value is empty.")
-    return RecordError(DeadLetterCode.TOO_LARGE, f"The message has {size_of(value)} bytes; {MAX_MESSAGE_BYTES} are allowed.")
+    return RecordError(DeadLetterCode.TOO_LARGE, too_large(size_of(value)))
+
+
+def too_large(size: int) -> str:
+    """What is said of a record of so many bytes."""
+    return f"The message has {size} bytes; {MAX_MESSAGE_BYTES} are allowed."
 
 
 def _is_framed(value: bytes) -> bool:

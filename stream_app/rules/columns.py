@@ -119,7 +119,8 @@ class BatchReading:
             return self._feature(name)
         if name.startswith(ATTRIBUTE):
             own = name.removeprefix(ATTRIBUTE)
-            return np.array([p.attributes.get(own, np.nan) if p.attributes else np.nan for p in self.batch.payments], dtype=np.float64)
+            values = [p.attributes.get(own, np.nan) if p.attributes else np.nan for p in self.batch.payments]
+            return np.array([np.nan if isinstance(value, str) else value for value in values], dtype=np.float64)  # a text is no number
         if name == "event_time":
             return self.times_ms.astype(np.float64)
         return np.array([getattr(p, name) for p in self.batch.payments], dtype=np.float64)  # None is NaN

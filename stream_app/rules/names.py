@@ -77,7 +77,7 @@ def names() -> MappingProxyType[str, RuleName]:
 
 
 def attribute(name: str) -> RuleName:
-    """One of a payment's own numbers."""
+    """One of a payment's own numbers; a text in its place is unknown."""
     return RuleName(f"{ATTRIBUTE}{name}", ValueKind.NUMBER, "attribute")
 
 
@@ -88,7 +88,7 @@ def is_attribute(name: str) -> bool:
 
 def _of_fields() -> Iterator[RuleName]:
     for field in fields_of(Transaction):
-        if field.kind is not FieldKind.NUMBERS:
+        if field.kind is not FieldKind.OWN:
             yield RuleName(field.name, _KINDS[field.kind], "field", frozenset(field.codes), field.form or "")
 
 

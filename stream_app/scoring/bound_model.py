@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stream_app.explaining.reasons import Reasons
 from stream_app.explaining.sentences import Usual
 from stream_app.features.compute import Vectors
+from stream_app.features.definitions import Feature
 from stream_app.features.plan import Ints
 from stream_app.messages.alert import Beside, Reason
 from stream_app.rules.rule import ReleasePolicy
@@ -37,13 +38,13 @@ class Challenger:
 class BoundModel:
     """A model bound to a table of features: it picks its own columns."""
 
-    def __init__(self, model: Model, columns: Sequence[str], threshold: float | None, released: ReleasePolicy | None = None) -> None:
-        """Args: `columns` names those of the tables it will be given; `threshold` and `released` overrule the model's own, see `policy_of`."""
+    def __init__(self, model: Model, columns: Sequence[Feature], threshold: float | None, released: ReleasePolicy | None = None) -> None:
+        """Args: `columns` are those of the tables it will be given; `threshold` and `released` overrule the model's own, see `policy_of`."""
         features = model.metadata.resolved()
         self.model = model
         self.policy: Policy = policy_of(model.metadata, threshold, released)
         self.names = [f.name for f in features]
-        places = [columns.index(name) for name in self.names]
+        places = [columns.index(feature) for feature in features]
         self._columns: slice | list[int] = slice(len(places)) if places == list(range(len(places))) else places
         self._reasons = Reasons(features, model.contributions)
 
@@ -100,7 +101,7 @@ class ChallengerScorer:
     """The challenger beside the champion: has its say on every payment, and decides for a fixed share of the cards."""
 
     def __init__(
-        self, challenger: Challenger, columns: Sequence[str], threshold: float | None, released: ReleasePolicy | None = None
+        self, challenger: Challenger, columns: Sequence[Feature], threshold: float | None, released: ReleasePolicy | None = None
     ) -> None:
         """Args: as `BoundModel`."""
         self._bound = BoundModel(challenger.model, columns, threshold, released)

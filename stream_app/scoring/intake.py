@@ -14,8 +14,9 @@ import numpy as np
 from stream_app.errors import RecordError, Unavailable
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, Fact
-from stream_app.features.compute import Events, Floats, to_minor
+from stream_app.features.compute import Events, to_minor
 from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
+from stream_app.features.own_values import OwnColumn
 from stream_app.features.plan import Ints
 from stream_app.messages.money import Money
 from stream_app.messages.records import Record
@@ -193,7 +194,7 @@ def merge_all(of_each: Sequence[tuple[Decoded[Transaction], Decoded[Label]]], mo
         places = np.flatnonzero(order >= len(labels.messages))
     count = len(events.kinds)
     if any(m.attributes for m in payments.messages):
-        events = replace(events, attribute=lambda name, run: _attribute(payments.messages, name, places, count)[run])
+        events = replace(events, own=lambda name, run: _own(payments.messages, name, places, count)[run])
     return Intake(payments, labels, events, places, index.ids, index.shares())
 
 
@@ -243,14 +244,15 @@ def _slices(counts: Sequence[int]) -> list[slice]:
     return list(map(slice, [0, *ends], ends))
 
 
-def _attribute(messages: list[Transaction], name: str, places: Ints, count: int) -> Floats:
-    column = np.full(count, np.nan)
-    column[places] = [np.nan if m.attributes is None else m.attributes.get(name, np.nan) for m in messages]
-    return column
+def _own(messages: Sequence[Transaction], name: str, places: Ints, count: int) -> OwnColumn:
+    """What payments say of a name in `attributes`, at the places that they have among the events."""
+    codes = np.full(count, -1, dtype=np.int64)
+    codes[places] = np.arange(len(messages))
+    return OwnColumn(codes, [None if m.attributes is None else m.attributes.get(name) for m in messages])
 
 
 def _in_order(given: Events, events: Events, order: Ints) -> Events:
-    names = [f.name for f in fields(Events) if f.name not in {"entities", "attribute", "told"}]
+    names = [f.name for f in fields(Events) if f.name not in {"entities", "own", "told"}]
     plain: dict[str, Any] = {name: np.concatenate([getattr(given, name), getattr(events, name)])[order] for name in names}
     entities = tuple(np.concatenate(pair)[order] for pair in zip(given.entities, events.entities, strict=True))
     return Events(**plain, entities=entities)

@@ -68,12 +68,12 @@ class Scorer:
         features = model.metadata.resolved()
         beside = challenger.model.metadata.resolved() if challenger else ()
         self._plan = compile_plan((*dict.fromkeys(features + beside + rules.features), *CONTEXT_FEATURES))
-        columns = [f.name for f in self._plan.features]
+        columns = self._plan.features
         self._champion = BoundModel(model, columns, threshold, rules.policy)
         self._challenger_scorer = ChallengerScorer(challenger, columns, threshold, rules.policy) if challenger else None
         self.model, self.policy, self.feature_names = model, self._champion.policy, self._champion.names
-        self._rules = BoundRules(rules, columns)
-        self._usual_payments, self._usual_mean = (columns.index(f.name) for f in CONTEXT_FEATURES)
+        self._rules = BoundRules(rules, [f.name for f in columns])
+        self._usual_payments, self._usual_mean = (columns.index(f) for f in CONTEXT_FEATURES)
         self._money = money
         self._clock = clock
         self._publication = Publication(output, clock.now_ms())

@@ -82,7 +82,7 @@ def converted(field: Field, of: AvroType, path: str) -> Convert | None:
     """
     if of.logical.startswith("local-timestamp") or (field.kind is FieldKind.TIME and of.logical in _NO_MOMENT):
         raise _never(path, of, "a moment needs a date, a time and a zone: timestamp-millis or timestamp-micros")
-    if field.kind is FieldKind.NUMBERS:
+    if field.kind is FieldKind.OWN:
         return partial(_finite, field)
     if of.logical in _PER_MS:
         return _divided(_PER_MS[of.logical])

@@ -21,10 +21,10 @@ from stream_app.messages.event_time import MAX_EVENT_TIME_MS
 from stream_app.messages.fields import Field, FieldKind, fields_of
 from stream_app.messages.iso import CURRENCIES, minor_units
 from stream_app.messages.refusals import DeadLetterCode, shown
-from stream_app.messages.transaction import ATTRIBUTE, MAX_AMOUNT, Transaction
+from stream_app.messages.transaction import ATTRIBUTE, MAX_AMOUNT, OwnText, Transaction
 from stream_app.wire.avro import AvroReader, AvroType
 from stream_app.wire.avro_fields import Convert, converted, lacks, made
-from stream_app.wire.mapping import MappedField, NumberForm, Path, SourceMapping, ours, token_of, typed
+from stream_app.wire.mapping import MappedField, NumberForm, Path, SourceMapping, token_of, typed
 
 _EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 _MONEY = {"amount": "currency", "billing_amount": "billing_currency"}
@@ -119,19 +119,19 @@ class MappedReader:
         if not isinstance(record, dict):
             raise RecordError(DeadLetterCode.WRONG_SHAPE, "The message is no object; send one object.")
         values: dict[str, Any] = dict(self._constants)
-        numbers: dict[str, Any] = {}
+        own: dict[str, Any] = {}
         for taken in self._taken:
             theirs = _at(record, taken.path)
             if theirs is not None and of_types is not None and taken.path in of_types:
                 theirs = of_types[taken.path](theirs)
             value = taken.default if theirs is None else _converted(taken, theirs)
             if value is not None and (name := taken.of.name).startswith(ATTRIBUTE):
-                numbers[name.removeprefix(ATTRIBUTE)] = value
+                own[name.removeprefix(ATTRIBUTE)] = value
             elif value is not None:
                 values[name] = value
         self._into_major(values)
-        if numbers:
-            values["attributes"] = numbers
+        if own:
+            values["attributes"] = own
         return made(Transaction, self._fields, values)
 
     def _into_major(self, values: dict[str, Any]) -> None:
@@ -143,9 +143,12 @@ class MappedReader:
                 values[name] = _major(values[name], str(values.get(currency, "")))
 
     def _named(self) -> list[Field]:
-        """Those that are taken from a record: all but the constants; our own numbers by the mapping alone."""
-        plain = [f for f in self._fields.values() if f.kind is not FieldKind.NUMBERS and f.name not in self._constants]
-        return [*plain, *(of for name in self._mapping.columns if name.startswith(ATTRIBUTE) and (of := ours(name)) is not None)]
+        """Those that are taken from a record: all but the constants; our own values by the mapping alone."""
+        plain = [f for f in self._fields.values() if f.kind is not FieldKind.OWN and f.name not in self._constants]
+        return [
+            *plain,
+            *(of for name in self._mapping.columns if name.startswith(ATTRIBUTE) and (of := self._mapping.field_of(name)) is not None),
+        ]
 
     def _take(self, of: Field, column: MappedField) -> _Taken:
         default = None if column.default is None else typed(of, column.default)
@@ -297,12 +300,12 @@ def _fast(
         given[name] = made_of.bounded(f"{given[name]} / units[{given[_MONEY[name]]}]", 0, MAX_AMOUNT)
     own = ", ".join(f"({name.removeprefix(ATTRIBUTE)!r}, {source})" for name, source in given.items() if name.startswith(ATTRIBUTE))
     if own:
-        given["attributes"] = f"numbers({own})"
+        given["attributes"] = f"own({own})"
     fields = fields_of(Transaction)
     last = max(number for number, of in enumerate(fields) if of.name in given)
     arguments = [given[of.name] if of.name in given else made_of.bind(of.default) for of in fields[: last + 1]]
     lines = [*made_of.lines, f"return Transaction({', '.join(arguments)})"]
-    exec("def make(m):\n    " + "\n    ".join(lines), made_of.bound)  # noqa: S102 - of our own words; theirs stand in it as positions alone, our numbers' as literals
+    exec("def make(m):\n    " + "\n    ".join(lines), made_of.bound)  # noqa: S102 - of our own words; theirs stand in it as positions alone, our own values' as literals
     return msgspec.json.Decoder(shape).decode, made_of.bound["make"]
 
 
@@ -316,7 +319,7 @@ class _Compiled:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.bound: dict[str, Any] = {"Transaction": Transaction, "numbers": _numbers, "units": _UNITS, "refuse": _refuse}
+        self.bound: dict[str, Any] = {"Transaction": Transaction, "own": _own, "units": _UNITS, "refuse": _refuse}
         self._hints = get_type_hints(Transaction, include_extras=True)
         self._places: dict[str, str] = {}
 
@@ -347,8 +350,10 @@ class _Compiled:
 
     def _takes(self, of: _Taken) -> Any:
         """What msgspec takes there, checked by it where it is ours as it stands."""
+        if of.of.kind is FieldKind.NUMBER_OR_TEXT:
+            return float | OwnText
         if of.of.name.startswith(ATTRIBUTE):
-            return float
+            return float if of.of.kind is FieldKind.NUMBER else str
         if of.convert is None:
             return self._hints[of.of.name] if of.whole_units else int
         return self._hints[of.of.name] | int if of.convert is _as_text else of.takes
@@ -392,5 +397,5 @@ def _refuse() -> NoReturn:
     raise UnmappedError
 
 
-def _numbers(*pairs: tuple[str, float | None]) -> dict[str, float] | None:
+def _own(*pairs: tuple[str, float | str | None]) -> dict[str, float | str] | None:
     return {name: value for name, value in pairs if value is not None} or None

@@ -12,7 +12,7 @@
     tokens: [card_id]                       # replaced by a hash: card numbers stand there
     time_unit: s                            # of every time that says no unit of its own
     zone: Europe/Berlin                     # of times of ISO 8601 that name none
-    decimal: ","                            # of amounts that are text
+    decimal: ","                            # of amounts, and our own numbers, that are text
     key: payload.card                       # which part of a record's key is the card; without it the whole key
 
 Everything is text as it is written: no `NO` is false, no `0742` is 482. Whatever is not known, stands twice or cannot be is refused with its line.
@@ -21,8 +21,9 @@ Everything is text as it is written: no `NO` is false, no `0742` is 482. Whateve
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -30,7 +31,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from stream_app.messages.fields import Field, FieldKind, fields_of
+from stream_app.messages.fields import Field, FieldKind, fields_of, one_of_own
 from stream_app.messages.fraud_types import FRAUD_TYPE
 from stream_app.messages.refusals import refused, shown
 from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
@@ -94,6 +95,20 @@ class SourceMapping:
     decimal: str = ""
     key: Path = ()
 
+    def field_of(self, name: str) -> Field | None:
+        """What a column of ours must hold here; None where the name is none.
+
+        One of a payment's own values is what the mapping makes of it: a number where all that it says of it are, or where texts are read as numbers
+        (`decimal`); a text where it says another; as it stands where it says nothing.
+        """
+        found, column = ours(name), self.columns.get(name)
+        if found is None or column is None or found.kind is not FieldKind.NUMBER_OR_TEXT:
+            return found
+        said = [*column.values.values(), *([] if column.default is None else [column.default])]
+        if said and not all(map(is_number, said)):
+            return replace(found, kind=FieldKind.TEXT)
+        return replace(found, kind=FieldKind.NUMBER, most=None) if said or self.decimal else found
+
     def path_of(self, name: str) -> Path:
         """Where a field of ours is: by the mapping, or under our name."""
         column = self.columns.get(name)
@@ -133,9 +148,17 @@ def token_of(text: str) -> str:
 def ours(name: str) -> Field | None:
     """The field that a name in a mapping means; None where it is none."""
     if name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE):
-        return Field(name, FieldKind.NUMBER, required=False, default=None, nullable=True, must_be="a number")
+        return replace(one_of_own(OURS[ATTRIBUTE.removesuffix(".")], name.removeprefix(ATTRIBUTE)), nullable=True)
     found = OURS.get(name)
-    return None if found is None or found.kind is FieldKind.NUMBERS else found
+    return None if found is None or found.kind is FieldKind.OWN else found
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a finite number as it stands."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def mapping_of(text: str) -> SourceMapping:
@@ -280,6 +303,8 @@ def typed(of: Field, text: str) -> Any:
         return text.lower() == "true"
     if of.kind is FieldKind.NUMBER:
         return float(text)
+    if of.kind is FieldKind.NUMBER_OR_TEXT:
+        return float(text) if is_number(text) else text
     return int(text) if of.kind is FieldKind.TIME else text
 
 

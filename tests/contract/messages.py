@@ -49,8 +49,8 @@ def _of(held: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911,
             return st.integers(least, most)
         case msgspec.inspect.BoolType():
             return st.booleans()
-        case msgspec.inspect.DictType(value_type=msgspec.inspect.FloatType()):
-            return st.dictionaries(_any_text, _double, max_size=3)
+        case msgspec.inspect.DictType(value_type=msgspec.inspect.UnionType()):
+            return st.dictionaries(_any_text, _double | _text, max_size=3)
     raise TypeError(f"Say here what a field of {held} may hold.")
 
 
@@ -117,7 +117,25 @@ VALID: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 # Values at and just over every bound of the schemas, and of every wrong type. No whole floats: they would be integers to JSON Schema.
 AWKWARD_VALUES: list[Any] = [
-    *(None, True, False, [], {}, [1], {"a": 1}, {"a": None}, {"a": "1"}, {"a": True}, {"a": 10**300}, {"a": 10**400}, {"a": [0.5]}),
+    *(
+        None,
+        True,
+        False,
+        [],
+        {},
+        [1],
+        {"a": 1},
+        {"a": None},
+        {"a": "1"},
+        {"a": ""},
+        {"a": "x" * 64},
+        {"a": "x" * 65},
+        {"a": "x\n"},
+        {"a": True},
+        {"a": 10**300},
+        {"a": 10**400},
+        {"a": [0.5]},
+    ),
     *(0, 1, -1, 90, 91, -90, -91, 180, 181, -181, 10**9, 10**9 + 1, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**64, 10**30, -(10**30)),
     *(EARLIEST_EVENT_TIME_MS - 1, EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS, MAX_EVENT_TIME_MS + 1, 10**400, -(10**400)),
     *(0.5, -0.5, 1e-320, -1e-320, 90.00000000000001, -180.00000000000003, 1.0000000000000002, 1_000_000_000.0000001),

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_app.features.compute import LARGEST_ATTRIBUTE, Rows, compute
+from stream_app.features.compute import Rows, compute
 from stream_app.features.definitions import VELOCITY, Feature
+from stream_app.features.own_values import LARGEST_NUMBER
 from stream_app.features.plan import compile_plan
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 START_MS, HOUR_MS = 1_522_540_800_000, 3_600_000
 MONEY = Money("EUR")
-FEATURES = (*VELOCITY, *(Feature("attributes", field=name) for name in ("v1", "v2")))
+CATEGORY = Feature("category", field="way", vocabulary=("frictionless", "été", "challenge"))
+FEATURES = (*VELOCITY, *(Feature("attributes", field=name) for name in ("v1", "v2")), CATEGORY)
 
 OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "device_id": st.sampled_from(("d1", "d2", "")),
@@ -37,7 +40,14 @@ OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "longitude": st.floats(-180, 180),
     "approved": st.booleans(),
     "type": st.sampled_from(("purchase", "refund", "withdrawal")),
-    "attributes": st.dictionaries(st.sampled_from(("v1", "v2")), st.floats(allow_nan=False, allow_infinity=False), min_size=1),
+    "attributes": st.fixed_dictionaries(
+        {},
+        optional={
+            "v1": st.floats(allow_nan=False, allow_infinity=False),
+            "v2": st.floats(allow_nan=False, allow_infinity=False),
+            "way": st.sampled_from((*CATEGORY.vocabulary, "", "never seen", "Challenge", "été\u0301")),
+        },
+    ),
 }
 MESSAGES = st.lists(st.fixed_dictionaries({"card": st.integers(0, 1), "hours": st.integers(0, 400)}, optional=OPTIONAL), max_size=25)
 
@@ -53,7 +63,10 @@ def messages_of(drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
         "approved": True,
         "type": "purchase",
     }
-    first: list[dict[str, Any]] = [{**full, "card": 0, "hours": 0, "attributes": {"v1": 1.5, "v2": -2.0}}, {"card": 1, "hours": 0}]
+    first: list[dict[str, Any]] = [
+        {**full, "card": 0, "hours": 0, "attributes": {"v1": 1.5, "v2": -2.0, "way": "challenge"}},
+        {"card": 1, "hours": 0},
+    ]
     ordered = first + sorted(drawn, key=lambda m: m["hours"])
     return [
         {
@@ -98,13 +111,32 @@ def test_a_number_too_large_for_a_model_is_clipped() -> None:
     messages = messages_of([{"card": 0, "hours": 1, "attributes": {"v1": 1e300, "v2": -1e300}}])
     names = [f.name for f in FEATURES]
     vector = served(messages)[-1]
-    assert vector[names.index("attributes.v1")] == np.float32(LARGEST_ATTRIBUTE)
-    assert vector[names.index("attributes.v2")] == np.float32(-LARGEST_ATTRIBUTE)
+    assert vector[names.index("attributes.v1")] == np.float32(LARGEST_NUMBER)
+    assert vector[names.index("attributes.v2")] == np.float32(-LARGEST_NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("own", "place"),
+    [
+        ({"way": "frictionless"}, 2),
+        ({"way": "challenge"}, 4),
+        ({"way": "never seen"}, 1),
+        ({"way": 7.5}, 1),
+        ({"way": ""}, 0),
+        ({"v1": 1.0}, 0),
+    ],
+)
+def test_a_text_is_its_place_in_the_vocabulary(own: dict[str, Any], place: int) -> None:
+    """Values that training did not know, or of another type, and missing ones have places of their own; a text is no number of another column."""
+    vector = dict(zip(FEATURES, served(messages_of([{"card": 0, "hours": 1, "attributes": own}]))[-1].tolist(), strict=True))
+    assert vector[CATEGORY] == place
+    text_for_number = served(messages_of([{"card": 0, "hours": 1, "attributes": {"v1": "1.0"}}]))[-1]
+    assert text_for_number[FEATURES.index(Feature("attributes", field="v1"))] == 0
 
 
 def test_a_payment_without_optional_fields_has_the_neutral_values() -> None:
     """The first payment of a card that says nothing but what it must."""
     vector = dict(zip(FEATURES, served(messages_of([]))[1].tolist(), strict=True))
-    needing = [f for f in FEATURES if f.entity == "device" or f.aggregation in {"attributes", "distance_km", "speed_kmh"}]
+    needing = [f for f in FEATURES if f.entity == "device" or f.aggregation in {"attributes", "category", "distance_km", "speed_kmh"}]
     needing += [f for f in FEATURES if f.field in {"country", "device_id"}]
     assert {f.name: vector[f] for f in needing} == {f.name: f.of.neutral for f in needing}

@@ -28,7 +28,7 @@ DECODER, LABELS = Decoder(Transaction, IntakeRules()), Decoder(Label, IntakeRule
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 RIGHT = SCHEMAS["transaction"]["examples"][-1]
 _KINDS: dict[FieldKind, Any] = {
-    FieldKind.TEXT: str, FieldKind.CODE: str, FieldKind.NUMBER: (int, float), FieldKind.TIME: int, FieldKind.FLAG: bool, FieldKind.NUMBERS: dict
+    FieldKind.TEXT: str, FieldKind.CODE: str, FieldKind.NUMBER: (int, float), FieldKind.TIME: int, FieldKind.FLAG: bool, FieldKind.OWN: dict
 }  # fmt: skip
 
 
@@ -88,7 +88,9 @@ def spelt_otherwise(row: dict[str, Any]) -> bool:
             continue
         if not isinstance(value, _KINDS[field.kind]) or (isinstance(value, bool) and field.kind is not FieldKind.FLAG):
             return True
-        if value == "" or (isinstance(value, dict) and any(not isinstance(v, (int, float)) for v in value.values())):
+        if value == "" or (
+            isinstance(value, dict) and any(isinstance(v, bool) or not isinstance(v, (int, float, str)) for v in value.values())
+        ):
             return True
         if field.kind is FieldKind.TIME and value > LATEST_IN_FILE_MS:
             return True
@@ -169,3 +171,20 @@ def test_produce_never_publishes_what_a_worker_refuses(tmp_path_factory: pytest.
     path = tmp_path_factory.mktemp("rows") / "t.jsonl"
     path.write_text("".join(json.dumps(row | {"is_fraud": True}) + "\n" for row in (RIGHT | {name: value}, RIGHT)))
     by_file(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_row_of_two_thousand_attributes_is_refused_by_both(tmp_path: Path, suffix: str) -> None:
+    """It is larger than a record may be; with fewer of them both take it."""
+    path = tmp_path / f"t{suffix}"
+    own = {f"signal_of_the_gateway_{n:04}": n + 0.12345 for n in range(2_000)}
+    plain = RIGHT | {"attributes": own}
+    assert written(path, plain)
+    worker, file = by_worker(json.dumps(plain, separators=(",", ":")).encode()), by_file(path)
+    assert worker is not None
+    assert isinstance(file, RefusedRow)
+    assert (file.code, file.row) == (worker.code, 1) == ("too_large", 1)
+    assert "bytes; 65536 are allowed." in str(file)
+    few = RIGHT | {"attributes": dict(list(own.items())[:1_200])}
+    assert written(path, few)
+    assert by_worker(json.dumps(few, separators=(",", ":")).encode()) is None is by_file(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,12 +51,14 @@ class Column:
         called: what the file calls it, as "column 'value'".
         field: what its values must be.
         held: Arrow's chunked array of them.
+        of_text_file: whether the file holds numbers as text.
     """
 
     path: Path
     called: str
     field: Field
     held: Any
+    of_text_file: bool = False
 
     def values(self, *, refuse_card_numbers: bool = True) -> Any:
         """The values, as `training.data.dataset` has them.
@@ -71,6 +73,8 @@ class Column:
                 return self._times()
             case FieldKind.FLAG:
                 return self._flags()
+            case FieldKind.NUMBER_OR_TEXT:
+                return self._own(refuse_card_numbers=refuse_card_numbers)
         return self._numbers()
 
     def refuse(self, wrong: Any, refusal_of_row: Any) -> None:
@@ -174,6 +178,14 @@ class Column:
             wrong |= values > self.field.most
         self.refuse(wrong, lambda row: refused(self.field, float(values[row])))
         return values
+
+    def _own(self, *, refuse_card_numbers: bool) -> Any:
+        """Numbers where all of it are, also those that a CSV holds as text; texts else."""
+        kind = plain(self.held[:0]).type
+        holds_texts = is_text(kind) or pa.types.is_fixed_size_binary(kind) or isinstance(kind, pa.UuidType)
+        if not holds_texts or (self.of_text_file and _castable(plain(self.held), pa.float64())):
+            return replace(self, field=replace(self.field, kind=FieldKind.NUMBER, most=None)).values()
+        return replace(self, field=replace(self.field, kind=FieldKind.TEXT)).values(refuse_card_numbers=refuse_card_numbers)
 
     def _flags(self) -> Any:
         column = plain(self.held)

@@ -10,7 +10,8 @@ that is known (`training.data.column_mapping`), or through a mapping. What `read
     billing_currency device_id ip           category of str, missing allowed; only where the file has it
     amount                                  float64, 0 … 10⁹, never NaN
     billing_amount latitude longitude       float64, NaN where missing; only where the file has it
-    attributes.<name>                       float64, NaN where missing; JSON's object `attributes` is laid out like this
+    attributes.<name>                       float64, NaN where missing; or category of str, missing allowed, where the file has texts there;
+                                            JSON's object `attributes` is laid out like this
     approved                                boolean (nullable); only where the file has it
     sent_at                                 int64 ms, the true time where terminals' clocks are wrong; only where the file has it
     is_fraud fraud_scenario                 bool, int8; each only where the file has it (TX_FRAUD, TX_FRAUD_SCENARIO)
@@ -22,6 +23,7 @@ Rows keep the order of the file. Row numbers in errors count from 1, a CSV's hea
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +38,8 @@ from training.data.columns import Column
 from training.data.files import REQUIRED, columns_of, field_of
 from training.data.label_file import read_labels
 from training.data.label_join import LabelJoin, join_labels
+from training.data.record_size import refuse_too_large
+from training.data.sources import parts_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,12 +71,14 @@ def read_transactions(
     if not table.num_rows:
         raise DataError(f"{path} has no rows. Give a file with transactions; `fraudstream simulate` makes one.")
     columns: dict[str, Any] = {}
+    checked = partial(_checked, path, of_text_file=parts_of(path)[0].kind == ".csv", refuse_card_numbers=refuse_card_numbers)
     for name in sorted(table.column_names, key=_place):
         column, table = table[name], table.drop_columns(name)  # so that of ten million rows nothing is held in both forms
-        columns[name] = _checked(path, column_mapping.called(name), name, column, refuse_card_numbers=refuse_card_numbers)
+        columns[name] = checked(column_mapping.called(name), name, column)
     if "is_fraud" in columns:
         of = Column(path, column_mapping.called("labelled_at"), field_of("labelled_at"), None)
         columns["labelled_at"] = _labelled_at(of, columns, round(label_delay_days * DAY_MS))
+    refuse_too_large(path, columns)
     del column, table
     _give_back()
     return pd.DataFrame(columns, copy=False)
@@ -143,8 +149,8 @@ def _place(name: str) -> tuple[int, str]:
     return order.index(ATTRIBUTE if name.startswith(ATTRIBUTE) else name), name
 
 
-def _checked(path: Path, called: str, name: str, column: Any, *, refuse_card_numbers: bool) -> Any:
-    values = Column(path, called, field_of(name), column).values(refuse_card_numbers=refuse_card_numbers)
+def _checked(path: Path, called: str, name: str, column: Any, *, of_text_file: bool, refuse_card_numbers: bool) -> Any:
+    values = Column(path, called, field_of(name), column, of_text_file).values(refuse_card_numbers=refuse_card_numbers)
     return values.astype(np.int8) if name == "fraud_scenario" else values
 
 

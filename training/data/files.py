@@ -14,7 +14,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from stream_app.errors import DataError
-from stream_app.messages.fields import Field, FieldKind, fields_of, names, one_of_numbers
+from stream_app.messages.fields import Field, FieldKind, fields_of, names, one_of_own
 from stream_app.messages.refusals import DeadLetterCode, kind_of, refused, shown
 from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
 from stream_app.wire.mapping import MappingError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SEPARATORS = ",;\t|"
 _MOST_HEAD_BYTES = 2**20
 _FIELDS = fields_of(Transaction)
+_OF_OWN = ATTRIBUTE.removesuffix(".")
 REQUIRED = names(_FIELDS, *FieldKind, required=True)
 TEXTS = frozenset(names(_FIELDS, FieldKind.TEXT, FieldKind.CODE))
 TIMES = frozenset({*names(_FIELDS, FieldKind.TIME), "sent_at", "labelled_at"})
@@ -93,9 +94,9 @@ def attributes_in(path: Path, mapping: Path | None = None) -> tuple[str, ...]:
 
 
 def field_of(name: str) -> Field:
-    """What a column of ours must hold: a field of a payment or of its label, a number of the producer's, or what only files have."""
+    """What a column of ours must hold: a field of a payment or of its label, a value of the producer's own, or what only files have."""
     if name.startswith(ATTRIBUTE):
-        return one_of_numbers(_BY_NAME["attributes"], name.removeprefix(ATTRIBUTE))
+        return one_of_own(_BY_NAME[_OF_OWN], name.removeprefix(ATTRIBUTE))
     return _OURS.get(name) or _BY_NAME[name]
 
 
@@ -147,6 +148,7 @@ def _read_csv(part: FilePart, given: ColumnMapping | None, also: frozenset[str])
         names = first.schema.names
     column_mapping = given or column_mapping_of(names)
     texts = {column_mapping.theirs(name): pa.string() for name in TEXTS | also}  # "NA" is Namibia, not a missing value
+    texts |= {theirs: pa.string() for theirs in _own(names, column_mapping)}  # "2018-04-01" is a text of theirs, no date
     options = pyarrow.csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
     with part.opened() as stream:
         return pyarrow.csv.read_csv(stream, parse_options=parse, convert_options=options), column_mapping, names
@@ -175,12 +177,32 @@ def _parsed_json(part: FilePart, given: ColumnMapping | None, also: frozenset[st
             table = pyarrow.json.read_json(stream)
     else:
         table = table.drop_columns([name for name in schema.names if table[name].null_count == table.num_rows])
+    dates = {
+        name: kind for name in _own(table.column_names, given or OURS) if (kind := _without_dates(table[name].type)) != table[name].type
+    }
+    if dates:  # Arrow takes texts for them
+        schema = pa.schema([field if field.name not in dates else field.with_type(dates[field.name]) for field in table.schema])
+        with part.opened() as stream:
+            table = pyarrow.json.read_json(stream, parse_options=pyarrow.json.ParseOptions(explicit_schema=schema))
     return table, given or column_mapping_of(table.column_names), table.column_names
+
+
+def _own(names: list[str], mapping: ColumnMapping) -> list[str]:
+    """Those of a file's columns that hold values of the producer's own, or the object of all of them."""
+    mapped = {mapping.theirs(name) for name in mapping.columns if name.startswith(ATTRIBUTE)}
+    return [name for name in names if name.startswith(ATTRIBUTE) or name == _OF_OWN or name in mapped]
+
+
+def _without_dates(kind: Any) -> Any:
+    """An Arrow type with text where Arrow found moments."""
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, _without_dates(field.type)) for field in kind])
+    return pa.string() if pa.types.is_temporal(kind) else kind
 
 
 def _refuse_mixed(part: FilePart, mapping: ColumnMapping) -> None:
     """Stop at the first row of JSON Lines that is no JSON, or in which a column of ours is of another kind than in the rows before."""
-    ours = {mapping.theirs(name): name for name in KNOWN}
+    ours = {mapping.theirs(name): name for name in [*KNOWN, *mapping.columns]}
     kinds: dict[str, str] = {}
     with part.opened() as lines:
         for row, line in enumerate(lines, 1):
@@ -188,10 +210,13 @@ def _refuse_mixed(part: FilePart, mapping: ColumnMapping) -> None:
                 values = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise DataError(f"{part.name}: row {row} is no JSON object: {error}. Mend it, or remove the row.") from None
-            for name, value in values.items():
+            own = values.get(_OF_OWN)
+            flat = values | {ATTRIBUTE + name: value for name, value in own.items()} if isinstance(own, dict) else values
+            for name, value in flat.items():
                 kind = kind_of(value)
-                if name in ours and value is not None and kinds.setdefault(name, kind) != kind:
-                    field = field_of(ours[name])
+                called = name if name.startswith(ATTRIBUTE) else ours.get(name)
+                if called is not None and value is not None and kinds.setdefault(name, kind) != kind:
+                    field = field_of(called)
                     told = refused(field, value)
                     why = told.message if told else f"it is {kind}, and {kinds[name]} in rows before; write one of them throughout."
                     code = told.code if told else DeadLetterCode.WRONG_TYPE
@@ -207,9 +232,9 @@ _READERS: dict[str, Callable[[FilePart, ColumnMapping | None, frozenset[str]], _
 
 def _flat(table: Any) -> Any:
     """Lay a column `attributes` of objects out as columns; leave out optional columns without any value."""
-    if "attributes" in table.column_names:
-        column = table["attributes"]
-        table = table.drop_columns("attributes")
+    if _OF_OWN in table.column_names:
+        column = table[_OF_OWN]
+        table = table.drop_columns(_OF_OWN)
         for field in column.type if pa.types.is_struct(column.type) else ():
             table = table.append_column(ATTRIBUTE + field.name, pc.struct_field(column, field.name))
     empty = [name for name in table.column_names if name not in REQUIRED and table.num_rows and table[name].null_count == table.num_rows]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from stream_app.messages.fields import FieldKind
 from stream_app.messages.iso import minor_units
 from stream_app.messages.refusals import shown
-from stream_app.wire.mapping import MappingError, NumberForm, ours, typed
+from stream_app.wire.mapping import MappingError, NumberForm, typed
 
 if TYPE_CHECKING:
     from stream_app.messages.fields import Field
@@ -44,7 +44,7 @@ def converted_column(column: Any, name: str, mapping: SourceMapping) -> Any:
     Raises:
         MappingError: the first row whose value is none that the mapping knows.
     """
-    of, said = ours(name), mapping.columns[name]
+    of, said = mapping.field_of(name), mapping.columns[name]
     if of is None:
         return column
     if said.values:  # noqa: PD011 - no frame

@@ -15,6 +15,7 @@ from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, LABELLED
 from stream_app.features.compute import Events
 from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
+from stream_app.features.own_values import OwnColumn
 from stream_app.messages.transaction import ATTRIBUTE, CREDITS
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class ReplayedHistory:
             minor=self.minor[rows],
             entities=tuple(_of_events(entity, ids.codes[rows].astype(np.int64), is_label) for entity, ids in self.numbered.items()),
             facts=self._facts.each(rows),
-            attribute=lambda name, within: _attribute(self._frame, name, rows[within]),
+            own=lambda name, within: _own(self._frame, name, rows[within]),
         )
 
 
@@ -145,11 +146,14 @@ def _of_events(entity: Entity, codes: Ints, is_label: NDArray[np.bool_]) -> Ints
     return codes if entity in LABELLED else np.where(is_label, -1, codes)
 
 
-def _attribute(frame: pd.DataFrame, name: str, rows: Ints) -> Floats:
-    if ATTRIBUTE + name not in frame.columns:
-        return np.full(len(rows), np.nan)
-    column: Floats = frame[ATTRIBUTE + name].to_numpy(dtype=np.float64)
-    return column[rows]
+def _own(frame: pd.DataFrame, name: str, rows: Ints) -> OwnColumn:
+    """The producer's own column of a name, of these rows."""
+    column = frame.get(ATTRIBUTE + name)
+    if column is None:
+        return OwnColumn.of_none(len(rows))
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return OwnColumn(column.cat.codes.to_numpy()[rows].astype(np.int64), column.cat.categories.tolist())
+    return OwnColumn(np.arange(len(rows)), column.to_numpy(dtype=np.float64)[rows])
 
 
 def _payment_order(frame: pd.DataFrame, times: Ints) -> Ints:

@@ -61,6 +61,7 @@ def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisi
         base_currency=decisions.base_currency,
         baseline=decisions.baseline,
         profile=decisions.profile,
+        vocabularies={f.name: f.vocabulary for f in features if f.is_category} or msgspec.UNSET,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping  # noqa: TC003 - msgspec asks for it when an origin is read
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,17 @@ from training.data.backfill import backfill
 from training.data.dataset import check_for_training, read_transactions, with_labels
 from training.data.sources import digest_of
 from training.data.split import FoldParts, Parts, prequential, split
+from training.data.vocabularies import Vocabulary, learnt, with_vocabularies
 from training.fitting.evaluate import card_ranks
 from training.fitting.measure import Truth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import pandas as pd
 
     from stream_app.features.compute import Vectors
+    from stream_app.features.definitions import Feature
     from training.data.label_join import LabelJoin
     from training.data.split import Windows
     from training.fitting.options import Options
@@ -63,6 +66,9 @@ class History:
         parts: the windows, and their rows of the above.
         folds: to choose a recipe on; none unless asked for.
         origin: the file.
+        features: what the columns of `vectors` are; those of texts with the vocabulary that was learnt.
+        vocabularies: of these. With a search, they are those of the last fold: they know the frauds of its validation days by their sums alone, the
+            same for every recipe.
     """
 
     vectors: Vectors
@@ -70,6 +76,8 @@ class History:
     parts: Parts
     folds: tuple[FoldParts, ...]
     origin: Origin
+    features: tuple[Feature, ...]
+    vocabularies: tuple[Vocabulary, ...] = ()
 
 
 def read(options: Options, told: Callable[[LabelJoin], None] = lambda _: None) -> tuple[pd.DataFrame, Windows]:
@@ -109,7 +117,10 @@ def computed(options: Options, frame: pd.DataFrame, windows: Windows) -> History
     """
     times, labels = frame["event_time"].to_numpy(), frame["labelled_at"].dropna()
     begins = windows.train.start_ms - options.search * (windows.validation.end_ms - windows.validation.start_ms)
-    features = backfill(frame, options.features, options.money, wanted=(times >= begins) & (times < windows.test.end_ms))
+    in_training = (times >= windows.train.start_ms) & (times < windows.train.end_ms)
+    vocabularies = learnt(frame, options.features, in_training)
+    asked = with_vocabularies(options.features, vocabularies)
+    features = backfill(frame, asked, options.money, wanted=(times >= begins) & (times < windows.test.end_ms))
     mappings = (("mapping", options.mapping), ("labels_mapping", options.labels_mapping))
     beside = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in mappings if path is not None}
     return History(
@@ -129,4 +140,6 @@ def computed(options: Options, frame: pd.DataFrame, windows: Windows) -> History
             read_at_ms=time.time_ns() // 1_000_000,
             beside=beside | ({"labels": digest_of(options.labels)} if options.labels else {}),
         ),
+        features=asked,
+        vocabularies=vocabularies,
     )

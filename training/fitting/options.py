@@ -55,7 +55,7 @@ class Options:
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """The columns of the model.
+        """The columns of the model as asked for; those of texts become categories when the data is read.
 
         Raises:
             SettingsError: if profile and attributes make no list.

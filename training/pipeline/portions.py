@@ -17,6 +17,7 @@ import pyarrow.parquet
 
 from stream_app.errors import DataError
 from training.data.split import Part, Parts, Window
+from training.data.vocabularies import Vocabulary, with_vocabularies
 from training.fitting.history import History, Origin
 from training.fitting.measure import Truth
 
@@ -24,19 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from stream_app.features.definitions import Feature
+
 WINDOWS = ("train", "validation", "test")
 ORIGIN = "origin.json"
 OTHERS = ("is_fraud", "event_time", "card", "money")
 
 
-def write(folder: Path, history: History, names: Sequence[str]) -> None:
-    """Write every window of a history.
-
-    Args:
-        folder: is made.
-        history: the windows.
-        names: of the features.
-    """
+def write(folder: Path, history: History) -> None:
+    """Write every window of a history into a folder, which is made."""
+    names = [feature.name for feature in history.features]
     folder.mkdir(parents=True, exist_ok=True)
     truth, windows = history.truth, {}
     for name in WINDOWS:
@@ -45,21 +43,22 @@ def write(folder: Path, history: History, names: Sequence[str]) -> None:
         others = (part.is_fraud, truth.times_ms[part.rows], truth.cards[part.rows], truth.amounts[part.rows])
         pyarrow.parquet.write_table(pa.table(columns | dict(zip(OTHERS, others, strict=True))), folder / f"{name}.parquet")
         windows[name] = [part.window.start_ms, part.window.end_ms]
-    told = {"origin": asdict(history.origin), "windows": windows}
+    told = {"origin": asdict(history.origin), "windows": windows, "vocabularies": [asdict(v) for v in history.vocabularies]}
     (folder / ORIGIN).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
-def read(folder: Path, names: Sequence[str], wanted: Collection[str] = WINDOWS) -> History:
+def read(folder: Path, features: Sequence[Feature], wanted: Collection[str] = WINDOWS) -> History:
     """The windows that `write` wrote, as a history of their transactions alone; a window that is not wanted is empty.
 
     Args:
         folder: where they are.
-        names: of the features.
+        features: those that were asked for.
         wanted: windows to read.
 
     Raises:
         DataError: a file is missing, or has other features.
     """
+    names = [feature.name for feature in features]
     try:
         told = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
         tables = {name: pyarrow.parquet.read_table(folder / f"{name}.parquet") for name in WINDOWS if name in wanted}
@@ -69,6 +68,7 @@ def read(folder: Path, names: Sequence[str], wanted: Collection[str] = WINDOWS) 
     except (OSError, ValueError) as error:
         raise DataError(f"{folder} cannot be read: {error}. Run `make repro`, which prepares it.") from None
     parts, begun = {}, 0
+    vocabularies = msgspec.convert(told.get("vocabularies", []), tuple[Vocabulary, ...])
     for name in WINDOWS:
         count = tables[name].num_rows if name in tables else 0
         is_fraud = tables[name]["is_fraud"].to_numpy() if name in tables else np.zeros(0, dtype=np.bool_)
@@ -77,4 +77,5 @@ def read(folder: Path, names: Sequence[str], wanted: Collection[str] = WINDOWS) 
     whole = pa.concat_tables(tables.values())
     truth = Truth(*(whole[name].to_numpy() for name in OTHERS[1:]))
     vectors = np.column_stack([whole[name].to_numpy() for name in names])
-    return History(np.ascontiguousarray(vectors), truth, Parts(**parts), (), msgspec.convert(told["origin"], Origin))
+    origin, known = msgspec.convert(told["origin"], Origin), with_vocabularies(features, vocabularies)
+    return History(np.ascontiguousarray(vectors), truth, Parts(**parts), (), origin, known, vocabularies)

@@ -121,7 +121,7 @@ def fitted_on(options: Options, history: History) -> tuple[Calibrated, Any, Chos
     train_vectors = history.vectors[train_part.rows]
     uncalibrated = fit(train_vectors, train_part.is_fraud, options.recipe)
     model = calibrate(uncalibrated, history.vectors[validation.rows], validation.is_fraud)
-    exported = to_onnx_model(model, len(options.features))
+    exported = to_onnx_model(model, len(history.features))
     found = decided(exported.SerializeToString(), history.vectors, history.truth, validation, options.target)
     told = OperatingPoint(
         threshold=found.threshold,
@@ -131,7 +131,7 @@ def fitted_on(options: Options, history: History) -> tuple[Calibrated, Any, Chos
         baseline=baseline_of(train_vectors, found.validation.scores),
         profile=options.profile,
     )
-    describe(exported, metadata_for(model, options.features, train_vectors, told))
+    describe(exported, metadata_for(model, history.features, train_vectors, told))
     return model, exported, found
 
 

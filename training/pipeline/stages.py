@@ -57,12 +57,12 @@ def _simulate(parameters: Parameters) -> None:
 def _prepare(parameters: Parameters) -> None:
     options = parameters.options()
     frame, windows = read(options)
-    portions.write(PROCESSED, computed(options, frame, windows), [feature.name for feature in options.features])
+    portions.write(PROCESSED, computed(options, frame, windows))
 
 
 def _train(parameters: Parameters) -> None:
     options = parameters.options()
-    history = portions.read(PROCESSED, [feature.name for feature in options.features], ("train", "validation"))
+    history = portions.read(PROCESSED, options.features, ("train", "validation"))
     model, exported, _ = fitted_on(options, history)
     MODELS.mkdir(exist_ok=True)
     MODEL.write_bytes(exported.SerializeToString())
@@ -91,7 +91,7 @@ def _register(parameters: Parameters) -> None:
 def _record(parameters: Parameters) -> tuple[RunRecord, Any]:
     """What is to be said of the trained model, and its ONNX file."""
     options = parameters.options()
-    history = portions.read(PROCESSED, [feature.name for feature in options.features])
+    history = portions.read(PROCESSED, options.features)
     try:
         model, exported = joblib.load(FITTED), onnx.load(MODEL)
     except OSError as error:

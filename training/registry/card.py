@@ -10,7 +10,7 @@ from training.fitting.rows import quality_rows, team_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_app.features.definitions import Feature
+    from training.fitting.history import History
     from training.fitting.measure import Fitted
 
 SIMULATED = (
@@ -29,7 +29,7 @@ LIMITS = (
 )
 
 
-def card(name: str, fitted: Fitted, parity: float, facts: Mapping[str, str], features: Sequence[Feature], *, simulated: bool) -> str:
+def card(name: str, fitted: Fitted, parity: float, facts: Mapping[str, str], history: History, *, simulated: bool) -> str:
     """The card, in Markdown.
 
     Args:
@@ -37,7 +37,7 @@ def card(name: str, fitted: Fitted, parity: float, facts: Mapping[str, str], fea
         fitted: with all its figures.
         parity: largest difference between scikit-learn and ONNX Runtime.
         facts: parameters and tags of the run.
-        features: in the model's order.
+        history: that it was trained on.
         simulated: whether the history is known to be.
     """
     ranks = (
@@ -48,13 +48,14 @@ def card(name: str, fitted: Fitted, parity: float, facts: Mapping[str, str], fea
         f"An alert from {fitted.threshold:.5f} on, step up from {fitted.bands.step_up:.5f}, decline from {fitted.bands.decline:.5f}; chosen on the "
         "validation days only. Money counts in full where a fraud is alerted, as if the review came in time."
     )
+    features, categories = history.features, [f"{vocabulary}." for vocabulary in history.vocabularies]
     named = ", ".join(f"`{feature.name}`" for feature in features)
     sections = {
         "Quality": (_table(("", "validation", "test", "test, before calibration"), quality_rows(fitted)), ranks),
         "At the threshold": (_table(("", "validation (the forecast)", "test"), team_rows(fitted)), bounds),
         "Reasons": (_reasons(fitted),),
         "Made from": (_facts(facts),),
-        "Features": (f"{len(features)}, hash `{features_hash(features)}`: {named}.",),
+        "Features": (f"{len(features)}, hash `{features_hash(features)}`: {named}.", *categories),
         "What it is not for": (LIMITS,),
     }
     told = [f"# Model card: {name}", SIMULATED if simulated else UNKNOWN, PUBLISHED]

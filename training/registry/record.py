@@ -59,14 +59,14 @@ class RunRecord:
             "rates": options.money.rates_version or "none",
             "threshold_from": str(options.target),
             "profile": options.profile,
-            "features": ",".join(f.name for f in options.features),
+            "features": ",".join(f.name for f in self.history.features),
         }
 
     def tags(self) -> dict[str, str]:
         """Where it comes from."""
         origin = self.history.origin
         return {
-            "features_hash": features_hash(self.options.features),
+            "features_hash": features_hash(self.history.features),
             "data_file": origin.file,
             "data_sha256": origin.sha256,
             "data_from": _moment(origin.from_ms),
@@ -79,12 +79,12 @@ class RunRecord:
         """The model card, in Markdown."""
         name = self.options.registration.name if self.options.registration else "not registered"
         facts = {key: str(value) for key, value in (self.parameters() | self.tags()).items() if not key.startswith("features")}
-        return card(name, self.fitted, self.parity, facts, self.options.features, simulated=self.history.origin.simulated)
+        return card(name, self.fitted, self.parity, facts, self.history, simulated=self.history.origin.simulated)
 
     def plots(self, folder: Path) -> tuple[Path, ...]:
         """Draw them into a folder that is there."""
-        ranked = importances_of(self.fitted.model.inner, len(self.options.features)).tolist()
-        importances = list(zip((f.name for f in self.options.features), ranked, strict=True))
+        ranked = importances_of(self.fitted.model.inner, len(self.history.features)).tolist()
+        importances = list(zip((f.name for f in self.history.features), ranked, strict=True))
         return draw(folder, self.fitted, self.options.target.cost, importances)
 
     def report(self, folder: Path) -> RunReport:
@@ -103,7 +103,7 @@ class RunRecord:
     def _held_out(self) -> HeldOut:
         parts, origin = self.history.parts, self.history.origin
         about = About(
-            features=tuple((f.name, f.hash) for f in self.options.features),
+            features=tuple((f.name, f.hash) for f in self.history.features),
             trained_until_ms=parts.train.window.end_ms,
             begins_ms=parts.test.window.start_ms,
             ends_ms=parts.test.window.end_ms,

@@ -48,6 +48,15 @@ def test_a_producers_own_number_is_told_by_its_name() -> None:
     assert sentence(Feature("attributes", field="v1"), 80, Usual(9, 5.0, said=SAID), "EUR") == f"{OWN_NUMBER} v1 is 80."
 
 
+def test_a_text_of_the_producer_is_told_by_their_name_and_in_their_words() -> None:
+    """Not as the place that the model has it at; one that it does not know, and none, are told as such."""
+    way = Feature("category", field="threeds", vocabulary=("frictionless", "challenge"))
+    usual = Usual(9, 5.0, said=frozenset({"attributes.threeds"}))
+    assert sentence(way, 3, usual, "EUR") == "The payment's own threeds is 'challenge'."
+    assert sentence(way, 1, usual, "EUR") == "The payment's own threeds is a value that the model does not know."
+    assert sentence(way, 0, Usual(9, 5.0), "EUR") == "The payment has no threeds of its own."
+
+
 @pytest.mark.parametrize("told", [sentences._TOLD, sentences._AT, sentences._WHERE_FIRST, sentences._COMPARED, reason_codes._OF_AN_ENTITY])
 def test_what_has_no_words_stops_the_program_at_start(told: dict[str, str]) -> None:
     """With its name and the place that lacks it; no sentence of another feature is taken."""

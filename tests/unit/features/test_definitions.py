@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from stream_app.errors import ModelError, SettingsError
 from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, ENTITIES, HORIZON_S, HOUR_S
 from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, HANDBOOK, VELOCITY, Feature, check_unique, resolve
+from stream_app.features.model_metadata import METADATA_KEY, Bands, ModelMetadata, ParityVectors, read_metadata
 from stream_app.features.profiles import features_of
 
 
@@ -114,7 +116,6 @@ def test_two_features_of_one_name_are_refused() -> None:
     ("profile", "attributes", "told"),
     [
         ("default", [], "'default' is unknown. Allowed: handbook, velocity, passthrough"),
-        ("velocity", ["v1"], "Attributes belong to the profile 'passthrough'"),
         ("passthrough", [], "needs the names of attributes"),
     ],
 )
@@ -122,6 +123,51 @@ def test_a_profile_that_makes_no_sense_is_refused(profile: str, attributes: list
     """One line with the remedy."""
     with pytest.raises(SettingsError, match=told):
         features_of(profile, attributes)
+
+
+@pytest.mark.parametrize("profile", ["handbook", "velocity", "passthrough"])
+def test_attributes_stand_beside_the_features_of_every_profile(profile: str) -> None:
+    """Behind them, in the order asked for."""
+    assert [f.name for f in features_of(profile, ["threeds", "v1"])][-2:] == ["attributes.threeds", "attributes.v1"]
+    assert len(features_of(profile, ["v1"])) == {"handbook": 15, "velocity": len(VELOCITY), "passthrough": 1}[profile] + 1
+
+
+def test_a_category_is_its_vocabulary() -> None:
+    """Two models that know a text by other places must not share a column; a worker without the vocabulary refuses the model."""
+    one, other = (Feature("category", field="threeds", vocabulary=texts) for texts in (("no", "yes"), ("yes", "no")))
+    assert one.name == other.name == "attributes.threeds"
+    assert one.hash != other.hash
+    assert resolve([(one.name, one.hash)], vocabularies={one.name: one.vocabulary}) == (one,)
+    for vocabularies in ({}, {other.name: other.vocabulary}):
+        with pytest.raises(ModelError, match=r"another definition of 'attributes\.threeds'"):
+            resolve([(one.name, one.hash)], vocabularies=vocabularies)
+
+
+def test_a_models_metadata_carry_its_vocabularies_and_nothing_where_it_has_none() -> None:
+    """What another version wrote without them is read, and what has none is written as before."""
+    way, amount = Feature("category", field="way", vocabulary=("no", "yes")), Feature("amount")
+    said: dict[str, Any] = {"threshold": 0.3, "bands": Bands(0.5, 0.9), "parity": ParityVectors((), ()), "trained_at_ms": 0}
+    for features, vocabularies in (((way, amount), {way.name: way.vocabulary}), ((amount,), msgspec.UNSET)):
+        written = msgspec.json.encode(
+            ModelMetadata(features=tuple((f.name, f.hash) for f in features), vocabularies=vocabularies, **said)
+        ).decode()
+        assert ("vocabularies" in written) == (way in features)
+        assert read_metadata({METADATA_KEY: written}).resolved() == features
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"aggregation": "attributes", "vocabulary": ("a",)},
+        {"aggregation": "category", "vocabulary": tuple(map(str, range(65)))},
+        {"aggregation": "category", "vocabulary": ("a", "a")},
+        {"aggregation": "category", "vocabulary": ("",)},
+    ],
+)
+def test_a_vocabulary_that_makes_no_sense_is_refused(definition: dict[str, Any]) -> None:
+    """Of a number, too many texts, one twice, an empty one, which is as not given."""
+    with pytest.raises(SettingsError, match="has a vocabulary of at most 64 texts, each once, none of them empty"):
+        Feature(field="v1", **definition)
 
 
 def test_every_aggregation_says_what_it_means_and_what_it_is_worth_without_history() -> None:

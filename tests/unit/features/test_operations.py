@@ -10,6 +10,7 @@ import pytest
 from stream_app.features import compute, kernel
 from stream_app.features.aggregations import AGGREGATIONS, FIRST_OF_ROW, Fact, Op
 from stream_app.features.definitions import CATALOGUE, Feature
+from stream_app.features.own_values import OwnColumn
 from stream_app.features.plan import catalogue_plan
 
 UNKNOWN = 1 + max(Op)
@@ -32,7 +33,9 @@ def of_row(op: int) -> float:
 def of_record(feature: Feature) -> float:
     """The number of a payment alone."""
     zero = np.zeros(1, dtype=np.int64)
-    events = compute.Events(zero.astype(np.int8), zero, zero, zero, zero, (), attribute=lambda _, __: np.array([4.0]))
+    events = compute.Events(
+        zero.astype(np.int8), zero, zero, zero, zero, (), own=lambda _, __: OwnColumn(np.zeros(1, dtype=np.int64), [4.0])
+    )
     return float(compute._of_record(feature, events, 100)[0])
 
 

@@ -127,7 +127,7 @@ def test_another_files_columns_are_known_by_name_and_by_how_their_values_are_wri
         "decimal": ",",
     }
     assert (report.found.refused_rows, report.found.frauds, report.is_refused) == (0, 1, True)
-    assert "# columns that are nothing to us yet: Notiz; a number may be `attributes.NAME: column`" in report.hints()
+    assert "# columns that are nothing to us yet: Notiz; a number or a short text may be `attributes.NAME: column`" in report.hints()
 
 
 def test_what_is_missing_is_told_with_what_it_must_be() -> None:

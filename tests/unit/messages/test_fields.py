@@ -75,6 +75,9 @@ def test_the_table_has_the_bounds_and_lists_of_the_schema(name: str, field: Fiel
         assert set(field.codes) == set(node["enum"]) - {None}
     elif text:
         assert (field.least, field.most, field.form) == (node.get("minLength"), node.get("maxLength"), node.get("pattern"))
+    elif field.kind is FieldKind.OWN:
+        (own,) = [held for held in node["additionalProperties"]["anyOf"] if held.get("type") == "string"]
+        assert (field.least, field.most) == (own.get("minLength"), own["maxLength"])
     else:
         assert (field.least, field.most) == (node.get("minimum"), node.get("maximum"))
     if field.example:

@@ -87,8 +87,19 @@ REFUSED: list[tuple[DeadLetterCode, bytes | None, str]] = [
     (DeadLetterCode.MISSING_FIELD, b"{}", "transaction_id is missing; send a text of 1 to 64 characters."),
     (DeadLetterCode.WRONG_TYPE, _json(amount="12.50"), "amount is text; send a number from 0 to 10^9 in major units"),
     (DeadLetterCode.WRONG_TYPE, _json(approved=1), "approved is a number; send true or false."),
-    (DeadLetterCode.WRONG_TYPE, _json(attributes=[]), "attributes is a list; send an object of numbers by name."),
-    (DeadLetterCode.WRONG_TYPE, _json(attributes={"v1": None}), "attributes.v1 is null; send a finite number, or leave it out."),
+    (DeadLetterCode.WRONG_TYPE, _json(attributes=[]), "attributes is a list; send an object of numbers and short texts by name."),
+    (
+        DeadLetterCode.WRONG_TYPE,
+        _json(attributes={"v1": None}),
+        "attributes.v1 is null; send a finite number, or a text of up to 64 characters.",
+    ),
+    (DeadLetterCode.WRONG_TYPE, _json(attributes={"v1": True}), "attributes.v1 is true or false; send a finite number, or a text of up to"),
+    (
+        DeadLetterCode.OUT_OF_RANGE,
+        _json(attributes={"v1": 1, "way": "x" * 65}),
+        "attributes.way has 65 characters; send a finite number, or a text",
+    ),
+    (DeadLetterCode.CONTROL_CHARACTER, _json(attributes={"way": "x\n"}), "attributes.way contains a control character."),
     (DeadLetterCode.WRONG_TYPE, _json(event_time=1.0), "event_time is written with a fraction or exponent"),
     (DeadLetterCode.WRONG_TYPE, _json(card_id=int(CARD_NUMBER)), "card_id is a number; send a text of 1 to 64 characters."),
     (DeadLetterCode.OUT_OF_RANGE, _json(amount=-0.01), "amount is -0.01; send a number from 0 to 10^9"),
@@ -257,7 +268,7 @@ def test_a_sentence_is_fit_for_a_header() -> None:
     refusal = _refusal(_json(channel=f"\n\x1b[31m{CARD_NUMBER}" + "x" * 60_000))
     assert CARD_NUMBER not in str(refusal)
     assert CARD_NUMBER[:6] not in _refusal(_json(channel=f"{'x' * 30} {CARD_NUMBER}")).message
-    assert CARD_NUMBER[:6] not in _refusal(_json(attributes={f"{'x' * 30} {CARD_NUMBER}": "1"})).message
+    assert CARD_NUMBER[:6] not in _refusal(_json(attributes={f"{'x' * 30} {CARD_NUMBER}": True})).message
     assert refusal.message.isprintable()
     assert len(refusal.message) < 320
     assert refusal.message.endswith("contactless, magstripe, moto, online.")

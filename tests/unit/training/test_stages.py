@@ -13,6 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 from typer.testing import CliRunner
 
 from stream_app.errors import DataError, SettingsError
+from stream_app.features.definitions import Feature
 from tests.conftest import ROOT
 from training.fitting.fit import Recipe
 from training.pipeline import portions
@@ -56,10 +57,10 @@ def test_the_stages_come_to_what_a_training_run_comes_to() -> None:
         "threshold_money.png",
         "feature_importance.png",
     }
-    seen = portions.read(Path("data/processed"), [f.name for f in read_parameters(path).options().features], ("train", "validation"))
+    seen = portions.read(Path("data/processed"), read_parameters(path).options().features, ("train", "validation"))
     assert len(seen.parts.test.rows) == 0 < len(seen.parts.train.rows)
     with pytest.raises(DataError, match="other features than asked for"):
-        portions.read(Path("data/processed"), ["amount"])
+        portions.read(Path("data/processed"), [Feature("amount")])
 
 
 def test_a_run_with_a_search_fits_what_was_best_on_the_folds(monkeypatch: pytest.MonkeyPatch) -> None:
