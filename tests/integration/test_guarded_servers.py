@@ -363,7 +363,7 @@ def test_a_group_that_another_program_uses_ends_the_worker_with_one_line(
 def test_a_worker_without_the_right_on_its_group_ends_with_one_line(
     kafka: GuardedKafka, redis: Guarded, unique: str, tmp_path: Path
 ) -> None:
-    """Not a word of "the other workers hold all": exit code 77."""
+    """Not a word of "the other workers hold all": exit code 77. Nor does it go on without rules that it may not read."""
     user = login(kafka, consumer_group=f"group-{unique}", transactions_topic=f"transactions-{unique}")
     admin = load_settings(kafka_bootstrap_servers=kafka.open, transactions_topic=user.transactions_topic)
 
@@ -373,6 +373,15 @@ def test_a_worker_without_the_right_on_its_group_ends_with_one_line(
             await kafka.grant(topic, WRITE)
 
     asyncio.run(body())
+    code, log = ended(settings_of(user, redis), tmp_path)
+    assert code == 77, log
+    assert any(f"right DESCRIBE on topic '{topic}'" in log for topic in admin.rule_topics()), log
+
+    async def rules_too() -> None:
+        for topic in admin.rule_topics():
+            await kafka.grant(topic, WRITE)
+
+    asyncio.run(rules_too())
     code, log = ended(settings_of(user, redis), tmp_path)
     assert code == 77, log
     assert f"lacks the right READ on group '{user.consumer_group}' (FRAUDSTREAM_CONSUMER_GROUP)" in log
