@@ -20,7 +20,7 @@ from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.rule_topics import RuleTopic
 from stream_app.adapters.kafka.rule_writer import RuleWriter
 from stream_app.commands.list_files import at_once, checked_file, entries_in, write_entries
-from stream_app.commands.signing import Author, GivenReason, made, signed
+from stream_app.commands.signing import TypedAuthor, TypedReason, made, signed
 from stream_app.commands.times import moment_ms
 from stream_app.errors import RuleError
 from stream_app.features.aggregations import DAY_MS
@@ -34,8 +34,8 @@ _SOON_MS = DAY_MS
 
 app = typer.Typer(help="Lists: make them, add and remove values, import and export them.", no_args_is_help=True)
 
-NameOfList = Annotated[str, typer.Argument(help="Of the list.")]
-GivenValues = Annotated[list[str], typer.Argument(help="GivenValues.")]
+TypedName = Annotated[str, typer.Argument(help="Of the list.")]
+TypedValues = Annotated[list[str], typer.Argument(help="Values.")]
 Until = Annotated[str | None, typer.Option(help="End, in event time, not included: 2026-12-24, 2026-12-24T12:00:00 (UTC), or ms.")]
 
 
@@ -72,10 +72,10 @@ def _known(log: ListsLog, name: str) -> CardList:
 
 @app.command("create")
 def create(
-    name: NameOfList,
+    name: TypedName,
     of: Annotated[str, typer.Option(help="What its values are: card, terminal, device, merchant, ip or country. It stays.")],
-    author: Author,
-    why: GivenReason,
+    author: TypedAuthor,
+    why: TypedReason,
     power: Annotated[str, typer.Option(help="What it does by itself: final_block, allow, block, or ask: nothing, rules ask it.")] = "ask",
 ) -> None:
     """Make a list; of one that there is, change its power."""
@@ -89,7 +89,7 @@ def create(
 
 
 @app.command("add")
-def add(name: NameOfList, values: GivenValues, author: Author, why: GivenReason, until: Until = None) -> None:
+def add(name: TypedName, values: TypedValues, author: TypedAuthor, why: TypedReason, until: Until = None) -> None:
     """Put values on a list; one that is there already gets this end, reason and author."""
     until_ms = moment_ms(until, "--until")
     fields = {} if until_ms is None else {"until": until_ms}
@@ -100,7 +100,7 @@ def add(name: NameOfList, values: GivenValues, author: Author, why: GivenReason,
 
 
 @app.command("remove")
-def remove(name: NameOfList, values: GivenValues, author: Author, why: GivenReason) -> None:
+def remove(name: TypedName, values: TypedValues, author: TypedAuthor, why: TypedReason) -> None:
     """Take values off a list; one that is not there is passed over."""
     _change(name, [signed(ListRemoval, name=name, values=list(some), author=author, why=why) for some in _runs(values)])
 
@@ -154,10 +154,10 @@ def _line(entry: Entry) -> str:
 
 @app.command("import")
 def import_(
-    name: NameOfList,
+    name: TypedName,
     file: Annotated[Path, typer.Argument(help="CSV: a value a line, or columns value,until.")],
-    author: Author,
-    why: GivenReason,
+    author: TypedAuthor,
+    why: TypedReason,
     until: Until = None,
 ) -> None:
     """Put the values of a file on a list, a thousand in a record. All of the file is checked first; nothing of one that is wrong is written."""
@@ -179,7 +179,7 @@ def import_(
 
 @app.command("export")
 def export(
-    name: NameOfList, file: Annotated[Path | None, typer.Argument(help="To write, CSV; without one, to the standard output.")] = None
+    name: TypedName, file: Annotated[Path | None, typer.Argument(help="To write, CSV; without one, to the standard output.")] = None
 ) -> None:
     """Write the entries of a list, with ends, reasons and authors, as `import` reads them."""
 

@@ -18,7 +18,7 @@ from stream_app.adapters.kafka.rule_topics import RuleTopic
 from stream_app.adapters.kafka.rule_writer import RuleWriter
 from stream_app.commands.past_payments import DataFile, FromTopics, PastPayments
 from stream_app.commands.rule_files import read_rules
-from stream_app.commands.signing import Author, GivenReason, Signature, made, signed
+from stream_app.commands.signing import Signature, TypedAuthor, TypedReason, made, signed
 from stream_app.commands.wide_rules import Confirmed, WideRules
 from stream_app.errors import RuleError
 from stream_app.rules.changes import acting, before, described, differences, in_force, is_known, newest, released, version_of
@@ -89,7 +89,7 @@ def rules_in(files: Sequence[Path]) -> list[CheckedRule]:
     return [*found.values()]
 
 
-def put(files: Files, author: Author) -> None:
+def put(files: Files, author: TypedAuthor) -> None:
     """Put new versions of rules that differ from those there are. Nothing comes into force by it: `release` does that."""
     settings, checked = load_settings(), rules_in(files)
 
@@ -117,7 +117,7 @@ def _fields(record: Rule | Release) -> dict[str, Any]:
 
 def approve(
     code: Annotated[str, typer.Argument(help="Of the rule.")],
-    approver: Author,
+    approver: TypedAuthor,
     version: Annotated[int | None, typer.Argument(help="Of the rule; without one, the newest.")] = None,
 ) -> None:
     """Approve a version of a rule, as it is written now. Its author cannot."""
@@ -135,8 +135,8 @@ def approve(
 
 
 def release(  # noqa: PLR0913 - the command's options
-    author: Author,
-    why: GivenReason,
+    author: TypedAuthor,
+    why: TypedReason,
     codes: Codes = None,
     bands: Annotated[
         str | None, typer.Option(help="Of the model: threshold,step_up,decline, as 0.3,0.5,0.9; or `model`: its own again.")
@@ -204,7 +204,7 @@ async def _release(
     typer.echo(f"release {one.name[:12]} is in force: {len(rules)} rules")
 
 
-def disable(author: Author, why: GivenReason, codes: Annotated[list[str], typer.Argument(help="Codes of rules.")]) -> None:
+def disable(author: TypedAuthor, why: TypedReason, codes: Annotated[list[str], typer.Argument(help="Codes of rules.")]) -> None:
     """Take rules out of force at once. Their versions stay, and come back by `release`."""
 
     async def run() -> None:
@@ -220,8 +220,8 @@ def disable(author: Author, why: GivenReason, codes: Annotated[list[str], typer.
 
 
 def rollback(
-    author: Author,
-    why: GivenReason,
+    author: TypedAuthor,
+    why: TypedReason,
     to: Annotated[
         str | None, typer.Argument(metavar="[RELEASE]", help="Beginning of a release's name; without one, the one before.")
     ] = None,
@@ -240,8 +240,8 @@ def rollback(
 
 def apply(  # noqa: PLR0913 - the command's options
     folder: Annotated[Path, typer.Argument(help="Folder of files of rules, *.toml: these rules are to be in force, and no others.")],
-    author: Author,
-    why: GivenReason,
+    author: TypedAuthor,
+    why: TypedReason,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change: code 0 where nothing would, else 2.")] = False,
     data: DataFile = None,

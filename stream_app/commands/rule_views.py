@@ -23,7 +23,7 @@ from stream_app.rules.rule import Approval, Release, Rule, digest_of
 from stream_app.rules.rules_log import RulesLog
 from stream_app.settings import Settings, load_settings
 
-GivenCode = Annotated[str, typer.Argument(help="Of a rule.")]
+TypedCode = Annotated[str, typer.Argument(help="Of a rule.")]
 
 
 @asynccontextmanager
@@ -57,7 +57,7 @@ def list_rules() -> None:
     asyncio.run(run())
 
 
-def show(code: GivenCode) -> None:
+def show(code: TypedCode) -> None:
     """Show the versions of a rule that are kept, the newest first."""
 
     async def run() -> None:

@@ -10,8 +10,8 @@ import typer
 
 from stream_app.errors import RuleError
 
-Author = Annotated[str, typer.Option("--as", help="Who does this; kept with the change.")]
-GivenReason = Annotated[str, typer.Option("--why", help="Why; kept with the change.")]
+TypedAuthor = Annotated[str, typer.Option("--as", help="Who does this; kept with the change.")]
+TypedReason = Annotated[str, typer.Option("--why", help="Why; kept with the change.")]
 
 
 class Signature(NamedTuple):
