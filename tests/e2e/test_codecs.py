@@ -124,7 +124,7 @@ def test_every_codec_is_read_by_worker_takeover_rebuild_and_readers(
     for which, codec in codecs.items():
         expected = {"none", *CODECS} if which in {"transactions", "labels"} else {"none"}
         assert codecs_of(env, f"{which.upper()}_TOPIC") == (expected if codec == "producer" else {codec})
-    told = run(env, "-m", "stream_app.cli", "alerts")
+    told = run(env, "-m", "stream_app.cli", "alerts", "--limit", "1000")
     assert (told.returncode, told.stdout.count(" terminal M1 ")) == (0, 3 * LOT), told.stderr
     assert len(shown_by_example(env, 3 * LOT, tmp_path / "example.log")) == 3 * LOT
     verified = run(env, "-m", "stream_app.cli", "verify")
