@@ -28,12 +28,12 @@ def test_every_variable_of_ours_is_a_setting_with_a_value_that_works(name: str, 
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     assert set(environment) <= known
     for variable, value in environment.items():
-        monkeypatch.setenv(variable, re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", str(value)))
+        monkeypatch.setenv(variable, re.sub(r"^\$\{\w+:?-(.*)\}$", r"\1", str(value)))
     assert load_settings().kafka_bootstrap_servers == "kafka:19092"
 
 
 def test_names_and_scoring_settings_of_the_users_env_file_reach_every_service_of_ours() -> None:
-    """Addresses, logins and files do not: compose has its own servers. Nor does any secret of `.env`. Scores are published unless it says otherwise."""
+    """Addresses, logins and files do not: compose has its own servers. Nor does any secret of `.env`."""
     of_compose = {
         "mlflow_tracking_uri",
         "model_cache",
@@ -49,8 +49,8 @@ def test_names_and_scoring_settings_of_the_users_env_file_reach_every_service_of
         environment = SERVICES[name]["environment"]
         for field in handed:
             variable = f"{PREFIX}{field.upper()}"
-            default = "transaction-scores" if field == "scores_topic" else ""
-            assert environment[variable] == f"${{{variable}:-{default}}}", name
+            otherwise = "-transaction-scores" if field == "scores_topic" else ":-"  # on, unless it is said to be empty
+            assert environment[variable] == f"${{{variable}{otherwise}}}", name
 
 
 def test_the_images_variables_are_settings() -> None:
