@@ -11,7 +11,9 @@ from stream_app.features.aggregations import (
     AGGREGATIONS,
     DAY_S,
     ENTITIES,
+    EPISODE_GAP_DAYS,
     FIELD_OF_SET,
+    HORIZON_DAYS,
     HORIZON_S,
     HOUR_S,
     OPTIONAL,
@@ -23,8 +25,8 @@ from stream_app.messages.iso import in_currency
 from stream_app.messages.transaction import Transaction
 
 _MONTH_S = 30 * DAY_S
-PLACE = "place"
-"""Latitude and longitude, in what a payment says."""
+PLACE, DECLINED = "place", "declined"
+"""Latitude and longitude, and that it was declined, in what a payment says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,11 @@ class Usual:
 
 
 def said_by(payment: Transaction) -> frozenset[str]:
-    """What a payment says that it might have left out: `place`, `country`, `device_id`, and `attributes.<name>` of each of its own values."""
+    """What a payment says that it might have left out: `place`, `country`, `device_id`, `attributes.<name>` of each of its own values, `declined`."""
     optional = ("country", *(f"{entity}_id" for entity in OPTIONAL))
     said = [name for name in optional if getattr(payment, name) is not None]
     said += [PLACE] if payment.latitude is not None and payment.longitude is not None else []
+    said += [DECLINED] if payment.approved is False else []
     return frozenset([*said, *(f"attributes.{name}" for name, value in (payment.attributes or {}).items() if value != "")])
 
 
@@ -93,10 +96,17 @@ def usual_value(feature: Feature, usual: Usual) -> float | None:
     return None
 
 
-def sentence(feature: Feature, value: float, usual: Usual, currency: str) -> str:
+def sentence(feature: Feature, value: float, usual: Usual, currency: str, payments: int | None = None) -> str:
     """One sentence for an analyst, with the card's own norm where there is one. It states nothing that is not known.
 
     A value that also stands where there is no history is told as that: none known, or nothing to compare with.
+
+    Args:
+        feature: what is told of.
+        value: its value.
+        usual: what is known beside it.
+        currency: the base currency.
+        payments: how many payments a share or a mean is of, where that is known.
     """
     if lacks(feature, usual.said):
         return f"{_unsaid(feature)}."
@@ -104,11 +114,25 @@ def sentence(feature: Feature, value: float, usual: Usual, currency: str) -> str
         return f"The amount is in another currency and there is no rate into {currency}: it is taken for unknown."
     if feature.aggregation in _COMPARED:
         return f"{_comparison(feature, value, usual, currency)}."
+    return f"{_plain(feature, value, usual, currency, payments)}."
+
+
+def _plain(feature: Feature, value: float, usual: Usual, currency: str, payments: int | None) -> str:
+    """What is no comparison, with its evidence and the card's own norm."""
     if feature.of.adds_own_money and value and not usual.priced:
-        return f"{_statement(feature, value, currency)}, where an amount without a rate counts as 0."
+        return f"{_statement(feature, value, currency)}, where an amount without a rate counts as 0"
+    if feature.aggregation == "risk" and payments is not None:
+        return _risk_of(feature, value, payments)
     norm = usual_value(feature, usual)
+    if feature.aggregation == "count" and value == 1 and not feature.delay_s and DECLINED not in usual.said:
+        return f"No payment{_where(feature)} {_when(feature)} but this one{_against(norm, feature, currency)}"
+    of = f", of {_payments(payments).lower()}" if payments and value and feature.aggregation == "mean_amount" else ""
+    return f"{_statement(feature, value, currency)}{of}{_against(norm, feature, currency)}"
+
+
+def _against(norm: float | None, feature: Feature, currency: str) -> str:
     told = None if norm is None else _norm(feature, norm, currency)
-    return f"{_statement(feature, value, currency)}; this card's usual is {told}." if told else f"{_statement(feature, value, currency)}."
+    return f"; this card's usual is {told}" if told else ""
 
 
 def _comparison(feature: Feature, value: float, usual: Usual, currency: str) -> str:
@@ -171,6 +195,38 @@ def _risk(feature: Feature, value: float) -> str:
     return f"{_share(value)} of this {_name(feature)}'s payments {_when(feature)} were fraud"
 
 
+def _risk_of(feature: Feature, value: float, payments: int) -> str:
+    """As `_risk`, of so many payments: one of one does not read as twenty of twenty."""
+    frauds, of = round(value * payments), f"this {_name(feature)} {_when(feature)}"
+    if not frauds:
+        return f"None of the {_payments(payments)} of {of} is known to be fraud" if payments > 1 else _risk(feature, 0)
+    if payments == 1:
+        return f"The only payment of {of} was fraud"
+    return f"{frauds} of the {_payments(payments)} of {of} {'was' if frauds == 1 else 'were'} fraud"
+
+
+def _since_fraud(feature: Feature, value: float) -> str:
+    if value >= HORIZON_DAYS:
+        return f"No fraud is known among this {_name(feature)}'s payments {_when(feature)}"
+    return f"This {_name(feature)}'s last known fraud was {_counted(value, 'day')} before"
+
+
+def _since_episode(feature: Feature, value: float) -> str:
+    if value >= HORIZON_DAYS:
+        return f"No fraud is known among this {_name(feature)}'s payments {_when(feature)}"
+    return f"This {_name(feature)}'s latest known frauds, none more than {EPISODE_GAP_DAYS} days after the one before, began {_counted(value, 'day')} before"
+
+
+def _genuine_since(feature: Feature, value: float) -> str:
+    return f"{_payments(value)}{_where(feature)} {_when(feature)}, on days after the last known fraud, if there is one"
+
+
+def _episode_risk(feature: Feature, value: float) -> str:
+    if not value:
+        return f"No fraud is known among this {_name(feature)}'s payments {_when(feature)}"
+    return f"{_share(value)} of this {_name(feature)}'s payments since its latest known frauds began, and until a week ago, were fraud"
+
+
 def _online(feature: Feature, value: float) -> str:
     if not value:
         return f"No payment of this {_name(feature)} {_when(feature)} before is known to be online"
@@ -211,6 +267,10 @@ _TOLD: Mapping[str, Callable[[Feature, float, str], str]] = MappingProxyType(
         "count": lambda feature, value, _: f"{_payments(value)}{_where(feature)} {_when(feature)}",
         "prior_count": lambda feature, value, _: f"{_payments(value)}{_where(feature)} {_when(feature)} before",
         "risk": lambda feature, value, _: _risk(feature, value),
+        "days_since_fraud": lambda feature, value, _: _since_fraud(feature, value),
+        "days_since_episode": lambda feature, value, _: _since_episode(feature, value),
+        "genuine_since_fraud": lambda feature, value, _: _genuine_since(feature, value),
+        "episode_risk": lambda feature, value, _: _episode_risk(feature, value),
         "seconds_since_last": lambda feature, value, _: _last(feature, value),
         "weekend": lambda _, value, __: f"The payment was {'' if value else 'not '}made at the weekend",
         "night": lambda _, value, __: f"The payment was {'' if value else 'not '}made at night (UTC)",

@@ -20,8 +20,12 @@ DAY_S = 24 * HOUR_S
 HOUR_MS, DAY_MS = HOUR_S * 1000, DAY_S * 1000
 DELAY_S = 7 * DAY_S
 
-HORIZON_S = 38 * DAY_S
+HORIZON_DAYS = 38
+HORIZON_S = HORIZON_DAYS * DAY_S
 """Longest reach of any feature: 30 days, 7 days of delay, one tile."""
+
+EPISODE_GAP_DAYS = 10
+"""Known frauds with gaps of at most so many days are one episode: longer than most weeks without one, shorter than a month."""
 
 HOPS_S = {HOUR_S: 300, DAY_S: HOUR_S, 7 * DAY_S: 6 * HOUR_S, 30 * DAY_S: DAY_S, HORIZON_S: HORIZON_S // 2}
 """Hop of each window. Measured on the Handbook's history: no loss against exact windows. That of the horizon is for sets alone."""
@@ -142,11 +146,13 @@ FIELD_OF_SET: Mapping[str, Quantity] = MappingProxyType(
 )
 
 
-FIRST_OF_ROW = 100
+FIRST_OF_TILES, FIRST_OF_ROW = 50, 100
 
 
 class Op(IntEnum):
-    """How a feature follows: from its sums below `FIRST_OF_ROW`, from the rest of the row from there on. Numbers are kept nowhere."""
+    """How a feature follows: from its sums below `FIRST_OF_TILES`, from the tiles themselves, one after the other, below `FIRST_OF_ROW`, from the
+    rest of the row from there on. Numbers are kept nowhere.
+    """
 
     COUNT = 0
     MEAN = 1
@@ -156,6 +162,10 @@ class Op(IntEnum):
     PRIOR_MEAN = 5
     PRIOR_COUNT = 6
     SHARE = 7
+    SINCE_FRAUD = FIRST_OF_TILES
+    SINCE_EPISODE = 51
+    GENUINE_SINCE = 52
+    EPISODE_RISK = 53
     SINCE_LAST = FIRST_OF_ROW
     DISTANCE = 101
     SPEED = 102
@@ -209,6 +219,13 @@ _WINDOWS = (HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S)
 _ANY = ENTITIES
 _CARD: tuple[Entity, ...] = ("card",)
 _Q = Quantity
+_NEVER = float(HORIZON_DAYS)
+
+
+def _of_tiles(meaning: str, op: Op, neutral: float = 0.0) -> Aggregation:
+    """One of an entity's episode of fraud: read off its days (UTC), one after the other; those that were over when the window ended."""
+    return Aggregation(meaning, op, (_Q.COUNT, _Q.FRAUD), neutral, LABELLED, windows_s=(30 * DAY_S,), delays_s=(DELAY_S,))
+
 
 AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
     {
@@ -238,6 +255,13 @@ AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
             "frauds known ÷ payments of the {entity} in {window}, at most 1",
             Op.RISK, (_Q.COUNT, _Q.FRAUD), entities=LABELLED, windows_s=_WINDOWS[1:], delays_s=(DELAY_S,),
         ),
+        "days_since_fraud": _of_tiles("days since the {entity}'s last fraud of {window}; 38 where none is known", Op.SINCE_FRAUD, _NEVER),
+        "days_since_episode": _of_tiles(
+            "days since the known frauds up to that one began to follow one another within 10 days; 38 where none is known",
+            Op.SINCE_EPISODE, _NEVER,
+        ),
+        "genuine_since_fraud": _of_tiles("payments of the {entity} on the days since, or on all where none is known", Op.GENUINE_SINCE),
+        "episode_risk": _of_tiles("frauds known ÷ payments of the {entity} since those frauds began, at most 1", Op.EPISODE_RISK),
         "prior_mean_amount": Aggregation(
             "mean amount of the {entity} in {window} before", Op.PRIOR_MEAN, (_Q.COUNT, _Q.AMOUNT), entities=_ANY, windows_s=_WINDOWS
         ),

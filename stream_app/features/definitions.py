@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from stream_app.errors import ModelError, SettingsError
-from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, HOPS_S, HORIZON_S, HOUR_S, Aggregation, Entity
+from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, HOPS_S, HORIZON_S, HOUR_S, LABELLED, Aggregation, Entity
 from stream_app.features.own_values import MOST_VALUES
 
 KERNEL_VERSION = 2
 """Raised when the meaning of an aggregation changes; part of each feature's hash."""
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Raised when rows keep other tiles than before. A cursor says which its state may hold: who knows only earlier ones would drop what came since."""
 
 LONGEST_ATTRIBUTE = 64
@@ -174,10 +174,19 @@ def _velocity() -> tuple[Feature, ...]:
 VELOCITY = _velocity()
 """Those, and what the card, the terminal and the device did in the last hour, day, week and month. To add a feature, add it here."""
 
+
+def _payments() -> tuple[Feature, ...]:
+    of_episodes = ("days_since_fraud", "days_since_episode", "genuine_since_fraud", "episode_risk")
+    return (*VELOCITY, *(Feature(name, entity, 30 * DAY_S, DELAY_S) for entity in LABELLED for name in of_episodes))
+
+
+PAYMENTS = _payments()
+"""Those, and what labels say of the card's and the terminal's episode of fraud. A feature that is not for `velocity` is added here."""
+
 CONTEXT_FEATURES = (Feature("prior_count", "card", 30 * DAY_S), Feature("prior_mean_amount", "card", 30 * DAY_S))
 """Never given to a model: what is usual for the card, without the present payment. Reasons quote them."""
 
-CATALOGUE = VELOCITY + CONTEXT_FEATURES
+CATALOGUE = PAYMENTS + CONTEXT_FEATURES
 """Every feature that state is kept for. A model may name any subset of it, and any attributes, which need no state."""
 
 
@@ -215,7 +224,7 @@ def resolve(
         ModelError: if the model names a feature that is missing here, defined otherwise, or for reasons only.
     """
     known = {f.name: f for f in catalogue}
-    known |= {f.name: f for name, _ in named if (f := _attribute(name, vocabularies.get(name)))}
+    known |= {f.name: f for name, _ in named if (f := attribute_feature(name, vocabularies.get(name)))}
     for name, digest in named:
         if name not in known:
             raise ModelError(
@@ -232,7 +241,8 @@ def resolve(
     return tuple(known[name] for name, _ in named)
 
 
-def _attribute(name: str, vocabulary: tuple[str, ...] | None) -> Feature | None:
+def attribute_feature(name: str, vocabulary: tuple[str, ...] | None = None) -> Feature | None:
+    """One of a payment's own values by the name of its feature, `attributes.<name>`; None where that is no such name."""
     own, _, field = name.partition(".")
     if own != NUMBER or not 0 < len(field) <= LONGEST_ATTRIBUTE:
         return None

@@ -14,8 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.features.aggregations import FIRST_OF_ROW, HORIZON_S, PLACE_ZERO, Fact, Measure, Op
+from stream_app.features.aggregations import (
+    FIRST_OF_ROW,
+    FIRST_OF_TILES,
+    HORIZON_S,
+    PLACE_ZERO,
+    Fact,
+    Measure,
+    Op,
+)
 from stream_app.features.compiled import jit
+from stream_app.features.episodes import of_tiles
 from stream_app.features.plan import (
     DECLINES,
     DECLINES_LEN,
@@ -136,7 +145,7 @@ def _of_sums(op: int, a: int, b: int, c: int, minor: int, counted: int, unit: in
     if op == _RISK:
         return min(1.0, b / a) if a else 0.0
     raise NotImplementedError(
-        "Nobody says what this operation makes of sums. Add it to `kernel._of_sums`; one of a row has a number from 100 on."
+        "Nobody says what this operation makes of sums. Add it to `kernel._of_sums`; one of tiles has a number from 50 on, one of a row from 100 on."
     )
 
 
@@ -254,6 +263,8 @@ def fold(
                 op = wanted.op
                 if op >= FIRST_OF_ROW:
                     out[i, wanted.column] = _of_row(op, series, wanted.a, sum_, t, facts[i])
+                elif op >= FIRST_OF_TILES:
+                    out[i, wanted.column] = of_tiles(op, series, wanted.a, wanted.b, sum_, t)
                 else:
                     a, b, c = sums[wanted.a], sums[wanted.b], sums[wanted.c]
                     out[i, wanted.column] = _of_sums(op, a, b, c, minor[i], 1 if counted else 0, unit)

@@ -16,7 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.errors import SettingsError
-from stream_app.features.aggregations import ENTITIES, FIELD_OF_SET, HOUR_S, Combination, Entity, Op, Quantity
+from stream_app.features.aggregations import (
+    ENTITIES,
+    FIELD_OF_SET,
+    FIRST_OF_ROW,
+    FIRST_OF_TILES,
+    HOUR_S,
+    Combination,
+    Entity,
+    Op,
+    Quantity,
+)
 from stream_app.features.definitions import CATALOGUE, Feature
 
 type Ints = NDArray[np.int64]
@@ -34,7 +44,7 @@ SERIES = columns("hop_ms", "tiles", "first", "quantity", "words", "bits", "combi
 TERM = columns("span", "window_ms", "delay_ms", "hop_ms", "coarse_hop_ms", "tiles", "reads", "first", "sum", "combination")
 """A run of tiles: when it is, the ring (hop, tiles, first column), how many of its tiles it may read, and into which sum they go, and how."""
 FEATURE = columns("op", "a", "b", "c", "column")
-"""A feature: its operation, the sums that it is made of (`a` of FIRST_TIME: its series), and where it stands in the vector."""
+"""A feature: its operation, the sums that it is made of (`a` of FIRST_TIME, `a` and `b` of tiles: their series), and where it stands in the vector."""
 
 NEWEST, LAST, HEADER = 0, 1, 2
 """Columns of every row: newest time seen (payments, credits, labels), time of the last payment counted; how many they are."""
@@ -64,6 +74,11 @@ class Span(IntEnum):
 def needs_of(feature: Feature) -> tuple[Quantity, ...]:
     """The quantities that a feature is made of."""
     return (FIELD_OF_SET[feature.field],) if feature.of.op is Op.FIRST_TIME else feature.of.needs
+
+
+def is_of_tiles(feature: Feature) -> bool:
+    """Whether it is read off the tiles of its window one after the other, in place of their sums."""
+    return FIRST_OF_TILES <= feature.of.op < FIRST_OF_ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,7 @@ def terms_of(feature: Feature) -> tuple[Term, ...]:
     if not feature.delay_s:
         return (Term(Span.PLAIN, feature.window_s, 0, hop, hop),)
     whole = Term(Span.DELAYED, feature.window_s, feature.delay_s, hop, hop)
-    if hop == HOUR_S:
+    if hop == HOUR_S or is_of_tiles(feature):
         return (whole,)
     return (whole, Term(Span.DELAYED_HEAD, feature.window_s, feature.delay_s, HOUR_S, hop))
 
@@ -211,6 +226,10 @@ def _entity_plan(entity: Entity, features: Sequence[Feature], layout: RowLayout)
         needs = needs_of(feature)
         if feature.of.op is Op.FIRST_TIME:
             rows.append((Op.FIRST_TIME, order.index((feature.hop_s, needs[0])), 0, 0, column))
+            continue
+        if is_of_tiles(feature):
+            payments, frauds = (order.index((feature.hop_s, quantity)) for quantity in needs)
+            rows.append((feature.of.op, payments, frauds, 0, column))
             continue
         for quantity in needs:
             if quantity.combination is Combination.SET:

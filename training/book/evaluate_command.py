@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from stream_app.features.aggregations import DAY_MS
 from training.book.protocol import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def evaluate_command(  # noqa: PLR0913 - the command's options
     out: Annotated[Path | None, typer.Option("--json", help="Also write everything here; plots go beside it, as <stem>.*.png.")] = None,
     profile: Annotated[
         list[str] | None,
-        typer.Option(help="Features: handbook (the book's 15), velocity; may be repeated. Default: handbook in chapter 3, both in 5."),
+        typer.Option(
+            help="Features: handbook (the book's 15), velocity, payments; may be repeated. Default: handbook in chapter 3, all in 5."
+        ),
     ] = None,
     model: Annotated[list[str] | None, typer.Option(help="Kind of model; may be repeated. Default: all.")] = None,
     *,
@@ -38,8 +41,13 @@ def evaluate_command(  # noqa: PLR0913 - the command's options
     ] = None,
     search: Annotated[
         bool,
-        typer.Option("--search", help="First choose velocity's models anew on the validation folds, in place of those chosen so before."),
+        typer.Option(
+            "--search", help="First choose the models of our own features anew on the validation folds, in place of those chosen before."
+        ),
     ] = False,
+    label_delay_days: Annotated[
+        int, typer.Option(min=0, max=365, help="Days until a fraud is known to the features; the book's 7. Fits and folds stay the book's.")
+    ] = LABEL_DELAY_DAYS,
 ) -> None:
     """Run a table of the Fraud Detection Handbook and compare with its published figures."""
     from training.book import tables  # noqa: PLC0415 - these imports take seconds: not before a wrong option is told
@@ -56,8 +64,9 @@ def evaluate_command(  # noqa: PLR0913 - the command's options
     with console.status("Read the transactions, compute the features …") as status:
         frame = read_transactions(data, label_delay_days=LABEL_DELAY_DAYS)
         check_for_training(frame, str(data))
-        features = backfill(frame, max((tables.PROFILES[name] for name in profiles), key=len))
-        kept, tried = _searched(frame, features, kept, console) if search else (kept, ())
+        late = frame["labelled_at"] + (label_delay_days - LABEL_DELAY_DAYS) * DAY_MS
+        features = backfill(frame.assign(labelled_at=late), max((tables.PROFILES[name] for name in profiles), key=len))
+        kept, tried = _searched(frame, features, kept, profiles[-1], console) if search else (kept, ())
         table = tables.run(frame, features, kept, profiles, seeds or kept.seeds, lambda step: status.update(f"{step} …"))
     show(table, time.monotonic() - begun)
     if out:
@@ -66,18 +75,19 @@ def evaluate_command(  # noqa: PLR0913 - the command's options
         console.print(f"written: {', '.join(map(str, (out, *draw_table(out, table))))}", soft_wrap=True)
 
 
-def _searched(frame: pd.DataFrame, features: Backfill, protocol: Protocol, console: Console) -> tuple[Protocol, tuple[Tried, ...]]:
-    """The protocol with the best recipe of each of its kinds, and all that was tried."""
+def _searched(
+    frame: pd.DataFrame, features: Backfill, protocol: Protocol, profile: str, console: Console
+) -> tuple[Protocol, tuple[Tried, ...]]:
+    """The protocol with the best recipe of each of its kinds for a profile's features, and all that was tried."""
     from dataclasses import replace  # noqa: PLC0415 - as above
 
-    from stream_app.features.profiles import DEFAULT_PROFILE  # noqa: PLC0415
     from training.book import tables  # noqa: PLC0415
     from training.book.protocol import parts_of  # noqa: PLC0415
     from training.fitting.search import SPACE, best_of_kind, search  # noqa: PLC0415
 
     folds = [parts_of(frame, fold) for fold in protocol.validation]
     recipes = [recipe for recipe in SPACE if recipe.model in protocol.chosen]
-    tried = search(tables.bench_of(frame, features, DEFAULT_PROFILE), folds, recipes, lambda one: console.print(str(one), highlight=False))
+    tried = search(tables.bench_of(frame, features, profile), folds, recipes, lambda one: console.print(str(one), highlight=False))
     return replace(protocol, chosen=best_of_kind(tried)), tried
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from stream_app.errors import DataError
 from stream_app.features.aggregations import DAY_MS
-from stream_app.features.profiles import DEFAULT_PROFILE, HANDBOOK_PROFILE
+from stream_app.features.profiles import DEFAULT_PROFILE, HANDBOOK_PROFILE, PAYMENTS_PROFILE
 from training.data.split import FoldParts, Part, Window, known_cards
 from training.fitting.figures import Figures
 from training.fitting.fit import Recipe
@@ -169,7 +169,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             name="handbook-ch5",
             folds=_starts("2018-08-15", "2018-08-08", "2018-08-01", "2018-07-25"),
             validation=_VALIDATION,
-            profiles=(HANDBOOK_PROFILE, DEFAULT_PROFILE),
+            profiles=(HANDBOOK_PROFILE, DEFAULT_PROFILE, PAYMENTS_PROFILE),
             seeds=5,
             recipes=MappingProxyType(
                 {

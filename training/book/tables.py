@@ -16,8 +16,8 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from stream_app.features.definitions import HANDBOOK, VELOCITY
-from stream_app.features.profiles import DEFAULT_PROFILE, HANDBOOK_PROFILE
+from stream_app.features.definitions import HANDBOOK, PAYMENTS, VELOCITY
+from stream_app.features.profiles import DEFAULT_PROFILE, HANDBOOK_PROFILE, PAYMENTS_PROFILE
 from training.book.protocol import parts_of
 from training.fitting.bench import Bench
 from training.fitting.evaluate import card_ranks, threshold_for
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
     type Told = Callable[[str], None]
 
-PROFILES: Mapping[str, tuple[Feature, ...]] = MappingProxyType({HANDBOOK_PROFILE: HANDBOOK, DEFAULT_PROFILE: VELOCITY})
-"""Lists of features to measure: the book's own, and what a model is trained on here. Each is the beginning of the latter."""
+PROFILES: Mapping[str, tuple[Feature, ...]] = MappingProxyType(
+    {HANDBOOK_PROFILE: HANDBOOK, DEFAULT_PROFILE: VELOCITY, PAYMENTS_PROFILE: PAYMENTS}
+)
+"""Lists of features to measure: the book's own, and what a model is trained on here. Each is the beginning of the next."""
 
 CHANCE = frozenset({"random_forest", "extra_trees"})
 """Kinds that draw lots: the others are the same with every seed, and fitted once."""

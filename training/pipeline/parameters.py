@@ -37,7 +37,7 @@ class Prepare(_Strict):
     data: Path
     mapping: Path | None = None
     label_delay_days: float = Field(7, ge=0)
-    profile: Literal["velocity", "handbook", "passthrough"] = "velocity"
+    profile: Literal["velocity", "payments", "handbook", "passthrough"] = "velocity"
     attributes: tuple[str, ...] = ()
     base_currency: str = "EUR"
     rates_file: str = ""

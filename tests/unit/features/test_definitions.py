@@ -9,7 +9,7 @@ import pytest
 
 from stream_app.errors import ModelError, SettingsError
 from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, ENTITIES, HORIZON_S, HOUR_S
-from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, HANDBOOK, VELOCITY, Feature, check_unique, resolve
+from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, HANDBOOK, PAYMENTS, VELOCITY, Feature, check_unique, resolve
 from stream_app.features.model_metadata import METADATA_KEY, Bands, ModelMetadata, ParityVectors, read_metadata
 from stream_app.features.profiles import features_of
 
@@ -23,7 +23,7 @@ def test_a_model_may_name_any_features_but_those_of_the_texts_in_any_order() -> 
     """In its own order, which is that of its columns."""
     chosen = VELOCITY[::-2]
     assert resolve(named(*chosen)) == chosen
-    assert set(CATALOGUE) - set(VELOCITY) == set(CONTEXT_FEATURES)
+    assert set(CATALOGUE) - set(PAYMENTS) == set(CONTEXT_FEATURES)
 
 
 def test_a_model_may_name_any_attribute_for_which_no_state_is_kept() -> None:
@@ -62,9 +62,10 @@ def test_the_hashes_of_the_first_features_stand() -> None:
 
 
 def test_the_profiles_hold_what_is_promised() -> None:
-    """The book's 15 begin each; the default has everything that state is kept for, for every entity; no two names are the same."""
+    """The book's 15 begin each, then come those of `velocity`; `payments` has everything that state is kept for; no two names are the same."""
     assert features_of("handbook") == HANDBOOK == VELOCITY[:15]
-    assert features_of("velocity") == VELOCITY
+    assert features_of("velocity") == VELOCITY == PAYMENTS[:63]
+    assert features_of("payments") == PAYMENTS
     assert {f.entity for f in VELOCITY} == {None, *ENTITIES}
     assert len({f.name for f in CATALOGUE}) == len(CATALOGUE)
     assert len({entity[0] for entity in ENTITIES}) == len(ENTITIES)
@@ -115,7 +116,7 @@ def test_two_features_of_one_name_are_refused() -> None:
 @pytest.mark.parametrize(
     ("profile", "attributes", "told"),
     [
-        ("default", [], "'default' is unknown. Allowed: handbook, velocity, passthrough"),
+        ("default", [], "'default' is unknown. Allowed: handbook, velocity, payments, passthrough"),
         ("passthrough", [], "needs the names of attributes"),
     ],
 )

@@ -33,7 +33,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_app.features import aggregations, kernel
-from stream_app.features.aggregations import ENTITIES, FIRST_OF_ROW
+from stream_app.features.aggregations import ENTITIES, FIRST_OF_ROW, FIRST_OF_TILES
 from stream_app.features.compute import Computed, Events, Rows, compute
 from stream_app.features.definitions import CATALOGUE, Feature
 from stream_app.features.facts import facts_of, hashes
@@ -44,8 +44,8 @@ SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 START = 1_522_540_800_000  # 2018-04-01T00:00Z, a Sunday: a tile's edge for every hop
 HOPS = {HOUR: 5 * MINUTE, DAY: HOUR, 7 * DAY: 6 * HOUR, 30 * DAY: DAY}
 RINGS = {
-    "card": {5 * MINUTE: 12, HOUR: 24, 6 * HOUR: 28, DAY: 30},
-    "terminal": {5 * MINUTE: 12, HOUR: 194, 6 * HOUR: 58, DAY: 39},  # 7 days of delay, one tile more, and one to spare
+    "card": {5 * MINUTE: 12, HOUR: 24, 6 * HOUR: 28, DAY: 39},  # 7 days of delay, one tile more, and one to spare
+    "terminal": {5 * MINUTE: 12, HOUR: 194, 6 * HOUR: 58, DAY: 39},
     "device": {5 * MINUTE: 12, HOUR: 24, 6 * HOUR: 28, DAY: 30},
 }
 SET_HOP = 19 * DAY
@@ -142,6 +142,30 @@ def of_window(feature: Feature, entity: Entity, event: Event, counted: int) -> f
     raise NotImplementedError(f"The oracle has no {feature.aggregation!r} yet. Write it down here by brute force.")
 
 
+def of_episode(feature: Feature, entity: Entity, event: Event) -> float:
+    """A feature of the days from 37 before to 8 before the payment's, from the lists as they are before it is counted."""
+    today, newest = event.time // DAY, entity.newest // DAY
+    days = range(max(today - 37, newest - 38), min(today - 8, newest) + 1)
+    paid = [e.time // DAY for e in entity.payments]
+    known = [sum(change for label, change in entity.frauds if label.time // DAY == day) for day in days]
+    of_fraud = [day for day, frauds in zip(days, known, strict=True) if frauds > 0]
+    begin = next(
+        (d for d, before in zip(of_fraud[::-1], of_fraud[-2::-1], strict=False) if d - before > 10), of_fraud[0] if of_fraud else 0
+    )
+    match feature.aggregation:
+        case "days_since_fraud":
+            return today - of_fraud[-1] if of_fraud else 38
+        case "days_since_episode":
+            return today - begin if of_fraud else 38
+        case "genuine_since_fraud":
+            return sum(day in days and (not of_fraud or day > of_fraud[-1]) for day in paid)
+        case "episode_risk":
+            there = sum(day in days and day >= begin for day in paid)
+            frauds = sum(n for day, n in zip(days, known, strict=True) if day >= begin)
+            return min(1.0, frauds / there) if of_fraud and there else 0.0
+    raise NotImplementedError(f"The oracle has no {feature.aggregation!r} yet. Write it down here by brute force.")
+
+
 def kilometres(a: tuple[float, float], b: tuple[float, float]) -> float:
     """Along the great circle: the angle between the two places as directions from the centre."""
     (north, east), (other_north, other_east) = (map(math.radians, place) for place in (a, b))
@@ -178,6 +202,13 @@ def travelled(feature: Feature, card: Entity, event: Event) -> float:
         return 0.0
     km = kilometres(placed[1].place, event.place)
     return km if feature.aggregation == "distance_km" else km * 3600 / max(abs(event.time - placed[1].time) / 1000, 1)
+
+
+def of_entity(feature: Feature, entity: Entity, event: Event, counted: int) -> float:
+    """Any feature of an entity."""
+    if feature.of.op >= FIRST_OF_ROW:
+        return of_card(feature, entity, event)
+    return of_episode(feature, entity, event) if feature.of.op >= FIRST_OF_TILES else of_window(feature, entity, event, counted)
 
 
 @dataclass
@@ -225,8 +256,7 @@ class BruteForce:
             counted = int(event.kind == PAYMENT and not is_late)
             for feature in CATALOGUE:
                 if feature.entity == entity.kind:
-                    sums = feature.of.op < FIRST_OF_ROW
-                    features[feature.name] = of_window(feature, entity, event, counted) if sums else of_card(feature, entity, event)
+                    features[feature.name] = of_entity(feature, entity, event, counted)
             if event.kind == DECLINED or counted:
                 entity.newest = max(entity.newest, event.time)
                 (entity.payments if counted else entity.declined).append(event)
@@ -354,6 +384,48 @@ def test_long_streams_that_mostly_move_forward_agree_with_brute_force(seed: int)
             old = stream[int(draw.integers(0, len(stream)))]
             stream.append(old._replace(kind=int(draw.choice([FRAUD, FRAUD, GENUINE])), labelled=i))
     check(stream)
+
+
+@examples(150)
+@given(st.lists(st.tuples(st.sampled_from((PAYMENT, FRAUD)), st.integers(0, 60)), max_size=40), st.randoms(use_true_random=False))
+def test_an_episode_is_what_brute_force_makes_of_it_in_any_order_of_arrival(told: list[tuple[int, int]], chance: Random) -> None:
+    """Payments and frauds of two months, dealt anew: a payment at their end sees the same episode, that of the lists."""
+    stream = [Event(kind, START + day * DAY + i * MINUTE, i + 1, card=0, terminal=i % 2) for i, (kind, day) in enumerate(told)]
+    shuffled = stream.copy()
+    chance.shuffle(shuffled)
+    # Rings move on before anything is counted: what is older than they reach then is never there, in either order.
+    opening, closing = (Event(PAYMENT, START + 61 * DAY, 100 + n, card=0, terminal=0) for n in range(2))
+    features = [f for f in CATALOGUE if FIRST_OF_TILES <= f.of.op < FIRST_OF_ROW]
+    found = [run([opening, *those, closing], compile_plan(features))[0].vectors[-1].tolist() for those in (stream, shuffled)]
+    brute = BruteForce()
+    for event in (opening, *stream):
+        brute.take(event)
+    outcome = brute.take(closing).features
+    assert outcome is not None
+    assert found[0] == found[1] == pytest.approx([outcome[f.name] for f in features])
+
+
+@pytest.mark.parametrize(
+    ("frauds", "since", "began", "genuine", "risk"),
+    [
+        ((), 38, 38, 26, 0),  # days 3 to 32, without the four that have no payment
+        ((32,), 8, 8, 0, 1),
+        ((33,), 38, 38, 26, 0),  # a week before the hour of the payment, the day was not over
+        ((12, 20, 30), 10, 28, 2, 3 / 19),
+        ((9, 20, 30), 10, 20, 2, 2 / 12),  # eleven days apart: two episodes
+        ((2, 13), 27, 27, 17, 1 / 18),  # out of reach
+    ],
+)
+def test_an_episode_is_of_the_30_whole_days_that_were_over_a_week_ago(
+    frauds: tuple[int, ...], since: int, began: int, genuine: int, risk: float
+) -> None:
+    """By hand: one payment a day but on days 5, 11, 17, 23; the present one is on day 40."""
+    paid = [Event(PAYMENT, START + day * DAY, day + 1) for day in range(40) if day not in {5, 11, 17, 23}]
+    labels = [Event(FRAUD, START + day * DAY, day + 1) for day in frauds]
+    names = ("days_since_fraud", "days_since_episode", "genuine_since_fraud", "episode_risk")
+    features = [Feature(name, entity, 30 * 86_400, 7 * 86_400) for entity in ("card", "terminal") for name in names]
+    vectors = run([*paid, *labels, Event(PAYMENT, START + 40 * DAY + HOUR, 99)], compile_plan(features))[0].vectors
+    assert vectors[-1].tolist() == pytest.approx([since, began, genuine, risk] * 2)
 
 
 def test_every_aggregation_of_the_catalogue_stands_before_the_oracle() -> None:
@@ -538,13 +610,13 @@ def test_usual_values_leave_the_present_payment_out() -> None:
 
 
 def test_a_payment_behind_every_ring_is_scored_not_counted_and_said_to_be_late() -> None:
-    """The card's longest ring holds 30 tiles of a day; the 31st back is gone.
+    """The card's longest ring holds 39 tiles of a day; the 40th back is gone.
 
-    day 0           day 1                          day 30
+    day 0           day 1                          day 39
       a (late)        b (counted)                    t
                       [=============================]
     """  # fmt: skip
-    newest = Event(PAYMENT, START + 30 * DAY, 1)
+    newest = Event(PAYMENT, START + 39 * DAY, 1)
     late, counted = Event(PAYMENT, START + DAY - 1, 2), Event(PAYMENT, START + DAY, 3)
     computed, cards, _ = run([newest, late, counted])
     assert computed.late.tolist() == [False, True, False]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from stream_app.features.definitions import LAYOUT_VERSION
 from stream_app.features.plan import catalogue_plan
 
-LAYOUTS = {1: {"card": "b5cc3803", "terminal": "4f9bb2fa", "device": "4d43c70b"}}
+LAYOUTS = {
+    1: {"card": "b5cc3803", "terminal": "4f9bb2fa", "device": "4d43c70b"},
+    2: {"card": "a819a392", "terminal": "4f9bb2fa", "device": "4d43c70b"},
+}
 """Fingerprints of the rows of each entity, by number. A line is never changed once a version has it."""
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from stream_app.features import compute, kernel
-from stream_app.features.aggregations import AGGREGATIONS, FIRST_OF_ROW, Fact, Op
+from stream_app.features.aggregations import AGGREGATIONS, DAY_S, FIRST_OF_ROW, FIRST_OF_TILES, Fact, Op, Quantity
 from stream_app.features.definitions import CATALOGUE, Feature
+from stream_app.features.episodes import of_tiles as of_tiles_
 from stream_app.features.own_values import OwnColumn
-from stream_app.features.plan import catalogue_plan
+from stream_app.features.plan import NEWEST, catalogue_plan
 
 UNKNOWN = 1 + max(Op)
 OF_RECORD = [name for name, aggregation in AGGREGATIONS.items() if aggregation.op is Op.OF_RECORD]
@@ -20,6 +21,15 @@ OF_RECORD = [name for name, aggregation in AGGREGATIONS.items() if aggregation.o
 def of_sums(op: int) -> float:
     """The kernel's number of three payments of 5.00 in all, squares 3,000,000, for a payment of 7.00."""
     return float(kernel._of_sums(op, 3, 500, 3_000_000, 700, 1, 100))
+
+
+def of_tiles(op: int) -> float:
+    """The kernel's number of a terminal with a payment and a fraud on each day."""
+    layout = catalogue_plan().entities[1].layout
+    row, at = np.ones(layout.width, dtype=np.int64), 1_522_540_800_000
+    row[NEWEST] = at
+    payments, frauds = (list(layout.series).index((DAY_S, quantity)) for quantity in (Quantity.COUNT, Quantity.FRAUD))
+    return float(of_tiles_(op, layout.table, payments, frauds, row, at))
 
 
 def of_row(op: int) -> float:
@@ -41,8 +51,8 @@ def of_record(feature: Feature) -> float:
 
 @pytest.mark.parametrize("op", sorted(set(Op) - {Op.OF_RECORD}), ids=lambda op: op.name)
 def test_every_operation_has_a_formula(op: Op) -> None:
-    """Of sums below FIRST_OF_ROW, else of the row."""
-    assert math.isfinite(of_sums(op) if op < FIRST_OF_ROW else of_row(op))
+    """Of sums below FIRST_OF_TILES, of tiles below FIRST_OF_ROW, else of the row."""
+    assert math.isfinite(of_row(op) if op >= FIRST_OF_ROW else of_tiles(op) if op >= FIRST_OF_TILES else of_sums(op))
 
 
 @pytest.mark.parametrize("name", OF_RECORD)
@@ -52,9 +62,11 @@ def test_every_aggregation_of_the_record_has_a_formula(name: str) -> None:
 
 
 def test_an_operation_that_nobody_wrote_down_is_refused() -> None:
-    """By either part of the kernel, saying where it belongs; worker and image run every feature of the catalogue once, so they stop at start."""
+    """By each part of the kernel, saying where it belongs; worker and image run every feature of the catalogue once, so they stop at start."""
     with pytest.raises(NotImplementedError, match=r"Add it to `kernel\._of_sums`"):
         of_sums(UNKNOWN)
+    with pytest.raises(NotImplementedError, match=r"Add it to `episodes\.of_tiles`"):
+        of_tiles(UNKNOWN)
     with pytest.raises(NotImplementedError, match=r"Add it to `kernel\._of_row`"):
         of_row(UNKNOWN)
     with pytest.raises(NotImplementedError, match=r"'count' makes of a payment\. Add it to `compute\._of_record`"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,7 +110,7 @@ def test_the_usual_value_comes_from_the_cards_last_thirty_days(feature: Feature,
         (Feature("weekend"), 1, UNKNOWN, "The payment was made at the weekend."),
         (Feature("weekend"), 0, UNKNOWN, "The payment was not made at the weekend."),
         (Feature("night"), 1, UNKNOWN, "The payment was made at night (UTC)."),
-        (COUNT, 1, USUAL, "1 payment in the last day; this card's usual is 2.0."),
+        (COUNT, 1, USUAL, "No payment in the last day but this one; this card's usual is 2.0."),
         (COUNT, 0, Usual(1, 25.0), "No payment in the last day; this card's usual is less than 0.1."),
         (Feature("count", "terminal", HOUR_S), 0, UNKNOWN, "No payment at this terminal in the last hour."),
         (Feature("count", "terminal", DAY_S, DELAY_S), 1, UNKNOWN, "1 payment at this terminal in the day that ended a week ago."),
@@ -144,6 +145,34 @@ def test_a_reason_is_one_sentence(feature: Feature, value: float, usual: Usual, 
 def said(*names: str, payments: float | None = 60, mean_amount: float = 25.0, priced: bool = True) -> Usual:
     """A card with a past, and a payment that says these things of itself."""
     return Usual(payments, mean_amount, priced, frozenset(names))
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "payments", "text"),
+    [
+        (RISK, 7 / 9, 9, "7 of the 9 payments of this terminal in the 7 days that ended a week ago were fraud."),
+        (RISK, 1 / 9, 9, "1 of the 9 payments of this terminal in the 7 days that ended a week ago was fraud."),
+        (RISK, 1, 20, "20 of the 20 payments of this terminal in the 7 days that ended a week ago were fraud."),
+        (RISK, 1, 1, "The only payment of this terminal in the 7 days that ended a week ago was fraud."),
+        (RISK, 0, 9, "None of the 9 payments of this terminal in the 7 days that ended a week ago is known to be fraud."),
+        (RISK, 0, 0, "No fraud is known among this terminal's payments in the 7 days that ended a week ago."),
+        (Feature("mean_amount", "card", HOUR_S), 20, 3, "The card's mean amount over the last hour is 20.00 EUR, of 3 payments."),
+        (Feature("mean_amount", "card", HOUR_S), 20, 1, "The card's mean amount over the last hour is 20.00 EUR, of 1 payment."),
+    ],
+)  # fmt: skip
+def test_a_share_says_of_how_many_payments_it_is(feature: Feature, value: float, payments: int, text: str) -> None:
+    """One of one does not read as twenty of twenty."""
+    assert sentence(feature, float(np.float32(value)), UNKNOWN, "EUR", payments) == text
+
+
+def test_the_payment_itself_is_no_velocity_unless_it_was_declined() -> None:
+    """A count holds the present payment; of a declined one it does not, and the one that is counted is another."""
+    last_hour = Feature("count", "terminal", HOUR_S)
+    assert sentence(last_hour, 1, UNKNOWN, "EUR") == "No payment at this terminal in the last hour but this one."
+    assert sentence(last_hour, 1, said("declined"), "EUR") == "1 payment at this terminal in the last hour."
+    plain = Transaction("a", 1, "c", "t", 1.0, "EUR")
+    assert said_by(msgspec.structs.replace(plain, approved=False)) == {"declined"}
+    assert said_by(msgspec.structs.replace(plain, approved=True)) == frozenset()
 
 
 DISTANCE, SPEED, SHARE = Feature("distance_km", "card"), Feature("speed_kmh", "card"), Feature("online_share", "card", 30 * DAY_S)
