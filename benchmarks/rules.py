@@ -21,12 +21,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from stream_app.features.kept import kept_features
 from stream_app.messages.transaction import Transaction
 from stream_app.rules.checkpoint import pieces_of
 from stream_app.rules.columns import ScoredBatch
 from stream_app.rules.lists import MAX_AT_ONCE, CardList, FieldTexts, ListedValue, ListEntries, Lists
 from stream_app.rules.lists_log import ListsLog
-from stream_app.rules.names import kept_features
 from stream_app.rules.rule import Rule, checked_rule
 from stream_app.rules.topic_log import Restoration
 from stream_app.rules.verdicts import RuleBook

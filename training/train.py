@@ -82,8 +82,14 @@ def train_command(  # noqa: PLR0913 - the command's options
         list[str] | None, typer.Option(help="Any other parameter of the kind, as max_features=0.5; may be repeated.")
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="Features: velocity, handbook (the book's 15) or passthrough (amount and attributes).")
+        str,
+        typer.Option(
+            help="Features: velocity, payments (those and episodes of fraud), handbook (the book's 15) or passthrough (amount and attributes)."
+        ),
     ] = DEFAULT_PROFILE,
+    features: Annotated[
+        Path | None, typer.Option(help="A list of features of your own in place of a profile: YAML, see docs/features.md.")
+    ] = None,
     attributes: Annotated[
         str,
         typer.Option(
@@ -104,6 +110,7 @@ def train_command(  # noqa: PLR0913 - the command's options
     with _told(console):
         settings = load_settings(**({"model_name": model_name} if model_name else {}))
         where = _prepared(console, settings, alias, register=register)
+        from training.data.feature_file import read_features  # noqa: PLC0415
         from training.data.files import attributes_in  # noqa: PLC0415
         from training.data.split import Split  # noqa: PLC0415
         from training.fitting.fit import Recipe  # noqa: PLC0415
@@ -125,7 +132,8 @@ def train_command(  # noqa: PLR0913 - the command's options
                 seed=seed,
             ),
             search=SEARCH_FOLDS if search else 0,
-            profile=profile,
+            profile=features.stem if features else profile,
+            listed=read_features(features) if features else (),
             attributes=attributes_in(data, mapping) if attributes == ALL else tuple(filter(None, map(str.strip, attributes.split(",")))),
             money=Money(settings.base_currency, read_rates(settings.rates_file)),
             label_delay_days=label_delay_days,

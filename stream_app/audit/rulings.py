@@ -16,13 +16,13 @@ from stream_app.audit.history import PartitionHistory
 from stream_app.audit.verification import ModelName, VerificationReport
 from stream_app.errors import RuleError
 from stream_app.features.definitions import Feature
+from stream_app.features.kept import kept_features
 from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.alert import Action
 from stream_app.messages.records import Record
 from stream_app.messages.transaction import PaymentKey, Transaction
 from stream_app.rules.columns import ScoredBatch
 from stream_app.rules.lists_log import ListsLog
-from stream_app.rules.names import kept_features
 from stream_app.rules.power import places_of
 from stream_app.rules.rules_log import InForce, RulesLog
 from stream_app.rules.verdicts import RuleBook, Verdicts, features_asked

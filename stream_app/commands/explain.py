@@ -16,7 +16,9 @@ from rich.markup import escape
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.commands.topic_records import read_topic
 from stream_app.errors import DataError, SettingsError
-from stream_app.explaining.explanation import Explanation, explain
+from stream_app.explaining.explanation import Explanation, FeaturePart, explain
+from stream_app.explaining.reasons import LEAST_SHARE
+from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.alert import Score
 from stream_app.messages.iso import in_currency
 from stream_app.messages.records import decoded
@@ -24,6 +26,9 @@ from stream_app.settings import Settings, load_settings
 
 MOST_CARDS = 20
 """Cards that are shown of one transaction_id; a producer may number each card's payments from 1."""
+MOST_RAISING, MOST_LOWERING = 5, 3
+"""Codes that a summary tells of."""
+_WHOLE_TIMES, _ABOUT_USUAL, _LEAST_PERCENT = 9.95, 1.0, 0.001
 
 
 def explain_command(
@@ -33,9 +38,12 @@ def explain_command(
     ] = "",
     since: Annotated[str, typer.Option(help="Look only at decisions from this day on, YYYY-MM-DD (UTC). Default: all there are.")] = "",
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Every feature, with its exact Shapley value and its contribution as alerts have it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as one JSON object.")] = False,
 ) -> None:
-    """Explain a decision: exact Shapley values of every feature, beside the contributions that alerts have."""
+    """Explain a decision: what raised and what lowered its score, by exact Shapley values."""
     settings = load_settings()
     score = _only(asyncio.run(find(settings, transaction_id, card, _moment(since))))
     explanation = explain_published(settings, score)
@@ -43,7 +51,7 @@ def explain_command(
         sys.stdout.buffer.write(msgspec.json.encode(explanation) + b"\n")
         return
     console = Console(highlight=False)
-    for line in lines_of(explanation):
+    for line in lines_of(explanation) if whole else summary_of(explanation):
         console.print(line, soft_wrap=True)
 
 
@@ -108,22 +116,62 @@ def explain_published(settings: Settings, score: Score) -> Explanation:
     registry = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache)
     fetched = registry.download(registry.numbered(score.model.name, score.model.version))
     model = OnnxModel(fetched.content, fetched.reference)
-    return explain(score, model.metadata.resolved(), model.additive, model.metadata.base_currency)
+    return explain(score, model.metadata.resolved(), model.additive, model.metadata.base_currency, usual_score_of(model.metadata))
 
 
-def lines_of(explanation: Explanation) -> list[str]:
-    """Whose payment, the decision, what was expected, and a line for each feature: Shapley value, contribution along the path, what it says."""
+def usual_score_of(metadata: ModelMetadata) -> float | None:
+    """The mean score of payments that the model was not fitted on, where it says so."""
+    return metadata.baseline.usual_score if metadata.baseline else None
+
+
+def summary_of(explanation: Explanation) -> list[str]:
+    """For a person: whose payment, the decision, its risk, and what raised and lowered it most, each code once with its strongest sentence."""
+    grouped: dict[str, list[FeaturePart]] = {}
+    for part in explanation.parts:
+        grouped.setdefault(part.code, []).append(part)
+    weights = {code: sum(part.shapley for part in parts) for code, parts in grouped.items()}
+    raised = sum(weight for weight in weights.values() if weight > 0)
+    up = [code for code in sorted(weights, key=lambda code: -weights[code]) if weights[code] > 0]
+    down = [code for code in sorted(weights, key=lambda code: weights[code]) if weights[code] < 0]
+    lines = [f"[bold]{escape(_who(explanation))}[/]", _decision(explanation), _risk(explanation.score, explanation.usual_score)]
+    told = [code for place, code in enumerate(up) if not place or weights[code] >= LEAST_SHARE * raised][:MOST_RAISING]
+    lines += ["What raised it:", *[f"  {weights[code] / raised:4.0%}  {escape(grouped[code][0].text)}" for code in told]] if told else []
+    lines += ["What lowered it:", *[f"        {escape(grouped[code][-1].text)}" for code in down[:MOST_LOWERING]]] if down else []
+    return [*lines, f"[dim]Of {len(explanation.parts)} features; --all shows each with its numbers.[/]"]
+
+
+def _risk(score: float, usual: float | None) -> str:
+    """A risk of 1.3 % reads like none, unless beside what is usual."""
+    if not usual:
+        return f"risk {share_of(score)}"
+    times = score / usual
+    told = f"{times:,.0f} times" if times >= _WHOLE_TIMES else f"{times:.1f} times" if times >= _ABOUT_USUAL else "less than"
+    return f"risk {share_of(score)}, {told} the usual {share_of(usual)}"
+
+
+def share_of(share: float) -> str:
+    """A share in percent with two digits that count: 100%, 87%, 1.3%, 0.033%; less than 0.001% as that."""
+    percent = share * 100
+    if 0 < percent < _LEAST_PERCENT:
+        return f"less than {_LEAST_PERCENT:g}%"
+    return f"{percent:.0f}%" if percent >= _WHOLE_TIMES else f"{percent:.2g}%"
+
+
+def _decision(explanation: Explanation) -> str:
     said = "alerted" if explanation.alerted else "not alerted"
     decision = (
         f"{said}: score {explanation.score:.5f}, threshold {explanation.threshold:.5f}, "
         f"model {escape(explanation.model.name)} version {escape(explanation.model.version)}"
     )
+    return decision + (f"  [magenta]degraded: {escape(explanation.degraded)}[/]" if explanation.degraded else "")
+
+
+def lines_of(explanation: Explanation) -> list[str]:
+    """Whose payment, the decision, what was expected, and a line for each feature: Shapley value, contribution along the path, what it says."""
     total = f"raw score {explanation.raw_score:+.4f} = {explanation.expected:+.4f} expected of any payment, and by feature (exact, as alerts have it):"
-    if explanation.degraded:
-        decision += f"  [magenta]degraded: {escape(explanation.degraded)}[/]"
     return [
         f"[bold]{escape(_who(explanation))}[/]",
-        decision,
+        _decision(explanation),
         total,
         *[f"  {part.shapley:+.4f}  [dim]{part.along_path:+.4f}[/]  {part.code:<18} {escape(part.text)}" for part in explanation.parts],
     ]

@@ -17,6 +17,7 @@ from stream_app.commands.past_payments import DataFile, FromTopics, PastPayments
 from stream_app.commands.rule_files import read_rules
 from stream_app.commands.wide_rules import model_in
 from stream_app.errors import RuleError
+from stream_app.messages.iso import in_currency
 from stream_app.messages.money import Money, read_rates
 from stream_app.messages.transaction import IntakeRules
 from stream_app.rules.rule import CheckedRule, digest_of
@@ -95,10 +96,10 @@ def lines_of(done: Backtested, currency: str) -> Iterator[str]:
     for why, count in done.passed_over.items():
         yield f"  {count:,} payments passed over: {why}"
     for one in of.results():
-        yield f"{one.code}: {one.hits:,} hits, {one.hits_a_day:.1f} a day, {one.share:.2%} of the payments; {one.flips:,} decided otherwise without it; {one.money:,.2f} {currency}"
+        yield f"{one.code}: {one.hits:,} hits, {one.hits_a_day:.1f} a day, {one.share:.2%} of the payments; {one.flips:,} decided otherwise without it; {in_currency(one.money, currency, ',')} {currency}"
         if one.precision is not None:
             recall = "" if one.recall is None else f", recall {one.recall:.1%}"
-            yield f"  precision {one.precision:.1%}{recall}; money of frauds {one.money_caught or 0:,.2f} {currency}"
+            yield f"  precision {one.precision:.1%}{recall}; money of frauds {in_currency(one.money_caught or 0, currency, ',')} {currency}"
         if one.with_model:
             yield f"  {one.with_model:,} also alerted by the model"
         for code, count in sorted(one.overlap.items(), key=lambda pair: -pair[1])[:_MOST_SHOWN]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from stream_app.errors import ModelError
 from stream_app.explaining.contributions import Additive
+from stream_app.explaining.evidence import ValueEvidence
 from stream_app.explaining.reason_codes import reason_code
 from stream_app.explaining.sentences import Usual, lacks, said_by, sentence, usual_value
 from stream_app.explaining.shapley import shapley
@@ -47,6 +48,7 @@ class Explanation(msgspec.Struct, frozen=True):
         alerted: whether it was at or above the threshold.
         degraded: null, or why the decision rests on less than it should.
         expected: the mean raw score of the training data.
+        usual_score: the mean score of payments that the model was not fitted on; None where the model does not say.
         parts: of every feature, the one that raised the raw score most first.
     """
 
@@ -63,10 +65,11 @@ class Explanation(msgspec.Struct, frozen=True):
     threshold: float
     alerted: bool
     expected: float
+    usual_score: float | None
     parts: tuple[FeaturePart, ...]
 
 
-def explain(score: Score, features: Sequence[Feature], additive: Additive, currency: str) -> Explanation:
+def explain(score: Score, features: Sequence[Feature], additive: Additive, currency: str, usual_score: float | None = None) -> Explanation:
     """Explain a decision that was published with its features.
 
     Args:
@@ -74,6 +77,7 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
         features: of the model that decided, in its order.
         additive: that model.
         currency: the base currency, for the texts.
+        usual_score: the mean score, as that model's metadata has it.
 
     Raises:
         ModelError: the features do not give the raw score that was published: another model, or another program, decided.
@@ -86,13 +90,14 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
             f"Transaction {score.transaction_id} of card {score.card_id} was published with raw score {score.raw_score:.6f}; its features give {found:.6f} with model "
             f"{score.model.name} version {score.model.version}. Look for the program that wrote this decision: it is not this model's."
         )
-    usual = usual_of(score)
+    usual, evidence = usual_of(score), ValueEvidence(features)
     told = {reason.feature: reason for reason in score.reasons if reason.contribution > 0}  # others are of rules
     parts = []
     for place in np.argsort(-exact, kind="stable").tolist():
         feature, value = features[place], float(vector[0, place])
         reason = told.get(feature.name)
-        text = reason.text if reason and not lacks(feature, usual.said) else sentence(feature, value, usual, currency)
+        behind = evidence.behind(place, vector[0])
+        text = reason.text if reason and not lacks(feature, usual.said) else sentence(feature, value, usual, currency, behind)
         norm = reason.usual if reason else usual_value(feature, usual)
         parts.append(FeaturePart(reason_code(feature), feature.name, value, norm, float(exact[place]), float(along[place]), text))
     return Explanation(
@@ -109,6 +114,7 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
         threshold=score.threshold,
         alerted=score.action is not None,
         expected=additive.expected,
+        usual_score=usual_score,
         parts=tuple(parts),
     )
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from stream_app.explaining.evidence import ValueEvidence
 from stream_app.explaining.reason_codes import reason_code
 from stream_app.explaining.sentences import Usual, sentence, usual_value
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
+from stream_app.features.plan import Ints
 from stream_app.messages.alert import Reason
 
 REASONS_PER_ALERT = 3
@@ -21,11 +23,14 @@ class Reasons:
     """Reasons from contributions to the raw score, see `stream_app.explaining.contributions`.
 
     Contributions to risk only: a feature that lowers the score is never a reason, nor is one that hardly raises it (`LEAST_SHARE`). The
-    strongest is told however little it raises the score: where many features each do a little, an alert would have none else.
+    strongest is told however little it raises the score: where many features each do a little, an alert would have none else. No code is
+    told twice: of the features of one code, the strongest speaks.
     """
 
     def __init__(self, features: Sequence[Feature], contributions: Callable[[Vectors], Floats]) -> None:
         self._features = tuple(features)
+        self._codes = [reason_code(feature) for feature in features]
+        self._evidence = ValueEvidence(features)
         self._contributions = contributions
 
     def of(self, vectors: Vectors, usual: Sequence[Usual], currency: str) -> list[tuple[Reason, ...]]:
@@ -36,17 +41,26 @@ class Reasons:
             usual: the card's own norm, for each decision.
             currency: the base currency, for the texts.
         """
-        added = self._contributions(vectors)
-        strongest = np.argsort(-added, axis=1, kind="stable")[:, :REASONS_PER_ALERT]
-        weights = np.take_along_axis(added, strongest, axis=1)
-        least = LEAST_SHARE * np.maximum(added, 0).sum(axis=1, keepdims=True)
-        told = (weights > 0) & (weights >= np.minimum(least, weights[:, :1]))
+        added = self._evidence.without_the_payment_itself(vectors, self._contributions(vectors))
+        least = np.minimum(LEAST_SHARE * np.maximum(added, 0).sum(axis=1), added.max(axis=1))
+        order = np.argsort(-added, axis=1, kind="stable")
         return [
-            tuple(self._reason(int(j), float(vectors[i, j]), float(added[i, j]), usual[i], currency) for j in strongest[i][told[i]])
+            tuple(
+                self._reason(j, vectors[i], float(added[i, j]), usual[i], currency) for j in self._told(order[i], added[i], float(least[i]))
+            )
             for i in range(len(vectors))
         ]
 
-    def _reason(self, column: int, value: float, contribution: float, usual: Usual, currency: str) -> Reason:
-        feature = self._features[column]
-        text = sentence(feature, value, usual, currency)
-        return Reason(reason_code(feature), feature.name, value, usual_value(feature, usual), contribution, text)
+    def _told(self, order: Ints, added: Floats, least: float) -> list[int]:
+        """The columns to tell of, of those in falling order of what they added."""
+        told: dict[str, int] = {}
+        for j in order.tolist():
+            if added[j] <= 0 or added[j] < least or len(told) == REASONS_PER_ALERT:
+                break
+            told.setdefault(self._codes[j], j)
+        return list(told.values())
+
+    def _reason(self, column: int, vector: Vectors, contribution: float, usual: Usual, currency: str) -> Reason:
+        feature, value = self._features[column], float(vector[column])
+        text = sentence(feature, value, usual, currency, self._evidence.behind(column, vector))
+        return Reason(self._codes[column], feature.name, value, usual_value(feature, usual), contribution, text)

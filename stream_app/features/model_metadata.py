@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from stream_app.errors import ModelError
 from stream_app.features.definitions import Feature, features_hash, resolve
+from stream_app.features.kept import kept_features
 
 METADATA_KEY = "fraudstream"
 INPUT_NAME = "features"
@@ -40,10 +41,12 @@ class Baseline(msgspec.Struct, frozen=True):
     Attributes:
         edges: inner bounds of the bins, rising; a value that equals a bound lies below it.
         shares: share of the rows in each bin, one more than there are bounds.
+        usual_score: the mean of the scores; None in models of before.
     """
 
     edges: tuple[tuple[float, ...], ...]
     shares: tuple[tuple[float, ...], ...]
+    usual_score: float | None = None
 
 
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,12 +75,12 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     vocabularies: dict[str, tuple[str, ...]] | UnsetType = UNSET
 
     def resolved(self) -> tuple[Feature, ...]:
-        """The features of this model from our catalogue.
+        """The features of this model, of all that state keeps the tiles of.
 
         Raises:
             ModelError: if one is missing here or defined otherwise.
         """
-        return resolve(self.features, vocabularies=self.vocabularies or {})
+        return resolve(self.features, tuple(kept_features().values()), self.vocabularies or {})
 
     def features_hash(self) -> str:
         """One hash over the features in order."""

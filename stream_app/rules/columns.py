@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from stream_app.errors import RuleError
 from stream_app.explaining.sentences import PLACE, needs_said
 from stream_app.features.compute import Floats, Vectors
+from stream_app.features.kept import kept_features
 from stream_app.features.plan import Ints
 from stream_app.messages.transaction import ATTRIBUTE, Transaction
 from stream_app.rules.lists import FieldTexts, Lists
 from stream_app.rules.machine import Truths
-from stream_app.rules.names import AMOUNT, SCORE, kept_features
+from stream_app.rules.names import AMOUNT, SCORE
 from stream_app.rules.power import Actions
 from stream_app.rules.program import Program, RuleColumn
 

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
-from itertools import product
 from types import MappingProxyType
 from typing import Literal
 
-from stream_app.errors import SettingsError
-from stream_app.features.aggregations import AGGREGATIONS
-from stream_app.features.definitions import CATALOGUE, LONGEST_ATTRIBUTE, Feature
-from stream_app.features.plan import needs_of, row_layout_of, terms_of
+from stream_app.features.definitions import LONGEST_ATTRIBUTE, Feature
+from stream_app.features.kept import definable_features, kept_features
 from stream_app.messages.fields import FieldKind, fields_of
 from stream_app.messages.iso import COUNTRIES
 from stream_app.messages.transaction import ATTRIBUTE, Transaction
@@ -90,35 +87,6 @@ def _of_fields() -> Iterator[RuleName]:
     for field in fields_of(Transaction):
         if field.kind is not FieldKind.OWN:
             yield RuleName(field.name, _KINDS[field.kind], "field", frozenset(field.codes), field.form or "")
-
-
-@cache
-def kept_features() -> MappingProxyType[str, Feature]:
-    """Every feature that can be computed from the tiles that state keeps for the catalogue, by name."""
-    found = {feature.name: feature for feature in CATALOGUE}
-    found |= {feature.name: feature for feature in definable_features() if feature.name not in found and _is_kept(feature)}
-    return MappingProxyType(found)
-
-
-def definable_features() -> Iterator[Feature]:
-    """Every feature that can be defined over any entity and window, whether state is kept for it or not."""
-    for name, of in AGGREGATIONS.items():
-        if of.fields is None:
-            continue
-        for entity, window, delay, field in product(of.entities or (None,), of.windows_s, of.delays_s, of.fields):
-            try:
-                yield Feature(name, entity, window, delay, field)
-            except SettingsError:  # a delay goes with windows of a day or more only
-                continue
-
-
-def _is_kept(feature: Feature) -> bool:
-    if feature.entity is None:
-        return True
-    series = row_layout_of(feature.entity, CATALOGUE).series
-    if not terms_of(feature) and needs_of(feature):
-        return all((feature.hop_s, quantity) in series for quantity in needs_of(feature))
-    return all(series.get((term.hop_s, q), (0, 0))[1] >= term.tiles for term in terms_of(feature) for q in needs_of(feature))
 
 
 def unknown(name: str) -> str:

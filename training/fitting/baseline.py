@@ -24,7 +24,7 @@ def baseline_of(vectors: Vectors, scores: Floats) -> Baseline:
         scores: of rows that the model was *not* fitted on: on its own data it is surer than it will be.
     """
     columns = [_binned(column) for column in (*vectors.T, scores)]
-    return Baseline(tuple(edges for edges, _ in columns), tuple(shares for _, shares in columns))
+    return Baseline(tuple(edges for edges, _ in columns), tuple(shares for _, shares in columns), float(np.mean(scores)))
 
 
 def _binned(values: ArrayLike) -> tuple[tuple[float, ...], tuple[float, ...]]:

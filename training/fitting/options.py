@@ -30,6 +30,7 @@ class Options:
         recipe: the model to fit; with `search`, its seed.
         search: choose the recipe on so many validation folds, see `training.fitting.search`; 0: fit `recipe`.
         profile, attributes: the features to train on, see `profiles.features_of`.
+        listed: these in their place, see `feature_file.read_features`; empty: none.
         money: of the money features: the base currency and the rates into it.
         label_delay_days: when a fraud became known, where the file does not say.
         target: what the threshold follows from.
@@ -43,6 +44,7 @@ class Options:
     search: int = 0
     profile: str = DEFAULT_PROFILE
     attributes: tuple[str, ...] = ()
+    listed: tuple[Feature, ...] = ()
     money: Money = EUR
     label_delay_days: float = 7.0
     mapping: Path | None = None
@@ -60,4 +62,4 @@ class Options:
         Raises:
             SettingsError: if profile and attributes make no list.
         """
-        return features_of(self.profile, self.attributes)
+        return self.listed or features_of(self.profile, self.attributes)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.commands.explain import lines_of
+from stream_app.commands.explain import lines_of, share_of, summary_of
 from stream_app.errors import ModelError
 from stream_app.explaining.contributions import Linear
 from stream_app.explaining.explanation import explain, usual_of
@@ -60,6 +60,30 @@ def test_the_parts_add_up_and_say_what_is_usual_for_the_card() -> None:
     assert told[0] == "[bold]c  card c1  terminal t1  400.00 EUR  2018-04-03 00:00:00 UTC[/]"
     assert told[1].startswith("alerted: score")
     assert len(told) == 3 + len(FEATURES)
+
+
+def test_a_summary_says_what_raised_the_score_and_what_lowered_it_each_code_once() -> None:
+    """For a person: shares of all that raised it, the risk against the usual one, and where the rest is; no table of every feature."""
+    *_, last = decided(payment("a", 20), payment("b", 20, at=DAY), payment("c", 400, at=2 * DAY))
+    found = explain(last, FEATURES, SUM, "EUR", usual_score=last.score / 40)
+    told = summary_of(found)
+    assert told[0] == lines_of(found)[0]
+    assert told[1].startswith("alerted: score")
+    assert told[2] == f"risk {share_of(last.score)}, 40 times the usual {share_of(last.score / 40)}"
+    assert told[3:6] == ["What raised it:", "  100%  The amount is 400.00 EUR; this card's usual is 20.00.", "What lowered it:"]
+    assert told[6].strip().startswith("The card's mean amount over the last 30 days is 146.67 EUR, of 3 payments")
+    assert told[-1] == "[dim]Of 3 features; --all shows each with its numbers.[/]"
+    assert summary_of(explain(last, FEATURES, SUM, "EUR"))[2] == f"risk {share_of(last.score)}"
+    twice = msgspec.structs.replace(found, parts=(*found.parts, msgspec.structs.replace(found.parts[0], feature="again", text="Again.")))
+    assert "Again." not in "".join(summary_of(twice))
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(1.0, "100%"), (0.874, "87%"), (0.0132, "1.3%"), (0.00033, "0.033%"), (0.000001, "less than 0.001%"), (0.0, "0%")]
+)
+def test_a_small_share_keeps_digits_that_count(share: float, told: str) -> None:
+    """Two of them; less than a hundred-thousandth is told as that."""
+    assert share_of(share) == told
 
 
 def test_a_transaction_that_was_not_alerted_is_explained_alike() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from math import factorial
 from typing import Any
@@ -12,23 +13,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.explaining.contributions import LEAF, NODE, Linear, Trees, settled
+from stream_app.explaining.reason_codes import reason_code
 from stream_app.explaining.reasons import LEAST_SHARE, REASONS_PER_ALERT, Reasons
 from stream_app.explaining.sentences import Usual
 from stream_app.explaining.shapley import shapley
-from stream_app.features.aggregations import DAY_S
+from stream_app.features.aggregations import DAY_S, DELAY_S, HOUR_S
 from stream_app.features.compute import Floats, Vectors
-from stream_app.features.definitions import VELOCITY, Feature
+from stream_app.features.definitions import PAYMENTS, Feature
 
 AMOUNT, COUNT = Feature("amount"), Feature("count", "card", DAY_S)
 UNKNOWN = Usual(0, 0)
 FEATURES = 4
 
 
+class _Apart(Reasons):
+    """Reasons of features of which each has a code of its own."""
+
+    def __init__(self, features: list[Feature], contributions: Callable[[Vectors], Floats]) -> None:
+        super().__init__(features, contributions)
+        self._codes = [feature.name for feature in features]
+
+
 def told(*added: float) -> list[float]:
     """The contributions of the reasons of one decision."""
-    features = [f for f in VELOCITY if f.entity != "terminal"][: len(added)]
+    features = [Feature("attributes", field=f"v{n}") for n in range(len(added))]
     vectors = np.arange(len(added), dtype=np.float32)[None]
-    [found] = Reasons(features, lambda _: np.array([added])).of(vectors, [UNKNOWN], "EUR")
+    [found] = _Apart(features, lambda _: np.array([added])).of(vectors, [UNKNOWN], "EUR")
     names = [f.name for f in features]
     assert all(added[names.index(r.feature)] == r.contribution and r.value == names.index(r.feature) for r in found)
     return [r.contribution for r in found]
@@ -60,6 +70,47 @@ def test_what_hardly_raises_the_score_is_no_reason(added: tuple[float, ...], rea
 def test_an_alert_of_many_small_contributions_has_the_strongest_as_its_reason() -> None:
     """Twenty features that add 4 to 5 % each would leave an alert without a word."""
     assert told(4.9, *[4.0] * 20) == [4.9]
+
+
+@given(st.lists(st.integers(-20, 100).map(float), min_size=len(PAYMENTS), max_size=len(PAYMENTS)))
+def test_no_code_is_told_twice_and_of_each_the_strongest_speaks(added: list[float]) -> None:
+    """Of every list: three codes, or fewer where fewer raise the score enough; the strongest feature of the decision comes first."""
+    vectors = np.full((1, len(PAYMENTS)), 7, dtype=np.float32)
+    [found] = Reasons(PAYMENTS, lambda _: np.array([added])).of(vectors, [UNKNOWN], "EUR")
+    least = LEAST_SHARE * sum(x for x in added if x > 0)
+    best = {reason_code(f): max(x for x, g in zip(added, PAYMENTS, strict=True) if reason_code(g) == reason_code(f)) for f in PAYMENTS}
+    enough = sorted((x for x in best.values() if x > 0 and (x >= least or x == max(added))), reverse=True)
+    assert [r.contribution for r in found] == enough[:REASONS_PER_ALERT]
+    assert all(best[r.code] == r.contribution == added[[f.name for f in PAYMENTS].index(r.feature)] for r in found)
+    assert len({r.code for r in found}) == len(found)
+
+
+RISK, KNOWN = (Feature(name, "terminal", 30 * DAY_S, DELAY_S) for name in ("risk", "count"))
+MEAN, LATELY = (Feature(name, "card", HOUR_S) for name in ("mean_amount", "count"))
+
+
+def texts(features: list[Feature], vector: list[float], *added: float) -> list[tuple[str, float, str]]:
+    """Code, contribution and sentence of each reason of one decision."""
+    [found] = Reasons(features, lambda _: np.array([added])).of(np.array([vector], dtype=np.float32), [UNKNOWN], "EUR")
+    return [(r.code, r.contribution, r.text) for r in found]
+
+
+def test_a_risk_says_of_how_many_payments_it_is_where_the_model_counts_them() -> None:
+    """The same window's count is the evidence; of a model without it the share stands alone."""
+    (_, _, text), *_ = texts([KNOWN, RISK], [9, 7 / 9], 0.0, 1.0)
+    assert text == "7 of the 9 payments of this terminal in the 30 days that ended a week ago were fraud."
+    (_, _, text), *_ = texts([Feature("count", "terminal", 30 * DAY_S), RISK], [9, 7 / 9], 0.0, 1.0)
+    assert text == "78% of this terminal's payments in the 30 days that ended a week ago were fraud."
+
+
+def test_a_mean_of_the_payment_alone_is_its_amount() -> None:
+    """The payment is not its own explanation: what such a mean added counts for the amount; a mean of others, or of several, stands."""
+    features = [AMOUNT, LATELY, MEAN]
+    assert texts(features, [347.5, 1, 347.5], 0.1, 0.0, 0.3) == [("AMOUNT", 0.4, "The amount is 347.50 EUR.")]
+    assert [code for code, *_ in texts(features, [347.5, 2, 347.5], 0.1, 0.0, 0.3)] == ["CARD_SPEND", "AMOUNT"]
+    assert [code for code, *_ in texts(features, [347.5, 1, 20.0], 0.1, 0.0, 0.3)] == ["CARD_SPEND", "AMOUNT"]
+    assert [code for code, *_ in texts([LATELY, MEAN], [1, 347.5], 0.0, 0.3)] == ["CARD_SPEND"]
+    assert [code for code, *_ in texts([AMOUNT, MEAN], [347.5, 347.5], 0.1, 0.3)] == ["CARD_SPEND", "AMOUNT"]
 
 
 def test_each_decision_has_the_reasons_of_its_own_row() -> None:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from stream_app.errors import RuleError
 from stream_app.features.definitions import CATALOGUE
+from stream_app.features.kept import definable_features, kept_features
 from stream_app.features.plan import compile_plan
 from stream_app.messages.transaction import Transaction
 from stream_app.rules.expression import MAX_DEPTH, MAX_MEMBERS, parse
-from stream_app.rules.names import ValueKind, definable_features, kept_features, names
+from stream_app.rules.names import ValueKind, names
 from stream_app.rules.tokens import MAX_BRACKETS, MAX_BYTES, checked
 from stream_app.rules.tree import ListKind
 from tests.examples import examples

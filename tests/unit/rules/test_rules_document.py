@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from stream_app.features.definitions import CATALOGUE
+from stream_app.features.kept import kept_features
 from stream_app.rules import expression, tokens
 from stream_app.rules.entries import MAX_ENTRIES, MAX_LISTS
 from stream_app.rules.lists import MAX_AT_ONCE
-from stream_app.rules.names import kept_features, names_table
+from stream_app.rules.names import names_table
 from tests.conftest import ROOT
 
 DOCUMENT = ROOT / "docs" / "rules.md"
