@@ -83,14 +83,16 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
         ModelError: the features do not give the raw score that was published: another model, or another program, decided.
     """
     vector = np.array([[score.features[feature.name] for feature in features]], dtype=np.float32)
-    exact, along = shapley(additive, vector)[0], additive.contributions(vector)[0]
+    evidence = ValueEvidence(features)
+    added = shapley(additive, vector), additive.contributions(vector)
+    exact, along = (evidence.without_the_payment_itself(vector, parts)[0] for parts in added)
     found = additive.expected + float(along.sum())
     if not abs(found - score.raw_score) <= TOLERANCE * max(1.0, abs(score.raw_score)):
         raise ModelError(
             f"Transaction {score.transaction_id} of card {score.card_id} was published with raw score {score.raw_score:.6f}; its features give {found:.6f} with model "
             f"{score.model.name} version {score.model.version}. Look for the program that wrote this decision: it is not this model's."
         )
-    usual, evidence = usual_of(score), ValueEvidence(features)
+    usual = usual_of(score)
     told = {reason.feature: reason for reason in score.reasons if reason.contribution > 0}  # others are of rules
     parts = []
     for place in np.argsort(-exact, kind="stable").tolist():

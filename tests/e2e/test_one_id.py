@@ -112,7 +112,7 @@ def test_explain_asks_whose_payment_it_is_and_says_so(env: dict[str, str], port:
         assert line.startswith(f"INV-1  card {card}  terminal M1  {10 + n}.00 EUR  {when}  score ")
     assert "'INV-1' is on 4 cards" in last
     assert "--card C1" in last
-    explained = command(env, "explain", "INV-1", "--card", "C3")
+    explained = command(env, "explain", "INV-1", "--card", "C3", "--all")
     assert explained.returncode == 0, explained.stderr
     head, *lines = explained.stdout.splitlines()
     assert head == f"INV-1  card C3  terminal M1  12.00 EUR  {when}"

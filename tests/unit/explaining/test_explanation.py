@@ -78,6 +78,16 @@ def test_a_summary_says_what_raised_the_score_and_what_lowered_it_each_code_once
     assert "Again." not in "".join(summary_of(twice))
 
 
+def test_what_a_mean_of_the_payment_alone_added_stands_with_its_amount_as_in_the_alert() -> None:
+    """The card's first payment: its mean is its amount, so that one is told with what both added, and the sums stay."""
+    [score] = decided(payment("a", 400))
+    amount, count, mean = sorted(
+        explain(score, FEATURES, SUM, "EUR").parts, key=lambda part: [f.name for f in FEATURES].index(part.feature)
+    )
+    assert (count.shapley, mean.shapley, mean.along_path) == (0, 0, 0)
+    assert amount.shapley == pytest.approx(amount.along_path) == pytest.approx(0.001 * (400 - 100) - 0.0001 * (400 - 50))
+
+
 @pytest.mark.parametrize(
     ("share", "told"), [(1.0, "100%"), (0.874, "87%"), (0.0132, "1.3%"), (0.00033, "0.033%"), (0.000001, "less than 0.001%"), (0.0, "0%")]
 )
