@@ -50,7 +50,7 @@ def test_a_good_model_passes() -> None:
         (Broken(constant(float("nan"))), "messages came of 20"),
         (Broken(lambda vectors: np.zeros((len(vectors), 2), dtype=np.float32)), r"\(1, 2\) scores for 1"),
         (Broken(lambda _: np.zeros(7, dtype=np.float32)), r"\(7,\) scores for 1"),
-        (Broken(constant(0.5), columns=len(FEATURES) + 1), "out of bounds"),
+        (Broken(constant(0.5), columns=len(FEATURES) + 1), "out of range"),
     ],
 )
 def test_a_model_that_would_break_on_a_payment_is_refused(model: FakeModel, why: str) -> None:
