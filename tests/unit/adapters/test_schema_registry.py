@@ -215,6 +215,16 @@ def test_another_schema_for_an_id_is_believed_by_nobody(tmp_path: Path) -> None:
     assert book.of(7) == registry.says
 
 
+async def told(fetcher: SchemaFetcher) -> FraudstreamError:
+    """What the fetcher says first: the registry is asked when its turn comes, and what it answered is known a moment later."""
+    while True:
+        try:
+            await fetcher.look()
+        except FraudstreamError as error:
+            return error
+        await asyncio.sleep(0.01)
+
+
 def test_what_waits_is_told_until_the_registry_is_back(tmp_path: Path) -> None:
     """Nothing is told while nobody waits, whatever the registry's state; then the cause, then nothing again."""
     registry = Fickle(NoAccess("refused"))
@@ -224,15 +234,10 @@ def test_what_waits_is_told_until_the_registry_is_back(tmp_path: Path) -> None:
         await fetcher.look()
         running = asyncio.create_task(fetcher.run())
         async with asyncio.timeout(30):
-            while not registry.asked:  # noqa: ASYNC110 - it is asked when its turn comes
-                await asyncio.sleep(0.01)
-            with pytest.raises(NoAccess):
-                await fetcher.look()
+            assert isinstance(await told(fetcher), NoAccess)
             registry.says = Unavailable("It gave a page.")
-            while len(registry.asked) < 2:  # noqa: ASYNC110 - as above
+            while "It gave a page" not in str(await told(fetcher)):  # noqa: ASYNC110 - the refusal of before may be told once more
                 await asyncio.sleep(0.01)
-            with pytest.raises(FraudstreamError, match="It gave a page"):
-                await fetcher.look()
             registry.says = AVRO
             while not book.has(7):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
