@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-compare bench-features bench-rules bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-peers bench-compare bench-features bench-rules bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -97,6 +97,9 @@ type-check: install ## Check the types
 
 bench: install ## Measure throughput and latency on this machine
 	@$(BIN)/python -m benchmarks.throughput
+
+bench-peers: install ## Measure it beside Kafka Streams, Quix Streams and a naive Faust agent, in one run; needs Maven and a JDK
+	@$(BIN)/python -m benchmarks.peers.run
 
 docs: install ## Build the documents into site/, strictly, and walk every command in them; DOCS_WALK=no only builds
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

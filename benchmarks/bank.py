@@ -35,6 +35,7 @@ class Bank:
         env: settings of workers.
         home: folder for files.
         at_ms: the next payment's event time, where they are sent without a rate.
+        partitions: of each topic.
         sent: payments so far.
     """
 
@@ -42,6 +43,7 @@ class Bank:
     env: Mapping[str, str]
     home: Path
     at_ms: float
+    partitions: int = PARTITIONS
     sent: int = 0
 
     def publish(self, count: int, rate: float = 0, name: str = "B") -> dict[str, Any]:
@@ -70,29 +72,29 @@ class Bank:
 
     def alert_latencies_ms(self, name: str) -> list[float]:
         """Of each alert of a payment of this name: from when the payment was due until the broker appended the alert, ms."""
-        return asyncio.run(_alert_latencies_ms(self.env, f'"transaction_id":"{name}-'.encode()))
+        return asyncio.run(_alert_latencies_ms(self.env, f'"transaction_id":"{name}-'.encode(), self.partitions))
 
 
-def bank(servers: Mapping[str, str], home: Path, portfolio: Portfolio, history: int) -> Bank:
+def bank(servers: Mapping[str, str], home: Path, portfolio: Portfolio, history: int, partitions: int = PARTITIONS) -> Bank:
     """A bank with topics of its own, and so many payments to send that are dated before now; its alerts carry the broker's time."""
-    name = f"cards-{portfolio.cards}"
+    name = f"cards-{portfolio.cards}-{partitions}"
     env = {**servers, "CONSUMER_GROUP": name} | {f"{t}_TOPIC": f"{t.lower()}-{name}" for t in _TOPICS}
-    asyncio.run(_topic_of_broker_time(env["KAFKA_BOOTSTRAP_SERVERS"], env["ALERTS_TOPIC"]))
-    fraudstream(env, "topics", "--partitions", str(PARTITIONS))
-    return Bank(portfolio, env, home, time.time() * 1000 - history * portfolio.apart_ms)
+    asyncio.run(_topic_of_broker_time(env["KAFKA_BOOTSTRAP_SERVERS"], env["ALERTS_TOPIC"], partitions))
+    fraudstream(env, "topics", "--partitions", str(partitions))
+    return Bank(portfolio, env, home, time.time() * 1000 - history * portfolio.apart_ms, partitions)
 
 
-async def _topic_of_broker_time(brokers: str, topic: str) -> None:
+async def _topic_of_broker_time(brokers: str, topic: str, partitions: int) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(topic, PARTITIONS, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+        await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
     finally:
         await admin.close()
 
 
-async def _alert_latencies_ms(env: Mapping[str, str], named: bytes) -> list[float]:
-    places = [TopicPartition(env["ALERTS_TOPIC"], n) for n in range(PARTITIONS)]
+async def _alert_latencies_ms(env: Mapping[str, str], named: bytes, partitions: int) -> list[float]:
+    places = [TopicPartition(env["ALERTS_TOPIC"], n) for n in range(partitions)]
     consumer = AIOKafkaConsumer(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"])
     await consumer.start()
     try:

@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import faust
@@ -56,7 +56,7 @@ class Reader(faust.App):  # type: ignore[misc]
 
     def deliver(self, _topic: str, fetched: FetchedBatch) -> None:
         """See `batches.PartitionFlow`: decode, and acknowledge."""
-        decode_all(fetched.records, self._decoder, None)
+        self.decoded(decode_all(fetched.records, self._decoder, None).messages)
         fetched.done()
         if not self._began:
             self._began = time.perf_counter()  # from the first batch on: the group's start is not what is measured
@@ -66,6 +66,9 @@ class Reader(faust.App):  # type: ignore[misc]
         if self._read >= self._left and not self.per_s:
             self.per_s = self._read / (time.perf_counter() - self._began)
             signal.raise_signal(signal.SIGTERM)
+
+    def decoded(self, payments: Sequence[Transaction]) -> None:
+        """What is done with them: nothing here."""
 
     async def _subscribed(self, stream: Any) -> None:
         """The agent that Faust subscribes to the topic for. Records come by `deliver`, past its stream."""

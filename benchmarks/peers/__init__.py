@@ -1,0 +1,1 @@
+"""Other systems that do the same job in the same run: `make bench-peers`."""
