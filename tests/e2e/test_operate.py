@@ -131,7 +131,7 @@ def test_alerts_are_shown_once_and_what_is_none_is_left_out(env: dict[str, str])
     asyncio.run(publish(env["KAFKA_BOOTSTRAP_SERVERS"], env["ALERTS_TOPIC"], records))
     told = command(env, "alerts")
     assert told.returncode == 0, told.stderr
-    assert [told.stdout.count(f"card {card} ") for card in ("C1", "C2")] == [1, 1]
+    assert [told.stdout.count(f"card {card}  terminal ") for card in ("C1", "C2")] == [1, 1]
     assert told.stdout.count("  A-1\n") + told.stdout.count("  A-1  ") == 2
     assert told.stderr.count("no alert, left out") == 3
     assert "offset 1: no alert" in told.stderr
