@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
-import httpx
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +36,7 @@ def test_no_request_is_answered_with_a_fault_of_ours(data: st.DataObject) -> Non
     path = data.draw(st.sampled_from(PATHS))
     while "{" in path:
         before, _, rest = path.partition("{")
-        path = before + httpx.URL(path="/" + data.draw(SEGMENTS).replace("?", "")).raw_path.decode()[1:] + rest.partition("}")[2]
+        path = before + quote(data.draw(SEGMENTS), safe="%/") + rest.partition("}")[2]
     method = data.draw(st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]))
     answer = API.ask(method, path, content=data.draw(BODIES), headers=data.draw(HEADERS))
     assert answer.status_code < 500, answer.text
