@@ -56,7 +56,15 @@ READERS: Mapping[str, Callable[[Settings, str], Coroutine[Any, Any, list[Any]]]]
 
 def settings(stack: Servers, topic: str = "transactions") -> Settings:
     """Those of a user whose topics are all this one."""
-    names = ("transactions_topic", "labels_topic", "alerts_topic", "transactions_dlq_topic", "labels_dlq_topic")
+    names = (
+        "transactions_topic",
+        "labels_topic",
+        "alerts_topic",
+        "transactions_dlq_topic",
+        "labels_dlq_topic",
+        "rules_topic",
+        "lists_topic",
+    )
     named = {n: topic if n == "transactions_topic" else f"{topic}-{n}".replace("_", "-") for n in names}
     return load_settings(kafka_bootstrap_servers=stack.kafka, **named)
 

@@ -7,6 +7,7 @@ import pytest
 
 from stream_app.adapters.redis.stored_cursor import NewerCursor, decoded_cursor, read_cursor
 from stream_app.errors import NewerState
+from stream_app.features.definitions import LAYOUT_VERSION
 from stream_app.scoring.positions import Cursor, Fingerprint, Position
 from tests.later import later_cursor
 
@@ -21,6 +22,7 @@ CURSOR = Cursor(
     partitions=4,
     noted_from_ms=1_535_670_000_000,
     last={"transactions": Fingerprint(1202, "a06fcc1f3ae2b9d4")},
+    layout=1,
 )
 WRITTEN = (
     b'{"owner":"a1","transactions":1203,"labels":17,"outputs":{"alerts":40,"scores":1188},"decided":[900,12],"full_from_ms":1535760000000,'
@@ -54,8 +56,11 @@ def test_a_cursor_is_written_to_the_byte_as_the_version_before_wrote_it() -> Non
 
 
 def test_a_cursor_of_before_is_read_and_the_version_before_reads_ours() -> None:
-    """A rollback goes on from where we stood. It drops the last record with its first write, so none stands that it did not take."""
-    assert read_cursor(BEFORE, "{g:0}cursor") == msgspec.structs.replace(CURSOR, last={})
+    """A rollback goes on from where we stood. It drops the last record with its first write, so none stands that it did not take.
+
+    One that says no list of features is none of a later one: that is all that is asked of it, and its next write says ours.
+    """
+    assert read_cursor(BEFORE, "{g:0}cursor") == msgspec.structs.replace(CURSOR, last={}, layout=LAYOUT_VERSION)
     assert msgspec.json.encode(msgspec.json.decode(WRITTEN, type=CursorOfBefore)) == BEFORE
 
 

@@ -173,7 +173,13 @@ BAD: list[tuple[str, Any, int, str, str]] = [
     ("/v1/score", payment("a", terminal_id="a\x00"), 422, "terminal_id contains a control character", "#/terminal_id"),
     ("/v1/score", payment("a", at=NOW), 422, "event_time is", "#/event_time"),
     ("/v1/score", payment("a", type="refund"), 422, "'refund' is not scored", "#/type"),
-    ("/v1/score", payment("a", attributes={"v1": "x"}), 422, "attributes.v1 is text; send a finite number", "#/attributes"),
+    (
+        "/v1/score",
+        payment("a", attributes={"v1": "x" * 65}),
+        422,
+        "attributes.v1 has 65 characters; send a finite number, or a text of up to 64",
+        "#/attributes",
+    ),
     ("/v1/labels", dict(LABEL_EXAMPLE) | {"event_time": START, "labelled_at": START - 1}, 422, "labelled_at is before", "#/labelled_at"),
     (
         "/v1/labels",
@@ -215,7 +221,7 @@ DEEP = b"[" * 40_000 + b"]" * 40_000
         ("/predict_one", b'{"features": {"amount": 1e999}}', 422, "out of range"),
         ("/v1/score", b"\xff", 400, "not UTF-8: byte 0"),
         ("/predict_one", b'{"features": {"amount":' + DEEP + b"}}", 422, "Expected `float`, got `array`"),
-        ("/v1/score", b'{"attributes": {"v1": ' + DEEP + b"}}", 422, "Expected `float`, got `array`"),
+        ("/v1/score", b'{"attributes": {"v1": ' + DEEP + b"}}", 422, "Expected `float | str`, got `array`"),
         ("/predict_batch", DEEP, 422, "Expected `object`, got `array`"),
         ("/v1/labels", b" " * 100_001, 413, "larger than 100000 bytes"),
     ],
