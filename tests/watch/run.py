@@ -48,6 +48,7 @@ async def quiet(ground: Ground, folder: Path) -> tuple[list[str], list[str]]:
     """Where all is well: queries without data of the right shape, and alarms that fire for nothing."""
     async with Scene(ground, folder, QUIET) as scene:
         await scene.start(2)
+        await scene.put_rules()
         api = await scene.start_api()
         began = time.monotonic()
         await scene.send(out_of_the_ordinary())

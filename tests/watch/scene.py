@@ -15,12 +15,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import msgspec
 from aiokafka import AIOKafkaProducer
 
 from stream_app.adapters.kafka.partitioners import by_murmur2
 from stream_app.delivery.placement import Partitioner
 from stream_app.local.prometheus import Prometheus
 from stream_app.local.watching import free_port
+from stream_app.rules.lists import CardList
+from stream_app.rules.rule import Rule, release_of
 from stream_app.settings import PREFIX, Settings
 from tests.faults import model as rule
 from tests.faults.ground import Ground
@@ -33,7 +36,7 @@ START_S = 300.0
 """Of a worker on a machine that does much else."""
 SCRAPE_S = 1
 LOOK_S = 0.25
-TOPICS = ("TRANSACTIONS", "LABELS", "ALERTS", "SCORES", "TRANSACTIONS_DLQ", "LABELS_DLQ")
+TOPICS = ("TRANSACTIONS", "LABELS", "ALERTS", "SCORES", "TRANSACTIONS_DLQ", "LABELS_DLQ", "RULES", "LISTS")
 
 
 class Awaited(Exception):  # noqa: N818 - what did not come
@@ -165,6 +168,17 @@ class Scene:
                 at = int((time.time() + ahead_s) * 1000)
                 sent.append(await self._sender.send(topic, value, key=key, partition=place(key, PARTITIONS), timestamp_ms=at))
         await asyncio.gather(*sent)
+
+    async def put_rules(self) -> None:
+        """Put a rule that is told and does nothing into force, and a list; what is refused of them is told."""
+        if self._sender is None:
+            raise AssertionError("a scene is entered before anything is sent")
+        everything = Rule("everything", 1, "amount > 0", "{amount}", "alert", "ann", action="review")
+        release, listed = release_of([everything], "ann", "to be seen", None), CardList("watched", "terminal", "ask", "ann", "to be seen")
+        for topic, record in (
+            (self.settings.rules_topic, everything), (self.settings.rules_topic, release), (self.settings.lists_topic, listed),
+        ):  # fmt: skip
+            await self._sender.send_and_wait(topic, msgspec.json.encode(record))
 
     def done(self) -> float:
         """Records that the workers are through with."""

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from stream_app.adapters.metrics import catalogue
 from stream_app.messages.alert import RuleMode
+from stream_app.scoring.bound_rules import EVERY_RULE
 from stream_app.scoring.observation import RuleCounts
 
 MOST_CODES = 1_000
@@ -29,6 +30,7 @@ class RuleMetrics:
         self._codes: set[str] = set()
         for kind in ("rules", "lists"):
             self._records_refused.labels(kind)
+        self._failures.labels(EVERY_RULE)  # a series that is there before the first failure: its rise is seen
 
     def release_in_force(self, name: str | None, live: int, shadow: int) -> None:
         """See `observation.RulesObserver`. The release before is forgotten."""
