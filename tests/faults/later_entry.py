@@ -38,7 +38,8 @@ def install() -> None:
         return around
 
     replace(Packer, "pack", packed)
-    replace(Packer, "unpack", unpacked)
+    for reads in ("unpack", "add"):
+        replace(Packer, reads, unpacked)
 
 
 if __name__ == "__main__":
