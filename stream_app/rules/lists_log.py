@@ -55,26 +55,3 @@ def _together(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         if len(group) == MAX_AT_ONCE:
             yield open_.pop((entry.reason, entry.author))
     yield from open_.values()
-
-
-class ListsReplay:
-    """The lists at one offset after the other, for who computes decisions again: in the order of the offsets that they had seen."""
-
-    def __init__(self, log: ListsLog, records: Iterable[tuple[int, bytes | None, int]]) -> None:
-        """Args: `log`: from where `records` go on; `records`: offset, value and Kafka timestamp of each."""
-        self._log = log
-        self._records = iter(records)
-        self._next: tuple[int, bytes | None, int] | None = next(self._records, None)
-
-    def at(self, offset: int) -> Lists:
-        """What the lists held for one who had read the topic up to `offset` (not included). The same object each time.
-
-        Raises:
-            ValueError: if the state is beyond it.
-        """
-        if offset < self._log.offset:
-            raise ValueError(f"The lists are at offset {self._log.offset}: what they held at {offset} is past. Ask in order of offsets.")
-        while self._next is not None and self._next[0] < offset:
-            self._log.apply(*self._next)
-            self._next = next(self._records, None)
-        return self._log.lists

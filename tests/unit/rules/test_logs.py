@@ -15,7 +15,7 @@ from stream_app.errors import RuleError
 from stream_app.rules import checkpoint, rules_log
 from stream_app.rules.checkpoint import checkpoint_header, checkpoint_in, pieces_of
 from stream_app.rules.lists import CardList, ListedValue, ListEntries, ListRemoval
-from stream_app.rules.lists_log import ListsLog, ListsReplay
+from stream_app.rules.lists_log import ListsLog
 from stream_app.rules.rule import Approval, Release, ReleasePolicy, Rule, digest_of, release_name, release_of
 from stream_app.rules.rules_log import RulesLog
 from stream_app.rules.topic_log import ENDED_AGO_MS, MAX_RECORD_BYTES, Restoration, TopicLog
@@ -413,12 +413,3 @@ def test_what_would_be_refused_is_known_before_it_is_written() -> None:
             assert told == (refused.why if refused else None)
         with pytest.raises(RuleError, match="cannot be read"):
             log.check(b"torn", NOW_MS)
-
-
-def test_what_lists_held_at_an_offset_is_computed_again() -> None:
-    """In the order of offsets; what is past is not asked for."""
-    records = [WATCHED, put("watched", "a"), put("watched", "b"), ListRemoval("watched", ("a",), "bob", "why")]
-    replay = ListsReplay(ListsLog(), [(offset, encode(record), NOW_MS) for offset, record in enumerate(records, 5)])
-    assert [[entry.value for entry in replay.at(offset).of("watched")] for offset in (7, 7, 8, 20)] == [["a"], ["a"], ["a", "b"], ["b"]]
-    with pytest.raises(ValueError, match="what they held at 8 is past"):
-        replay.at(8)
