@@ -121,6 +121,7 @@ class Settings(BaseSettings):
     model_alias: Annotated[str, Field(min_length=1), AfterValidator(_served)] = _setting(
         "champion", "Alias of the version to serve; Production and Staging of older registries mean champion and challenger", "champion"
     )
+    promotion_needs_approval: bool = _setting(False, "Whether a promotion needs two persons: one asks for it, another one promotes", "true")
     challenger_alias: Annotated[str, AfterValidator(_served)] = _setting(
         "challenger", "Alias of a version that scores beside it, where there is one; empty: none", "challenger"
     )

@@ -66,6 +66,10 @@ def train_command(  # noqa: PLR0913 - the command's options
     ] = "",
     *,
     register: Annotated[bool, typer.Option(help="Register the model in MLflow.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Serve it though it finds no more than chance or the amount alone; needs --why.")
+    ] = False,
+    why: Annotated[str, typer.Option(help="Why it is forced, for the record.")] = "",
     out: Annotated[Path | None, typer.Option(help="Also write the ONNX file here.")] = None,
     alerts_per_day: Budget = None,
     review_cost: Cost = None,
@@ -109,7 +113,11 @@ def train_command(  # noqa: PLR0913 - the command's options
     console = Console(file=sys.stderr)  # this one, also while MLflow's talk is kept off `sys.stderr`
     with _told(console):
         settings = load_settings(**({"model_name": model_name} if model_name else {}))
-        where = _prepared(console, settings, alias, register=register)
+        if force != bool(why):
+            raise typer.BadParameter(
+                "--force needs --why, and --why goes with --force: the record is worth nothing without.", param_hint="--why"
+            )
+        where = _prepared(console, settings, alias, why if force else "", register=register)
         from training.data.feature_file import read_features  # noqa: PLC0415
         from training.data.files import attributes_in  # noqa: PLC0415
         from training.data.split import Split  # noqa: PLC0415
@@ -184,15 +192,28 @@ def _told(console: Console) -> Iterator[None]:
         raise typer.Exit(error.exit_code if isinstance(error, Stop | Unavailable) else 1) from None
 
 
-def _prepared(console: Console, settings: Settings, word: str, *, register: bool) -> Registration | None:
+def _prepared(console: Console, settings: Settings, word: str, forced: str, *, register: bool) -> Registration | None:
     """Where to register, MLflow being there; and the libraries loaded: not before `--help`, or a wrong option, is told."""
     alias = alias_of(word)
     if alias != word:
         console.print(f"{word} of older registries is the alias {alias}.", highlight=False)
     if alias and (why := no_alias(alias)) is not None:
         raise typer.BadParameter(f"{why[0].upper()}{why[1:]}.", param_hint="--alias")
-    where = Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias, alias, user()) if register else None
-    if where:
+    if alias == settings.model_alias and settings.promotion_needs_approval:
+        raise typer.BadParameter(
+            "FRAUDSTREAM_PROMOTION_NEEDS_APPROVAL is on: nobody serves a version alone. Leave it out, and promote.", param_hint="--alias"
+        )
+    where = None
+    if register:
+        where = Registration(
+            settings.mlflow_tracking_uri,
+            settings.model_name,
+            serving=settings.model_alias,
+            alias=alias,
+            who=user(),
+            forced=forced,
+            needs_approval=settings.promotion_needs_approval,
+        )
         check_reachable(where.tracking_uri)
     with _stage(console, "Load the libraries"):
         import_module("training.pipeline.run")
@@ -214,11 +235,15 @@ def _tell_labels(joined: LabelJoin) -> None:
 
 def _tell_decisions(history: History, fitted: Fitted) -> None:
     """The windows, the metrics and the forecast, before anything is registered."""
+    from training.registry.card import warnings_in  # noqa: PLC0415 - seconds of imports, see `_prepared`
+
     console = Console()
     for vocabulary in history.vocabularies:
         console.print(str(vocabulary), highlight=False, markup=False, soft_wrap=True)
     console.print(_windows_table(history), _metrics_table(fitted), forecast_table(fitted))
     console.print(f"alert from {fitted.threshold:.5f}, step up from {fitted.bands.step_up:.5f}, decline from {fitted.bands.decline:.5f}")
+    for warning in warnings_in(fitted):
+        console.print(f"Look at this: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(f"calibration changed {fitted.changed} of {len(fitted.before.scores):,} decisions of the test", highlight=False)
 
 
@@ -237,7 +262,9 @@ def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
         console.print("Nothing was registered: --no-register.")
         return
     registered = trained.registered
-    console.print(f"registered: {registered.name} version {registered.version}, alias {registered.alias}, {registered.url}", soft_wrap=True)
+    console.print(registered.told(), soft_wrap=True)
+    if not registered.alias:
+        return
     if registered.alias == settings.model_alias:
         console.print("\nNext: [bold]fraudstream worker[/] (those that run take it up within 10 s)", soft_wrap=True)
     else:

@@ -137,11 +137,16 @@ def threshold_for(what: Scored, alerts_a_day: float | None = None) -> float:
     Raises:
         DataError: all scores are equal; whatever the threshold, it would alert everything or nothing.
     """
-    budget = ALERT_SHARE * len(what.scores) if alerts_a_day is None else alerts_a_day * what.days
+    budget = budget_of(what, alerts_a_day)
     levels, alerts = _alerts_from(what.rounded)
     _refuse_one_level(what, levels)
     within = levels[(alerts <= budget) & (levels > 0)]
     return _just_below(what, within[0] if len(within) else levels[-1])
+
+
+def budget_of(what: Scored, alerts_a_day: float | None) -> float:
+    """Alerts that the whole window may have; None: 1 % of its payments."""
+    return ALERT_SHARE * len(what.scores) if alerts_a_day is None else alerts_a_day * what.days
 
 
 def threshold_by_cost(what: Scored, review_cost: float) -> float:

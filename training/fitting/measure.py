@@ -12,6 +12,7 @@ from training.fitting.agreement import Agreement, agreement
 from training.fitting.calibrate import uncalibrated
 from training.fitting.evaluate import Metrics, Scored, bands_for, evaluate, scored, threshold_by_cost, threshold_for
 from training.fitting.export import onnx_scores, onnx_session
+from training.fitting.guards import Usefulness
 from training.fitting.team import REVIEW_COST, TeamFigures, team_figures
 
 if TYPE_CHECKING:
@@ -39,11 +40,14 @@ class ThresholdTarget:
         """Of one review, for the net saving."""
         return REVIEW_COST if self.review_cost is None else self.review_cost
 
+    @property
+    def by_budget(self) -> bool:
+        """Whether alerts are counted, not money."""
+        return self.alerts_a_day is not None or self.review_cost is None
+
     def threshold(self, validation: Scored) -> float:
         """See `threshold_for` and `threshold_by_cost`."""
-        if self.alerts_a_day is None and self.review_cost is not None:
-            return threshold_by_cost(validation, self.review_cost)
-        return threshold_for(validation, self.alerts_a_day)
+        return threshold_for(validation, self.alerts_a_day) if self.by_budget else threshold_by_cost(validation, self.cost)
 
     def __str__(self) -> str:
         if self.alerts_a_day is not None:
@@ -73,6 +77,8 @@ class Fitted:
         forecast: what the team sees, at the threshold, on validation; `outcome` the same on the test.
         scores: of (validation, test), as a worker computes them; `before`: of the test, before calibration.
         reasons: their agreement with exact Shapley values, where the test has an alert.
+        usefulness: on validation.
+        warnings: what a person must be told before it is used, a sentence each; see `training.fitting.guards`.
     """
 
     model: Calibrated
@@ -87,6 +93,8 @@ class Fitted:
     scores: tuple[Scored, Scored]
     before: Scored
     reasons: Agreement | None
+    usefulness: Usefulness
+    warnings: tuple[str, ...] = ()
 
     def figures(self) -> dict[str, float]:
         """All numbers by name."""
@@ -174,6 +182,7 @@ def measured(model: Calibrated, exported: bytes, vectors: Vectors, truth: Truth,
         scores=(validation, test),
         before=before,
         reasons=agreement(exported, vectors[part.rows[alerts]]) if alerts.any() else None,
+        usefulness=Usefulness.of(validation),
     )
 
 

@@ -15,6 +15,8 @@ class Registration:
         serving: the alias that workers follow.
         alias: what the new version gets; empty: `serving` where no version has it yet, else `challenger`, to be promoted.
         who: trains, for the record.
+        forced: why a model that finds no more than chance or the amount alone is served all the same; empty: it gets no alias.
+        needs_approval: nobody serves a version alone: the first one too becomes the challenger.
     """
 
     tracking_uri: str
@@ -22,3 +24,5 @@ class Registration:
     serving: str = "champion"
     alias: str = ""
     who: str = ""
+    forced: str = ""
+    needs_approval: bool = False

@@ -17,6 +17,7 @@ from training.fitting.bench import Bench
 from training.fitting.calibrate import Calibrated, calibrate
 from training.fitting.export import OperatingPoint, check_parity, describe, metadata_for, to_onnx_model
 from training.fitting.fit import fit
+from training.fitting.guards import warnings_of
 from training.fitting.history import History, computed, read
 from training.fitting.measure import ChosenOnValidation, Fitted, decided, measured
 from training.fitting.options import Options
@@ -143,7 +144,9 @@ def recorded(options: Options, history: History, model: Calibrated, exported: An
     """
     test, content = history.parts.test, exported.SerializeToString()
     parity = check_parity(model, content, history.vectors[test.rows])
-    return RunRecord(options, history, measured(model, content, history.vectors, history.truth, test, decisions), parity)
+    fitted = measured(model, content, history.vectors, history.truth, test, decisions)
+    warnings = warnings_of(decisions, history.vectors[history.parts.validation.rows], history.features)
+    return RunRecord(options, history, replace(fitted, warnings=warnings), parity)
 
 
 def _timed(stage: Stage | None, seconds: dict[str, float]) -> Stage:

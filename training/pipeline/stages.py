@@ -80,12 +80,18 @@ def _evaluate(parameters: Parameters) -> None:
 
 def _register(parameters: Parameters) -> None:
     settings = load_settings()
-    where = Registration(settings.mlflow_tracking_uri, settings.model_name, settings.model_alias, "", user())
+    where = Registration(
+        settings.mlflow_tracking_uri,
+        settings.model_name,
+        serving=settings.model_alias,
+        who=user(),
+        needs_approval=settings.promotion_needs_approval,
+    )
     check_reachable(where.tracking_uri)
     record, exported = _record(parameters)
     with tempfile.TemporaryDirectory() as folder:
         done = register(exported, record.report(Path(folder)), where)
-    typer.echo(f"registered: {done.name} version {done.version}, alias {done.alias}, {done.url}")
+    typer.echo(done.told())
 
 
 def _record(parameters: Parameters) -> tuple[RunRecord, Any]:

@@ -59,9 +59,20 @@ def card(name: str, fitted: Fitted, parity: float, facts: Mapping[str, str], his
         "What it is not for": (LIMITS,),
     }
     told = [f"# Model card: {name}", SIMULATED if simulated else UNKNOWN, PUBLISHED]
+    told += [f"**Look at this first.** {warning}" for warning in warnings_in(fitted)]
     for title, texts in sections.items():
         told += [f"## {title}", *texts]
     return "\n\n".join(told) + "\n"
+
+
+def warnings_in(fitted: Fitted) -> tuple[str, ...]:
+    """What a person must be told first: that it finds nothing of use, and what else looks wrong."""
+    useless = (
+        ()
+        if fitted.usefulness.is_useful
+        else (f"It finds no more frauds than chance or the amount alone, on validation: {fitted.usefulness}.",)
+    )
+    return (*useless, *fitted.warnings)
 
 
 def _reasons(fitted: Fitted) -> str:

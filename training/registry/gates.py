@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from training.fitting.evaluate import card_precisions
+from training.fitting.guards import Usefulness
 from training.fitting.team import REVIEW_COST, days_of, team_figures
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class Gate:
     passed: bool
     found: str
     forceable: bool = True
+
+
+def useful(candidate: Scored) -> Gate:
+    """The gate of a version that no other is compared with: it finds more than chance does, and than the amount alone."""
+    found = Usefulness.of(candidate)
+    return Gate("better than chance and the amount", found.is_useful, str(found))
 
 
 def not_worse(challenger: Scored, champion: Scored, seed: int = 0) -> tuple[Gate, Gate]:

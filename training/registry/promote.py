@@ -27,7 +27,10 @@ def promote_command(  # noqa: PLR0913 - the command's options
     force: Annotated[bool, typer.Option("--force", help="Promote it though gates fail; needs --why.")] = False,
     why: Annotated[str, typer.Option(help="Why, for the record.")] = "",
     who: WhoOption = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show gates and forecast.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only show gates and forecast; ends with 0 where every gate holds, with 70 where one fails."),
+    ] = False,
 ) -> None:
     """Make a version the one that workers follow, if the gates pass: parity, mature labels, not worse than the champion."""
     if force and not why:
@@ -45,12 +48,19 @@ def promote_command(  # noqa: PLR0913 - the command's options
     with console.status("Score the held-out period …"):
         case = _examine(catalogue, number, aliases.get(serving), settings)
     _show(console, case, aliases.get(serving), serving)
+    from training.registry.promotion import approved, check, promote  # noqa: PLC0415 - imported already, by `_examine`
+
+    forced = why if force else None
     if dry_run:
         console.print("Nothing was changed: --dry-run.")
+    check(catalogue, serving, case, forced)
+    if dry_run:
         return
-    from training.registry.promotion import promote  # noqa: PLC0415 - imported already, by `_examine`
-
-    promote(catalogue, serving, case, who or user(), why if force else None)
+    if settings.promotion_needs_approval and not approved(catalogue, case, who or user(), why):
+        asked = f"Version {number} of {catalogue.name} passes, and waits for a second person: fraudstream promote {number}"
+        console.print(f"{asked}. {serving} stays where it is.", highlight=False, soft_wrap=True)
+        return
+    promote(catalogue, serving, case, who or user(), forced)
     console.print(f"{serving} of {catalogue.name} is version {number} now. Back: [bold]fraudstream rollback[/]", highlight=False)
 
 

@@ -18,7 +18,7 @@ from stream_app.features.model_metadata import RAW_NAME, ModelMetadata, read_met
 from training.fitting.export import TOLERANCE, onnx_scores, onnx_session
 from training.fitting.team import TeamFigures, team_figures
 from training.registry.catalogue import CHALLENGER, PROMOTED_OVER, now
-from training.registry.gates import Gate, not_worse, team_not_worse
+from training.registry.gates import Gate, not_worse, team_not_worse, useful
 from training.registry.held_out import FILE, unpacked
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from training.fitting.evaluate import Scored
     from training.registry.catalogue import Catalogue, Version
     from training.registry.held_out import HeldOut
+
+
+ASKED_BY = "promotion_asked_by"
+"""Tag of a version whose promotion waits for a second person: who asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def examined(candidate: Served, champion: Served | ModelError | None, currency: 
 
     Args:
         candidate: the version to promote.
-        champion: the one that is served now, or why it cannot be had; None where there is none: then nothing is compared.
+        champion: the one that is served now, or why it cannot be had; None where there is none: then it must beat chance and the amount alone.
         currency: the workers' base currency.
     """
     held, threshold = candidate.held_out, candidate.metadata.threshold
@@ -99,9 +103,49 @@ def examined(candidate: Served, champion: Served | ModelError | None, currency: 
         Gate("base currency", theirs == currency, f"trained on {theirs}, the workers' is {currency}", forceable=False),
         Gate("labels mature", immature is None, immature or "the frauds of the held-out period had the time to become known"),
     ]
-    if champion:
-        gates += _against(candidate, champion, own)
+    gates += _against(candidate, champion, own) if champion else [useful(own)]
     return PromotionCase(candidate.version.number, tuple(gates), team_figures(own, threshold))
+
+
+def check(catalogue: Catalogue, alias: str, case: PromotionCase, force: str | None = None) -> None:
+    """Refuse a candidate whose gates do not hold.
+
+    Args:
+        catalogue: of the model.
+        alias: that workers follow.
+        case: what was found.
+        force: why it is promoted though gates fail; None: it is not.
+
+    Raises:
+        ModelError: a gate fails and is not forced, or cannot be.
+    """
+    stops = [gate for gate in case.failed if force is None or not gate.forceable]
+    if stops:
+        why = "; ".join(f"{gate.name}: {gate.found}" for gate in stops)
+        remedy = (
+            'Train a better one, or promote it all the same with --force --why "…", which is recorded'
+            if all(gate.forceable for gate in stops)
+            else "Train it again: a worker would refuse it, and so this cannot be forced"
+        )
+        raise ModelError(f"Version {case.candidate} of {catalogue.name} was not promoted; {alias} stays where it is. {why}. {remedy}.")
+
+
+def approved(catalogue: Catalogue, case: PromotionCase, who: str, why: str) -> bool:
+    """Whether a second person may promote the candidate now; if nobody has asked for it yet, this one does, on the version's tags.
+
+    Raises:
+        ModelError: the one who asked is the one who approves.
+    """
+    asked_by = catalogue.version(case.candidate).tags.get(ASKED_BY, "")
+    if not asked_by:
+        catalogue.tag(case.candidate, {ASKED_BY: who, "promotion_asked_at": now(), "promotion_asked_why": why})
+        return False
+    if asked_by == who:
+        raise ModelError(
+            f"{who} asked for the promotion of version {case.candidate} of {catalogue.name}: another person must promote it "
+            "(FRAUDSTREAM_PROMOTION_NEEDS_APPROVAL is on)."
+        )
+    return True
 
 
 def promote(catalogue: Catalogue, alias: str, case: PromotionCase, who: str, force: str | None = None) -> None:
@@ -117,17 +161,12 @@ def promote(catalogue: Catalogue, alias: str, case: PromotionCase, who: str, for
     Raises:
         ModelError: a gate fails and is not forced, or cannot be; the alias stays.
     """
-    stops = [gate for gate in case.failed if force is None or not gate.forceable]
-    if stops:
-        why = "; ".join(f"{gate.name}: {gate.found}" for gate in stops)
-        remedy = (
-            'Train a better one, or promote it all the same with --force --why "…", which is recorded'
-            if all(gate.forceable for gate in stops)
-            else "Train it again: a worker would refuse it, and so this cannot be forced"
-        )
-        raise ModelError(f"Version {case.candidate} of {catalogue.name} was not promoted; {alias} stays where it is. {why}. {remedy}.")
+    check(catalogue, alias, case, force)
+    asked_by = catalogue.version(case.candidate).tags.get(ASKED_BY, "")
     passed_over = ", ".join(gate.name for gate in case.failed)
     catalogue.crown(alias, case.candidate, who, f"forced past {passed_over}: {force}" if passed_over else force or "all gates passed")
+    if asked_by:  # it is used up: after a rollback two persons are needed again
+        catalogue.tag(case.candidate, {ASKED_BY: "", "promoted_asked_by": asked_by})
     if catalogue.aliases().get(CHALLENGER) == case.candidate:
         catalogue.drop(CHALLENGER)
 

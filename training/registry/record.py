@@ -11,7 +11,7 @@ from training.fitting.evaluate import scored
 from training.fitting.fit import importances_of, scores_of
 from training.fitting.plots import draw
 from training.fitting.search import SPACE
-from training.registry.card import card
+from training.registry.card import card, warnings_in
 from training.registry.held_out import FILE, About, HeldOut
 from training.registry.register import RunReport, code_revision
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from training.fitting.options import Options
 
 EXAMPLE_ROWS = 5
+LONGEST_NAME, LONGEST_DESCRIPTION = 250, 5_000
+"""What MLflow's database has room for, of a run and of a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,25 @@ class RunRecord:
             "code_revision": code_revision() or "unknown",
         }
 
+    def name(self) -> str:
+        """What was trained on what, in a line that a list of versions has room for."""
+        return f"{self.options.recipe.model} on {self.options.profile}, {self.history.parts.train.window.dates()}"[:LONGEST_NAME]
+
+    def description(self) -> str:
+        """What the version is, for who finds it in a registry."""
+        fitted, origin, parts = self.fitted, self.history.origin, self.history.parts
+        told = [
+            (
+                f"{self.options.recipe.model} on {len(self.history.features)} features (profile {self.options.profile}), trained on {origin.file}"
+                f"{', simulated payments' if origin.simulated else ''}, {parts.train.window.dates()}."
+            ),
+            (
+                f"Test {parts.test.window.dates()}: average precision {fitted.test.average_precision:.3f}, AUC {fitted.test.auc_roc:.3f}; from "
+                f"{fitted.threshold:.5f} on {fitted.outcome.alerts_a_day:,.1f} alerts a day, precision {fitted.outcome.precision:.3f}."
+            ),
+        ]
+        return " ".join([*told, *warnings_in(fitted)])[:LONGEST_DESCRIPTION]
+
     def card(self) -> str:
         """The model card, in Markdown."""
         name = self.options.registration.name if self.options.registration else "not registered"
@@ -98,6 +119,9 @@ class RunRecord:
             files={"model_card.md": self.card().encode(), FILE: self._held_out().packed()},
             example=example,
             example_scores=self.fitted.model.predict_proba(example).astype("float32"),
+            name=self.name(),
+            description=self.description(),
+            useless="" if self.fitted.usefulness.is_useful else str(self.fitted.usefulness),
         )
 
     def _held_out(self) -> HeldOut:

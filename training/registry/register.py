@@ -52,6 +52,9 @@ class RunReport:
         files: other artifacts, by name.
         example: a few vectors, float32 [rows, features].
         example_scores: what the model says of them, float32 [rows, 2].
+        name: of the run and the version: what was trained on what.
+        description: of the version, a few sentences.
+        useless: why it must not be served, where it finds no more than chance or the amount alone; empty: it does.
     """
 
     parameters: Mapping[str, str | int | float]
@@ -61,11 +64,14 @@ class RunReport:
     files: Mapping[str, bytes]
     example: Vectors
     example_scores: Vectors
+    name: str
+    description: str
+    useless: str
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A version in the registry; `url` is its page."""
+    """A version in the registry; `url` is its page. `alias` is empty where it must not be served."""
 
     name: str
     version: str
@@ -74,6 +80,16 @@ class Registered:
     run_id: str
     url: str
 
+    def told(self) -> str:
+        """What a person is told of it; where no worker follows it, why, and what to do."""
+        place = f"registered: {self.name} version {self.version}"
+        if self.alias:
+            return f"{place}, alias {self.alias}, {self.url}"
+        return (
+            f"{place}, without an alias, {self.url}\nIt finds no more frauds than chance or the amount alone: no worker follows it. Give a longer "
+            f'history or more frauds, or serve it all the same with `fraudstream promote {self.version} --force --why "…"`.'
+        )
+
 
 def register(exported: Any, report: RunReport, where: Registration) -> Registered:
     """Log the run, register the model's version, point an alias to it.
@@ -81,7 +97,7 @@ def register(exported: Any, report: RunReport, where: Registration) -> Registere
     1. run: parameters, metrics, tags, plots, model card, held-out period, and the model with signature and example;
     2. version of the registered model, tagged with the SHA-256 of its file;
     3. fetch the file as a worker will and compare;
-    4. only then the alias: the first version is served, a later one becomes the challenger.
+    4. only then the alias: the first version is served, a later one becomes the challenger. One that is of no use is not served, unless forced.
 
     Args:
         exported: the ONNX model, past its parity gate.
@@ -102,18 +118,36 @@ def register(exported: Any, report: RunReport, where: Registration) -> Registere
         run_id, version = _log(mlflow, exported, report, where)
         client.set_model_version_tag(where.name, version, "sha256", digest)
         client.set_model_version_tag(where.name, version, "features_hash", report.tags["features_hash"])
+        client.set_model_version_tag(where.name, version, "name", report.name)
+        client.update_model_version(where.name, version, report.description)
         catalogue = Catalogue(where.tracking_uri, where.name)
         if hashlib.sha256(catalogue.served(version)).hexdigest() != digest:
             raise ModelError(
                 f"MLflow at {without_password(where.tracking_uri)} gives back another {MODEL_FILE} than it was given. The alias was not moved."
             )
-        alias = where.alias or (CHALLENGER if where.serving in catalogue.aliases() else where.serving)
+        alias = alias_of_new(where, report.useless, served=where.serving in catalogue.aliases())
         if alias == where.serving:
-            catalogue.crown(alias, version, where.who, "trained with --alias" if where.alias else "the first version")
-        else:
+            why = "trained with --alias" if where.alias else "the first version"
+            catalogue.crown(alias, version, where.who, f"{why}; forced, {report.useless}: {where.forced}" if report.useless else why)
+        elif alias:
             catalogue.alias(alias, version)
     url = f"{without_password(where.tracking_uri).rstrip('/')}/#/models/{where.name}/versions/{version}"
     return Registered(where.name, version, alias, digest, run_id, url)
+
+
+def alias_of_new(where: Registration, useless: str, *, served: bool) -> str:
+    """What a new version is called: as asked for; else as workers follow, where no version is called so yet; else challenger.
+
+    Args:
+        where: what was asked for.
+        useless: why it must not be served; empty: it may.
+        served: whether there is a version that workers follow.
+
+    Returns:
+        The alias; empty: none.
+    """
+    alias = where.alias or (CHALLENGER if served or where.needs_approval else where.serving)
+    return "" if alias == where.serving and useless and not where.forced else alias
 
 
 def code_revision() -> str:
@@ -138,7 +172,7 @@ def _log(mlflow: Any, exported: Any, report: RunReport, where: Registration) -> 
     mlflow.set_tracking_uri(where.tracking_uri)
     mlflow.set_registry_uri(where.tracking_uri)
     mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run(tags=dict(report.tags)) as run:
+    with mlflow.start_run(run_name=report.name, tags=dict(report.tags)) as run:
         mlflow.log_params(dict(report.parameters))
         for plot in report.plots:
             mlflow.log_artifact(str(plot), "plots")

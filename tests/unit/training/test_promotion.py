@@ -20,10 +20,12 @@ from tests.examples import examples
 from training.fitting.evaluate import Scored, card_precision, evaluate, scored
 from training.fitting.export import OperatingPoint, describe, metadata_for, to_onnx_model
 from training.fitting.fit import Recipe, fit, scores_of
+from training.fitting.registration import Registration
 from training.registry.catalogue import Version
 from training.registry.gates import Gate, _Curve, not_worse, team_not_worse
 from training.registry.held_out import About, HeldOut, unpacked
-from training.registry.promotion import PromotionCase, Served, examined, promote, roll_back
+from training.registry.promotion import PromotionCase, Served, approved, check, examined, promote, roll_back
+from training.registry.register import Registered, alias_of_new
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +100,9 @@ def test_a_version_as_good_as_the_champion_passes_every_gate(good: Served) -> No
         "money detected", "net saving a day", "false-positive ratio by card", "alerts a day",
     ]  # fmt: skip
     assert case.failed == ()
-    assert [gate.name for gate in examined(good, None, "EUR").gates] == ["parity", "base currency", "labels mature"]
+    assert [gate.name for gate in examined(good, None, "EUR").gates] == [
+        "parity", "base currency", "labels mature", "better than chance and the amount"
+    ]  # fmt: skip
     assert case.forecast.alerts_a_day > 0
 
 
@@ -280,6 +284,76 @@ def test_a_promotion_moves_the_alias_only_if_the_gates_hold_or_are_forced() -> N
     }  # fmt: skip
     promote(shelf, "champion", case("3", FINE), "bob")
     assert shelf.tags["3"]["promoted_why"] == "all gates passed"
+
+
+def test_a_first_version_that_finds_nothing_is_stopped(good: Served) -> None:
+    """Its scores say nothing of the held-out period's frauds; there is no champion to be compared with."""
+    drawn = replace(good.held_out.truth, is_fraud=np.random.default_rng(5).permutation(good.held_out.truth.is_fraud))
+    assert failed(replace(good, held_out=replace(good.held_out, truth=drawn))) == ["better than chance and the amount"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "report", "called"),
+    [
+        ({}, False, "", "champion"),
+        ({}, True, "", "challenger"),
+        ({}, False, "AUC 0.4", ""),
+        ({}, True, "AUC 0.4", "challenger"),
+        ({"alias": "champion"}, True, "AUC 0.4", ""),
+        ({"alias": "shadow"}, False, "AUC 0.4", "shadow"),
+        ({"forced": "a trial"}, False, "AUC 0.4", "champion"),
+        ({"needs_approval": True}, False, "", "challenger"),
+    ],
+)
+def test_a_version_that_finds_nothing_is_not_served(asked: dict[str, Any], served: bool, report: str, called: str) -> None:  # noqa: FBT001 - a case
+    """By the alias that it gets; unless it is forced. Where two persons are needed, no version is served by its training."""
+    where = Registration("http://mlflow", "m", **asked)
+    assert alias_of_new(where, report, served=served) == called
+
+
+def test_who_registers_a_version_that_is_not_served_is_told_why_and_what_to_do() -> None:
+    """Its number stands in the command; one that has an alias has its line alone."""
+    none = Registered("m", "7", "", "", "", "http://mlflow/#/models/m/versions/7")
+    assert none.told().startswith(
+        "registered: m version 7, without an alias, http://mlflow/#/models/m/versions/7\nIt finds no more frauds than"
+    )
+    assert 'fraudstream promote 7 --force --why "…"' in none.told()
+    assert replace(none, alias="champion").told() == "registered: m version 7, alias champion, http://mlflow/#/models/m/versions/7"
+
+
+def test_a_promotion_that_needs_two_persons_waits_for_the_second() -> None:
+    """The first asks, whatever else is tagged; the same one is no second; another one may."""
+    shelf: Any = Shelf({"challenger": "2"})
+    assert not approved(shelf, case("2", FINE), "ada", "new features")
+    assert shelf.tags["2"] | {"promotion_asked_at": ""} == {
+        "promotion_asked_by": "ada", "promotion_asked_why": "new features", "promotion_asked_at": "",
+    }  # fmt: skip
+    with pytest.raises(ModelError, match="ada asked for the promotion of version 2 of m: another person must promote it"):
+        approved(shelf, case("2", FINE), "ada", "")
+    assert approved(shelf, case("2", FINE), "bob", "")
+    assert shelf.pointing == {"challenger": "2"}
+
+
+def test_an_approval_is_good_for_one_promotion() -> None:
+    """After a rollback two persons are needed again; who asked the first time is on the record."""
+    shelf: Any = Shelf({"champion": "1", "challenger": "2"})
+    approved(shelf, case("2", FINE), "ada", "new features")
+    promote(shelf, "champion", case("2", FINE), "bob")
+    assert shelf.tags["2"]["promoted_asked_by"] == "ada"
+    roll_back(shelf, "champion", "eve", "it was slow")
+    assert not approved(shelf, case("2", FINE), "bob", "it is fast now")
+    with pytest.raises(ModelError, match="bob asked for the promotion"):
+        approved(shelf, case("2", FINE), "bob", "")
+
+
+def test_a_dry_run_says_by_its_error_whether_a_version_would_be_promoted() -> None:
+    """Nothing is moved, nothing tagged."""
+    shelf: Any = Shelf({"champion": "1", "challenger": "2"})
+    check(shelf, "champion", case("2", FINE))
+    check(shelf, "champion", case("2", FINE, WORSE), "hurry")
+    with pytest.raises(ModelError, match="was not promoted"):
+        check(shelf, "champion", case("2", FINE, WORSE))
+    assert (shelf.pointing, shelf.tags) == ({"champion": "1", "challenger": "2"}, {})
 
 
 def test_a_rollback_goes_back_champion_by_champion() -> None:
