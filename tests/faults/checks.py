@@ -18,7 +18,7 @@ from stream_app.features.plan import Ints
 from stream_app.scoring.provenance import SOURCE_STANDS
 from tests.faults import model
 from tests.faults.ledger import Record
-from tests.faults.oracle import LAYOUTS, Decision, Oracle, alert_id
+from tests.faults.oracle import CARD_LAYOUT, LAYOUTS, Decision, Oracle, alert_id
 from tests.faults.points import BY
 from tests.faults.scene import MOST_RECORDS, PARTITIONS, Scene
 from tests.later import of_today
@@ -239,6 +239,9 @@ async def _check_state(scene: Scene, oracle: Oracle, findings: Findings) -> None
             except StateError as error:
                 findings.wrong_state.append(f"{key}: {error}")
                 continue
+            if layout is CARD_LAYOUT:
+                for first, tiles in (layout.series[series] for series in scene.not_kept):
+                    stands[0, first : first + tiles] = row[first : first + tiles]
             if case != case_id or not np.array_equal(stands[0], row):
                 columns = np.flatnonzero(stands[0] != row)[:4].tolist()
                 findings.wrong_state.append(f"{key}: case {case!r} {case_id!r}, columns {columns}: {stands[0][columns]} {row[columns]}")

@@ -29,6 +29,7 @@ async def rolling_upgrade(scene: Scene) -> None:
 
 async def rolling_from_history(scene: Scene) -> None:
     """From this version back to a real earlier one, out of the history, whose cursors and notes are others, and to this one again."""
+    scene.not_kept = versions.KEPT_SINCE
     await _in_turn(scene, (versions.OTHER_FORMATS, ""))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
+from stream_app.features.aggregations import Quantity
 from stream_app.settings import PREFIX, Settings
 from tests.faults import model
 from tests.faults.fleet import Fleet, Worker
@@ -69,6 +70,7 @@ class Scene:
         unnamed: damaged values that no worker named.
         unbidden: workers that a fault ended which should stop nobody, and state that was rebuilt without need.
         left_alone: whether workers hold state of a later version, whose cursor stays: what is decided is what is awaited.
+        not_kept: series of cards of which tiles may be missing: a version worked here that had no place for them, and knew no list of features.
         whole_from_ms: from when on no decision may be degraded because of another version; None: no other version worked here.
     """
 
@@ -87,6 +89,7 @@ class Scene:
         self.unnamed: list[str] = []
         self.unbidden: list[str] = []
         self.left_alone = False
+        self.not_kept: frozenset[tuple[int, Quantity]] = frozenset()
         self.whole_from_ms: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._load: asyncio.Task[None] | None = None

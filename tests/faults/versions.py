@@ -13,12 +13,15 @@ from functools import cache
 from pathlib import Path
 
 from stream_app.features import definitions
+from stream_app.features.aggregations import DAY_S, Quantity
 from stream_app.settings import PREFIX
 from tests.faults import model
 
 LATER = "later"
 OTHER_FORMATS = "be02a78"
 """A commit whose cursors know neither a last record nor a layout, and whose notes say less."""
+KEPT_SINCE = frozenset({(DAY_S, Quantity.FRAUD)})
+"""Series of cards that came after it. It drops their tiles where it writes a card: only versions that know of a later list of features leave it alone."""
 LEAVES_ALONE = "d0618ab"
 """A commit that leaves a later version's state alone, and knows of its cursor's layout nothing."""
 ROOT = Path(__file__).resolve().parents[2]
