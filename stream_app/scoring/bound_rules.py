@@ -21,12 +21,10 @@ from stream_app.rules.rule import CheckedRule, ReleasePolicy
 from stream_app.rules.tree import FIELD_OF_KIND
 from stream_app.rules.verdicts import RuleBook, Verdicts, features_asked
 from stream_app.scoring.decision import Verdict
-from stream_app.scoring.observation import RuleCounts
+from stream_app.scoring.observation import EVERY_RULE, RuleCounts
 
 OF_RULE, OF_LIST = "RULE", "LIST"
 """Codes of reasons that no model gave: `feature` is the rule's code, or the name of the list."""
-EVERY_RULE = "*"
-"""In the place of a rule's code, where asking failed as a whole: the model decides then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from stream_app.features.plan import Ints
 from stream_app.messages.alert import Decider, RuleMode
 from stream_app.scoring.outcomes import LabelOutcomes
 
+EVERY_RULE = "*"
+"""In the place of a rule's code, where asking failed as a whole: the model decides then."""
+
 
 @dataclass(frozen=True, slots=True)
 class RuleCounts:
@@ -148,5 +151,5 @@ class RulesObserver(Protocol):
         ...
 
     def rule_failed(self, code: str) -> None:
-        """A rule could not be run in a round; `bound_rules.EVERY_RULE`: none could be asked."""
+        """A rule could not be run in a round; `EVERY_RULE`: none could be asked."""
         ...

@@ -8,8 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from stream_app.adapters.metrics import catalogue
 from stream_app.messages.alert import RuleMode
-from stream_app.scoring.bound_rules import EVERY_RULE
-from stream_app.scoring.observation import RuleCounts
+from stream_app.scoring.observation import EVERY_RULE, RuleCounts
 
 MOST_CODES = 1_000
 """As many rules as a release may have: what comes beyond, over many releases, is counted together."""

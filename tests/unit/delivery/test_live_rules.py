@@ -268,8 +268,8 @@ def test_a_topic_that_lost_what_was_to_be_read_is_read_anew_and_what_was_in_forc
         bound: list[RulesInForce] = []
 
         def rebind() -> None:
-            bound.append(desk.live.in_force)
             desk.rebind()
+            bound.append(desk.live.in_force)  # after it: this is what is waited for
 
         desk.live._rebind = rebind
         desk.rules.trouble = TopologyError("lost")

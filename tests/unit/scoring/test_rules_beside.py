@@ -21,7 +21,8 @@ from stream_app.rules.rule import ReleasePolicy, Rule
 from stream_app.rules.verdicts import RuleBook, Verdicts
 from stream_app.scoring.already_published import AlreadyPublished, read_decision
 from stream_app.scoring.bound_model import Challenger
-from stream_app.scoring.bound_rules import EVERY_RULE, RulesInForce
+from stream_app.scoring.bound_rules import RulesInForce
+from stream_app.scoring.observation import EVERY_RULE
 from stream_app.scoring.provenance import SOURCE_RULES, RulesRead, read_provenance, rules_read
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Decided, Scorer
