@@ -173,6 +173,7 @@ def _unpack_row(series: Any, places: Any, header: int, row: Any, buffer: Any, at
 
 @jit  # type: ignore[untyped-decorator]
 def _add_sums(series: Any, which: Any, row: Any, newest: int, buffer: Any, at: int, end: int, adding: bool) -> Any:  # noqa: FBT001 - numba
+    """As `_unpack_sums`, and what is there stays. One for both, where unpacking adds to nothing, reads cards a fifth slower: 1.78 µs against 1.48."""
     mask, at = get(buffer, at, end)
     age = -1
     while at >= 0:

@@ -7,6 +7,7 @@ import pytest
 from stream_app.adapters.redis import entity_memory
 from stream_app.adapters.redis.entity_memory import Values
 from stream_app.adapters.redis.write_through import Missing, ReadValues, RoundMemory, WorkerMemory
+from stream_app.errors import StateError
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
@@ -254,3 +255,15 @@ def test_rows_of_a_round_stay_until_each_of_its_partitions_is_written(monkeypatc
     for n in range(4 * ROOM):
         through(fills, ids(f"c{n}", f"more{n}"))
     assert worker.shared[0].sums.missing(["t"], 0) == ["t"]
+
+
+def test_of_a_terminal_that_one_partition_cannot_read_nothing_is_remembered() -> None:
+    """Sums of the parts before it would be taken for the whole: what was begun is dropped, and asked for again."""
+    worker, first, _, _ = three()
+    missing = first.missing(ids("c"))
+    of_terminal: dict[int, Values] = {0: [None], 1: [None], 2: [b"garbage"]}
+    with pytest.raises(StateError) as damaged:
+        first.round.assemble(ReadValues(missing, [[None]], [of_terminal, {}], [{}, {}]))
+    assert damaged.value.partition == 2
+    assert len(worker.shared[0].sums) == 0
+    assert first.missing(ids("c")).shared == [["t"], []]

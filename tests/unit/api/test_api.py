@@ -147,10 +147,12 @@ def test_a_caller_who_gives_the_features_gets_score_and_action() -> None:
 
 def test_a_transaction_gets_the_decision_that_a_worker_would_make() -> None:
     """Score, action, case, reasons, features."""
-    said = Api().ask("POST", "/v1/score", json=payment("a", 300)).json()
+    api = Api()
+    said = api.ask("POST", "/v1/score", json=payment("a", 300)).json()
     assert (said["action"], said["case_id"], said["degraded"]) == ("review", alert_id_of("c1", "a"), None)
     assert said["features"] == {"amount": 300.0, "card_count_1d": 1.0, "card_mean_amount_1d": 300.0}
     assert said["reasons"][0]["feature"] == "amount"
+    assert api.seen == [("POST", "/v1/score", 200)]
 
 
 VECTOR = {"features": vector()}

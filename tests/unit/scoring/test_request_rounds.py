@@ -29,12 +29,14 @@ class History:
 
     open: asyncio.Event = field(default_factory=asyncio.Event)
     reads: list[int] = field(default_factory=list)
+    times_ms: list[int | None] = field(default_factory=list)
     doubts: dict[str, str] = field(default_factory=dict)
     away: bool = False
 
     async def read(self, asked: Sequence[StateQuery]) -> StateSnapshot:
         """See `state_reader.StateReader`; `doubts` are by card."""
         self.reads.append(len(asked))
+        self.times_ms += [query.at_ms for query in asked]
         await self.open.wait()
         if self.away:
             raise Unavailable("Redis did not answer.")
@@ -43,6 +45,11 @@ class History:
         rows = tuple(Rows.alone(np.zeros((len(w), p.layout.width), dtype=np.int64)) for w, p in zip(ids, plans, strict=True))
         seen = tuple(StateSeen(self.doubts.get(query.ids[0][0])) for query in asked)
         return StateSnapshot(WorkingSet(ids, rows, [""] * len(ids[0]), seen), (None,) * len(ids[0]), tuple((0,) * len(w) for w in ids))
+
+    async def asked(self) -> None:
+        """Return when it is asked for the first time."""
+        while not self.reads:  # noqa: ASYNC110 - one loop, which this hands on
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
         """See `state_reader.StateReader`."""
@@ -87,7 +94,7 @@ def test_those_that_ask_together_are_read_once_and_told_what_each_alone_is_told(
         history.open.set()
         payments = [paid("a"), paid("b", 950), paid("a"), paid("c", 5, "c2")]
         together = await asked(rounds_of(history), payments)
-        assert history.reads == [4]
+        assert (history.reads, history.times_ms) == ([4], [START] * 4), "windows must be full at the time of each"
         alone = [(await asked(rounds_of(history), [tx]))[0] for tx in payments]
         assert together == alone
         assert [round(verdict.score, 6) for verdict, _ in together] == [0.3, 0.95, 0.3, 0.005]
@@ -102,8 +109,7 @@ def test_while_one_round_is_under_way_the_next_gathers() -> None:
         history = History()
         rounds = rounds_of(history)
         first = asyncio.create_task(asked(rounds, [paid("a")]))
-        while not history.reads:  # noqa: ASYNC110 - one loop, which this hands on
-            await asyncio.sleep(0)
+        await history.asked()
         rest = asyncio.create_task(asked(rounds, [paid(f"b{n}") for n in range(MOST + 3)]))
         for _ in range(10):
             await asyncio.sleep(0)
@@ -123,8 +129,7 @@ def test_a_round_that_the_store_keeps_waiting_holds_up_nobody_for_long() -> None
         history = History()
         rounds = rounds_of(history)
         first = asyncio.create_task(rounds.decide(paid("a")))
-        while not history.reads:  # noqa: ASYNC110 - one loop, which this hands on
-            await asyncio.sleep(0)
+        await history.asked()
         second = asyncio.create_task(rounds.decide(paid("b")))
         async with asyncio.timeout(30):
             while history.reads != [1, 1]:  # noqa: ASYNC110 - it is time that brings it about
@@ -186,8 +191,7 @@ def test_who_went_away_is_not_decided_for() -> None:
         history = History()
         rounds = rounds_of(history)
         first = asyncio.create_task(rounds.decide(paid("a")))
-        while not history.reads:  # noqa: ASYNC110 - one loop, which this hands on
-            await asyncio.sleep(0)
+        await history.asked()
         gone, stays = (asyncio.create_task(rounds.decide(paid(name))) for name in "bc")
         await asyncio.sleep(0)
         gone.cancel()
