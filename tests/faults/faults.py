@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from itertools import batched
 
 import msgspec
@@ -264,6 +264,13 @@ def skipped() -> dict[str, str]:
     """Faults that cannot be made here, and why."""
     reasons = {name: versions.why_not(commit) for name, commit in _OF_COMMITS.items()}
     return {name: why for name, why in reasons.items() if why}
+
+
+def begins_a_round(fault: str, before: Collection[str]) -> bool:
+    """Whether a fault is made upon state of its own: a version from before "newer than I know is not damaged" takes what a later one left for damage."""
+    return fault == rolling_from_history.__name__ and not {rolling_upgrade.__name__, rolling_earlier_beside_later.__name__}.isdisjoint(
+        before
+    )
 
 
 def needs(faults: Iterable[str]) -> Needs:

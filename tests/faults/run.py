@@ -22,16 +22,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import batched
 from pathlib import Path
 from typing import Any
 
 from stream_app.settings import PREFIX
 from tests.faults.checks import Findings, check
 from tests.faults.control_rounds import run_controls
-from tests.faults.faults import FAULTS, needs, skipped
+from tests.faults.faults import FAULTS, begins_a_round, needs, skipped
 from tests.faults.ground import Ground
 from tests.faults.scene import Scene, Stuck
 
@@ -71,6 +70,18 @@ def plan(count: int, seed: int) -> list[str]:
     while names and len(order) < count:
         order += names if count <= len(names) else chosen.sample(names, len(names))
     return order[:count]
+
+
+def rounds(order: Sequence[str]) -> Iterator[list[str]]:
+    """The faults in this order, at most `A_ROUND` to a round; some begin one, see `begins_a_round`."""
+    faults: list[str] = []
+    for name in order:
+        if len(faults) == A_ROUND or begins_a_round(name, faults):
+            yield faults
+            faults = []
+        faults.append(name)
+    if faults:
+        yield faults
 
 
 @dataclass(slots=True)
@@ -128,11 +139,11 @@ async def run(count: int, seed: int, folder: Path) -> bool:
     ground, result = Ground(folder / "stack"), Result()
     try:
         await ground.up()
-        for number, faults in enumerate(batched(plan(count, seed), A_ROUND), start=1):
+        for number, faults in enumerate(rounds(plan(count, seed)), start=1):
             say(f"round {number}: {', '.join(faults)}")
             scene = Scene(ground, folder / f"round-{number}", f"round-{number}", seed * 1000 + number, needs=needs(faults))
             try:
-                findings = await play(scene, list(faults))
+                findings = await play(scene, faults)
             finally:
                 await scene.close()
             _report(findings, scene)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import faults, versions
-from tests.faults.run import plan
+from tests.faults.run import A_ROUND, plan, rounds
 
 UNKNOWN = "0123456789abcdef0123456789abcdef01234567"
 
@@ -30,3 +30,16 @@ def test_faults_that_need_it_are_left_out_of_the_plan_and_told(monkeypatch: pyte
     assert set(plan(1000, 1)) == set(faults.FAULTS) - set(faults.skipped())
     monkeypatch.setenv("FAULTS_ONLY", "rolling_from_history")
     assert plan(3, 1) == []
+
+
+def test_a_version_that_takes_later_state_for_damage_finds_none_in_its_round() -> None:
+    """It begins a round where a later version was in this one; no fault is left out, and no round is longer than others."""
+    order = [
+        "rolling_from_history",
+        "rolling_upgrade",
+        "kafka_killed",
+        "rolling_from_history",
+        *["kafka_killed"] * A_ROUND,
+        "rolling_from_history",
+    ]
+    assert list(rounds(order)) == [order[:3], order[3 : 3 + A_ROUND], order[3 + A_ROUND :]]
