@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-peers bench-compare bench-features bench-rules bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-peers bench-compare bench-growth bench-events bench-features bench-rules bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -109,6 +109,12 @@ docs: install ## Build the documents into site/, strictly, and walk every comman
 
 deploy-api: install ## Build, push to ECR, update the ECS service; PLATFORM=linux/amd64 (default) or linux/arm64
 	@$(BIN)/python scripts/deploy_api.py
+bench-growth: install ## Measure how cost grows with cards, partitions, workers, features, trees and alerts; GROWTH_ONLY=cards,trees
+	@$(BIN)/python -m benchmarks.growth.run
+
+bench-events: install ## Measure latency while a worker joins or dies, a model changes, Redis restarts, state is rebuilt
+	@$(BIN)/python -m benchmarks.events
+
 bench-features: install ## Measure what features cost; HISTORY=FILE takes a history of your own
 	@$(BIN)/python -m benchmarks.features
 

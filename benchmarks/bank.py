@@ -70,9 +70,9 @@ class Bank:
         told: dict[str, Any] = json.loads(ran.stdout)
         return told
 
-    def alert_latencies_ms(self, name: str) -> list[float]:
-        """Of each alert of a payment of this name: from when the payment was due until the broker appended the alert, ms."""
-        return asyncio.run(_alert_latencies_ms(self.env, f'"transaction_id":"{name}-'.encode(), self.partitions))
+    def alerted(self, name: str) -> list[tuple[float, float]]:
+        """Of each alert of a payment of this name: when the payment was due, Unix ms, and how long after that the broker appended the alert, ms."""
+        return asyncio.run(_alerted(self.env, f'"transaction_id":"{name}-'.encode(), self.partitions))
 
 
 def bank(servers: Mapping[str, str], home: Path, portfolio: Portfolio, history: int, partitions: int = PARTITIONS) -> Bank:
@@ -93,18 +93,19 @@ async def _topic_of_broker_time(brokers: str, topic: str, partitions: int) -> No
         await admin.close()
 
 
-async def _alert_latencies_ms(env: Mapping[str, str], named: bytes, partitions: int) -> list[float]:
+async def _alerted(env: Mapping[str, str], named: bytes, partitions: int) -> list[tuple[float, float]]:
     places = [TopicPartition(env["ALERTS_TOPIC"], n) for n in range(partitions)]
     consumer = AIOKafkaConsumer(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"])
     await consumer.start()
     try:
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
-        ends, found = await consumer.end_offsets(places), list[float]()
+        ends, found = await consumer.end_offsets(places), list[tuple[float, float]]()
         while any([await consumer.position(p) < ends[p] for p in places]):
             for records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).values():
                 ids = ((r.timestamp, r.value.partition(named)[2]) for r in records)
-                found += [appended_ms - int(rest.partition(b"-")[0]) / 1000 for appended_ms, rest in ids if rest]
+                due_ms = ((appended_ms, int(rest.partition(b"-")[0]) / 1000) for appended_ms, rest in ids if rest)
+                found += [(due, appended_ms - due) for appended_ms, due in due_ms]
     finally:
         await consumer.stop()
     return found

@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.bank import Bank, bank
-from benchmarks.costs import cpu_s, peak_mb
+from benchmarks.costs import cpu_s
 from benchmarks.ground import fraudstream, scored
 from benchmarks.payments import Portfolio
+from benchmarks.worker_runs import LOOK_EVERY_S, PORT, drained, percentiles, told
 from stream_app.local.stack import LocalStack
 from stream_app.settings import PREFIX
 from tests.e2e.workers import servers_alone, worker
@@ -42,9 +39,7 @@ ALERTS = int(os.environ.get("BENCH_ALERTS", "20000"))
 LONGEST_S = 180
 THRESHOLD = "0.02"
 """Alerts more than any team would: explaining is part of what is measured."""
-PORT = 19464
 PROJECT = Path(__file__).parents[1]
-LOOK_EVERY_S = 0.25  # whoever asks for metrics ten times a second measures that
 
 
 def main() -> None:
@@ -77,30 +72,8 @@ def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
 
 def _throughput(of: Bank, history: int, servers: dict[str, int]) -> dict[str, Any]:
     """Payments a second while there is always more to do, CPU of a payment, peak memory."""
-    _drained(of, history, servers)
-    runs = [_drained(of, TRANSACTIONS, servers) for _ in range(RUNS)]
-    rates = [rate for rate, *_ in runs]
-    return {
-        "scored_per_s": round(statistics.median(rates)),
-        "runs": [round(rate) for rate in rates],
-        "cpu_us": {name: round(statistics.median(cpu[name] for _, cpu, _ in runs), 1) for name in ("worker", *servers)},
-        "worker_peak_mb": round(max(peak for *_, peak in runs)),
-    }
-
-
-def _drained(of: Bank, count: int, servers: dict[str, int]) -> tuple[float, dict[str, float], float]:
-    """So many payments are there before a worker starts: scored a second, CPU us of a payment by process, and the worker's peak memory, MB."""
-    of.publish(count)
-    with worker(of.env, PORT, of.home) as running:
-        processes = {"worker": running.process.pid, **servers}
-        first = until(lambda: scored(running), "the first payment")
-        began, used = time.perf_counter(), cpu_s(processes)
-        until(lambda: scored(running) >= count, "the last payment", 900, LOOK_EVERY_S)
-        seconds, spent = time.perf_counter() - began, cpu_s(processes)
-        peak = peak_mb(running.process.pid)
-        running.stop()
-    measured = count - first
-    return measured / seconds, {name: (spent[name] - used[name]) / measured * 1e6 for name in processes}, peak
+    drained(of, history, servers)
+    return told([drained(of, TRANSACTIONS, servers) for _ in range(RUNS)])
 
 
 def _limit(of: Bank) -> int:
@@ -126,10 +99,9 @@ def _latency(of: Bank, rate: int) -> dict[str, Any]:
         spent = cpu_s({"worker": running.process.pid})["worker"] - used
         until(lambda: scored(running) >= 10 * rate + count, "the last payment", 120, LOOK_EVERY_S)
         running.stop()
-    found = of.alert_latencies_ms(f"at-{rate}")
-    percentiles = {f"p{p:g}": round(float(np.percentile(found, p)), 1) for p in (50, 99, 99.9)}
+    found = [latency_ms for _, latency_ms in of.alerted(f"at-{rate}")]
     return {
-        **percentiles,
+        **percentiles(found),
         "alerts": len(found),
         "share_alerted": round(len(found) / count, 3),
         "worker_cores": round(spent / seconds, 2),

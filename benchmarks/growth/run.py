@@ -1,0 +1,149 @@
+"""`make bench-growth`: how cost grows. What each payment costs, one thing changed at a time, and what the stores take for it.
+
+1. start Kafka, Redis and MLflow; train models of each profile and of several sizes on simulated payments;
+2. the middle of all: 100,000 cards, four partitions, `velocity`, 100 trees, one worker, alerts alone. Then cards, partitions, workers, features,
+   trees, and what is published are changed, one at a time. Of each: RUNS backlogs of BENCH_TRANSACTIONS payments, medians;
+3. cards whose windows are full: 10,000 of them pay for 40 days, at a tenth as many terminals. Their bytes in Redis, and in Kafka by topic.
+
+With 5 million cards most have paid once or never when they are measured: their state is read, but is smaller than after 40 days. Two cores are
+shared by all, so that workers beside one another add no throughput here: what counts is CPU of a payment. GROWTH_ONLY=cards,trees measures
+these alone. The last line is one JSON object; `python -m benchmarks.growth.page FILE` writes docs/sizing.md's tables and chart from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from benchmarks.bank import PARTITIONS, Bank, bank
+from benchmarks.ground import fraudstream
+from benchmarks.growth.stores import kafka_bytes, keys_read, redis_bytes
+from benchmarks.payments import PER_CARD_AND_DAY, Portfolio
+from benchmarks.worker_runs import Drain, drained, drained_by, told
+from stream_app.local.stack import LocalStack
+from tests.e2e.workers import servers_alone
+
+RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+TRANSACTIONS = int(os.environ.get("BENCH_TRANSACTIONS", "100000"))
+ONLY = frozenset(filter(None, os.environ.get("GROWTH_ONLY", "").split(",")))
+CARDS, MIDDLE = (10_000, 1_000_000, 5_000_000), 100_000
+PARTITION_COUNTS = (1, 16, 32)
+WORKERS = (1, 2, 3)
+PROFILES = ("passthrough", "handbook", "payments")
+TREES = (25, 400)
+PUBLISHED = {
+    "1 in 9 payments alerted": {"THRESHOLD": "0.02"},
+    "every payment alerted": {"THRESHOLD": "0"},
+    "scores of all, beside alerts": {"SCORES_TOPIC": "scores-of-growth"},
+}
+FULL_CARDS, FULL_TERMINALS, FULL_DAYS = 10_000, 1_000, 40
+"""Windows are full after 30 days, and retention of the topics is 40."""
+
+
+def main() -> int:
+    """Measure and print; the exit code."""
+    if unknown := ONLY - set(Growth.DIMENSIONS):
+        sys.exit(f"GROWTH_ONLY = {', '.join(sorted(unknown))} is not measured here; there are {', '.join(Growth.DIMENSIONS)}")
+    with servers_alone() as (servers, home):
+        result = Growth(servers, home).measured()
+    print(json.dumps(result))
+    return 0
+
+
+@dataclass(slots=True)
+class Growth:
+    """One stack, and the curves measured on it."""
+
+    servers: dict[str, str]
+    home: Path
+
+    def measured(self) -> dict[str, Any]:
+        """Every curve, by what is changed."""
+        self._models()
+        middle = self._bank(MIDDLE, PARTITIONS)
+        return {
+            "middle": {"cards": MIDDLE, "partitions": PARTITIONS, "profile": "velocity", "trees": 100, **self._point("middle", middle)},
+            **{name: curve(self, middle) for name, curve in self.DIMENSIONS.items() if not ONLY or name in ONLY},
+        }
+
+    def _models(self) -> None:
+        file = self.home / "transactions.parquet"
+        fraudstream(self.servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
+        fraudstream(self.servers, "train", "--data", str(file))
+        for trees in TREES:
+            fraudstream(self.servers, "train", "--data", str(file), "--trees", str(trees), "--model-name", f"trees-{trees}")
+        for profile in PROFILES:
+            fraudstream(self.servers, "train", "--data", str(file), "--profile", profile, "--model-name", profile)
+
+    def _bank(self, cards: int, partitions: int) -> Bank:
+        """A bank whose cards have a history: one payment each, and no fewer than a run has."""
+        history = max(cards, TRANSACTIONS)
+        of = bank(self.servers, self.home, Portfolio(cards), history + 10 * TRANSACTIONS, partitions)
+        drained(of, history, {})
+        return of
+
+    def _point(self, name: str, of: Bank, drain: Callable[[Bank, int, Mapping[str, int]], Drain] = drained) -> dict[str, Any]:
+        """One point: medians of several backlogs, and how many keys of Redis a payment reads."""
+        pids = {s.service: s.pid for s in LocalStack(self.home / ".fraudstream").status() if s.pid is not None}
+        before = keys_read(self.servers["REDIS_URL"])
+        runs = [drain(of, TRANSACTIONS, {"redis": pids["redis"], "broker": pids["kafka"]}) for _ in range(RUNS)]
+        read = keys_read(self.servers["REDIS_URL"]) - before
+        point = {**told(runs), "keys_read": round(read / (RUNS * TRANSACTIONS), 2)}
+        print(f"bench-growth: {name}: {point}", file=sys.stderr)
+        return point
+
+    def _cards(self, _: Bank) -> dict[str, Any]:
+        return {str(n): self._point(f"{n} cards", self._bank(n, PARTITIONS)) for n in CARDS}
+
+    def _partitions(self, _: Bank) -> dict[str, Any]:
+        return {str(n): self._point(f"{n} partitions", self._bank(MIDDLE, n)) for n in PARTITION_COUNTS}
+
+    def _workers(self, middle: Bank) -> dict[str, Any]:
+        def by(workers: int) -> Callable[[Bank, int, Mapping[str, int]], Drain]:
+            return lambda of, count, servers: drained_by(workers, of, count, servers)
+
+        return {str(n): self._point(f"{n} workers", middle, by(n)) for n in WORKERS}
+
+    def _features(self, middle: Bank) -> dict[str, Any]:
+        return self._with(middle, ((profile, {"MODEL_NAME": profile}) for profile in PROFILES))
+
+    def _trees(self, middle: Bank) -> dict[str, Any]:
+        return self._with(middle, ((str(trees), {"MODEL_NAME": f"trees-{trees}"}) for trees in TREES))
+
+    def _published(self, middle: Bank) -> dict[str, Any]:
+        return self._with(middle, PUBLISHED.items())
+
+    def _with(self, middle: Bank, settings: Iterable[tuple[str, dict[str, str]]]) -> dict[str, Any]:
+        """The middle bank with other settings of the worker; it pays on from where it was."""
+        points = {}
+        for name, changed in settings:
+            of = replace(middle, env={**middle.env, **changed})
+            points[name] = self._point(name, of)
+            middle.sent, middle.at_ms = of.sent, of.at_ms
+        return points
+
+    def _full(self, _: Bank) -> dict[str, Any]:
+        """What cards take whose windows are full."""
+        payments = int(FULL_CARDS * FULL_DAYS * PER_CARD_AND_DAY)
+        of = bank(self.servers, self.home, Portfolio(FULL_CARDS, FULL_TERMINALS), payments)
+        of = replace(of, env={**of.env, "CONSUMER_GROUP": "full", "SCORES_TOPIC": "scores-full"})
+        fraudstream(dict(of.env), "topics", "--partitions", str(of.partitions))
+        drained(of, payments, {})
+        topics = {name.lower(): of.env[f"{name}_TOPIC"] for name in ("TRANSACTIONS", "ALERTS", "SCORES")}
+        kafka = {name: round(kafka_bytes(self.home / ".fraudstream", topic) / payments) for name, topic in topics.items()}
+        redis = redis_bytes(self.servers["REDIS_URL"], "full")
+        return {"payments": payments, "redis_bytes": redis, "kafka_bytes_a_payment": kafka}
+
+    DIMENSIONS: ClassVar = {
+        "cards": _cards, "partitions": _partitions, "workers": _workers, "features": _features, "trees": _trees, "published": _published,
+        "full": _full,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
