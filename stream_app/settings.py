@@ -185,6 +185,9 @@ class Settings(BaseSettings):
     metrics_host: str = _setting("127.0.0.1", "Address that /metrics listens on", "0.0.0.0")  # noqa: S104 - an example: containers need it
     api_host: str = _setting("127.0.0.1", "Address that the API listens on; another than loopback needs keys", "0.0.0.0")  # noqa: S104 - as above
     api_port: Annotated[int, Field(ge=0, le=65_535)] = _setting(8000, "Port of the API; 0: a free one, shown in the log", "8000")
+    api_processes: Annotated[int, Field(ge=1, le=64)] = _setting(
+        1, "Processes that answer on the API's port; one for each core that it may use", "4"
+    )
     api_keys_file: str = _setting("", "File of the API's keys, hashed (`fraudstream api-key`); empty: none are asked for", "api-keys")
     api_timeout_s: Annotated[float, Field(gt=0, le=60)] = _setting(2.0, "Longest time for a request to the API, its body included", "1")
     api_max_body_bytes: Annotated[int, Field(ge=1024, le=67_108_864)] = _setting(2_097_152, "Largest body of a request", "1048576")

@@ -6,17 +6,23 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from errno import EADDRINUSE
+from functools import partial
+from pathlib import Path
 
 import uvicorn
 from loguru import logger
+from uvicorn.supervisors import Multiprocess
 
 from stream_app.api.app import ApiParts, create_app
 from stream_app.api.connections import Connection
 from stream_app.api.keys import read_keys
 from stream_app.api.limits import App, Limits
 from stream_app.api.probes import Probes
+from stream_app.api.processes import SharedMetrics
 from stream_app.bootstrap import ApiBackground, SystemClock, build_api, intake_rules
 from stream_app.errors import SettingsError
 from stream_app.features.warm import warm
@@ -25,30 +31,63 @@ from stream_app.settings import Settings, load_settings
 
 STOP_WITHIN_S = 10
 KEEP_ALIVE_S = 30
+HANGS_AFTER_S = 30
+"""A process that has not answered its supervisor for so long is ended and started anew: kernels may be compiled meanwhile."""
 
 
 def run() -> None:
     """Serve until told to stop (SIGTERM, Ctrl-C); requests under way are answered."""
     settings = load_settings()
     set_up_logs(settings.log_level, settings.log_format)
+    app = application()  # whatever is wrong with the settings ends the program here, however many processes there are
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    asked = "keys are asked for" if settings.api_keys_file else "no keys are asked for"
+    logger.info("API on http://{}:{}, {}", host, port, asked)
+    if settings.api_processes == 1:
+        server = uvicorn.Server(server_config(app))
+        stop_when_told(server)
+        server.run(sockets=[listener])
+        return
+    del app
+    settings.model_cache.mkdir(parents=True, exist_ok=True)  # the one folder that a process may write to wherever it runs
+    with tempfile.TemporaryDirectory(prefix="api-", dir=settings.model_cache) as folder:
+        config = server_config(partial(application, Path(folder)), processes=settings.api_processes)
+        Multiprocess(config, [listener]).run()
+
+
+def application(shared: Path | None = None) -> Limits:
+    """The application by the settings of this process.
+
+    Args:
+        shared: folder of the processes that serve beside this one, see `processes`.
+    """
+    settings = load_settings()
+    set_up_logs(settings.log_level, settings.log_format)
     keys = read_keys(settings.api_keys_file, settings.api_host)
     built = build_api(settings)
-    probes = Probes(built.not_ready, built.metrics.render)
+    background, render = built.background, built.metrics.render
+    if shared is not None:
+        metrics = SharedMetrics(shared, settings.api_processes, render)
+        background, render = replace(background, run=(*background.run, metrics.keep, metrics.end_with_supervisor)), metrics.render
+    probes = Probes(built.not_ready, render)
     parts = ApiParts(built.online, built.labels, keys, intake_rules(settings), SystemClock(), settings.api_max_batch, probes)
-    app = create_app(parts, lambda _: _life(built.background))
-    limited = Limits(app, settings.api_max_body_bytes, settings.api_timeout_s, built.metrics.request)
-    listener, server = _listen(settings), uvicorn.Server(server_config(limited))
-    stop_when_told(server)
-    host, port = listener.getsockname()[:2]
-    asked = "keys are asked for" if keys else "no keys are asked for"
-    logger.info("API on http://{}:{}, {}", host, port, asked)
-    server.run(sockets=[listener])
+    app = create_app(parts, lambda _: _life(background))
+    return Limits(app, settings.api_max_body_bytes, settings.api_timeout_s, built.metrics.request)
 
 
-def server_config(app: App) -> uvicorn.Config:
-    """How uvicorn serves an application: its connections bounded, nothing logged of a request, no WebSockets."""
+def server_config(app: App | Callable[[], App], processes: int = 1) -> uvicorn.Config:
+    """How uvicorn serves an application: its connections bounded, nothing logged of a request, no WebSockets.
+
+    Args:
+        app: the application; of several processes what makes it in each.
+        processes: that answer on the port.
+    """
     return uvicorn.Config(
         app,
+        factory=processes > 1,
+        workers=processes,
+        timeout_worker_healthcheck=HANGS_AFTER_S,
         http=Connection,
         ws="none",
         log_config=None,
