@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 from benchmarks.bank import PARTITIONS, Bank, bank
 from benchmarks.ground import fraudstream
-from benchmarks.growth.stores import kafka_bytes, keys_read, redis_bytes
+from benchmarks.growth.stores import kafka_bytes, keys_read, redis_keys
 from benchmarks.payments import PER_CARD_AND_DAY, Portfolio
 from benchmarks.worker_runs import Drain, drained, drained_by, told
 from stream_app.local.stack import LocalStack
@@ -128,16 +128,27 @@ class Growth:
         return points
 
     def _full(self, _: Bank) -> dict[str, Any]:
-        """What cards take whose windows are full."""
+        """What cards take whose windows are full: in few partitions, and in many, where a terminal has a part in each."""
+        return {str(n): self._full_in(n) for n in (PARTITIONS, max(PARTITION_COUNTS))}
+
+    def _full_in(self, partitions: int) -> dict[str, Any]:
         payments = int(FULL_CARDS * FULL_DAYS * PER_CARD_AND_DAY)
-        of = bank(self.servers, self.home, Portfolio(FULL_CARDS, FULL_TERMINALS), payments)
-        of = replace(of, env={**of.env, "CONSUMER_GROUP": "full", "SCORES_TOPIC": "scores-full"})
+        of = bank(self.servers, self.home, Portfolio(FULL_CARDS, FULL_TERMINALS), payments, partitions)
+        of = replace(of, env={**of.env, "SCORES_TOPIC": f"scores-full-{partitions}"})
         fraudstream(dict(of.env), "topics", "--partitions", str(of.partitions))
         drained(of, payments, {})
         topics = {name.lower(): of.env[f"{name}_TOPIC"] for name in ("TRANSACTIONS", "ALERTS", "SCORES")}
-        kafka = {name: round(kafka_bytes(self.home / ".fraudstream", topic) / payments) for name, topic in topics.items()}
-        redis = redis_bytes(self.servers["REDIS_URL"], "full")
-        return {"payments": payments, "redis_bytes": redis, "kafka_bytes_a_payment": kafka}
+        redis = redis_keys(self.servers["REDIS_URL"], of.env["CONSUMER_GROUP"])
+        point = {
+            "cards": FULL_CARDS,
+            "payments": payments,
+            "redis": {entity: {"keys": keys, "bytes_a_key": size} for entity, (keys, size) in redis.items()},
+            "kafka_bytes_a_payment": {
+                name: round(kafka_bytes(self.home / ".fraudstream", topic) / payments, 1) for name, topic in topics.items()
+            },
+        }
+        print(f"bench-growth: windows full, {partitions} partitions: {point}", file=sys.stderr)
+        return point
 
     DIMENSIONS: ClassVar = {
         "cards": _cards, "partitions": _partitions, "workers": _workers, "features": _features, "trees": _trees, "published": _published,

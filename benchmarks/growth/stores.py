@@ -21,19 +21,16 @@ def keys_read(url: str) -> int:
     return int(told["keyspace_hits"] + told["keyspace_misses"])
 
 
-def redis_bytes(url: str, group: str) -> dict[Entity, int]:
-    """Of each entity of a consumer group: bytes of a key with its value, mean of up to `_SAMPLE` of them."""
+def redis_keys(url: str, group: str) -> dict[Entity, tuple[int, int]]:
+    """Of each entity of a consumer group: how many keys there are, and the bytes of one with its value, mean of a sample."""
     with redis.Redis.from_url(url) as client:
-        return {entity.entity: _mean_bytes(client, f"{{{group}:*}}{prefix_of(entity.entity)}*") for entity in catalogue_plan().entities}
+        return {entity.entity: _keys(client, f"{{{group}:*}}{prefix_of(entity.entity)}*") for entity in catalogue_plan().entities}
 
 
-def _mean_bytes(client: redis.Redis, pattern: str) -> int:
-    sizes = list[int]()
-    for key in client.scan_iter(match=pattern, count=1000):
-        sizes.append(int(client.memory_usage(key) or 0))
-        if len(sizes) == _SAMPLE:
-            break
-    return round(sum(sizes) / max(1, len(sizes)))
+def _keys(client: redis.Redis, pattern: str) -> tuple[int, int]:
+    keys = [*client.scan_iter(match=pattern, count=1000)]
+    sizes = [int(client.memory_usage(key, samples=0) or 0) for key in keys[:: len(keys) // _SAMPLE + 1]]
+    return len(keys), round(sum(sizes) / max(1, len(sizes)))
 
 
 def kafka_bytes(folder: Path, topic: str) -> int:

@@ -5,16 +5,14 @@ RESULT is a file that ends with its last line. A run whose scores differ is refu
 
 from __future__ import annotations
 
-import io
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
-DOCS = Path(__file__).parents[2] / "docs"
+from benchmarks.pages import DARK, DOCS, GREY, between, last_result, svg_of, svg_style
+
 BEGIN, END = "<!-- peers: made by `python -m benchmarks.peers.page RESULT` -->", "<!-- /peers -->"
 NAMES = {
     "limit": "the limit",
@@ -25,7 +23,7 @@ NAMES = {
 }
 """Every system, as it is called in the page."""
 _PROCESSES = ("worker", "redis", "broker")
-_OURS, _THEIRS, _LIMIT = "#188038", "#3367d6", "#9aa0a6"
+_OURS, _THEIRS = "#188038", "#3367d6"
 
 
 def of_run(text: str) -> dict[str, Any]:
@@ -34,12 +32,7 @@ def of_run(text: str) -> dict[str, Any]:
     Raises:
         ValueError: the run failed, or its systems did not do the same work.
     """
-    try:
-        result = json.loads(text.splitlines()[-1])
-    except (IndexError, json.JSONDecodeError):
-        result = None
-    if not isinstance(result, dict) or not {*NAMES, "ratios", "scores_agree"} <= set(result):
-        raise ValueError("the last line is not make bench-peers's. Did the run fail? Look at the lines before.")
+    result = last_result(text, {*NAMES, "ratios", "scores_agree"}, "make bench-peers")
     if result["scores_agree"] is not True:
         raise ValueError(f"the scores differ, so it is not the same work: {result['agreement']} agree. Look for the cause.")
     return result
@@ -76,7 +69,7 @@ def chart(result: dict[str, Any]) -> str:
     """Payments a second of each system as an SVG, on white: it is read on dark pages too. The same result gives the same picture."""
     ran = sorted((name for name in NAMES if result[name] and name != "limit"), key=lambda name: result[name]["scored_per_s"])
     rates = [result[name]["scored_per_s"] for name in ran]
-    with mpl.rc_context({"svg.hashsalt": "peers", "svg.fonttype": "none", "font.family": ["Helvetica", "Arial", "sans-serif"]}):
+    with svg_style("peers"):
         figure = Figure(figsize=(7.2, 0.7 + 0.5 * len(ran)), facecolor="white", layout="tight")
         axes = figure.subplots()
         bars = axes.barh(
@@ -85,15 +78,13 @@ def chart(result: dict[str, Any]) -> str:
         for name, bar in zip(ran, bars, strict=True):
             lowest, highest = min(result[name]["runs"]), max(result[name]["runs"])
             middle = bar.get_y() + bar.get_height() / 2
-            axes.plot([lowest, highest], [middle, middle], color="#202124", linewidth=1.2)
-            axes.text(highest, middle, f"  {result[name]['scored_per_s']:,}/s", va="center", color="#202124", fontsize=10)
+            axes.plot([lowest, highest], [middle, middle], color=DARK, linewidth=1.2)
+            axes.text(highest, middle, f"  {result[name]['scored_per_s']:,}/s", va="center", color=DARK, fontsize=10)
         axes.set_xlim(0, 1.25 * max(max(result[name]["runs"]) for name in ran))
         axes.spines[["top", "right", "bottom"]].set_visible(False)
-        axes.spines["left"].set_color(_LIMIT)
-        axes.tick_params(left=False, bottom=False, labelbottom=False, labelcolor="#202124")
-        drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-    return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines()) + "\n"
+        axes.spines["left"].set_color(GREY)
+        axes.tick_params(left=False, bottom=False, labelbottom=False, labelcolor=DARK)
+        return svg_of(figure)
 
 
 def written(page: str, result: dict[str, Any]) -> str:
@@ -102,11 +93,7 @@ def written(page: str, result: dict[str, Any]) -> str:
     Raises:
         ValueError: the page has no marks.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks {BEGIN} or {END}. Put both back.")
-    return f"{before}{BEGIN}\n\n{section(result)}\n\n{END}{after}"
+    return between(page, BEGIN, END, section(result))
 
 
 def main(file: str) -> None:
