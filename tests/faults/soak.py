@@ -151,6 +151,7 @@ def verdict(samples: Samples, findings: Findings, scene: Scene) -> dict[str, Any
         "sent": scene.ledger.sent,
         "memory_mb": round(memory, 1),
         "memory_rise_mb": round(memory_rise, 1),
+        "most_memory_mb": round(max(samples.memory_mb), 1),
         "handles": round(handles),
         "handles_rise": round(handles_rise, 1),
         "most_lag": round(max(samples.lag)),
