@@ -21,9 +21,9 @@ def live_rules(settings: Settings, observer: RulesObserver) -> LiveRules:
     log = KafkaLog(options, settings.consumer_group)
 
     async def id_of(topic: str) -> str | None:
-        if not await partition_counts(options, [topic]):
-            return None
-        return (await log.topic_ids([topic])).get(topic, "")
+        if (found := (await log.topic_ids([topic])).get(topic)) is not None:
+            return found
+        return "" if await partition_counts(options, [topic]) else None
 
     return LiveRules(
         RuleTopics(

@@ -96,7 +96,7 @@ def lines_of(done: Backtested, currency: str) -> Iterator[str]:
     for why, count in done.passed_over.items():
         yield f"  {count:,} payments passed over: {why}"
     for one in of.results():
-        yield f"{one.code}: {one.hits:,} hits, {one.hits_a_day:.1f} a day, {one.share:.2%} of the payments; {one.flips:,} decided otherwise without it; {in_currency(one.money, currency, ',')} {currency}"
+        yield f"{one.code}: {one.hits:,} hits, {one.hits_a_day:.1f} a day, {one.share:.2%} of the payments (expected_share = {one.share:.3g}); {one.flips:,} decided otherwise without it; {in_currency(one.money, currency, ',')} {currency}"
         if one.precision is not None:
             recall = "" if one.recall is None else f", recall {one.recall:.1%}"
             yield f"  precision {one.precision:.1%}{recall}; money of frauds {in_currency(one.money_caught or 0, currency, ',')} {currency}"

@@ -7,11 +7,14 @@
 3. A list changes record by record, between two rounds: both run in one event loop, and a round gives it up to nobody once its state was read.
 4. A record that is refused changes nothing; it is told and metered.
 5. Where a topic lost what was to be read next, it is read anew; what was in force stays until then.
+6. A topic that is gone, or was made anew under its name (it has another id), is read no further: what was in force stays until the process is
+   started again. That is told, with what to do. Records are taken where the id was asked for after the last ones, or a second ago.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -20,7 +23,8 @@ from typing import Protocol
 import numpy as np
 from loguru import logger
 
-from stream_app.errors import FraudstreamError, Unavailable
+from stream_app.errors import FraudstreamError, TopologyError, Unavailable
+from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.records import Record
 from stream_app.messages.transaction import Transaction
 from stream_app.rules.columns import ScoredBatch
@@ -30,12 +34,18 @@ from stream_app.rules.rules_log import InForce, RulesLog
 from stream_app.rules.topic_log import RefusedRecord
 from stream_app.rules.verdicts import RuleBook
 from stream_app.scoring.bound_rules import RulesInForce
-from stream_app.scoring.observation import RulesObserver
+from stream_app.scoring.observation import ListFill, ReleaseInForce, RulesObserver
 from stream_app.scoring.provenance import RulesRead
 
 START_WITHIN_S = 60.0
 AGAIN_S = 2.0
 """A topic that is not there, or cannot be read, is looked for again after so long."""
+
+
+LOOK_S = 30.0
+"""So often the id of a topic at rest is asked for, and how much lists hold is told."""
+_ID_HOLDS_S = 1.0
+"""So long an id that was asked for holds for records that come."""
 
 
 class FollowedTopic[L](Protocol):
@@ -44,6 +54,10 @@ class FollowedTopic[L](Protocol):
     @property
     def log(self) -> L:
         """What its records came to."""
+
+    @property
+    def answered_s(self) -> float | None:
+        """When the topic's broker answered last, with records or without, Unix time."""
 
     def poll(self) -> Awaitable[Sequence[Record]]:
         """The next records, in order and bounded in bytes; none where none came for a while."""
@@ -86,6 +100,7 @@ class LiveRules:
         self._observer = observer
         self._ids = ["", ""]
         self._followed = [False, False]
+        self._id_asked = [0.0, 0.0]
         self._rules_log, self._lists_log = RulesLog(), ListsLog()
         self._bound = _Bound(None, 0)
         self.in_force = self._bound_to(self._bound, self._lists_log)
@@ -104,7 +119,9 @@ class LiveRules:
         self._rebind = rebind
         self._expect()
         topics = self._topics
-        await asyncio.gather(self._follow(topics.rules_topic, self._rules), self._follow(topics.lists_topic, self._lists))
+        await asyncio.gather(
+            self._follow(topics.rules_topic, self._rules), self._follow(topics.lists_topic, self._lists), self._tell_what_lists_hold()
+        )
 
     async def begun(self) -> None:
         """Return when both topics were read to the end that they had, or are not there.
@@ -156,6 +173,7 @@ class LiveRules:
     async def _there(self, topic: str, place: int) -> bool:
         """Whether a topic is there; its id is kept."""
         found = await self._topics.id_of(topic)
+        self._refuse_another(topic, place, found)
         if found is None:
             if topic not in self._said:
                 what = ("no rules", "no lists")[place]
@@ -166,6 +184,34 @@ class LiveRules:
         self._ids[place] = found
         return True
 
+    def _refuse_another(self, topic: str, place: int, found: str | None) -> None:
+        """Rule 6.
+
+        Raises:
+            TopologyError: what was read of a topic is not what is there now.
+        """
+        if not self._followed[place] or found in (self._ids[place], "") or (found and not self._ids[place]):
+            return
+        again = ("`fraudstream rules apply FOLDER`", "`fraudstream lists import`, of an export")[place]
+        raise TopologyError(
+            f"Topic {topic!r} {'was made anew' if found else 'is gone'}: it is not the one that was read. What was in force stays until this "
+            f"process ends. Make it with `fraudstream topics` if it is not there, fill it again ({again}), then start workers and API again."
+        )
+
+    async def _polled[L](self, topic: str, place: int, reading: FollowedTopic[L]) -> Sequence[Record]:
+        """The next records of the topic that was opened."""
+        records = await reading.poll()
+        if reading.answered_s is not None:
+            self._observer.rules_asked("lists" if place else "rules", reading.answered_s)
+        if time.monotonic() - self._id_asked[place] >= (_ID_HOLDS_S if records else LOOK_S):
+            try:
+                found = await self._topics.id_of(topic)
+            except FraudstreamError:
+                return records  # nobody says what it is: it is asked again with the next ones
+            self._id_asked[place] = time.monotonic()
+            self._refuse_another(topic, place, found)
+        return records
+
     async def _rules(self, topic: str) -> None:
         if not await self._there(topic, 0):
             return
@@ -174,7 +220,7 @@ class LiveRules:
             await self._release(reading.log.in_force, reading.log.offset)
             self._settled(topic, reading.log.offset)
             while True:
-                for record in await reading.poll():
+                for record in await self._polled(topic, 0, reading):
                     await self._take_rule(topic, record)
 
     async def _take_rule(self, topic: str, record: Record) -> None:
@@ -196,12 +242,20 @@ class LiveRules:
             await self._take(lists=reading.log)
             self._settled(topic, reading.log.offset)
             while True:
-                for record in await reading.poll():
+                for record in await self._polled(topic, 1, reading):
                     refused = reading.log.apply(record.offset, record.value, record.timestamp)
                     if refused is not None:
                         self._refused(topic)(refused)
                     self._observer.rules_read("lists", reading.log.offset, record.timestamp)
                     await asyncio.sleep(0)
+
+    async def _tell_what_lists_hold(self) -> None:
+        """Again and again: entries end by themselves."""
+        while True:
+            lists, now_ms = self._lists_log.lists, time.time_ns() // 1_000_000
+            holding, ending = await asyncio.to_thread(lists.entries.fills, now_ms, now_ms + DAY_MS)
+            self._observer.lists_hold({name: ListFill(int(holding[n]), int(ending[n])) for n, name in enumerate(lists.known)})
+            await asyncio.sleep(LOOK_S)
 
     def _settled(self, topic: str, offset: int) -> None:
         self._said.pop(topic, None)
@@ -219,8 +273,7 @@ class LiveRules:
             logger.opt(exception=error).error("Release {} cannot be used; the one before stays: {}", now.name[:12] if now else None, error)
             return
         self._failed.clear()
-        modes = [one.rule.mode for one in now.rules] if now else []
-        self._observer.release_in_force(now.name if now else None, modes.count("live"), modes.count("shadow"))
+        self._observer.release_in_force(_told(now))
         if now is not None:
             logger.info("Release {}… of {} is in force, with {} rules: {}", now.name[:12], now.author, len(now.rules), now.why)
 
@@ -267,6 +320,14 @@ class LiveRules:
 
 
 _MOST_SAID = 1_000
+
+
+def _told(release: InForce | None) -> ReleaseInForce | None:
+    if release is None:
+        return None
+    rules = [one.rule for one in release.rules]
+    expected = {rule.code: rule.expected_share for rule in rules if rule.expected_share is not None}
+    return ReleaseInForce(release.name, {rule.code: rule.mode for rule in rules}, expected)
 
 
 def _try(release: InForce | None) -> None:

@@ -292,15 +292,15 @@ class Partition:
 
     def _label_outcomes(self, batch: MicroBatch, seen: StateSeen, decided: Decided) -> tuple[Notes, LabelOutcomes]:
         """What the labels say of the decisions, by rule 2."""
-        if not batch.labels.messages and not decided.alerts:
+        if not batch.labels.messages and not decided.noted:
             return NO_NOTES, LabelOutcomes()
         cursor = self.cursor
         not_whole = cursor.transactions < cursor.decided.transactions or self._left_at is not None
         noted_from_ms = sys.maxsize if not_whole else cursor.noted_from_ms or 0
         rules = OutcomeRules(self._shared.money.unit, noted_from_ms, again=cursor.labels < cursor.decided.labels)
-        notes, outcomes = outcomes_of(batch.labels.messages, decided.met, seen.notes, decided.alerts, rules)
+        notes, outcomes = outcomes_of(batch.labels.messages, decided.met, seen.notes, decided.noted, rules)
         if self._left_at is not None:
-            notes, _ = outcomes_of((), (), seen.notes, decided.alerts, rules)
+            notes, _ = outcomes_of((), (), seen.notes, decided.noted, rules)
         return notes, outcomes
 
     async def _publish(self, messages: Sequence[Outgoing], reached: Position) -> None:

@@ -10,7 +10,7 @@ from stream_app.errors import RuleError
 from stream_app.rules.rule import Rule
 from stream_app.rules.rules_log import InForce, RulesLog
 
-_TOLD = ("expression", "sentence", "effect", "action", "mode", "share", "valid_from", "valid_until")
+_TOLD = ("expression", "sentence", "effect", "action", "mode", "share", "valid_from", "valid_until", "expected_share")
 """What an author decides of a rule, in the order in which it is told."""
 
 
@@ -95,8 +95,13 @@ def differences(of: Mapping[str, Rule], to: Mapping[str, Rule]) -> Iterator[str]
             yield f"- {described(was)}"
         elif was is not None and is_now is not None and (was.version != is_now.version or _said(was) != _said(is_now)):
             said, says = _said(was), _said(is_now)
-            changed = [f"{name} {_worded(said[name])} → {_worded(says[name])}" for name in _TOLD if said[name] != says[name]]
-            yield f"~ {code} {was.version} → {is_now.version}: {'; '.join(changed) or 'the same, put again'}"
+            fields = [f"{name} {_worded(said[name])} → {_worded(says[name])}" for name in changed(was, is_now)]
+            yield f"~ {code} {was.version} → {is_now.version}: {'; '.join(fields) or 'the same, put again'}"
+
+
+def changed(was: Rule, wanted: Rule) -> Iterator[str]:
+    """Of what an author decides, the names of the fields that differ."""
+    return (name for name in _TOLD if getattr(was, name) != getattr(wanted, name))
 
 
 def _worded(value: object) -> str:

@@ -175,6 +175,14 @@ class Entries:
         ends = rows["until_ms"][rows["list"] == of_list]
         return int(((ends != _DEAD) & (ends < before_ms)).sum())
 
+    def fills(self, now_ms: int, soon_ms: int) -> tuple[Ints, Ints]:
+        """Of each list by its number: how many entries hold now, and how many of these end before `soon_ms`."""
+        rows = self._rows[: self._count]
+        numbers, ends = rows["list"], rows["until_ms"]
+        holds = ends > now_ms
+        holding = np.bincount(numbers[holds], minlength=MAX_LISTS)
+        return holding, np.bincount(numbers[holds & (ends < soon_ms)], minlength=MAX_LISTS)
+
     def _value(self, row: int) -> str:
         start, length = int(self._rows["start"][row]), int(self._rows["length"][row])
         return self._values[start : start + length].decode()

@@ -44,6 +44,7 @@ class Rule(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
         mode: in shadow it is told and counted, and does nothing.
         share: of the cards that it looks at; a larger share has all cards of a smaller one.
         valid_from, valid_until: event time, ms, the end not included.
+        expected_share: of all payments that it is expected to hit, as its backtest says: operators are told where it hits far more.
         approver: who signed it; of a record that is put, nobody.
     """
 
@@ -58,6 +59,7 @@ class Rule(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
     share: Share = 1.0
     valid_from: EventTimeMs | None = None
     valid_until: EventTimeMs | None = None
+    expected_share: Share | None = None
     approver: Person | None = None
 
 

@@ -60,10 +60,14 @@ class Verdicts:
         """The rules that hit a payment, with the values that they saw; in the order of the release."""
         return tuple(self._hit(self._rules[n], place) for n in np.flatnonzero(self.hits[:, place]).tolist())
 
-    def hit_counts(self, places: Ints) -> dict[tuple[str, RuleMode], int]:
-        """How many of these payments each rule hit, by its code and mode; those that hit none are left out."""
-        counts = self.hits[:, places].sum(axis=1).tolist()
-        return {(of.rule.code, of.rule.mode): count for of, count in zip(self._rules, counts, strict=True) if count}
+    def hit_counts(self, places: Ints) -> tuple[dict[tuple[str, RuleMode], int], dict[tuple[str, RuleMode], float]]:
+        """How many of these payments each rule hit, by its code and mode, and their money as far as it is known; those that hit none are left out."""
+        of = self.hits[:, places]
+        counts = of.sum(axis=1)
+        rules = np.flatnonzero(counts)
+        money = of[rules] @ np.nan_to_num(self._reading.batch.money[places]).clip(0)
+        named = [(self._rules[n].rule.code, self._rules[n].rule.mode) for n in rules.tolist()]
+        return dict(zip(named, counts[rules].tolist(), strict=True)), dict(zip(named, money.tolist(), strict=True))
 
     def places(self) -> NDArray[np.int64]:
         """The payments that any rule hit, or any list with power holds."""

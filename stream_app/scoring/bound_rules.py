@@ -11,6 +11,7 @@ import numpy as np
 from stream_app.explaining.reasons import REASONS_PER_ALERT
 from stream_app.features.compute import Vectors
 from stream_app.features.definitions import Feature
+from stream_app.features.plan import Ints
 from stream_app.messages.alert import Reason, RuleHit
 from stream_app.messages.refusals import shown
 from stream_app.messages.transaction import Transaction
@@ -22,6 +23,7 @@ from stream_app.rules.tree import FIELD_OF_KIND
 from stream_app.rules.verdicts import RuleBook, Verdicts, features_asked
 from stream_app.scoring.decision import Verdict
 from stream_app.scoring.observation import EVERY_RULE, RuleCounts
+from stream_app.scoring.rule_notes import HitCodes, NotedHits
 
 OF_RULE, OF_LIST = "RULE", "LIST"
 """Codes of reasons that no model gave: `feature` is the rule's code, or the name of the list."""
@@ -60,6 +62,7 @@ class BoundRules:
         self._book = RuleBook(in_force.rules, in_force.lists, columns)
         self._names = tuple(feature.name for feature in in_force.features)
         self._columns = [columns.index(name) for name in self._names]
+        self._noted = NotedHits(in_force.rules)
 
     @property
     def idle(self) -> bool:
@@ -73,7 +76,7 @@ class BoundRules:
     def ruling(self, batch: ScoredBatch) -> Ruling:
         """What is decided about payments."""
         told = self.unasked(batch.vectors)
-        return Ruling(self._verdicts(batch), told.lists, told.names, told.vectors, told.read)
+        return Ruling(self._verdicts(batch), told.lists, told.names, told.vectors, told.read, self._noted)
 
     def _verdicts(self, batch: ScoredBatch) -> Verdicts | None:
         try:
@@ -96,6 +99,7 @@ class Ruling:
         names: features that the rules ask for.
         vectors: float32 [payments, names]; None where there is none.
         read: see `RulesInForce`.
+        noted: which hits are noted; None where there is none.
     """
 
     verdicts: Verdicts | None = None
@@ -103,6 +107,7 @@ class Ruling:
     names: tuple[str, ...] = ()
     vectors: Vectors | None = None
     read: bytes = b""
+    noted: NotedHits | None = None
     _hits: dict[int, tuple[RuleHit, ...]] = field(default_factory=dict)
 
     def features(self, place: int) -> dict[str, float]:
@@ -149,11 +154,25 @@ class Ruling:
         """What is counted of a run of the payments, but for those that were decided before; None where rules have no say."""
         if self.verdicts is None:
             return None
-        here = np.ones(len(self.verdicts.actions), dtype=np.bool_)
-        here[list(published)] = False
-        of_run = np.flatnonzero(here[run]) + run.start
+        of_run = self._new(self.verdicts, run, published)
         decided = np.bincount(self.verdicts.decided_by[of_run], minlength=len(DECIDERS)).tolist()
-        return RuleCounts(self.verdicts.hit_counts(of_run), {by: n for by, n in zip(DECIDERS, decided, strict=True) if n})
+        return RuleCounts(*self.verdicts.hit_counts(of_run), {by: n for by, n in zip(DECIDERS, decided, strict=True) if n})
+
+    def to_note(self, run: slice, published: Sequence[int], alerted: Sequence[int]) -> tuple[dict[int, HitCodes], int]:
+        """Of a run of the payments, the codes of rules that hit them and that are noted, by place; and how many hits are left out. Asked once."""
+        if self.verdicts is None or self.noted is None:
+            return {}, 0
+        of_run = self._new(self.verdicts, run, published)
+        codes, left_out = self.noted.of(self.verdicts.hits[:, of_run], np.isin(of_run, np.array(alerted, dtype=np.int64)))
+        return {int(of_run[place]): one for place, one in codes.items()}, left_out
+
+    @staticmethod
+    def _new(verdicts: Verdicts, run: slice, published: Sequence[int]) -> Ints:
+        """The places of a run that were not decided before."""
+        here = np.ones(len(verdicts.actions), dtype=np.bool_)
+        here[list(published)] = False
+        places: Ints = np.flatnonzero(here[run]) + run.start
+        return places
 
 
 NO_RULING = Ruling()

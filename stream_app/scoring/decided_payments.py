@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,9 @@ from stream_app.scoring.bound_rules import NO_RULING, Ruling
 from stream_app.scoring.decision import Verdict
 from stream_app.scoring.intake import Intake
 from stream_app.scoring.observation import Decisions, EventKind
-from stream_app.scoring.outcomes import Alerted, Met
+from stream_app.scoring.outcomes import Met, NotedPayment
 from stream_app.scoring.ports import Scores, WorkingSet
+from stream_app.scoring.rule_notes import HitCodes
 
 _RECENT, _OF_LABELS = slice(RECENT, RECENT + RECENT_LEN), slice(LABELS, LABELS + 2 * LABELS_LEN, 2)
 """A card's last transactions, and those that its last labels are of."""
@@ -89,6 +91,13 @@ class Case:
     alert_id: str
     id: str
     reasons: tuple[Reason, ...]
+
+
+class ToNote(NamedTuple):
+    """What is noted of a partition's payments, and how many hits of rules are left out."""
+
+    payments: tuple[NotedPayment, ...] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,14 +213,24 @@ class DecidedPayments:
             self.ruling.counts(run, list(self.published)),
         )
 
-    def alerted(self, partition: int) -> tuple[Alerted, ...]:
-        """The alerts of the n-th partition, as labels are held against them."""
-        if not (cases := self.cases_of(partition)):
-            return ()
-        events = self.scored.events[cases]
+    def noted(self, partition: int) -> ToNote:
+        """The alerts of the n-th partition and the payments that rules hit, as labels are held against them. Asked once."""
+        within, cases = self.places(partition), self.cases_of(partition)
+        codes, left_out = self.ruling.to_note(slice(within.start, within.stop), list(self.published), cases)
+        codes |= {place: HitCodes.told(self.published[place].rules) for place in within if place in self.published}
+        places = sorted({*cases, *(place for place, one in codes.items() if any(one))})
+        if not places:
+            return ToNote(left_out=left_out)
+        events, alerted = self.scored.events[places], set(cases)
         labelled = (self._of_cards(events, _OF_LABELS) == self.intake.events.ids[events, None]).any(axis=1)
-        paid = zip(map(self.transaction, cases), self.intake.events.minor[events].tolist(), labelled.tolist(), strict=True)
-        return tuple(Alerted(tx.card_id, tx.transaction_id, tx.event_time, minor, known) for tx, minor, known in paid)
+        paid = zip(places, map(self.transaction, places), self.intake.events.minor[events].tolist(), labelled.tolist(), strict=True)
+        return ToNote(
+            tuple(
+                NotedPayment(tx.card_id, tx.transaction_id, tx.event_time, minor, known, place in alerted, *codes.get(place, HitCodes()))
+                for place, tx, minor, known in paid
+            ),
+            left_out,
+        )
 
     def met(self, partition: int) -> tuple[Met, ...]:
         """What each label of the n-th partition met. A card whose last transactions are not many remembers all that it ever paid here."""

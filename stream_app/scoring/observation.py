@@ -22,11 +22,41 @@ class RuleCounts:
 
     Attributes:
         hits: by code and mode.
+        money: of the payments that were hit, in major units of the base currency.
         decided: by who decided.
     """
 
     hits: Mapping[tuple[str, RuleMode], int] = field(default_factory=dict)
+    money: Mapping[tuple[str, RuleMode], float] = field(default_factory=dict)
     decided: Mapping[Decider, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseInForce:
+    """A release as operators are told of it.
+
+    Attributes:
+        name: its hash.
+        modes: of its rules, by code.
+        expected: the share of payments that a rule is expected to hit, by code, of those whose author said so.
+    """
+
+    name: str
+    modes: Mapping[str, RuleMode] = field(default_factory=dict)
+    expected: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ListFill:
+    """How much a list holds.
+
+    Attributes:
+        entries: that hold now.
+        ending: those of them that end within a day.
+    """
+
+    entries: int
+    ending: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +117,7 @@ EventKind = Literal[
     "challenger_decided",
     "challenger_only",
     "champion_only",
+    "hits_unjudged",
 ]
 """Kinds of events that are counted, a metric each."""
 
@@ -134,8 +165,8 @@ class Observer(Protocol):
 class RulesObserver(Protocol):
     """Told of the rules and lists that this process decides by."""
 
-    def release_in_force(self, name: str | None, live: int, shadow: int) -> None:
-        """A release, and so many rules of it in either mode; None: there is none."""
+    def release_in_force(self, release: ReleaseInForce | None) -> None:
+        """A release; None: there is none."""
         ...
 
     def release_refused(self) -> None:
@@ -144,6 +175,14 @@ class RulesObserver(Protocol):
 
     def rules_read(self, kind: Literal["rules", "lists"], offset: int, at_ms: int | None) -> None:
         """Their topic is read up to here; the Kafka timestamp of the last record, where one came just now."""
+        ...
+
+    def rules_asked(self, kind: Literal["rules", "lists"], answered_s: float) -> None:
+        """When the broker of their topic answered last, Unix time: whether or not a record came."""
+        ...
+
+    def lists_hold(self, fills: Mapping[str, ListFill]) -> None:
+        """So much is on each list now."""
         ...
 
     def record_refused(self, kind: Literal["rules", "lists"]) -> None:

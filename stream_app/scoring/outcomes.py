@@ -17,6 +17,9 @@ Who judges: a fraud label, and a genuine label of an alerted transaction, as ana
 by nobody. A correction takes back what the label before had added. What leaves no note, a genuine payment that was not alerted, is among
 its card's last labels (`Met.news`): a fraud label that is older and comes later changes nothing.
 
+Rules, in force and in shadow, are judged by the same labels: a note also says which of them hit. So a payment that was not alerted has one too
+where a rule hit it, as far as `MOST_RULES_NOTED` and `bound_rules.NOTED_SHARE` let it; what they keep out is counted, and judged by nobody.
+
 What has no note was not alerted, with two exceptions, which are never counted as missed:
 
 - *unknown*: alerts were not noted then, or the note is gone. Counted once, apart;
@@ -33,7 +36,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from stream_app.features.aggregations import DAY_MS, HORIZON_S
-from stream_app.messages.alert import alert_id_of
+from stream_app.messages.alert import RuleMode, alert_id_of
 from stream_app.messages.records import decoded
 from stream_app.messages.transaction import Label
 
@@ -42,6 +45,9 @@ KEPT_S = HORIZON_S
 
 type Outcome = Literal["caught", "missed", "false_alarm", "elsewhere"]
 OUTCOMES: tuple[Outcome, ...] = ("caught", "missed", "false_alarm", "elsewhere")
+
+MOST_RULES_NOTED = 16
+"""Of one payment, those in force first."""
 
 type NoteKey = tuple[int, str]
 """Day of the transaction, since 1970; `p:<id of its alert>`, `c:<card id>`, or the former `t:<transaction id>`."""
@@ -60,6 +66,7 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
         labelled_at: of its newest label, ms; 0: there is none.
         is_fraud: what that label says.
         apart: why it is not "missed" where it was not alerted: "unknown" or "elsewhere"; "" where it is.
+        live, shadow: the codes of rules that hit it, by their mode then.
     """
 
     alerted: bool
@@ -67,6 +74,8 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
     labelled_at: int = 0
     is_fraud: bool = False
     apart: str = ""
+    live: tuple[str, ...] = ()
+    shadow: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Outcome | None:
@@ -83,6 +92,10 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
     def entry(self) -> int:
         """The label as `Events.told` has it."""
         return 2 * self.labelled_at + self.is_fraud if self.labelled_at else 0
+
+    def written(self) -> bytes:
+        """As it is kept: where no rule hit, as it was before rules were noted."""
+        return msgspec.json.encode(self if self.live or self.shadow else msgspec.structs.astuple(self)[:-2])
 
 
 class CardDay(NamedTuple):
@@ -101,15 +114,27 @@ _NOTED, _CARD_DAY = msgspec.json.Decoder(Noted), msgspec.json.Decoder(CardDay)
 
 
 @dataclass(frozen=True, slots=True)
-class Alerted:
-    """An alerted transaction."""
+class NotedPayment:
+    """A payment that is noted: it was alerted, or a rule hit it.
+
+    Attributes:
+        labelled: whether a label of it is among its card's last ones: the label's note stands.
+        live, shadow: the codes of rules that hit it, by their mode.
+    """
 
     card_id: str
     transaction_id: str
     event_time: int
     minor: int
     labelled: bool = False
-    """Whether a label of it is among its card's last ones: the label's note stands."""
+    alerted: bool = True
+    live: tuple[str, ...] = ()
+    shadow: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> Noted:
+        """Its note, before any label."""
+        return Noted(self.alerted, self.minor, live=self.live, shadow=self.shadow)
 
 
 class Met(NamedTuple):
@@ -145,6 +170,15 @@ class OutcomeRules:
         return Noted(alerted=False, minor=round(label.amount * self.unit), apart="unknown" if unknown else "" if met.paid else "elsewhere")
 
 
+class RuleOutcome(NamedTuple):
+    """What a label makes of a rule's hit: whether it was a fraud, and whether that is added or taken back."""
+
+    code: str
+    mode: RuleMode
+    is_fraud: bool
+    added: bool
+
+
 @dataclass(slots=True)
 class LabelOutcomes:
     """What the labels of a micro-batch add and take back.
@@ -154,12 +188,24 @@ class LabelOutcomes:
         minor: by outcome, their money in minor units.
         cards: by outcome, cards of a day: a card whose alert was false, or true, counts once a day; a true one makes good a false one.
         unknown: frauds of a time before alerts were noted, or of one whose notes are gone: whether they were caught cannot be told.
+        hits: how many hits of rules became frauds, or genuine, more.
+        hits_minor: their money in minor units.
     """
 
     payments: dict[tuple[Outcome, bool], int] = field(default_factory=dict)
     minor: dict[tuple[Outcome, bool], int] = field(default_factory=dict)
     cards: dict[tuple[Outcome, bool], int] = field(default_factory=dict)
     unknown: int = 0
+    hits: dict[RuleOutcome, int] = field(default_factory=dict)
+    hits_minor: dict[RuleOutcome, int] = field(default_factory=dict)
+
+    def count_hits(self, note: Noted, *, added: bool) -> None:
+        """The rules that hit a payment are judged by its label, or no longer by one that was corrected."""
+        if note.labelled_at:
+            modes: tuple[tuple[RuleMode, tuple[str, ...]], ...] = (("live", note.live), ("shadow", note.shadow))
+            for key in [RuleOutcome(code, mode, note.is_fraud, added) for mode, codes in modes for code in codes]:
+                self.hits[key] = self.hits.get(key, 0) + 1
+                self.hits_minor[key] = self.hits_minor.get(key, 0) + max(0, note.minor)
 
     def count(self, outcome: Outcome | None, minor: int, *, added: bool) -> None:
         """One payment came to this outcome, or its label was corrected away from it."""
@@ -196,11 +242,11 @@ def before_each(labels: Sequence[Label], known: Notes) -> list[int]:
 
 
 def outcomes_of(
-    labels: Sequence[Label], met: Sequence[Met], known: Notes, alerts: Iterable[Alerted], rules: OutcomeRules
+    labels: Sequence[Label], met: Sequence[Met], known: Notes, noted: Iterable[NotedPayment], rules: OutcomeRules
 ) -> tuple[dict[NoteKey, bytes], LabelOutcomes]:
     """The notes to write, and what the labels changed.
 
-    1. each alert of the batch is noted, but where a label of it was before it: what that was judged to be stands;
+    1. each alert of the batch is noted, and each payment that a rule hit, but where a label of it was before it: what that was judged to be stands;
     2. each label, in order, is held against the note of its transaction, or the former one: an older label, and one that says the same,
        changes nothing; nor does one whose note cannot be read, as where a later version wrote it: that stays as it is.
 
@@ -208,16 +254,16 @@ def outcomes_of(
         labels: of the batch, in order.
         met: what each of them met.
         known: the notes of `keys_of(labels)`, as far as there are any.
-        alerts: of the batch.
+        noted: of the batch.
         rules: by what they are judged.
     """
     written: dict[NoteKey, bytes] = {}
     outcomes = LabelOutcomes()
     asked = {_of_transaction(label) for label in labels}
-    for alert in alerts:
-        key = _of_transaction(alert)
-        if key not in known and (key in asked or not alert.labelled):
-            written[key] = msgspec.json.encode(Noted(alerted=True, minor=alert.minor))
+    for payment in noted:
+        key = _of_transaction(payment)
+        if key not in known and (key in asked or not payment.labelled):
+            written[key] = payment.note.written()
     for label, has_met in zip(labels, met, strict=True):
         try:
             before = _noted(label, known, written)
@@ -228,9 +274,12 @@ def outcomes_of(
         first, before = before is None, before or rules.unseen(label, has_met)
         if label.labelled_at < before.labelled_at:
             continue
-        after = Noted(before.alerted, before.minor, max(1, label.labelled_at), label.is_fraud, before.apart)
-        written[_of_transaction(label)] = msgspec.json.encode(after)
+        after = msgspec.structs.replace(before, labelled_at=max(1, label.labelled_at), is_fraud=label.is_fraud)
+        written[_of_transaction(label)] = after.written()
         outcomes.unknown += first and before.apart == "unknown" and not rules.again
+        if (after.is_fraud, bool(before.labelled_at)) != (before.is_fraud, True):
+            outcomes.count_hits(before, added=False)
+            outcomes.count_hits(after, added=True)
         if after.outcome != before.outcome:
             outcomes.count(before.outcome, before.minor, added=False)
             outcomes.count(after.outcome, after.minor, added=True)
@@ -275,7 +324,7 @@ def _card_day(found: bytes | None) -> CardDay | None:
     return {b"f": CardDay(1, 0), b"g": CardDay(0, 1)}.get(found) or decoded(_CARD_DAY, found)
 
 
-def _of_transaction(of: Label | Alerted) -> NoteKey:
+def _of_transaction(of: Label | NotedPayment) -> NoteKey:
     return of.event_time // DAY_MS, f"p:{alert_id_of(of.card_id, of.transaction_id)}"
 
 

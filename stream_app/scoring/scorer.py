@@ -22,7 +22,7 @@ from stream_app.scoring.decided_payments import Case, DecidedPayments, ScoredPay
 from stream_app.scoring.decision import case_of
 from stream_app.scoring.intake import Intake
 from stream_app.scoring.observation import Decisions, EventKind
-from stream_app.scoring.outcomes import Alerted, Met
+from stream_app.scoring.outcomes import Met, NotedPayment
 from stream_app.scoring.ports import Clock, Model, WorkingSet
 from stream_app.scoring.publication import Output, Publication
 
@@ -36,7 +36,7 @@ class Decided:
         counts: how many were scored, alerted, duplicate, late, without a rate, credits, degraded.
         seconds: how long features, and scores with their reasons and messages, took for the whole round.
         decisions: what was decided; None where state is rebuilt.
-        alerts: the alerts among them; where state is rebuilt, those that are published.
+        noted: the alerts among them, and what rules hit; where state is rebuilt, those that are published.
         met: what each label met.
     """
 
@@ -44,7 +44,7 @@ class Decided:
     counts: dict[EventKind, int]
     seconds: dict[str, float]
     decisions: Decisions | None = None
-    alerts: tuple[Alerted, ...] = ()
+    noted: tuple[NotedPayment, ...] = ()
     met: tuple[Met, ...] = ()
 
 
@@ -118,9 +118,17 @@ class Scorer:
         seconds = {"features": featured - began, "score": elapsed_s() - featured}
         if again:
             counts: dict[EventKind, int] = {"rebuilt": len(scored), "labels": len(intake.labels.messages)}
-            return [Decided([], counts, seconds, None, decided.alerted(0), decided.met(0))]
+            return [Decided([], counts, seconds, None, decided.noted(0).payments, decided.met(0))]
+        noted = [decided.noted(n) for n in range(len(sources))]
         return [
-            Decided(sent, decided.counts(n), seconds, decided.observed(self.model.metadata, n), decided.alerted(n), decided.met(n))
+            Decided(
+                sent,
+                decided.counts(n) | {"hits_unjudged": noted[n].left_out},
+                seconds,
+                decided.observed(self.model.metadata, n),
+                noted[n].payments,
+                decided.met(n),
+            )
             for n, sent in enumerate(messages)
         ]
 

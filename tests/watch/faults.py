@@ -14,6 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stream_app.adapters.kafka.partitioners import by_crc32
 from stream_app.local.stack import LocalStack
+from stream_app.rules.lists import CardList, ListedValue, ListEntries
+from stream_app.rules.rule import Rule, release_of
 from tests.e2e.models import Shelf
 from tests.faults import model as rule
 from tests.watch import model
@@ -183,6 +185,39 @@ async def _model_refused(scene: Scene) -> None:
         await asyncio.to_thread(stack.reset)
 
 
+async def _rules_astray(scene: Scene) -> None:
+    """A rule hits far more than it expects, another asks a list that is not there; a list ends tomorrow; somebody else writes into the topic."""
+    await scene.start()
+    wide = Rule("wide", 1, "amount > 0", "{amount}", "alert", "ann", action="review", expected_share=0.001)
+    lost = Rule("lost", 1, "terminal_id in @nowhere", "It hit.", "alert", "ann", action="review")
+    soon = ListedValue("M1", int(time.time() * 1000) + 3_600_000)
+    await scene.put(
+        wide,
+        lost,
+        release_of([wide, lost], "ann", "to go astray", None),
+        CardList("short", "terminal", "ask", "ann", "to end"),
+        ListEntries("short", (soon,), "ann", "to end"),
+        b"no record",
+    )
+    in_force = "fraudstream_rules_in_force"
+    await scene.until(lambda: scene.workers[0].metric(in_force) == 2, "the release to be in force")
+    for sent in range(300, 3_300, 300):
+        await scene.send(payments(300))
+        await scene.through(sent)
+
+
+async def _rules_apart(scene: Scene) -> None:
+    """One of two workers follows another topic, by its settings; then the topic of both goes."""
+    await scene.start()
+    await scene.put_rules()
+    await scene.start(RULES_TOPIC=f"{scene.name}-of-another")
+    await scene.fires(("FraudstreamReleasesDiffer",))
+    admin = AIOKafkaAdminClient(bootstrap_servers=scene.ground.addresses.kafka)
+    await admin.start()
+    await admin.delete_topics([scene.settings.rules_topic])
+    await admin.close()
+
+
 SLOW: dict[str, Fault] = {
     "no-model": Fault(
         _no_model,
@@ -213,5 +248,9 @@ FAULTS: dict[str, Fault] = {
     "state-lost": Fault(_state_lost, ("FraudstreamRebuild", "FraudstreamDegraded")),
     "api-breaks": Fault(_api_breaks, ("FraudstreamApiFailing", "FraudstreamApiDown")),
     "model-refused": Fault(_model_refused, ("FraudstreamModelRefused",)),
+    "rules-astray": Fault(
+        _rules_astray, ("FraudstreamRuleFlood", "FraudstreamRuleFails", "FraudstreamListEnding", "FraudstreamRulesRefused")
+    ),
+    "rules-apart": Fault(_rules_apart, ("FraudstreamReleasesDiffer", "FraudstreamRulesNotFollowed"), timeout_s=180.0),
     "workers-gone": Fault(_workers_gone, ("FraudstreamWorkerDown", "FraudstreamNoWorker")),
 }

@@ -22,8 +22,8 @@ from stream_app.adapters.kafka.partitioners import by_murmur2
 from stream_app.delivery.placement import Partitioner
 from stream_app.local.prometheus import Prometheus
 from stream_app.local.watching import free_port
-from stream_app.rules.lists import CardList
-from stream_app.rules.rule import Rule, release_of
+from stream_app.rules.lists import CardList, ListedValue, ListEntries
+from stream_app.rules.rule import Release, Rule, release_of
 from stream_app.settings import PREFIX, Settings
 from tests.faults import model as rule
 from tests.faults.ground import Ground
@@ -170,15 +170,22 @@ class Scene:
         await asyncio.gather(*sent)
 
     async def put_rules(self) -> None:
-        """Put a rule that is told and does nothing into force, and a list; what is refused of them is told."""
+        """Put a rule that is told and does nothing into force, and a list that holds something; what is refused of them is told."""
+        everything = Rule("everything", 1, "amount > 0", "{amount}", "alert", "ann", action="review", expected_share=1.0)
+        await self.put(
+            everything,
+            release_of([everything], "ann", "to be seen", None),
+            CardList("watched", "terminal", "ask", "ann", "to be seen"),
+            ListEntries("watched", (ListedValue("M-none"),), "ann", "to be seen"),
+        )
+
+    async def put(self, *records: Rule | Release | CardList | ListEntries | bytes) -> None:
+        """Put records of rules and lists, in order; bytes that are none go to the rules."""
         if self._sender is None:
             raise AssertionError("a scene is entered before anything is sent")
-        everything = Rule("everything", 1, "amount > 0", "{amount}", "alert", "ann", action="review")
-        release, listed = release_of([everything], "ann", "to be seen", None), CardList("watched", "terminal", "ask", "ann", "to be seen")
-        for topic, record in (
-            (self.settings.rules_topic, everything), (self.settings.rules_topic, release), (self.settings.lists_topic, listed),
-        ):  # fmt: skip
-            await self._sender.send_and_wait(topic, msgspec.json.encode(record))
+        for record in records:
+            topic = self.settings.lists_topic if isinstance(record, CardList | ListEntries) else self.settings.rules_topic
+            await self._sender.send_and_wait(topic, record if isinstance(record, bytes) else msgspec.json.encode(record))
 
     def done(self) -> float:
         """Records that the workers are through with."""

@@ -98,6 +98,12 @@ class RuleTopic[L: TopicLog[Any]]:
         found: Mapping[TopicPartition, Sequence[Record]] = await self._consumer.getmany(self._place, timeout_ms=_POLL_MS)
         return found.get(self._place, ())
 
+    @property
+    def answered_s(self) -> float | None:
+        """When the topic's broker answered a fetch last, Unix time; None before the first."""
+        at_ms = self._consumer.last_poll_timestamp(self._place)
+        return None if at_ms is None else at_ms / 1000
+
     def take(self, records: Sequence[Record]) -> None:
         """Bring the log forward by records that `poll` returned; who decides by it meanwhile sees all of a record or nothing."""
         for record in records:

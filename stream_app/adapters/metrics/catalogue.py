@@ -101,6 +101,9 @@ CHALLENGER_SCORED = CounterMetric("fraudstream_challenger_scored", "Payments tha
 CHALLENGER_DECIDED = CounterMetric("fraudstream_challenger_decided", "Payments that the challenger decided, for its share of cards")
 CHALLENGER_ONLY = CounterMetric("fraudstream_challenger_only_alerts", "Payments that only the challenger would alert")
 CHAMPION_ONLY = CounterMetric("fraudstream_champion_only_alerts", "Payments that only the champion would alert")
+HITS_UNJUDGED = CounterMetric(
+    "fraudstream_rule_hits_unjudged", "Hits of rules that no label will be held against: far too many at once, or at one payment"
+)
 DEAD_LETTERS = CounterMetric("fraudstream_dead_letters", "Records refused, by code", ("code",))
 ALERTED_AMOUNT = CounterMetric("fraudstream_alerted_amount", "Money of the alerts, in major units of the base currency")
 BATCH_STAGE = HistogramMetric("fraudstream_batch_stage_seconds", "Time of each stage of a micro-batch", ("stage",), buckets=STAGE_S)
@@ -177,13 +180,38 @@ RULES_CHANGED = GaugeMetric(
     "Kafka timestamp of the last record of the topic of rules, and of lists, Unix time",
     ("kind",),
 )
+RULES_ASKED = GaugeMetric(
+    "fraudstream_rules_asked_timestamp_seconds",
+    "When the broker of the topic of rules, and of lists, answered this process last, Unix time",
+    ("kind",),
+)
+LIST_ENTRIES = GaugeMetric("fraudstream_list_entries", "Entries of a list that hold now", ("list",))
+LIST_ENTRIES_ENDING = GaugeMetric("fraudstream_list_entries_ending", "Those of them that end within a day", ("list",))
 RULE_RECORDS_REFUSED = CounterMetric(
     "fraudstream_rules_records_refused", "Records of the topic of rules, and of lists, that were not taken; the log says why", ("kind",)
 )
 RULE_FAILURES = CounterMetric(
     "fraudstream_rule_failures", "Rounds in which a rule could not be run, and hit nothing, by its code", ("code",)
 )
-RULE_HITS = CounterMetric("fraudstream_rule_hits", "Payments that a rule hit, by its code and mode", ("code", "mode"))
+RULE_HITS = CounterMetric(
+    "fraudstream_rule_hits",
+    "Payments that a rule hit, by its code and mode; `(other)`: of rules that are not in force any more",
+    ("code", "mode"),
+)
+RULE_HITS_AMOUNT = CounterMetric("fraudstream_rule_hits_amount", "Their money, in major units of the base currency", ("code", "mode"))
+RULE_OUTCOMES = CounterMetric(
+    "fraudstream_rule_outcomes",
+    "Payments that a rule hit and a label names: fraud or genuine, by its mode then; added, or taken back by a corrected label",
+    ("code", "mode", "outcome", "change"),
+)
+RULE_OUTCOMES_AMOUNT = CounterMetric(
+    "fraudstream_rule_outcomes_amount", "Their money, in major units of the base currency", ("code", "mode", "outcome", "change")
+)
+RULE_EXPECTED = GaugeMetric(
+    "fraudstream_rule_expected_ratio",
+    "Share of all payments that a rule is expected to hit, as it says itself: `expected_share`",
+    ("code",),
+)
 DECIDED_BY = CounterMetric("fraudstream_decided_by", "Payments by who decided, where there are rules or lists", ("by",))
 API_REQUEST = HistogramMetric(
     "fraudstream_api_request_seconds",
@@ -207,6 +235,7 @@ COUNTED: dict[EventKind, CounterMetric] = {
     "challenger_decided": CHALLENGER_DECIDED,
     "challenger_only": CHALLENGER_ONLY,
     "champion_only": CHAMPION_ONLY,
+    "hits_unjudged": HITS_UNJUDGED,
 }
 """By the name that `Observer.counted` has for it."""
 
@@ -228,9 +257,16 @@ RULES = (
     RELEASES_REFUSED,
     RULES_OFFSET,
     RULES_CHANGED,
+    RULES_ASKED,
     RULE_RECORDS_REFUSED,
+    LIST_ENTRIES,
+    LIST_ENTRIES_ENDING,
     RULE_FAILURES,
     RULE_HITS,
+    RULE_HITS_AMOUNT,
+    RULE_EXPECTED,
+    RULE_OUTCOMES,
+    RULE_OUTCOMES_AMOUNT,
     DECIDED_BY,
 )
 """Of rules and lists."""

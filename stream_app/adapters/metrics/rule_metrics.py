@@ -2,42 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import product
 from typing import Literal
 
 from prometheus_client import CollectorRegistry
 
 from stream_app.adapters.metrics import catalogue
 from stream_app.messages.alert import RuleMode
-from stream_app.scoring.observation import EVERY_RULE, RuleCounts
+from stream_app.scoring.observation import EVERY_RULE, ListFill, ReleaseInForce, RuleCounts
+from stream_app.scoring.outcomes import LabelOutcomes
 
-MOST_CODES = 1_000
-"""As many rules as a release may have: what comes beyond, over many releases, is counted together."""
-OTHER = "other"
+OTHER = "(other)"
+"""In the place of the code of a rule that is not in force: a label may come weeks after its rule went. So there are never more codes than a
+release has rules."""
+_MODES: tuple[RuleMode, ...] = ("live", "shadow")
+_OUTCOMES = {True: "fraud", False: "genuine"}
+_CHANGES = {True: "added", False: "taken_back"}
 
 
 class RuleMetrics:
     """See `observation.RulesObserver`."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, minor_per_major: int = 100) -> None:
+        """Args: `minor_per_major`: minor units of one major unit of the base currency."""
+        self._unit = minor_per_major
         self._release = catalogue.RELEASE_INFO.made(registry)
-        self._in_force = catalogue.RULES_IN_FORCE.made(registry)
+        self._in_force, self._expected = catalogue.RULES_IN_FORCE.made(registry), catalogue.RULE_EXPECTED.made(registry)
         self._refused = catalogue.RELEASES_REFUSED.made(registry)
         self._offset, self._changed = catalogue.RULES_OFFSET.made(registry), catalogue.RULES_CHANGED.made(registry)
-        self._records_refused = catalogue.RULE_RECORDS_REFUSED.made(registry)
-        self._failures, self._hits = catalogue.RULE_FAILURES.made(registry), catalogue.RULE_HITS.made(registry)
+        self._asked, self._records_refused = catalogue.RULES_ASKED.made(registry), catalogue.RULE_RECORDS_REFUSED.made(registry)
+        self._entries, self._ending = catalogue.LIST_ENTRIES.made(registry), catalogue.LIST_ENTRIES_ENDING.made(registry)
+        self._failures = catalogue.RULE_FAILURES.made(registry)
+        self._hits, self._hits_amount = catalogue.RULE_HITS.made(registry), catalogue.RULE_HITS_AMOUNT.made(registry)
+        self._outcomes = catalogue.RULE_OUTCOMES.made(registry), catalogue.RULE_OUTCOMES_AMOUNT.made(registry)
         self._decided_by = catalogue.DECIDED_BY.made(registry)
         self._codes: set[str] = set()
         for kind in ("rules", "lists"):
             self._records_refused.labels(kind)
         self._failures.labels(EVERY_RULE)  # a series that is there before the first failure: its rise is seen
+        self.release_in_force(None)
 
-    def release_in_force(self, name: str | None, live: int, shadow: int) -> None:
-        """See `observation.RulesObserver`. The release before is forgotten."""
+    def release_in_force(self, release: ReleaseInForce | None) -> None:
+        """See `observation.RulesObserver`. The release before is forgotten, and every rule that is not in this one."""
         self._release.clear()
-        if name is not None:
-            self._release.labels(name).set(1)
-        self._in_force.labels("live").set(live)
-        self._in_force.labels("shadow").set(shadow)
+        self._expected.clear()
+        modes: Mapping[str, RuleMode] = {} if release is None else release.modes
+        for mode in _MODES:
+            self._in_force.labels(mode).set(list(modes.values()).count(mode))
+        for code in self._codes - modes.keys():
+            self._forget(code)
+        self._codes = set(modes)
+        for code, mode in modes.items():
+            self._begin(code, mode)
+        if release is not None:
+            self._release.labels(release.name).set(1)
+            for code, share in release.expected.items():
+                self._expected.labels(code).set(share)
+
+    def _begin(self, code: str, mode: RuleMode) -> None:
+        """Each series of a rule is there before it is counted: its first rise is seen."""
+        self._failures.labels(code)
+        for hits in (self._hits, self._hits_amount):
+            hits.labels(code, mode)
+        for counter, outcome, change in product(self._outcomes, _OUTCOMES.values(), _CHANGES.values()):
+            counter.labels(code, mode, outcome, change)
+
+    def _forget(self, code: str) -> None:
+        self._failures.remove(code)
+        for mode in _MODES:
+            for hits in (self._hits, self._hits_amount):
+                hits.remove(code, mode)
+            for counter, outcome, change in product(self._outcomes, _OUTCOMES.values(), _CHANGES.values()):
+                counter.remove(code, mode, outcome, change)
 
     def release_refused(self) -> None:
         """See `observation.RulesObserver`."""
@@ -49,25 +86,42 @@ class RuleMetrics:
         if at_ms is not None:
             self._changed.labels(kind).set(at_ms / 1000)
 
+    def rules_asked(self, kind: Literal["rules", "lists"], answered_s: float) -> None:
+        """See `observation.RulesObserver`."""
+        self._asked.labels(kind).set(answered_s)
+
+    def lists_hold(self, fills: Mapping[str, ListFill]) -> None:
+        """See `observation.RulesObserver`. A list that is not there any more is forgotten."""
+        self._entries.clear()
+        self._ending.clear()
+        for name, fill in fills.items():
+            self._entries.labels(name).set(fill.entries)
+            self._ending.labels(name).set(fill.ending)
+
     def record_refused(self, kind: Literal["rules", "lists"]) -> None:
         """See `observation.RulesObserver`."""
         self._records_refused.labels(kind).inc()
 
     def rule_failed(self, code: str) -> None:
         """See `observation.RulesObserver`."""
-        self._failures.labels(self._shown(code)).inc()
+        self._failures.labels(code if code == EVERY_RULE else self._shown(code)).inc()
 
     def counted(self, counts: RuleCounts) -> None:
         """What rules did with the payments of a micro-batch."""
-        code: str
-        mode: RuleMode
         for (code, mode), count in counts.hits.items():
             self._hits.labels(self._shown(code), mode).inc(count)
+        for (code, mode), money in counts.money.items():
+            self._hits_amount.labels(self._shown(code), mode).inc(money)
         for by, count in counts.decided.items():
             self._decided_by.labels(by).inc(count)
 
+    def judged(self, outcomes: LabelOutcomes) -> None:
+        """What labels say of rules that hit."""
+        payments, money = self._outcomes
+        for key, count in outcomes.hits.items():
+            labels = self._shown(key.code), key.mode, _OUTCOMES[key.is_fraud], _CHANGES[key.added]
+            payments.labels(*labels).inc(count)
+            money.labels(*labels).inc(outcomes.hits_minor[key] / self._unit)
+
     def _shown(self, code: str) -> str:
-        if code not in self._codes and len(self._codes) >= MOST_CODES:
-            return OTHER
-        self._codes.add(code)
-        return code
+        return code if code in self._codes else OTHER

@@ -35,7 +35,7 @@ class WorkerMetrics:
         ProcessCollector(registry=to)
         self._unit = minor_per_major
         self.models = ModelMetrics(to, threshold)
-        self.rules = RuleMetrics(to)
+        self.rules = RuleMetrics(to, minor_per_major)
         self._counted = {metric: metric.made(to) for metric in catalogue.COUNTED.values()}
         self._refused = catalogue.DEAD_LETTERS.made(to)
         for code in DeadLetterCode:
@@ -106,6 +106,7 @@ class WorkerMetrics:
             for (outcome, added), value in changes.items():
                 counter.labels(outcome, _CHANGES[added]).inc(value / unit)
         self._outcomes_unknown.inc(outcomes.unknown)
+        self.rules.judged(outcomes)
 
     def refused(self, code: str) -> None:
         """See `observation.Observer`."""

@@ -20,7 +20,8 @@ from stream_app.adapters.metrics.catalogue import API, CATALOGUE, COUNTED, LATEN
 from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
 from stream_app.messages.alert import ModelReference
 from stream_app.messages.refusals import DeadLetterCode
-from stream_app.scoring.observation import Backlog, Decisions, EventKind
+from stream_app.scoring.observation import Backlog, Decisions, EventKind, ListFill, ReleaseInForce, RuleCounts
+from stream_app.scoring.outcomes import LabelOutcomes, RuleOutcome
 from tests.conftest import ROOT
 from tests.unit.scoring.test_scorer import START, FakeModel
 
@@ -41,6 +42,7 @@ BOUNDED = {
     "feature",
     "mode",
     "by",
+    "list",
 }
 """Roles, codes, stages, kinds and servers are ours; a worker holds few partitions; a model has few features; of models and programs one is shown;
 paths are those of routes, methods those of HTTP."""
@@ -101,6 +103,8 @@ def test_every_metric_that_is_shown_is_in_the_catalogue_and_the_other_way_round(
     metrics.waiting(Backlog(0, 1, 2, 3.0))
     metrics.rebuilding(0, 1)
     metrics.watch("kafka", lambda: True)
+    metrics.rules.release_in_force(ReleaseInForce("abc", {"large": "live"}, {"large": 0.1}))
+    metrics.rules.lists_hold({"bad": ListFill(1, 0)})
     api = ApiMetrics()
     api.models.model_in_use("champion", FakeModel())
     api.request("GET", "/health", 200, 0.001)
@@ -189,6 +193,57 @@ def test_a_partition_that_was_given_away_is_shown_no_more() -> None:
     assert samples(metrics)['fraudstream_lag_records{kind="transactions",partition="3"}'] == 5
     metrics.partitions_owned(0)
     assert not [name for name in samples(metrics) if 'partition="3"' in name]
+
+
+def rule_series(metrics: WorkerMetrics) -> dict[str, float]:
+    """Those of rules, by what stands behind the prefix."""
+    prefix = "fraudstream_rule_"
+    return {
+        name.removeprefix(prefix): value for name, value in samples(metrics).items() if name.startswith(prefix) and "_created" not in name
+    }
+
+
+def test_a_rule_is_shown_from_its_release_on_and_forgotten_with_it() -> None:
+    """Each of its series is there before it is counted. A label that comes for a rule that went counts under `(other)`, and so does any code that no
+    release named: there are never more than a release has.
+    """
+    metrics = WorkerMetrics(minor_per_major=100)
+    metrics.rules.release_in_force(ReleaseInForce("one", {"large": "live", "new": "shadow"}, {"large": 0.25}))
+    shown = rule_series(metrics)
+    assert shown['hits_total{code="large",mode="live"}'] == shown['hits_total{code="new",mode="shadow"}'] == 0
+    assert (
+        shown['outcomes_total{change="taken_back",code="new",mode="shadow",outcome="genuine"}'] == shown['failures_total{code="new"}'] == 0
+    )
+    assert shown['expected_ratio{code="large"}'] == 0.25
+    metrics.rules.counted(RuleCounts({("large", "live"): 3}, {("large", "live"): 12.5}))
+    key = RuleOutcome("large", "live", is_fraud=True, added=True)
+    metrics.label_outcomes(LabelOutcomes(hits={key: 2}, hits_minor={key: 750}))
+    shown = rule_series(metrics)
+    assert (shown['hits_total{code="large",mode="live"}'], shown['hits_amount_total{code="large",mode="live"}']) == (3, 12.5)
+    assert shown['outcomes_total{change="added",code="large",mode="live",outcome="fraud"}'] == 2
+    assert shown['outcomes_amount_total{change="added",code="large",mode="live",outcome="fraud"}'] == 7.5
+    metrics.rules.release_in_force(ReleaseInForce("two", {"new": "live"}))
+    assert not [name for name in rule_series(metrics) if "large" in name]
+    assert rule_series(metrics)['hits_total{code="new",mode="shadow"}'] == 0, "what it did in shadow stands beside what it does now"
+    metrics.label_outcomes(LabelOutcomes(hits={key: 2}, hits_minor={key: 750}))
+    for number in range(5):
+        metrics.rules.rule_failed(f"r{number}")
+        metrics.rules.counted(RuleCounts({(f"r{number}", "live"): 1}))
+    shown = rule_series(metrics)
+    assert shown['hits_total{code="(other)",mode="live"}'] == shown['failures_total{code="(other)"}'] == 5
+    assert shown['outcomes_total{change="added",code="(other)",mode="live",outcome="fraud"}'] == 2
+    metrics.rules.release_in_force(None)
+    assert not [name for name in rule_series(metrics) if "new" in name]
+
+
+def test_a_list_that_is_gone_is_shown_no_more() -> None:
+    """And one that is there shows what holds, and what of it ends soon."""
+    metrics = WorkerMetrics()
+    metrics.rules.lists_hold({"bad": ListFill(5, 2)})
+    shown = samples(metrics)
+    assert (shown['fraudstream_list_entries{list="bad"}'], shown['fraudstream_list_entries_ending{list="bad"}']) == (5, 2)
+    metrics.rules.lists_hold({})
+    assert not [name for name in samples(metrics) if "bad" in name]
 
 
 def test_servers_and_readiness_are_asked_when_somebody_looks() -> None:

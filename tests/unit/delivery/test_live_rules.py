@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ from stream_app.rules.rule import Rule, release_of
 from stream_app.rules.rules_log import RulesLog
 from stream_app.rules.topic_log import RefusedRecord, TopicLog
 from stream_app.scoring.bound_rules import RulesInForce
+from stream_app.scoring.observation import ListFill, ReleaseInForce
 from stream_app.scoring.provenance import RulesRead
 from stream_app.scoring.scorer import Scorer
 from tests.unit.rules.made import rule
@@ -37,6 +39,7 @@ class Topic[L: TopicLog[Any]]:
     records: list[bytes] | None = field(default_factory=list)
     trouble: Exception | None = None
     opened: int = 0
+    id: str = "first"
 
     def put(self, *messages: Any) -> None:
         """Append records."""
@@ -63,6 +66,7 @@ class Reading[L: TopicLog[Any]]:
     topic: Topic[L]
     log: L
     at: int = 0
+    answered_s: float | None = None
 
     async def poll(self) -> Sequence[FakeRecord]:
         """What came since."""
@@ -70,6 +74,7 @@ class Reading[L: TopicLog[Any]]:
         if self.topic.trouble is not None:
             raise self.topic.trouble
         records = self.topic.records or []
+        self.answered_s = time.time()
         found = [FakeRecord(n, b"", value) for n, value in enumerate(records[self.at :], self.at)]
         self.at = len(records)
         return found
@@ -79,13 +84,23 @@ class Reading[L: TopicLog[Any]]:
 class Told:
     """See `observation.RulesObserver`."""
 
-    releases: list[tuple[str | None, int, int]] = field(default_factory=list)
+    releases: list[ReleaseInForce | None] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    asked: dict[str, float] = field(default_factory=dict)
+    fills: dict[str, ListFill] = field(default_factory=dict)
 
-    def release_in_force(self, name: str | None, live: int, shadow: int) -> None:
+    def release_in_force(self, release: ReleaseInForce | None) -> None:
         """Kept."""
-        self.releases.append((name, live, shadow))
+        self.releases.append(release)
+
+    def rules_asked(self, kind: Literal["rules", "lists"], answered_s: float) -> None:
+        """Kept."""
+        self.asked[kind] = answered_s
+
+    def lists_hold(self, fills: Mapping[str, ListFill]) -> None:
+        """Kept."""
+        self.fills = dict(fills)
 
     def release_refused(self) -> None:
         """Kept."""
@@ -121,7 +136,7 @@ class Desk:
 
     async def _id_of(self, topic: str) -> str | None:
         of = self.rules if topic == "rules" else self.lists
-        return None if of.records is None else f"id-{topic}"
+        return None if of.records is None else f"id-{topic}" if of.id == "first" else of.id
 
     def rebind(self) -> None:
         """As `Serving.rebind`."""
@@ -199,7 +214,7 @@ def test_a_start_knows_what_stands_in_both_topics_and_each_change_is_taken_witho
         desk.rules.put(release_of([first], "ann", "back", desk.previous))
         await until(lambda: desk.read().rules == 5)
         assert await desk.alerted(payment("a", 20), payment("b", 10)) == ["a review"]
-        assert [live for _, live, _ in desk.told.releases] == [1, 1, 1]
+        assert [dict(one.modes) for one in desk.told.releases if one] == [{"a_rule": "live"}, {"other": "live"}, {"a_rule": "live"}]
 
     desk.run(body)
 
@@ -302,11 +317,89 @@ def test_a_start_ends_where_what_was_in_force_cannot_be_known(monkeypatch: pytes
         desk.run(body)
 
 
+def said_of(level: str, said: list[str]) -> int:
+    """What is logged goes there."""
+    return logger.add(said.append, level=level, format="{message}")
+
+
+@pytest.mark.parametrize("kind", ["rules", "lists"])
+@pytest.mark.parametrize("now", ["another", None])
+def test_a_topic_that_was_made_anew_or_is_gone_is_read_no_further_and_what_was_in_force_stays(
+    kind: str, now: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 6 of `live_rules`: by its id, also where it holds more than was read; told once, with what to do, until the process is started again."""
+    monkeypatch.setattr(live_rules, "LOOK_S", 0.0)
+    monkeypatch.setattr(live_rules, "_ID_HOLDS_S", 0.0)
+    desk, said = Desk(), list[str]()
+    desk.release(rule("terminal_id in @bad"))
+    desk.lists.put(LIST, ListEntries("bad", (ListedValue("t1"),), "ann", "seen"))
+    sink = said_of("WARNING", said)
+
+    async def body() -> None:
+        before = desk.read()
+        topic = desk.rules if kind == "rules" else desk.lists
+        if now is None:
+            topic.records = None
+        else:
+            topic.id = now
+            removed = {"kind": "list_removal", "name": "bad", "values": ["t1"], "author": "eve", "why": "forged"}
+            topic.put(rule("amount > 5", version=2) if kind == "rules" else msgspec.json.encode(removed))
+        await until(lambda: bool(said))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(said) == 1
+        told = f"Topic '{kind}' {'is gone' if now is None else 'was made anew'}: it is not the one that was read. What was in force stays"
+        assert told in said[0]
+        assert "rules apply" in said[0] if kind == "rules" else "lists import" in said[0]
+        assert desk.read() == before
+        assert await desk.alerted(payment("b", 10)) == ["b decline"]
+
+    desk.run(body)
+    logger.remove(sink)
+
+
+def test_an_id_that_nobody_tells_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers that are old, or away for a moment: what comes is taken."""
+    monkeypatch.setattr(live_rules, "_ID_HOLDS_S", 0.0)
+    desk = Desk()
+    desk.release(rule("amount > 15"))
+
+    async def body() -> None:
+        desk.rules.id = ""
+        desk.rules.put(rule("amount > 5", code="other"))
+        await until(lambda: desk.read().rules == 3)
+
+        async def away(_topic: str) -> str | None:
+            raise Unavailable("Kafka did not answer.")
+
+        desk.live._topics = replace(desk.live._topics, id_of=away)
+        desk.rules.put(rule("amount > 6", code="third"))
+        await until(lambda: desk.read().rules == 4)
+
+    desk.run(body)
+
+
+def test_operators_are_told_when_topics_answered_what_lists_hold_and_what_rules_expect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Again and again: of entries those that hold now, and of these the ones that end within a day."""
+    monkeypatch.setattr(live_rules, "LOOK_S", 0.0)
+    desk, now_ms = Desk(), int(time.time() * 1000)
+    desk.release(rule("amount > 15", expected_share=0.25))
+    ends = {"ended": now_ms - 1000, "soon": now_ms + 3_600_000, "later": now_ms + 3 * 86_400_000, "never": None}
+    desk.lists.put(LIST, ListEntries("bad", tuple(ListedValue(v, end) for v, end in ends.items()), "ann", "seen"))
+
+    async def body() -> None:
+        await until(lambda: desk.told.asked.keys() == {"rules", "lists"} and desk.told.fills == {"bad": ListFill(3, 1)})
+        assert time.time() - min(desk.told.asked.values()) < 30
+        assert [one.expected for one in desk.told.releases if one] == [{"a_rule": 0.25}]
+
+    desk.run(body)
+
+
 def test_a_rule_that_cannot_be_run_is_counted_each_time_and_said_once() -> None:
     """Its list is not there yet; where it comes, the rule is run without another release."""
     desk, said = Desk(), list[str]()
     desk.release(rule("terminal_id in @later"))
-    sink = logger.add(said.append, level="ERROR", format="{message}")
+    sink = said_of("ERROR", said)
 
     async def body() -> None:
         assert await desk.alerted(payment("a", 20)) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream_app.messages.alert import alert_id_of
 from stream_app.messages.transaction import Label
-from stream_app.scoring.outcomes import KEPT_S, Alerted, LabelOutcomes, Met, NoteKey, OutcomeRules, keys_of, outcomes_of
+from stream_app.scoring.outcomes import KEPT_S, LabelOutcomes, Met, NotedPayment, NoteKey, OutcomeRules, keys_of, outcomes_of
 from tests.unit.delivery.world import World, payment
 from tests.unit.scoring.test_scorer import DAY, HOUR, START
 
@@ -24,9 +24,9 @@ def label(transaction: int, at: int, *, is_fraud: bool) -> Label:
     return Label(f"T{transaction}", f"C{transaction % 2}", "M", START, 10.0, is_fraud, START + at)
 
 
-def alerted(transaction: int) -> Alerted:
+def alerted(transaction: int) -> NotedPayment:
     """Transaction n was alerted."""
-    return Alerted(f"C{transaction % 2}", f"T{transaction}", START, 1000)
+    return NotedPayment(f"C{transaction % 2}", f"T{transaction}", START, 1000)
 
 
 class Desk:
@@ -40,7 +40,7 @@ class Desk:
         self.unknown = 0
 
     def take(
-        self, labels: list[Label], alerts: list[Alerted], noted_from_ms: int = 0, *, met: Met = NEWS, again: bool = False
+        self, labels: list[Label], alerts: list[NotedPayment], noted_from_ms: int = 0, *, met: Met = NEWS, again: bool = False
     ) -> LabelOutcomes:
         """One micro-batch."""
         known = {key: self.notes[key] for key in keys_of(labels) if key in self.notes}
@@ -134,6 +134,47 @@ def test_an_alert_after_its_label_leaves_what_the_label_said() -> None:
     assert online.payments == {"elsewhere": 1}
 
 
+def net_of(*taken: LabelOutcomes) -> dict[tuple[str, str, bool], tuple[int, int]]:
+    """Of each rule, mode and what a label says: payments and their money, in the end."""
+    net: dict[tuple[str, str, bool], tuple[int, int]] = {}
+    for outcomes in taken:
+        for key, count in outcomes.hits.items():
+            sign, (payments, minor) = 1 if key.added else -1, net.get(key[:3], (0, 0))
+            net[key[:3]] = payments + sign * count, minor + sign * outcomes.hits_minor[key]
+    return {key: value for key, value in net.items() if value != (0, 0)}
+
+
+def test_rules_that_hit_are_judged_by_labels_alerted_or_not_and_a_correction_takes_back() -> None:
+    """In the mode that they had then; a payment that was not alerted is missed as ever, and its genuine label is nothing but the rule's."""
+    online = Desk()
+    hit = replace(alerted(0), live=("large",), shadow=("new",))
+    quiet = replace(alerted(1), alerted=False, shadow=("new",))
+    first = online.take([], [hit, quiet])
+    fraud = online.take([label(0, HOUR, is_fraud=True), label(1, HOUR, is_fraud=False)], [])
+    assert net_of(first, fraud) == {
+        ("large", "live", True): (1, 1000),
+        ("new", "shadow", True): (1, 1000),
+        ("new", "shadow", False): (1, 1000),
+    }
+    assert online.payments == {"caught": 1}
+    same = online.take([label(0, HOUR, is_fraud=True), label(0, 2 * HOUR, is_fraud=True)], [])
+    assert net_of(same) == {}
+    corrected = online.take([label(0, 3 * HOUR, is_fraud=False), label(1, 3 * HOUR, is_fraud=True)], [])
+    assert net_of(fraud, same, corrected) == {
+        ("large", "live", False): (1, 1000),
+        ("new", "shadow", False): (1, 1000),
+        ("new", "shadow", True): (1, 1000),
+    }
+    assert online.payments == {"caught": 0, "false_alarm": 1, "missed": 1}
+    assert net_of(online.take([label(0, 4 * HOUR, is_fraud=True)], [], again=True)) == {}
+
+
+def test_a_note_without_rules_is_written_as_before_there_were_any() -> None:
+    """A version of before reads it, and what it makes of one with rules is a note still."""
+    assert alerted(0).note.written() == b'[true,1000,0,false,""]'
+    assert replace(alerted(0), shadow=("new",)).note.written() == b'[true,1000,0,false,"",[],["new"]]'
+
+
 def test_a_card_whose_true_alert_is_corrected_is_a_false_alarm() -> None:
     """What a correction took back is taken back of the card's day, too; notes of before had a letter for it."""
     online = Desk()
@@ -193,7 +234,7 @@ def of(card: str, at: int, *, is_fraud: bool) -> Label:
 def test_one_transaction_id_on_several_cards_is_as_many_outcomes() -> None:
     """Caught, a false alarm, missed, and nothing: whatever the batches, each card's payment has a note of its own."""
     labels = [of("a", HOUR, is_fraud=True), of("b", HOUR, is_fraud=False), of("c", HOUR, is_fraud=True), of("d", HOUR, is_fraud=False)]
-    noted = [Alerted(card, "T0", START, 1000) for card in "ab"]
+    noted = [NotedPayment(card, "T0", START, 1000) for card in "ab"]
     for batches in ([labels], [[one] for one in labels], [[one] for one in reversed(labels)]):
         online = Desk()
         online.take([], noted)
@@ -232,7 +273,7 @@ def test_a_payment_with_a_note_of_its_own_leaves_that_of_before_alone() -> None:
     """It belongs to another card, whose label is judged by it later."""
     online = Desk()
     online.notes = {(START // DAY, "t:T0"): FORMER}
-    online.take([of("b", HOUR, is_fraud=False)], [Alerted("b", "T0", START, 500)])
+    online.take([of("b", HOUR, is_fraud=False)], [NotedPayment("b", "T0", START, 500)])
     assert (online.payments, online.minor) == ({"false_alarm": 1}, {"false_alarm": 500})
     online.take([of("a", HOUR, is_fraud=True)], [])
     assert online.payments == {"false_alarm": 1, "caught": 1}

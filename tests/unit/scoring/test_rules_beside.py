@@ -87,6 +87,21 @@ def test_a_rule_alerts_what_the_model_does_not_and_says_so_first() -> None:
     assert counts(decided)["alerts"] == 2
 
 
+def test_what_rules_hit_is_noted_alerted_or_not_and_its_money_is_counted() -> None:
+    """So that labels judge rules in shadow too; a payment that no rule hits and nobody alerts leaves no note."""
+    live, shadow = rule("amount > 15", code="large"), rule("amount > 5", mode="shadow", code="quiet")
+    decided = till(live, shadow).take(payment("a", 10), payment("b", 20), payment("c", 2), payment("d", 900))
+    assert [(n.transaction_id, n.minor, n.alerted, n.live, n.shadow) for n in decided.noted] == [
+        ("a", 1000, False, (), ("quiet",)),
+        ("b", 2000, True, ("large",), ("quiet",)),
+        ("d", 90000, True, ("large",), ("quiet",)),
+    ]
+    assert decided.counts["hits_unjudged"] == 0
+    assert decided.decisions is not None
+    assert decided.decisions.rules is not None
+    assert decided.decisions.rules.money == {("large", "live"): 920.0, ("quiet", "shadow"): 930.0}
+
+
 def test_a_list_blocks_a_terminal_and_a_suppression_hides_the_models_alert() -> None:
     """The list is named, and is the reason; what is suppressed is no alert, and is told in the score."""
     beside = lists(bad=("terminal", "block", ["t9"]), vip=("card", "allow", ["c7"]))
