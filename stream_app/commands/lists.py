@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -20,6 +20,7 @@ from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.rule_topics import RuleTopic
 from stream_app.adapters.kafka.rule_writer import RuleWriter
 from stream_app.commands.list_files import at_once, checked_file, entries_in, write_entries
+from stream_app.commands.rule_json import entries_told, entry_told, list_told, print_json
 from stream_app.commands.signing import TypedAuthor, TypedReason, made, signed
 from stream_app.commands.times import moment_ms
 from stream_app.errors import RuleError
@@ -124,11 +125,16 @@ def _change(name: str, records: list[bytes]) -> None:
 def show(
     name: Annotated[str | None, typer.Argument(help="Of a list; without one, all lists are shown.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Entries that are shown.")] = _SHOWN,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show all lists with how much they hold; or the entries of one, with their ends, reasons and authors."""
 
     async def run() -> None:
         async with _read() as log:
+            if as_json:
+                print_json(_shown(log, name, limit))
+                return
             if name is not None:
                 _known(log, name)
                 for entry in islice(log.lists.of(name), limit):
@@ -136,15 +142,26 @@ def show(
                 if (more := log.lists.count(name) - limit) > 0:
                     typer.echo(f"… and {more:,} more: fraudstream lists export {name}")
                 return
-            soon_ms = _now_ms() + _SOON_MS
-            for number, one in enumerate(log.lists.known.values()):
-                ending = log.lists.entries.ending(number, soon_ms)
+            for one, ending in _ending(log):
                 told = f"; {ending:,} ended or end within a day" if ending else ""
                 typer.echo(f"{one.name}: {one.of}, {one.power}, {log.lists.count(one.name):,} entries{told}; by {one.author}: {one.why}")
             if not log.lists.known:
                 typer.echo("There is no list. Make one: fraudstream lists create NAME --of KIND --as PERSON --why WHY.")
 
     asyncio.run(run())
+
+
+def _ending(log: ListsLog) -> Iterator[tuple[CardList, int]]:
+    """The lists, and how many entries of each ended or end within a day."""
+    soon_ms = _now_ms() + _SOON_MS
+    return ((one, log.lists.entries.ending(number, soon_ms)) for number, one in enumerate(log.lists.known.values()))
+
+
+def _shown(log: ListsLog, name: str | None, limit: int) -> dict[str, Any]:
+    """All lists, or entries of one, as JSON has them."""
+    if name is None:
+        return {"lists": [list_told(one, log.lists.count(one.name), ending) for one, ending in _ending(log)]}
+    return entries_told(_known(log, name), log.lists.count(name), list(islice(log.lists.of(name), limit)))
 
 
 def _line(entry: Entry) -> str:
@@ -179,13 +196,22 @@ def import_(
 
 @app.command("export")
 def export(
-    name: TypedName, file: Annotated[Path | None, typer.Argument(help="To write, CSV; without one, to the standard output.")] = None
+    name: TypedName,
+    file: Annotated[Path | None, typer.Argument(help="To write, CSV; without one, to the standard output.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, to the standard output.")] = False,
 ) -> None:
-    """Write the entries of a list, with ends, reasons and authors, as `import` reads them."""
+    """Write the entries of a list, with ends, reasons and authors: as CSV, which `import` reads."""
+    if as_json and file is not None:
+        raise typer.BadParameter("it writes to the standard output: name no file", param_hint="--json")
 
     async def run() -> None:
         async with _read() as log:
             _known(log, name)
+            if as_json:
+                for entry in log.lists.of(name):
+                    print_json(entry_told(entry))
+                return
             if file is None:
                 write_entries(log.lists.of(name), sys.stdout)
                 return

@@ -16,6 +16,7 @@ from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.rule_topics import RuleTopic
 from stream_app.commands.rule_changes import MOST_RELEASES
+from stream_app.commands.rule_json import differences_told, print_json, record_told, rules_told, versions_told
 from stream_app.messages.records import Record, decoded
 from stream_app.rules.changes import described, differences, in_force, newest, released
 from stream_app.rules.checkpoint import Checkpoint
@@ -24,6 +25,7 @@ from stream_app.rules.rules_log import RulesLog
 from stream_app.settings import Settings, load_settings
 
 TypedCode = Annotated[str, typer.Argument(help="Of a rule.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @asynccontextmanager
@@ -33,11 +35,14 @@ async def _read(settings: Settings, *, past: bool = False) -> AsyncIterator[Rule
         yield topic.log
 
 
-def list_rules() -> None:
+def list_rules(*, as_json: AsJson = False) -> None:
     """Show all rules: which version is in force, and which is the newest."""
 
     async def run() -> None:
         async with _read(load_settings()) as log:
+            if as_json:
+                print_json(rules_told(log))
+                return
             now = in_force(log)
             for code in sorted(log.rules):
                 last = newest(log, code)
@@ -57,12 +62,15 @@ def list_rules() -> None:
     asyncio.run(run())
 
 
-def show(code: TypedCode) -> None:
+def show(code: TypedCode, *, as_json: AsJson = False) -> None:
     """Show the versions of a rule that are kept, the newest first."""
 
     async def run() -> None:
         async with _read(load_settings()) as log:
             newest(log, code)
+            if as_json:
+                print_json(versions_told(log, code))
+                return
             now = in_force(log).get(code)
             for _, rule in sorted(log.rules[code].items(), reverse=True):
                 for line in _shown(rule, is_in_force=now is not None and now.version == rule.version):
@@ -74,13 +82,17 @@ def show(code: TypedCode) -> None:
 def _shown(rule: Rule, *, is_in_force: bool) -> Iterator[str]:
     yield described(rule) + (", in force" if is_in_force else "")
     yield f"  sentence: {rule.sentence}"
+    if rule.expected_share is not None:
+        yield f"  expected to hit {rule.expected_share:.3g} of all payments"
     for name, at_ms in (("from", rule.valid_from), ("until", rule.valid_until)):
         if at_ms is not None:
             yield f"  valid {name} {_at(at_ms)}"
     yield f"  by {rule.author}, {f'approved by {rule.approver}' if rule.approver else 'not approved'}; {digest_of(rule)[:12]}"
 
 
-def diff(to: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Beginning of a release's name.")] = None) -> None:
+def diff(
+    to: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Beginning of a release's name.")] = None, *, as_json: AsJson = False
+) -> None:
     """Show what the newest versions would change of what is in force; or what going to a release of the past would."""
 
     async def run() -> None:
@@ -89,6 +101,9 @@ def diff(to: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Beg
                 wanted = {code: newest(log, code) for code in log.rules}
             else:
                 wanted = {one.rule.code: one.rule for one in released(log, to).rules}
+            if as_json:
+                print_json(differences_told(in_force(log), wanted))
+                return
             told = list(differences(in_force(log), wanted))
             for line in told or ["nothing differs"]:
                 typer.echo(line)
@@ -96,7 +111,7 @@ def diff(to: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Beg
     asyncio.run(run())
 
 
-def history() -> None:
+def history(*, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False) -> None:
     """Show all that the topic of rules holds, in order: what was put, approved and released, by whom and why; and what was refused."""
 
     async def run() -> None:
@@ -107,8 +122,13 @@ def history() -> None:
         async for _, records in log.walk({place: begin}):
             for record in records:
                 why = of.apply(record.offset, record.value, record.timestamp)
-                refused = "" if why is None or begin else f"; refused: {why.why}"
-                typer.echo(f"{record.offset:>6}  {_at(record.timestamp)}  {_told(record)}{refused}")
+                refused = None if why is None or begin else why.why
+                if as_json:
+                    print_json(record_told(record, refused))
+                    continue
+                typer.echo(
+                    f"{record.offset:>6}  {_at(record.timestamp)}  {_told(record)}{'' if refused is None else f'; refused: {refused}'}"
+                )
 
     asyncio.run(run())
 

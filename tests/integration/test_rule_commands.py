@@ -94,6 +94,10 @@ def test_a_rule_is_put_approved_released_and_taken_back(monkeypatch: pytest.Monk
     assert in_force() == {"large": "amount > 100", "quiet": "amount > 1"}
 
     assert "in force: large 1" in told("list")
+    (large, *_) = json.loads(told("list", "--json"))["rules"]
+    assert (large["code"], large["in_force"]["version"], large["newest"]["approver"]) == ("large", 1, "bob")
+    assert json.loads(told("show", "large", "--json"))["in_force"] == 1
+    assert [one["code"] for one in json.loads(told("diff", "--json"))["changes"]] == ["wide"]
     assert "approved by bob" in told("show", "large")
     assert "- quiet 1" in told("disable", "quiet", *ANN, *WHY)
     assert in_force() == {"large": "amount > 100"}
@@ -102,6 +106,7 @@ def test_a_rule_is_put_approved_released_and_taken_back(monkeypatch: pytest.Monk
     assert told("checkpoint").startswith("checkpoint of 1 pieces")
     assert in_force() == {"large": "amount > 100", "quiet": "amount > 1"}
     lines = told("history").splitlines()
+    assert [json.loads(line)["offset"] for line in told("history", "--json").splitlines()] == [*range(len(lines))]
     assert [line.split(maxsplit=3)[3].partition(" (")[0] for line in lines[:3]] == [
         "ann put large 1",
         "ann put quiet 1",
@@ -145,6 +150,10 @@ def test_a_list_is_filled_by_hand_and_from_a_file() -> None:
     Path("many.csv").write_text("\n".join([*many, "t-2"]), encoding="utf-8")
     assert "line 2501: the value of line 1 stands there again" in refused("import", "watched", "many.csv", *signature, app=lists.app)
     assert told("show", "watched", app=lists.app) == "t-1, until 2100-01-01 00:00:00; by ann: for tests\n"
+    (entry,) = json.loads(told("show", "watched", "--json", app=lists.app))["entries"]
+    assert json.loads(told("export", "watched", "--json", app=lists.app)) == entry
+    assert entry == {"value": "t-1", "until": 4_102_444_800_000, "reason": "for tests", "author": "ann"}
+    assert [one["name"] for one in json.loads(told("show", "--json", app=lists.app))["lists"]] == ["watched"]
     Path("many.csv").write_text("\n".join(many), encoding="utf-8")
     assert "2,501 entries now" in told("import", "watched", "many.csv", *signature, app=lists.app)
     told("remove", "watched", "t-2", "t-3", "t-none", *signature, app=lists.app)
