@@ -1,11 +1,12 @@
 # MSK: TLS only, SCRAM for clients (the program has no IAM for Kafka), records kept for as long as a rebuild needs. A user for each component:
-# as long as a topic has no ACL, MSK lets each of them do all with it; docs/rights.md has the ACLs, `operator` is the user to set them with.
+# as long as a topic has no ACL, MSK lets each of them do all with it; docs/rights.md has the ACLs, `operator` is the user to set them with. `rules`
+# is for the people who change rules and lists: no process of ours runs as it, and it may write nothing else.
 
 locals {
   zones   = length(var.subnet_ids)
   copies  = min(var.topic_defaults.replication_factor, local.zones * var.brokers.per_zone)
   in_step = min(var.topic_defaults.min_insync_replicas, local.copies)
-  users   = toset(["worker", "api", "topics", "operator"])
+  users   = toset(["worker", "api", "topics", "rules", "operator"])
 }
 
 resource "aws_security_group" "this" {

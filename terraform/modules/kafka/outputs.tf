@@ -19,7 +19,7 @@ output "arn" {
 }
 
 output "passwords" {
-  description = "SCRAM password of each user: worker, api, topics, operator."
+  description = "SCRAM password of each user: worker, api, topics, rules, operator."
   value       = { for user, password in random_password.scram : user => password.result }
   sensitive   = true
 }
