@@ -19,6 +19,7 @@ from stream_app.rules.entries import FOREVER, MAX_LISTS, Entries, Entry, hashes_
 from stream_app.rules.machine import Truths
 from stream_app.rules.power import Power
 from stream_app.rules.rule import Person, Why
+from stream_app.rules.tokens import misleading
 from stream_app.rules.tree import FIELD_OF_KIND, ListKind
 
 MAX_AT_ONCE = 1_000
@@ -158,6 +159,8 @@ class Lists:
             return "this is a card number (13 to 19 digits that pass Luhn). Put the card's token in its place."
         if of == "country" and entry.value not in COUNTRIES:
             return f"{entry.value!r} is no country of ISO 3166-1 alpha-2, as FR."
+        if not entry.value.isascii() and (found := misleading(entry.value)) is not None:
+            return f"sign {found[0] + 1}: {found[1]}"
         if entry.until is not None and entry.until <= at_ms:
             return f"its end, {entry.until}, is past. Leave it out, or give a later one in milliseconds."
         return None

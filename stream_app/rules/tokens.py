@@ -112,12 +112,21 @@ def _check_neighbours(text: str, at: int, before: str, kind: str) -> None:
 def _check_text(text: str, at: int, inner: str) -> None:
     if len(inner) > MAX_TEXT:
         raise refused(text, at, f"this text has {len(inner)} characters; no field has more than {MAX_TEXT}.")
-    latin = any(sign.isascii() and sign.isalpha() for sign in inner)
-    for place, sign in enumerate(inner, at):
+    if (found := misleading(inner)) is not None:
+        raise refused(text, at + found[0], found[1])
+
+
+def misleading(text: str) -> tuple[int, str] | None:
+    """The place of the first sign that a reader takes for another or for none, and that in words; None where there is none."""
+    latin = any(sign.isascii() and sign.isalpha() for sign in text)
+    for place, sign in enumerate(text):
+        if sign.isascii() and sign.isprintable():
+            continue
         if not sign.isprintable() or unicodedata.normalize("NFKC", sign) != sign:
-            raise refused(text, place, f"{_named(sign)} cannot be told from others by eye. Write it plainly.")
+            return place, f"{_named(sign)} cannot be told from others by eye. Write it plainly."
         if latin and unicodedata.name(sign, "").startswith(_LIKE_LATIN):
-            raise refused(text, place, f"{_named(sign)} stands among Latin letters and looks like one. Write it plainly.")
+            return place, f"{_named(sign)} stands among Latin letters and looks like one. Write it plainly."
+    return None
 
 
 def _sign_told(sign: str) -> str:

@@ -99,6 +99,13 @@ def taken(of: Lists, **fields: Any) -> None:
         ("country", {"entries": (ListedValue("FR"), ListedValue("UK"))}, "entry 2: 'UK' is no country"),
         ("card", {"entries": (ListedValue("a", NOW_MS),)}, f"entry 1: its end, {NOW_MS}, is past"),
         ("card", {"entries": (ListedValue("a"), ListedValue("b"), ListedValue("a"))}, "entry 3: the value stands twice"),
+        (
+            "card",
+            {"entries": (ListedValue("card-\u0430"),)},
+            "entry 1: sign 6: U+0430 (cyrillic small letter a) stands among Latin letters",
+        ),
+        ("terminal", {"entries": (ListedValue("t-1\u200b"),)}, "entry 1: sign 4: U+200B (zero width space) cannot be told from others"),
+        ("merchant", {"entries": (ListedValue("\uff54-1"),)}, "entry 1: sign 1: U+FF54"),
         ("card", {"name": "wached"}, "There is no list 'wached'. Make it first"),
     ],
 )
