@@ -31,6 +31,7 @@ from stream_app.scoring.provenance import RulesRead
 
 MOST_AT_ONCE = 1_000
 OUT_OF_REACH = "rules or lists of its moment out of reach"
+MADE_ANEW = "by a topic of rules or lists that was made anew since: another is there under its name"
 NOT_THERE = "no transaction to decide again"
 _NEVER_READ = RulesRead("", -1, "", -1)
 
@@ -54,8 +55,16 @@ class RulesOfThen:
         """Whether it is known what a decision had read."""
         if self.rules is None or self.lists is None:
             return False
-        of_these = all(_is_of(*one) for one in ((read.rules_id, read.rules, self.ids[0]), (read.lists_id, read.lists, self.ids[1])))
-        return of_these and read.rules <= self.rules.offset and self.lists_from <= read.lists <= self.end and self._known(read.rules)
+        return (
+            self.is_of_these(read)
+            and read.rules <= self.rules.offset
+            and self.lists_from <= read.lists <= self.end
+            and self._known(read.rules)
+        )
+
+    def is_of_these(self, read: RulesRead) -> bool:
+        """Whether a decision read these topics, and not others of their names."""
+        return all(_is_of(*one) for one in ((read.rules_id, read.rules, self.ids[0]), (read.lists_id, read.lists, self.ids[1])))
 
     def _known(self, offset: int) -> bool:
         try:
@@ -98,14 +107,15 @@ class Rulings:
         provenance = decision.provenance
         if provenance is not None and provenance.stands:
             return False  # counted by `Verification`
-        why = NOT_THERE if self._payment(decision) is None else "" if self._is_in_reach(decision) else OUT_OF_REACH
+        why = NOT_THERE if self._payment(decision) is None else self._out_of_reach(_read(decision))
         if why:
             self.report.apart[why] += 1
         return not why
 
-    def _is_in_reach(self, decision: ServedDecision) -> bool:
-        read = _read(decision)
-        return read == _NEVER_READ or self._then.reaches(read)
+    def _out_of_reach(self, read: RulesRead) -> str:
+        if read == _NEVER_READ or self._then.reaches(read):
+            return ""
+        return OUT_OF_REACH if self._then.is_of_these(read) else MADE_ANEW
 
     def _payment(self, decision: ServedDecision) -> tuple[Transaction, int] | None:
         """The payment, and its money in minor units."""

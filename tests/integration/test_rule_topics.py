@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from loguru import logger
 
 from stream_app.adapters.kafka import rule_writer
 from stream_app.adapters.kafka.options import client_options
@@ -20,6 +21,9 @@ from stream_app.adapters.kafka.rule_topics import RuleTopic
 from stream_app.adapters.kafka.rule_writer import RuleWriter
 from stream_app.adapters.kafka.topics import create_topics, partition_counts, topic_configs
 from stream_app.adapters.kafka.topology import wrong_rule_topics
+from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
+from stream_app.bootstrap_rules import live_rules as live_rules_of
+from stream_app.delivery import live_rules
 from stream_app.errors import RuleError, TopologyError
 from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.records import Outgoing
@@ -267,3 +271,43 @@ def test_who_writes_much_writes_a_checkpoint_that_a_start_begins_at(settings: Se
                 assert (topic.log.offset, topic.log.tail_bytes) == (5, 0), "whoever starts here has no checkpoint to write"
 
     asyncio.run(body())
+
+
+def test_a_topic_that_is_made_anew_under_its_name_is_told_and_what_was_in_force_stays(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its id, though it holds more records than the one before, which would be read on from there; a process that starts takes what is there now."""
+    monkeypatch.setattr(live_rules, "LOOK_S", 0.2)
+    monkeypatch.setattr(live_rules, "_ID_HOLDS_S", 0.0)
+    said: list[str] = []
+    sink = logger.add(said.append, level="WARNING", format="{message}")
+
+    async def made_anew() -> None:
+        admin = AIOKafkaAdminClient(**client_options(settings))
+        await admin.start()
+        await admin.delete_topics([settings.lists_topic])
+        while await partition_counts(client_options(settings), [settings.lists_topic]):  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(0.1)
+        await admin.close()
+        await create_topics(client_options(settings), settings, partitions=2)
+
+    async def body() -> None:
+        await send(settings, [(msgspec.json.encode(WATCHED), None), (put("t-1"), None)])
+        live = live_rules_of(settings, WorkerMetrics().rules)
+        async with asyncio.timeout(DEADLINE_S):
+            following = asyncio.create_task(live.run(lambda: None))
+            await live.begun()
+            before = live.in_force.read()
+            await made_anew()
+            await send(settings, [(msgspec.json.encode(WATCHED), None), *((put(f"t-{n}"), None) for n in range(2, 6))])
+            while not any("was made anew" in line for line in said):  # noqa: ASYNC110 - a log tells nobody
+                await asyncio.sleep(0.05)
+            assert [entry.value for entry in live.in_force.lists.of("watched")] == ["t-1"]
+            assert live.in_force.read() == before
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            async with opened(settings) as topic:
+                assert held(topic) == ["t-2", "t-3", "t-4", "t-5"]
+
+    asyncio.run(body())
+    logger.remove(sink)

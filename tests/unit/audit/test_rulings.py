@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream_app.audit.decisions import DecisionReader, ServedDecision
 from stream_app.audit.history import PartitionHistory
-from stream_app.audit.rulings import OUT_OF_REACH, RulesOfThen, Rulings, beside_models
+from stream_app.audit.rulings import MADE_ANEW, OUT_OF_REACH, RulesOfThen, Rulings, beside_models
 from stream_app.audit.verification import VerificationReport
 from stream_app.messages.headers import Headers
 from stream_app.messages.money import Money
@@ -198,13 +198,14 @@ def test_decisions_by_what_is_out_of_reach_are_counted_apart_and_never_passed_ov
     """Topics made anew, a beginning that is gone, an end that was cut; those by what is known are compared."""
     office = changed()
     known = office.rules, ListsLog(), office.lists.offset
-    for then in (
-        RulesOfThen(*known, ids=("id-r", "other")),
-        RulesOfThen(None, ListsLog(), office.lists.offset, ("id-r", "id-l")),
-        RulesOfThen(office.rules, None, office.lists.offset, ("id-r", "id-l")),
+    for then, why in (
+        (RulesOfThen(*known, ids=("id-r", "other")), MADE_ANEW),
+        (RulesOfThen(*known, ids=("other", "id-l")), MADE_ANEW),
+        (RulesOfThen(None, ListsLog(), office.lists.offset, ("id-r", "id-l")), OUT_OF_REACH),
+        (RulesOfThen(office.rules, None, office.lists.offset, ("id-r", "id-l")), OUT_OF_REACH),
     ):
         report = office.again(then)
-        assert (report.rulings, report.apart) == (0, {OUT_OF_REACH: 3})
+        assert (report.rulings, report.apart) == (0, {why: 3})
     short = RulesLog(1)
     before = changed().rules
     for record in [*before.records(0)]:
