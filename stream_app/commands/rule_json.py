@@ -16,22 +16,22 @@ from stream_app.rules.lists import CardList
 from stream_app.rules.rule import Approval, Release, Rule, digest_of
 from stream_app.rules.rules_log import RulesLog
 
-type Told = dict[str, Any]
+type JsonFields = dict[str, Any]
 
 _DECODER: msgspec.json.Decoder[Rule | Approval | Release | Checkpoint] = msgspec.json.Decoder(Rule | Approval | Release | Checkpoint)
 
 
-def print_json(told: Told) -> None:
+def print_json(told: JsonFields) -> None:
     """One line on the standard output."""
     sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
 
 
-def rule_told(rule: Rule) -> Told:
+def rule_told(rule: Rule) -> JsonFields:
     """A version of a rule, and its hash."""
     return _fields(rule) | {"sha256": digest_of(rule)}
 
 
-def rules_told(log: RulesLog) -> Told:
+def rules_told(log: RulesLog) -> JsonFields:
     """The release in force, and of each rule the version in force and the newest."""
     now, release = in_force(log), log.in_force
     return {
@@ -50,14 +50,14 @@ def rules_told(log: RulesLog) -> Told:
     }
 
 
-def versions_told(log: RulesLog, code: str) -> Told:
+def versions_told(log: RulesLog, code: str) -> JsonFields:
     """The versions of a rule that are kept, the newest first."""
     now = in_force(log).get(code)
     versions = [rule_told(rule) for _, rule in sorted(log.rules[code].items(), reverse=True)]
     return {"code": code, "in_force": None if now is None else now.version, "versions": versions}
 
 
-def differences_told(of: Mapping[str, Rule], to: Mapping[str, Rule]) -> Told:
+def differences_told(of: Mapping[str, Rule], to: Mapping[str, Rule]) -> JsonFields:
     """What changes from some rules to others."""
     changes = [
         {
@@ -72,10 +72,10 @@ def differences_told(of: Mapping[str, Rule], to: Mapping[str, Rule]) -> Told:
     return {"different": bool(changes), "changes": changes}
 
 
-def record_told(record: Record, refused: str | None) -> Told:
+def record_told(record: Record, refused: str | None) -> JsonFields:
     """A record of the topic of rules; a piece of a checkpoint without the records in it."""
     found = decoded(_DECODER, record.value)
-    told: Told | None
+    told: JsonFields | None
     match found:
         case None:
             told = None
@@ -89,22 +89,22 @@ def record_told(record: Record, refused: str | None) -> Told:
     return {"offset": record.offset, "at_ms": record.timestamp, "kind": kind, "record": told, "refused": refused}
 
 
-def list_told(one: CardList, count: int, ending: int) -> Told:
+def list_told(one: CardList, count: int, ending: int) -> JsonFields:
     """A list, how many entries it has, and how many of them ended or end within a day."""
     return _fields(one) | {"count": count, "ending": ending}
 
 
-def entry_told(entry: Entry) -> Told:
+def entry_told(entry: Entry) -> JsonFields:
     """An entry of a list."""
     until = None if entry.until_ms == FOREVER else entry.until_ms
     return {"value": entry.value, "until": until, "reason": entry.reason, "author": entry.author}
 
 
-def entries_told(one: CardList, count: int, entries: Sequence[Entry]) -> Told:
+def entries_told(one: CardList, count: int, entries: Sequence[Entry]) -> JsonFields:
     """A list with entries of it: some, or all."""
     return _fields(one) | {"count": count, "entries": list(map(entry_told, entries))}
 
 
-def _fields(record: msgspec.Struct) -> Told:
+def _fields(record: msgspec.Struct) -> JsonFields:
     """All fields of a record, those that have their default too."""
     return {name: msgspec.to_builtins(getattr(record, name)) for name in record.__struct_fields__}

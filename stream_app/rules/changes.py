@@ -67,8 +67,8 @@ def released(log: RulesLog, named: str) -> InForce:
     """
     found = {one.name: one for one in log.releases if one.name.startswith(named)}
     if len(found) != 1:
-        told = "no release" if not found else f"{len(found)} releases"
-        raise RuleError(f"{told} of the past begins with {named!r}. `fraudstream rules history` shows their names.")
+        told = "no release of the past begins" if not found else f"{len(found)} releases of the past begin"
+        raise RuleError(f"{told} with {named!r}. `fraudstream rules history` shows their names.")
     return next(iter(found.values()))
 
 

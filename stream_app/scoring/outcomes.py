@@ -18,7 +18,7 @@ by nobody. A correction takes back what the label before had added. What leaves 
 its card's last labels (`Met.news`): a fraud label that is older and comes later changes nothing.
 
 Rules, in force and in shadow, are judged by the same labels: a note also says which of them hit. So a payment that was not alerted has one too
-where a rule hit it, as far as `MOST_RULES_NOTED` and `bound_rules.NOTED_SHARE` let it; what they keep out is counted, and judged by nobody.
+where a rule hit it, as far as `MOST_RULES_NOTED` and `rule_notes.NOTED_SHARE` let it; what they keep out is counted, and judged by nobody.
 
 What has no note was not alerted, with two exceptions, which are never counted as missed:
 

@@ -13,7 +13,9 @@ from stream_app.features.aggregations import DAY_S, Quantity
 from stream_app.features.packing import Packer
 from stream_app.features.plan import LABELS_LEN, catalogue_plan
 from stream_app.scoring import outcomes
+from stream_app.scoring.bound_rules import RulesInForce
 from tests.unit.delivery.world import World, payment
+from tests.unit.rules.made import rule, rules
 from tests.unit.scoring.test_scorer import DAY, HOUR, START
 
 MANY = LABELS_LEN + 8
@@ -140,3 +142,18 @@ def test_a_label_of_a_payment_that_never_came_here_is_elsewhere() -> None:
     world.run()
     assert net(world) == {"missed": 1, "elsewhere": 2}
     assert outcomes.OUTCOMES[-1] == "elsewhere"
+
+
+@pytest.mark.parametrize("killed_after", range(8))
+def test_a_rule_is_judged_by_labels_whatever_was_killed_between_its_hit_and_them(killed_after: int) -> None:
+    """In shadow, at a payment that was alerted and at one that was not: from the note, or from what was published before it was written."""
+    world = World(rules=RulesInForce(tuple(rules(rule("amount > 5", mode="shadow", code="new")))))
+    world.send([paid(0), paid(1)])
+    world.run(kill_after=killed_after)
+    assert world.run() == "done"
+    world.send([], [label(0), label(1, fraud=False)])
+    assert world.run() == "done"
+    assert world.seen.hits == {("new", "shadow", True): 1, ("new", "shadow", False): 1}
+    world.send([], [label(0, 2, fraud=False), label(1, fraud=False)])
+    assert world.run() == "done"
+    assert world.seen.hits == {("new", "shadow", True): 0, ("new", "shadow", False): 2}

@@ -27,6 +27,7 @@ from stream_app.messages.headers import header
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import IntakeRules
+from stream_app.scoring.bound_rules import RulesInForce
 from stream_app.scoring.observation import Backlog, Decisions, EventKind
 from stream_app.scoring.outcomes import LabelOutcomes
 from stream_app.scoring.ports import Scores
@@ -80,6 +81,7 @@ class Counted:
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.outcomes: dict[str, int] = {}
+        self.hits: dict[tuple[str, str, bool], int] = {}
         self.letters: dict[str, int] = {}
         self.unknown = 0
 
@@ -105,6 +107,8 @@ class Counted:
         for (outcome, added), count in outcomes.payments.items():
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + (count if added else -count)
         self.unknown += outcomes.unknown
+        for key, count in outcomes.hits.items():
+            self.hits[key[:3]] = self.hits.get(key[:3], 0) + (count if key.added else -count)
 
     def rebuild_begun(self) -> None:
         """See `observation.Observer`."""
@@ -202,6 +206,7 @@ class World:
     at_once: int = BATCH
     keys: Any = field(default_factory=lambda: KeyWatch({}))
     answers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    rules: RulesInForce | None = None
 
     def send(self, payments: Sequence[dict[str, Any] | bytes], labels: Sequence[dict[str, Any]] = ()) -> None:
         """Publish payments, or bytes that are none, and labels."""
@@ -251,7 +256,7 @@ class World:
                 raise error
 
     def _dependencies(self, takeover: Takeover, fuse: Fuse) -> PartitionDependencies:
-        scorer = Scorer(Fussy(self.poison), Money("EUR"), Output("alerts", self.scores), FakeClock(), self.threshold)
+        scorer = Scorer(Fussy(self.poison), Money("EUR"), Output("alerts", self.scores), FakeClock(), self.threshold, rules=self.rules)
         return PartitionDependencies(
             rounds=rounds_of(self.store, scorer),
             end_of=lambda topic, number: KnownEnd(len(self.topics.logs[topic, number]), next(self.answers)),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from stream_app.errors import RuleError
-from stream_app.rules.changes import acting, before, differences, in_force, newest, released, version_of
+from stream_app.rules.changes import acting, before, differences, in_force, is_known, newest, released, version_of
 from stream_app.rules.rule import Approval, digest_of, release_of
 from stream_app.rules.rules_log import RulesLog
 from tests.unit.rules.made import NOW_MS, rule
@@ -33,9 +33,12 @@ def test_what_says_the_same_is_no_new_version() -> None:
     assert version_of(log, rule("amount > 2", code="one"), "cid") == TWO
     in_force_now = version_of(log, rule("amount > 1", code="one", version=7), "cid")
     assert (in_force_now.version, in_force_now.approver) == (1, "bob")
-    third = version_of(log, rule("amount > 3", code="one"), "cid")
+    third = version_of(log, rule("amount > 3", code="one", approver="ann", author="ann"), "cid")  # as a file may say it
     assert (third.version, third.author, third.approver) == (3, "cid", None)
-    assert version_of(log, rule("amount > 3", code="fresh"), "cid").version == 1
+    assert not is_known(log, third)
+    assert is_known(log, TWO)
+    fresh = version_of(log, rule("amount > 3", code="fresh"), "cid")
+    assert (fresh.version, is_known(log, fresh)) == (1, False)
 
 
 def test_what_is_not_there_is_told_with_what_is() -> None:
@@ -46,6 +49,8 @@ def test_what_is_not_there_is_told_with_what_is() -> None:
         newest(log, "none")
     with pytest.raises(RuleError, match="no release of the past begins with 'zzz'"):
         released(log, "zzz")
+    with pytest.raises(RuleError, match="2 releases of the past begin with ''"):
+        released(holding(ONE, OTHER, FIRST, release_of([ONE], "ann", "why", FIRST.name)), "")
     with pytest.raises(RuleError, match="No release before this one"):
         before(log)
 
@@ -74,6 +79,9 @@ def test_each_rule_that_differs_is_told_once() -> None:
 
 def test_what_comes_to_act_is_live_and_was_not_in_force() -> None:
     """A rule in shadow does nothing; one that is in force goes on."""
-    log = holding(ONE, OTHER, FIRST, TWO)
-    assert [(one.code, one.version) for one in acting([TWO, OTHER, rule("score > 0", code="live")], log)] == [("one", 2), ("live", 1)]
+    log, quiet = holding(ONE, OTHER, FIRST, TWO), rule("score > 0", code="quiet", mode="shadow")
+    assert [(one.code, one.version) for one in acting([TWO, OTHER, rule("score > 0", code="live"), quiet], log)] == [
+        ("one", 2),
+        ("live", 1),
+    ]
     assert acting([*in_force(log).values()], log) == []
