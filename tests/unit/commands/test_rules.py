@@ -44,6 +44,9 @@ def test_a_file_is_read_with_its_lists() -> None:
     assert (one.rule.code, one.rule.mode, one.rule.version, one.rule.approver) == ("one", "live", 1, None)
     assert [entry.value for entry in found.lists.of("watched")] == ["t-1"]
     assert found.wrong == ()
+    assert found.lists.known["watched"].power == "ask"
+    powerful = a_file(HEAD.format(terminal="t-1").replace("values", 'power = "block"\nvalues'))
+    assert [one.name for one in powerful.lists.of_power()] == ["watched"]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +89,14 @@ def test_what_is_no_file_of_rules_is_refused(text: str, kind: type[Exception], t
     assert told in str(refused.value)
     with pytest.raises(DataError, match=r"none\.toml cannot be read: No such file"):
         read_rules(Path("none.toml"))
+
+
+@pytest.mark.parametrize("content", [b'code = "\xff"', b"x = " + b"[" * 100_000], ids=["no UTF-8", "nested"])
+def test_a_file_that_breaks_the_reader_is_told_as_any_other(content: bytes) -> None:
+    """Bytes that are no text, and nesting that no parser follows."""
+    Path("rules.toml").write_bytes(content)
+    with pytest.raises(DataError, match=r"rules\.toml is no TOML"):
+        read_rules(Path("rules.toml"))
 
 
 def run(*arguments: str) -> tuple[str, BaseException | None]:
