@@ -1,10 +1,12 @@
-"""`make bench-rules`: what rules and lists cost, without servers. Not a test: figures are of this machine, at rest.
+"""`make bench-rules`: what rules and lists cost. Not a test: figures are of this machine, at rest. BENCH_RULES_WORKER=no leaves out 4.
 
 1. rules: 0, 50, 200 and 1,000 live ones, all different, over micro-batches of 16, 100 and 500 payments: microseconds for a payment, all of it
    (columns, program, lists with power, who decides), and the longest batch; beside them a list with a million entries that blocks;
 2. lists: megabytes that a million entries take in a process, microseconds for a look-up; seconds to write a checkpoint of them, and to start from
    it and a tail of 10,000 records of one change each;
-3. binding: seconds to compile a release, off the live path.
+3. binding: seconds to compile a release, off the live path;
+4. a real worker with no rules, and with 0, 50, 200 and 1,000 beside a list of a million entries: payments scored a second, what that is of the worker
+   without rules, how much later alerts are at p99, and megabytes: see `rules_worker`. The others need no servers.
 
 The last line is one JSON object.
 """
@@ -12,6 +14,7 @@ The last line is one JSON object.
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +24,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from benchmarks.rules_worker import measured, narrow
 from stream_app.features.kept import kept_features
 from stream_app.messages.transaction import Transaction
 from stream_app.rules.checkpoint import pieces_of
@@ -59,6 +63,9 @@ def main() -> None:
         rows.append(row)
         print(row)
     result["rules"] = rows
+    if os.environ.get("BENCH_RULES_WORKER") != "no":
+        live = [narrow(_rule(rng, n), rng) for n in range(max(RULES))]
+        result["worker"] = measured({count: live[:count] for count in RULES}, ENTRIES)
     print(json.dumps(result))
 
 

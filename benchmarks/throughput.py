@@ -59,7 +59,7 @@ def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
         of = bank(servers, home, Portfolio(count), history + RUNS * TRANSACTIONS)
         cards[count] = _throughput(of, history, {"redis": pids["redis"], "broker": pids["kafka"]})
     limit = _limit(of)
-    latencies = {rate: _latency(of, rate) for rate in (*RATES, cards[count]["scored_per_s"] // 2)}
+    latencies = {rate: latency(of, rate, f"at-{rate}") for rate in (*RATES, cards[count]["scored_per_s"] // 2)}
     return {
         "cards": cards,
         "limit_per_s": limit,
@@ -85,21 +85,28 @@ def _limit(of: Bank) -> int:
     return int(json.loads(ran.stdout.splitlines()[-1])["per_s"])
 
 
-def _latency(of: Bank, rate: int) -> dict[str, Any]:
-    """From due to alerted at so many payments a second, by percentile; what worker and client used for it."""
+def latency(of: Bank, rate: int, name: str, longest_s: int = LONGEST_S) -> dict[str, Any]:
+    """From due to alerted at so many payments a second, by percentile; what worker and client used for it.
+
+    Args:
+        of: whose payments.
+        rate: a second.
+        name: what the ids of these payments begin with, and no others of its topics.
+        longest_s: no longer than this, whatever `ALERTS` says.
+    """
     with worker({**of.env, "THRESHOLD": THRESHOLD}, PORT, of.home) as running:
         until(running.ready, "the worker")
         of.publish(10 * rate, rate, "warm-up")
         until(lambda: scored(running) >= 10 * rate, "the warm-up", 120, LOOK_EVERY_S)
         share = running.metric("fraudstream_alerts_total") / (10 * rate)
-        count = int(min(LONGEST_S * rate, max(10 * rate, ALERTS / share)))
+        count = int(min(longest_s * rate, max(10 * rate, ALERTS / share)))
         used = cpu_s({"worker": running.process.pid})["worker"]
-        client = of.publish(count, rate, f"at-{rate}")
+        client = of.publish(count, rate, name)
         seconds = count / rate
         spent = cpu_s({"worker": running.process.pid})["worker"] - used
         until(lambda: scored(running) >= 10 * rate + count, "the last payment", 120, LOOK_EVERY_S)
         running.stop()
-    found = [latency_ms for _, latency_ms in of.alerted(f"at-{rate}")]
+    found = [latency_ms for _, latency_ms in of.alerted(name)]
     return {
         **percentiles(found),
         "alerts": len(found),
