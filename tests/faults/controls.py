@@ -20,6 +20,7 @@ from stream_app.adapters.redis.line import RedisLine
 from stream_app.adapters.redis.partition_state import RedisPartition
 from stream_app.delivery import held_partitions, partition
 from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.live_rules import LiveRules
 from stream_app.delivery.partition import Partition
 from stream_app.delivery.takeover import Takeover
 from stream_app.errors import StateError
@@ -27,10 +28,12 @@ from stream_app.features import packing
 from stream_app.messages.records import Outgoing, Place
 from stream_app.messages.transaction import IntakeRules
 from stream_app.scoring.already_published import SOURCE_OFFSET, AlreadyPublished
+from stream_app.scoring.publication import Publication
 from tests.faults.points import Points, replace
 
 CONTROLS = (
     "condemned", "moves_on", "unguarded", "apart", "no_tail", "take", "any_mark", "unbounded", "whole_batches", "any_time", "uncommitted",
+    "another_release", "not_copied",
 )  # fmt: skip
 
 
@@ -48,6 +51,8 @@ def install(control: str, points: Points) -> None:
         "whole_batches": _whole_batches,
         "any_time": _any_time,
         "uncommitted": _uncommitted,
+        "another_release": _another_release,
+        "not_copied": _not_copied,
     }[control](points)
 
 
@@ -213,3 +218,31 @@ def _any_time(_: Points) -> None:
         return lambda settings: dataclasses.replace(original(settings), max_ahead_of_clock_s=10**9)
 
     replace(bootstrap, "intake_rules", rules)
+
+
+def _another_release(_: Points) -> None:
+    """What is decided by a release says that it was decided by the next one."""
+
+    def release(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        before: list[Any] = [None]
+
+        async def around(self: LiveRules, now: Any, offset: int) -> None:
+            before.append(now)
+            await original(self, before[-2], offset)
+
+        return around
+
+    replace(LiveRules, "_release", release)
+
+
+def _not_copied(_: Points) -> None:
+    """What is published of a decision that stands says what rules and lists were read up to by now."""
+
+    def messages(original: Callable[..., list[Outgoing]]) -> Callable[..., list[Outgoing]]:
+        def around(self: Publication, decided: Any, partition: int, source: Place, published: AlreadyPublished) -> list[Outgoing]:
+            published.rules_read = dict.fromkeys(published.decisions, decided.ruling.read)
+            return original(self, decided, partition, source, published)
+
+        return around
+
+    replace(Publication, "messages", messages)

@@ -16,7 +16,7 @@ from tests.faults.hostile import hostile_bytes, hostile_keys, hostile_rates, hos
 from tests.faults.members import MEMBER_FAULTS, ended, killed, leave
 from tests.faults.network import NETWORK_FAULTS
 from tests.faults.outages import OUTAGES, below_min_insync
-from tests.faults.points import POINTS, Arm
+from tests.faults.points import OF_RELEASE, POINTS, Arm
 from tests.faults.rolling import rolling_earlier_beside_later, rolling_from_history, rolling_upgrade, shared
 from tests.faults.scene import PARTITIONS, Needs, Scene, Stuck
 from tests.faults.transactions import labels_left_open, transaction_aborted
@@ -32,7 +32,7 @@ type Fault = Callable[[Scene], Awaitable[None]]
 async def kill_at(scene: Scene, point: str) -> None:
     """Kill -9 at a named point; it must have been reached."""
     worker = scene.worker
-    passing = 1 if point in {"within_write_open", "within_write_sent"} else scene.random.randrange(1, 5)
+    passing = 1 if point in {"within_write_open", "within_write_sent", *OF_RELEASE} else scene.random.randrange(1, 5)
     worker.arm(Arm(point, passing))
     await ended(scene, worker, f"{point}, passing {passing}")
     if [line["point"] for line in worker.reached()][-1:] != [point]:
@@ -43,6 +43,12 @@ async def kill_anywhere(scene: Scene) -> None:
     """Kill -9 at some instant."""
     await asyncio.sleep(scene.random.uniform(0.2, 1.5))
     await killed(scene, scene.worker)
+
+
+async def killed_amid_release(scene: Scene) -> None:
+    """Kill -9 while a release comes into force, or just after, before anybody decides by it."""
+    scene.changer.now()
+    await kill_at(scene, scene.random.choice(OF_RELEASE))
 
 
 async def kill_unseen(scene: Scene) -> None:
@@ -237,6 +243,7 @@ FAULTS: dict[str, Fault] = {
     "kafka_killed": kafka_killed,
     "labels_left_open": labels_left_open,
     "card_cut": _damage("card", _cut, "is cut"),
+    "killed_amid_release": killed_amid_release,
     "kill_anywhere": kill_anywhere,
     "redis_killed": redis_killed,
     "killed_in_outage": killed_in_outage,

@@ -121,7 +121,7 @@ class Fleet:
         if self.version not in {"", versions.LATER}:
             self.earlier.add(name)
         own = {"HOME": str(self.home), "WORKER": name, "CONTROL": self.control, "CLOCK_S": str(self.clock_s)}
-        env = {**os.environ, **self.env, **{f"FAULTS_{k}": v for k, v in own.items()}}
+        env = {**os.environ, **versions.settings(self.version, self.env), **{f"FAULTS_{k}": v for k, v in own.items()}}
         env |= versions.environment(self.version, self.home)
         with (self.home / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(

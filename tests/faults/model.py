@@ -36,6 +36,11 @@ def is_alerted(amount: float, count_of_day: int) -> bool:
     return amount >= DEAR or (count_of_day > 0 and count_of_day % EVERY == 0)
 
 
+def score_of(amount: float, count_of_day: int) -> float:
+    """What the model says."""
+    return _ALERTED if is_alerted(amount, count_of_day) else _PASSED
+
+
 def place(cache: Path) -> None:
     """Put the model where a worker looks when its registry does not answer."""
     content = _onnx()
@@ -96,7 +101,7 @@ def _tree() -> dict[str, Any]:
 
 def _metadata() -> ModelMetadata:
     rows = ((10.0, 1.0), (10.0, 7.0), (300.0, 2.0), (299.99, 0.0), (20.0, 14.0))
-    scores = tuple(_ALERTED if is_alerted(amount, int(count)) else _PASSED for amount, count in rows)
+    scores = tuple(score_of(amount, int(count)) for amount, count in rows)
     return ModelMetadata(
         features=tuple((f.name, f.hash) for f in FEATURES),
         threshold=_THRESHOLD,

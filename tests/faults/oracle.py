@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -37,7 +37,8 @@ from stream_app.features.plan import (
     catalogue_plan,
 )  # fmt: skip
 from tests.faults.ledger import Ledger
-from tests.faults.model import is_alerted
+from tests.faults.model import score_of
+from tests.faults.rulings import Asked, Books, Ruling, asked_of
 from tests.faults.traffic import DAY, HOUR
 
 CLIP_MINOR = 10_000_000
@@ -184,24 +185,41 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What must be published of a payment; `count_of_day` is None where nobody knows what was counted."""
+    """What must be published of a payment; the others are None where nobody knows what was counted."""
 
     alerted: bool
     count_of_day: int | None
     case_id: str | None
+    asked: Asked | None = None
+    ruling: Ruling | None = None
+
+
+type Name = tuple[str, str]
+"""Of a payment: its card and transaction."""
+
+
+def by_the_model(_: Name, asked: Asked) -> Ruling:
+    """What is decided where nobody reads rules."""
+    return Books().ruling(asked, None)
 
 
 class Oracle:
-    """State and decisions of all partitions, brought up to the ledger by `follow`; `stands` are decisions that were made on less than all state."""
+    """State and decisions of all partitions, brought up to the ledger by `follow`."""
 
-    def __init__(self, ledger: Ledger, stands: Mapping[tuple[str, str], Decision] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        stands: Mapping[Name, Decision] = MappingProxyType({}),
+        rule: Callable[[Name, Asked], Ruling] = by_the_model,
+    ) -> None:
+        """Args: `stands`: decisions that were made on less than all state; `rule`: what rules and lists say of a payment."""
         self._ledger = ledger
         self._stands = stands
+        self._rule = rule
         self._done = dict.fromkeys(ledger.logs, 0)
         self.cards: dict[tuple[int, str], Card] = {}
         self.shared: dict[tuple[str, int, str], Tally] = {}
-        self.decisions: dict[tuple[str, str], Decision] = {}
-        """By card and transaction."""
+        self.decisions: dict[Name, Decision] = {}
 
     def follow(self) -> None:
         """Take in what was sent since."""
@@ -235,19 +253,20 @@ class Oracle:
                 tally.count(at, minor, facts)
             else:
                 tally.note(tally.declined, at)
-        self._decide(card, payment, max(minor, 0) / 100, count)
+        self._decide(card, payment, minor, count)
 
-    def _decide(self, card: Card, payment: Any, amount: float, count: int) -> None:
+    def _decide(self, card: Card, payment: Any, minor: int, count: int) -> None:
         name, at = (payment["card_id"], payment["transaction_id"]), payment["event_time"]
-        stands = self._stands.get(name)
-        alerted = is_alerted(amount, count) if stands is None else stands.alerted
+        stands, asked = self._stands.get(name), asked_of(payment, minor, score_of(max(minor, 0) / 100, count))
+        ruling = self._rule(name, asked)
+        alerted = ruling.action is not None if stands is None else stands.alerted
         if alerted:
             if stands is not None:
                 card.case_id = stands.case_id or ""
             elif not card.case_id or at - card.case_last >= DAY:
                 card.case_id = alert_id(*name)
             card.case_last = max(card.case_last, at)
-        self.decisions[name] = stands or Decision(alerted, count, card.case_id if alerted else None)
+        self.decisions[name] = stands or Decision(alerted, count, card.case_id if alerted else None, asked, ruling)
 
     def _label(self, partition: int, label: Any) -> None:
         card = self.cards.setdefault((partition, label["card_id"]), Card())

@@ -1,7 +1,7 @@
 """Named points inside and between the steps of a worker, where it is killed or stopped. Patched in by `worker_entry`: the product has no hook.
 
     after_read · before_publish · within_publish · after_publish · before_write · within_write_open · within_write_sent · after_write
-    · before_ack · after_ack
+    · before_ack · after_ack; of a release that comes into force: before_release · after_release
 
 A point is armed while the worker runs, by a file (`Arm`). Reaching it is written to the worker's report before the signal: each point
 proves that it was reached.
@@ -26,6 +26,7 @@ from stream_app.adapters.redis.line import RedisLine
 from stream_app.adapters.redis.partition_state import RedisPartition
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.inbox import Fetched
+from stream_app.delivery.live_rules import LiveRules
 from stream_app.delivery.partition import Partition
 from stream_app.messages.records import Outgoing
 
@@ -33,6 +34,7 @@ POINTS = (
     "after_read", "before_publish", "within_publish", "after_publish", "before_write", "within_write_open", "within_write_sent",
     "after_write", "before_ack", "after_ack",
 )  # fmt: skip
+OF_RELEASE = ("before_release", "after_release")
 BY = "faults.by"
 """Header of every message that a worker of the suite publishes: its name."""
 
@@ -95,6 +97,7 @@ def install(points: Points, worker: str) -> None:
     _partition(points)
     _line(points)
     _acknowledgement(points)
+    _release(points)
 
 
 def replace(owner: type | ModuleType, name: str, made: Callable[[Any], Any]) -> None:
@@ -109,9 +112,9 @@ def _publisher(points: Points, worker: str) -> None:
                 return await publish(self, partition, messages, *more)
             named = [dataclasses.replace(m, headers=(*m.headers, (BY, worker.encode()))) for m in messages]
             points.reached("before_publish", partition)
-            half = len(named) // 2
+            half = _half(named) if points.armed == "within_publish" else 0
             ends: dict[str, int] = {}
-            if points.armed == "within_publish" and half:
+            if half:
                 ends = await publish(self, partition, named[:half], *more)
                 points.reached("within_publish", partition)
                 named = named[half:]
@@ -122,6 +125,12 @@ def _publisher(points: Points, worker: str) -> None:
         return around
 
     replace(KafkaPublisher, "publish", made)
+
+
+def _half(messages: Sequence[Outgoing]) -> int:
+    """Half of the messages, to behind the last alert among them: its score is missing then."""
+    half = len(messages) // 2
+    return next((n for n in range(half, 0, -1) if messages[n - 1].topic.endswith("-alerts")), half)
 
 
 def _partition(points: Points) -> None:
@@ -186,3 +195,17 @@ def _acknowledgement(points: Points) -> None:
         return around
 
     replace(Partition, "put", made)
+
+
+def _release(points: Points) -> None:
+    """Around the binding of a release that came: what is decided before is by the one before, what is decided after is by this one."""
+
+    def made(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def around(self: LiveRules, now: Any, offset: int) -> None:
+            points.reached("before_release")
+            await original(self, now, offset)
+            points.reached("after_release")
+
+        return around
+
+    replace(LiveRules, "_release", made)

@@ -1,4 +1,4 @@
-"""`make faults`: break everything, again and again, and compare what is left with the ledger.
+"""`make faults`: break everything, again and again, while rules and lists change, and compare what is left with the ledger.
 
     FAULTS=N        how many faults, 60 by default
     FAULTS_SEED=N   another order of the same
@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from stream_app.settings import PREFIX
-from tests.faults.checks import Findings, check
+from tests.faults.checks import check
 from tests.faults.control_rounds import run_controls
 from tests.faults.faults import FAULTS, begins_a_round, needs, skipped
+from tests.faults.findings import Findings
 from tests.faults.ground import Ground
 from tests.faults.scene import Scene, Stuck
 
@@ -97,6 +98,8 @@ class Result:
     runs: Counter[str] = field(default_factory=Counter)
     of_fault: dict[str, Counter[str]] = field(default_factory=dict)
     ended: Counter[int] = field(default_factory=Counter)
+    decided_by: Counter[str] = field(default_factory=Counter)
+    changes: int = 0
     sent: int = 0
 
     def add(self, faults: Sequence[str], findings: Findings, scene: Scene) -> None:
@@ -104,6 +107,8 @@ class Result:
         self.runs.update(faults)
         self.sent += scene.ledger.sent
         self.ended += scene.fleet.ended
+        self.decided_by += scene.decided_by
+        self.changes += len(scene.changer.made)
         for kind in fields(Findings):
             getattr(self.total, kind.name).extend(getattr(findings, kind.name))
         for name in set(faults):
@@ -115,6 +120,8 @@ class Result:
         return {
             "faults": self.runs.total(),
             "sent": self.sent,
+            "changes_of_rules_and_lists": self.changes,
+            "decided_by": dict(self.decided_by.most_common()),
             "lost": len(total.lost),
             "doubled": len(total.doubled),
             "doubled_by_stale_owner": len(total.doubled_by_stale_owner),

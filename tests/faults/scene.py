@@ -1,10 +1,11 @@
-"""One lane of the suite: a group with topics of its own, its workers under a supervisor, a continuous load, its ledger."""
+"""One lane of the suite: a group with topics of its own, its workers under a supervisor, a continuous load, its ledger, rules that change."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from tests.faults import model
 from tests.faults.fleet import Fleet, Worker
 from tests.faults.ground import Ground
 from tests.faults.ledger import KINDS, Kind, Ledger
+from tests.faults.rules import EVERY_S, Changer, Choices
 from tests.faults.sender import Sender
-from tests.faults.traffic import Traffic
+from tests.faults.traffic import AHEAD, Pace, Traffic
 
 PARTITIONS = 4
 LOOK_S = 0.05
@@ -43,10 +45,12 @@ class Needs:
     Attributes:
         proxied: its workers go through the proxies.
         copies: of each partition of its topics; of two one is away.
+        pace: of the event time of its payments.
     """
 
     proxied: bool = False
     copies: int = 1
+    pace: Pace = AHEAD
 
 
 NOTHING = Needs()
@@ -71,6 +75,7 @@ class Scene:
         unbidden: workers that a fault ended which should stop nobody, and state that was rebuilt without need.
         left_alone: whether workers hold state of a later version, whose cursor stays: what is decided is what is awaited.
         not_kept: series of cards of which tiles may be missing: a version worked here that had no place for them, and knew no list of features.
+        decided_by: who took how many decisions, once they were checked.
         whole_from_ms: from when on no decision may be degraded because of another version; None: no other version worked here.
     """
 
@@ -79,20 +84,23 @@ class Scene:
         self._copies = needs.copies
         self._servers = ground.proxied if needs.proxied else ground.addresses
         self.random = random.Random(seed)
-        self.traffic = Traffic(seed)
+        self.traffic = Traffic(seed, pace=needs.pace)
         self.ledger = Ledger(PARTITIONS)
         self.settings = self._settings()
         self.fleet = Fleet(folder, {f"{PREFIX}{k}": v for k, v in self._environment().items()}, control)
         topics: dict[Kind, str] = {"transactions": self.settings.transactions_topic, "labels": self.settings.labels_topic}
         self.sender = Sender(ground.addresses.kafka, topics, self.ledger, self.traffic)
+        self.changer = Changer(ground.addresses.kafka, self.settings, Choices(seed, self.traffic.terminals, self.traffic.cards))
         self.wanted, self.forgets, self.timeout_s = 0, True, TIMEOUT_S
         self.unnamed: list[str] = []
         self.unbidden: list[str] = []
         self.left_alone = False
         self.not_kept: frozenset[tuple[int, Quantity]] = frozenset()
+        self.decided_by: Counter[str] = Counter()
         self.whole_from_ms: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._load: asyncio.Task[None] | None = None
+        self._changes: asyncio.Task[None] | None = None
 
     def _environment(self) -> dict[str, str]:
         name = self.name
@@ -110,6 +118,8 @@ class Scene:
             "SCORES_TOPIC": f"{name}-scores",
             "TRANSACTIONS_DLQ_TOPIC": f"{name}-transactions-dlq",
             "LABELS_DLQ_TOPIC": f"{name}-labels-dlq",
+            "RULES_TOPIC": f"{name}-rules",
+            "LISTS_TOPIC": f"{name}-lists",
             "BATCH_MAX_RECORDS": str(MOST_RECORDS),
             "METRICS_PORT": "0",
         }
@@ -117,16 +127,23 @@ class Scene:
     def _settings(self) -> Settings:
         return Settings.model_validate({name.lower(): value for name, value in self._environment().items()})
 
-    async def open(self) -> None:
-        """Topics, model, a first worker, the opening payments; then the load runs."""
+    async def open(self, *, changes: bool = True) -> None:
+        """Topics, model, a first worker, rules and lists that change from then on, the opening payments; then the load runs."""
         self.folder.mkdir(parents=True)
         model.place(self.folder / "models")
         await self.ground.create_topics(self.settings, PARTITIONS, self._copies)
         self.wanted = 1
         self._tasks.append(asyncio.create_task(self._supervise()))
+        if changes:
+            await self.change()
         await self.sender.open()
         self._load = asyncio.create_task(self.sender.run())
         await self.recovered("the start")
+
+    async def change(self, every_s: float = EVERY_S) -> None:
+        """Have rules and lists change."""
+        await self.changer.open()
+        self._changes = asyncio.create_task(self.changer.run(every_s))
 
     async def drain(self) -> None:
         """Stop the load; wait until everything is decided."""
@@ -134,10 +151,11 @@ class Scene:
         await self.recovered("the end")
 
     async def hush(self) -> None:
-        """Stop the load; every chunk is in the ledger then."""
-        if self._load is not None:
-            self._load.cancel()
-            await asyncio.gather(self._load, return_exceptions=True)
+        """Stop the load and the changes; every chunk is in the ledger then."""
+        under_way = [task for task in (self._load, self._changes) if task is not None]
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         await self.sender.send([])
 
     async def close(self) -> None:
@@ -175,8 +193,8 @@ class Scene:
         """
         deadline = time.monotonic() + self.timeout_s
         while not await look():
-            for task in [*self._tasks, *([self._load] if self._load else [])]:
-                if task.done() and not task.cancelled():
+            for task in [*self._tasks, self._load, self._changes]:
+                if task is not None and task.done() and not task.cancelled():
                     task.result()
             if time.monotonic() > deadline:
                 raise Stuck(f"waited {self.timeout_s:.0f} s for {what}")

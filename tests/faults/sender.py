@@ -22,13 +22,13 @@ CHUNK, EVERY_S = 100, 0.25
 
 
 class Sender:
-    """Sends chunks of traffic until it is stopped; one each `every_s`."""
+    """Sends chunks of so many payments until it is stopped; one each `every_s`."""
 
     def __init__(self, kafka: str, topics: dict[Kind, str], ledger: Ledger, traffic: Traffic) -> None:
         self._kafka, self._topics, self._ledger, self._traffic = kafka, topics, ledger, traffic
         self._producer: AIOKafkaProducer | None = None
         self._turn = asyncio.Lock()
-        self.every_s = EVERY_S
+        self.chunk, self.every_s = CHUNK, EVERY_S
 
     def partition_of(self, key: str) -> int:
         """Where Kafka's own producers put a key."""
@@ -43,7 +43,7 @@ class Sender:
         """Send until cancelled, which takes effect between two chunks."""
         while True:
             began = time.monotonic()
-            await asyncio.shield(asyncio.ensure_future(self.send(self._traffic.take(CHUNK))))
+            await asyncio.shield(asyncio.ensure_future(self.send(self._traffic.take(self.chunk))))
             await asyncio.sleep(max(0, began + self.every_s - time.monotonic()))
 
     async def send(self, records: Sequence[Record]) -> None:

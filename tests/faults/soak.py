@@ -26,8 +26,9 @@ import psutil
 from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
-from tests.faults.checks import Findings, check
+from tests.faults.checks import check
 from tests.faults.faults import FAULTS, needs
+from tests.faults.findings import Findings
 from tests.faults.ground import Ground
 from tests.faults.network import NETWORK_FAULTS
 from tests.faults.outages import OUTAGES

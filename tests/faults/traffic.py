@@ -1,6 +1,6 @@
 """What is sent: payments of many cards at terminals that all partitions share, among them everything that is odd.
 
-Event time runs ahead of the clock that it is sent by, so that windows move: from 25 days ago towards now.
+Event time runs ahead of the clock that it is sent by, so that windows move: from 25 days ago towards now. Or at another pace.
 """
 
 from __future__ import annotations
@@ -9,26 +9,39 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.faults.ledger import Kind, Record
 
 SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
-DAYS_BACK = 25
-STEP_MS = 2 * SECOND
-"""Event time between two payments."""
+
+
+class Pace(NamedTuple):
+    """How long ago event time begins, and how far it goes from one payment to the next, ms."""
+
+    back_ms: int
+    step_ms: int
+
+
+AHEAD = Pace(25 * DAY, 2 * SECOND)
 NO_JSON = b'{"transaction_id": "poison-%d", "amount": '
 
 
 class Traffic:
-    """An endless stream of records, the same for the same seed and clock."""
+    """An endless stream of records, the same for the same seed and clock.
 
-    def __init__(self, seed: int, cards: int = 500, terminals: int = 120, now_s: Callable[[], float] = time.time) -> None:
+    Attributes:
+        now_ms: the newest event time.
+    """
+
+    def __init__(
+        self, seed: int, cards: int = 500, terminals: int = 120, now_s: Callable[[], float] = time.time, pace: Pace = AHEAD
+    ) -> None:
         self._random = random.Random(seed)
-        self._now_s = now_s
+        self._now_s, self._step_ms = now_s, pace.step_ms
         self.cards = [f"card-{n}" for n in range(cards)]
         self.terminals = [f"terminal-{n}" for n in range(terminals)]
-        self._now_ms = int(self._now_s() * SECOND) - DAYS_BACK * DAY
+        self.now_ms = int(self._now_s() * SECOND) - pace.back_ms
         self._number = 0
         self._recent: list[dict[str, Any]] = []
         self._labelled: list[dict[str, Any]] = []
@@ -74,10 +87,10 @@ class Traffic:
 
     def _payment(self, card: str, terminal: str) -> dict[str, Any]:
         self._number += 1
-        self._now_ms = min(self._now_ms + STEP_MS, int(self._now_s() * SECOND))
+        self.now_ms = min(self.now_ms + self._step_ms, int(self._now_s() * SECOND))
         payment = {
             "transaction_id": f"tx-{self._number}",
-            "event_time": self._now_ms - self._random.randrange(5 * SECOND),
+            "event_time": self.now_ms - self._random.randrange(5 * SECOND),
             "card_id": card,
             "terminal_id": terminal,
             "amount": self._random.randrange(100, 32_000) / 100,
@@ -104,9 +117,9 @@ class Traffic:
         if chance < 0.02:  # the producer repeats itself
             yield _record(payment)
         elif chance < 0.05:  # late, within the windows
-            yield self._other(payment, event_time=self._now_ms - self._random.randrange(HOUR, 20 * DAY))
+            yield self._other(payment, event_time=self.now_ms - self._random.randrange(HOUR, 20 * DAY))
         elif chance < 0.055:  # late, behind every window
-            yield self._other(payment, event_time=self._now_ms - 60 * DAY)
+            yield self._other(payment, event_time=self.now_ms - 60 * DAY)
         elif chance < 0.08:
             yield self._other(payment, approved=False)
         elif chance < 0.10:
@@ -160,9 +173,9 @@ class Traffic:
                 self._labelled = [*self._labelled[-20:], payment]
 
     def _label(self, payment: dict[str, Any], *, fraud: bool) -> Record:
-        self._now_ms += 1  # labels of a card never share their time: the newest is one
+        self.now_ms += 1  # labels of a card never share their time: the newest is one
         fields = {name: payment[name] for name in ("transaction_id", "event_time", "card_id", "terminal_id", "amount")}
-        return _record(fields | {"is_fraud": fraud, "labelled_at": self._now_ms + SECOND})
+        return _record(fields | {"is_fraud": fraud, "labelled_at": self.now_ms + SECOND})
 
 
 def _record(message: dict[str, Any]) -> Record:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,7 @@ KEPT_SINCE = frozenset({(DAY_S, Quantity.FRAUD)})
 """Series of cards that came after it. It drops their tiles where it writes a card: only versions that know of a later list of features leave it alone."""
 LEAVES_ALONE = "d0618ab"
 """A commit that leaves a later version's state alone, and knows of its cursor's layout nothing."""
+_SINCE = {"RULES_TOPIC", "LISTS_TOPIC"}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -37,6 +39,12 @@ def environment(version: str, home: Path) -> dict[str, str]:
     if version == LATER:
         return {"PYTHONPATH": str(ROOT), f"{PREFIX}MODEL_CACHE": str(home / "models-later"), "FAULTS_CONTROL": ""}
     return {"PYTHONPATH": str(ROOT)} if not version else {"PYTHONPATH": str(home / version), "FAULTS_CONTROL": ""}
+
+
+def settings(version: str, of_lane: Mapping[str, str]) -> dict[str, str]:
+    """Those of a lane that a worker of this version knows: the commits read no rules, and refuse settings that they do not know."""
+    earlier = version not in {"", LATER}
+    return {name: value for name, value in of_lane.items() if not (earlier and name.removeprefix(PREFIX) in _SINCE)}
 
 
 def place_later_model(home: Path) -> None:

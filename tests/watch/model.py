@@ -43,7 +43,7 @@ def _baseline() -> Baseline:
     """Of payments as the check sends them: each the first of its card within the day."""
     amounts = np.array([p["amount"] for p in payments(2_000)])
     vectors = np.column_stack([amounts, np.ones(len(amounts))]).astype(np.float32)
-    scores = [rule._ALERTED if rule.is_alerted(amount, 1) else rule._PASSED for amount in amounts]
+    scores = [rule.score_of(amount, 1) for amount in amounts]
     return baseline_of(vectors, np.array(scores))
 
 
