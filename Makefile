@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-peers bench-compare bench-growth bench-events bench-features bench-rules bench-training exact-windows bench-challenger api-load api-fuzz rollout-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-peers bench-compare bench-growth bench-events bench-features bench-rules bench-training exact-windows bench-challenger api-load api-fuzz rollout-check rules-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -144,6 +144,9 @@ api-load: install ## Measure the API under load on this machine; API_OFFERED=N r
 
 rollout-check: install ## Change models under load: nothing lost, nobody waits; ROLLOUT_RATE=N payments a second
 	@$(BIN)/python -m benchmarks.rollout_check
+
+rules-check: install ## Rules and lists live on two workers, killed amid releases, then verified; RULES_RATE=N payments a second
+	@$(BIN)/python -m tests.rules_check.run
 
 api-fuzz: install ## Schemathesis against the real API, all phases
 	@$(BIN)/python -m tests.e2e.api_server

@@ -1,0 +1,1 @@
+"""`make rules-check`: see `tests.rules_check.run`."""
