@@ -56,7 +56,7 @@ async def gathered(settings: Settings, money: Money, span: Period) -> Evidence:
         Unavailable: if Kafka does not answer.
     """
     log = KafkaLog(client_options(settings), settings.consumer_group, topics_of(settings).written)
-    count = await _partitions(settings)
+    count = await equal_partitions(settings)
     decisions, foreign = await _decisions(log, settings, count, span)
     if not decisions:
         raise DataError(
@@ -75,8 +75,13 @@ async def gathered(settings: Settings, money: Money, span: Period) -> Evidence:
     return Evidence(decisions, foreign, await _histories(log, settings, money, starts), full_from_ms)
 
 
-async def _partitions(settings: Settings) -> int:
-    """How many partitions every topic has."""
+async def equal_partitions(settings: Settings) -> int:
+    """How many partitions payments, labels and scores have, each.
+
+    Raises:
+        SettingsError: scores are not published.
+        TopologyError: a topic is missing, or they differ.
+    """
     if not settings.scores_topic:
         raise SettingsError(
             "FRAUDSTREAM_SCORES_TOPIC is empty: decisions are not published. Set it for the worker and here, as transaction-scores."
@@ -94,7 +99,7 @@ async def _partitions(settings: Settings) -> int:
 async def _decisions(log: KafkaLog, settings: Settings, count: int, span: Period) -> tuple[list[ServedDecision], int]:
     topic, (since_ms, until_ms) = settings.scores_topic, span
     found: list[list[ServedDecision]] = [[] for _ in range(count)]
-    known = await _ids(log, settings)
+    known = await input_ids(log, settings)
     reader, others = DecisionReader(), 0
     async for (_, partition), records in log.walk(await _starts(log, topic, count, since_ms)):
         chosen = [r for r in records if until_ms is None or r.timestamp < until_ms]
@@ -133,7 +138,7 @@ class _Reading[T: (Transaction, Label)]:
 async def _histories(log: KafkaLog, settings: Settings, money: Money, starts: Mapping[Place, int]) -> list[PartitionHistory]:
     inputs, _ = inputs_of(settings)
     numbers = sorted({number for _, number in starts})
-    refused = await Outputs(log).refusals(topics_of(settings).dead_letters(numbers), await _ids(log, settings))
+    refused = await Outputs(log).refusals(topics_of(settings).dead_letters(numbers), await input_ids(log, settings))
     payments = [_Reading(inputs, inputs.payments, refused[settings.transactions_topic, n]) for n in numbers]
     labels = [_Reading(inputs, inputs.labels, refused[settings.labels_topic, n]) for n in numbers]
     async for (topic, number), records in log.walk(starts):
@@ -141,7 +146,7 @@ async def _histories(log: KafkaLog, settings: Settings, money: Money, starts: Ma
     return [PartitionHistory.of(p.decoded(), of_labels.decoded(), money) for p, of_labels in zip(payments, labels, strict=True)]
 
 
-async def _ids(log: KafkaLog, settings: Settings) -> list[str]:
+async def input_ids(log: KafkaLog, settings: Settings) -> list[str]:
     """Kafka's ids of transactions and labels."""
     topics = (settings.transactions_topic, settings.labels_topic)
     ids = await log.topic_ids(topics)

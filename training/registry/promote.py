@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +15,7 @@ from stream_app.settings import Settings, alias_of, load_settings
 from training.registry.catalogue import CHALLENGER, Catalogue, user
 
 if TYPE_CHECKING:
+    from training.registry.gates import Gate
     from training.registry.promotion import PromotionCase
 
 ModelOption = Annotated[str, typer.Option(help="Registered model; default: FRAUDSTREAM_MODEL_NAME.")]
@@ -27,6 +30,10 @@ def promote_command(  # noqa: PLR0913 - the command's options
     force: Annotated[bool, typer.Option("--force", help="Promote it though gates fail; needs --why.")] = False,
     why: Annotated[str, typer.Option(help="Why, for the record.")] = "",
     who: WhoOption = "",
+    live: Annotated[
+        Path | None,
+        typer.Option(help="Live evidence, as `fraudstream compare --json` writes it: it must not be surely worse there either."),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only show gates and forecast; ends with 0 where every gate holds, with 70 where one fails."),
@@ -45,8 +52,10 @@ def promote_command(  # noqa: PLR0913 - the command's options
     if aliases.get(serving) == number:
         console.print(f"Version {number} of {catalogue.name} is the {serving} already.", highlight=False)
         return
+    evidence = _live(live, number, aliases.get(serving), settings)
     with console.status("Score the held-out period …"):
         case = _examine(catalogue, number, aliases.get(serving), settings)
+    case = replace(case, gates=(*case.gates, *evidence))
     _show(console, case, aliases.get(serving), serving)
     from training.registry.promotion import approved, check, promote  # noqa: PLC0415 - imported already, by `_examine`
 
@@ -100,6 +109,12 @@ def _examine(catalogue: Catalogue, number: str, champion: str | None, settings: 
         except ModelError as error:
             against = error
     return examined(candidate, against, settings.base_currency)
+
+
+def _live(path: Path | None, number: str, champion: str | None, settings: Settings) -> tuple[Gate, ...]:
+    from training.registry.live_evidence import live_gates, read_live  # noqa: PLC0415 - as above
+
+    return () if path is None else live_gates(read_live(path, number, champion, settings.base_currency))
 
 
 def _show(console: Console, case: PromotionCase, champion: str | None, serving: str) -> None:

@@ -25,6 +25,7 @@ ROOMS = {
         "explaining": "errors messages features",
         "rules": "errors messages features explaining",
         "scoring": "errors messages wire features explaining rules",
+        "comparing": "messages features scoring",
         "delivery": "errors messages wire features rules scoring",
         "operating": "errors",
         "audit": "errors messages features rules scoring",
@@ -39,7 +40,7 @@ ROOMS = {
         "worker": "errors messages settings features rules delivery operating adapters/faust bootstrap",
         "api": "errors messages settings features scoring operating bootstrap",
         "local": "errors messages settings",
-        "commands": "errors messages wire inspecting settings features explaining rules scoring delivery audit adapters/kafka adapters/redis adapters/models bootstrap_rules bootstrap worker api",
+        "commands": "errors messages wire inspecting settings features explaining rules scoring comparing delivery audit adapters/kafka adapters/redis adapters/models bootstrap_rules bootstrap worker api",
         "cli": "errors",
     },
     "training": {
@@ -52,7 +53,7 @@ ROOMS = {
     },
 }
 """Each room, a folder or a file at the top, and the rooms that it may import beside itself. What it promises is the first sentence of its docstring."""
-PURE = ("messages", "wire", "inspecting", "features", "explaining", "rules", "scoring", "audit")
+PURE = ("messages", "wire", "inspecting", "features", "explaining", "rules", "scoring", "comparing", "audit")
 OUTSIDE = {
     "aiohttp",
     "aiokafka",
@@ -79,8 +80,8 @@ SERVED = {
     "operating": {"logs", "progress"},
 }
 """What adapters see of these rooms: ports and the types in them, nothing that decides."""
-OF_TRAINING = {"errors", "messages", "wire/mapping", "features", "explaining", "scoring/ranking"}
-"""What training may import of stream_app, rooms and one module; its commands also the settings."""
+OF_TRAINING = {"errors", "messages", "wire/mapping", "features", "explaining", "scoring/ranking", "comparing/live_comparison"}
+"""What training may import of stream_app, rooms and two modules; its commands also the settings."""
 COMMANDS_OF_TRAINING = {"train", "promote", "stages"}
 
 

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stream_app.comparing.top_cards import TopCards
 from stream_app.features.aggregations import DAY_MS
-from stream_app.messages.transaction import PaymentKey
-from stream_app.scoring.comparison import MATURE_MS, BothScores, compare
-from stream_app.scoring.ranking import card_precisions, places_of
+from stream_app.scoring.ranking import DIGITS, card_precisions, places_of
 from tests.examples import examples
 from training.fitting.evaluate import card_precision, card_ranks, scored
 
@@ -94,15 +93,13 @@ def test_compare_and_training_tell_one_figure(seed: int) -> None:
     count = 2_000
     is_fraud = rng.random(count) < 0.2
     scores = np.clip(rng.normal(0.3 + 0.2 * is_fraud, 0.2), 0, 1).round(2)
-    times_ms, numbers = rng.integers(0, FEW * DAY_MS, count), rng.integers(0, 400, count)
-    cards = [f"c{n}" for n in numbers]
-    both = [BothScores(f"t{n}", cards[n], int(times_ms[n]), 10.0, (scores[n], True), (scores[n], True)) for n in range(count)]
-    last = BothScores("last", "last", int(times_ms.max()) + MATURE_MS, 10.0, (0.0, False), (0.0, False))
-    told = compare([*both, last], {PaymentKey(cards[n], f"t{n}"): bool(is_fraud[n]) for n in range(count)})
+    days, numbers = rng.integers(0, FEW, count), rng.integers(0, 400, count)
+    cards, top = [f"c{n}" for n in numbers], TopCards(0)
+    for day, card, score in zip(days.tolist(), cards, scores.tolist(), strict=True):
+        top.add(day, card, round(score * 10**DIGITS))
+    told = top.precisions({(int(days[n]), cards[n]) for n in np.flatnonzero(is_fraud)})
     ranks = card_ranks(pd.Series(cards, dtype="category"))
-    of_training = card_precision(scored(scores, is_fraud, times_ms, ranks, np.ones(count)))
-    assert (told.champion.card_precision, told.challenger.card_precision) == (of_training, of_training)
-    assert told.mature == count
+    assert sum(told.values()) / FEW == pytest.approx(card_precision(scored(scores, is_fraud, days * DAY_MS, ranks, np.ones(count))))
 
 
 def test_a_place_is_that_of_the_text() -> None:
