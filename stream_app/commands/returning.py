@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import batched
 from typing import NamedTuple
 
+from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.adapters.kafka.returning import AT_ONCE, ReturningProducer, returning_producer
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.bootstrap import inputs_of
 from stream_app.commands.letter_lines import LetterLine
 from stream_app.commands.topic_records import read_topic
+from stream_app.delivery.placement import CardHomes, newest_keys
 from stream_app.delivery.sent_back import DeadLetter, LetterPlace, ReturnedRecord, letter_of, mark_in
 from stream_app.errors import RecordError
+from stream_app.messages.records import Addressed
 from stream_app.messages.transaction import Label, Transaction
 from stream_app.settings import Settings
 from stream_app.wire.inputs import Inputs, Reads, decode_one, some_ready
@@ -63,6 +67,7 @@ async def give_back(settings: Settings, lines: Sequence[LetterLine], *, dry_run:
     outcomes: list[ReturnOutcome] = []
     async with _sender(settings, dry_run=dry_run) as sender:  # first: from here on nobody else sends
         found = await _found(settings, lines)
+        homes = await _homes(settings) if sender is not None else {}
         inputs, _ = inputs_of(settings)
         taken: set[LetterPlace] = set()
         for lot in batched(lines, AT_ONCE):
@@ -75,7 +80,7 @@ async def give_back(settings: Settings, lines: Sequence[LetterLine], *, dry_run:
                     outcome = ReturnOutcome(LetterFate.SENT, line.letter)
                 outcomes.append(outcome)
             if records and sender is not None:
-                await sender.send([message for record in records for message in record.messages()])
+                await sender.send([message for record in records for message in _addressed(record, homes)])
     return outcomes
 
 
@@ -88,6 +93,18 @@ async def _sender(settings: Settings, *, dry_run: bool) -> AsyncIterator[Returni
     counts = await partition_counts(client, (settings.transactions_topic, settings.labels_topic))
     async with returning_producer(client, f"{settings.consumer_group}-dlq-replay", counts) as sender:
         yield sender
+
+
+async def _homes(settings: Settings) -> Mapping[str, CardHomes]:
+    """Of each input, where its cards belong now."""
+    client, topics = client_options(settings), (settings.transactions_topic, settings.labels_topic)
+    counts, log = await partition_counts(client, topics), KafkaLog(client, settings.consumer_group)
+    return {topic: CardHomes.told_by(await newest_keys(log, topic, range(count)), count, PARTITIONERS) for topic, count in counts.items()}
+
+
+def _addressed(record: ReturnedRecord, homes: Mapping[str, CardHomes]) -> tuple[Addressed, Addressed]:
+    of_topic = homes.get(record.letter.source.topic)
+    return record.messages(record.stood if of_topic is None else of_topic.of(record.key, record.stood))
 
 
 async def _found(settings: Settings, lines: Sequence[LetterLine]) -> FoundLetters:

@@ -99,6 +99,36 @@ class Followed:
         return 1 - max(self.at_home.values()) if mixed else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class CardHomes:
+    """Where the cards of a topic belong today, as far as its newest records tell.
+
+    Attributes:
+        partitions: how many there are.
+        newest: the newest distinct keys, each with the partition of its newest record.
+        partitioner: the one that the topic follows; None where that cannot be told.
+    """
+
+    partitions: int
+    newest: Mapping[bytes, int]
+    partitioner: Partitioner | None
+
+    @classmethod
+    def told_by(cls, newest: Mapping[bytes, int], partitions: int, known: Mapping[str, Partitioner]) -> CardHomes:
+        """From the newest keys of a topic."""
+        followed = Followed.of(([n for n, of in known.items() if of(key, partitions) == at] for key, at in newest.items()), known)
+        return cls(partitions, newest, known[followed.partitioners[0]] if followed.partitioners else None)
+
+    def of(self, key: bytes, stood: int | None) -> int | None:
+        """The partition of a key: where the partitioner puts it, else where its newest record is, else where it stood; None: nobody knows.
+
+        Where it stood may be of a time before partitions were added: the card's payments, and its state, are elsewhere since.
+        """
+        if self.partitioner is not None:
+            return self.partitioner(key, self.partitions)
+        return self.newest.get(key, stood)
+
+
 def labels_astray(payments: Followed, labels: Followed) -> float:
     """The share of labels' keys that do not stand where the partitioner of the payments puts them; 0 where that cannot be told."""
     if not (payments.tells and labels.tells) or payments.strays:

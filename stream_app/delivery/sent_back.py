@@ -133,15 +133,17 @@ class ReturnedRecord:
         of_producer = (pair for pair in self.letter.headers if pair[0] != SENT_BACK)
         return (*of_producer, (SENT_BACK, str(self.letter.place).encode()))
 
-    def messages(self) -> tuple[Addressed, Addressed]:
-        """The record, and its mark: the one where it stood, for there its card's other payments are, or of another key where that belongs."""
-        place, source = self.letter.place, self.letter.source
+    @property
+    def stood(self) -> int | None:
+        """The partition that it stood in; None where it has another key now."""
+        return self.letter.source.partition if self.key == self.letter.key else None
+
+    def messages(self, partition: int | None) -> tuple[Addressed, Addressed]:
+        """The record, to its card's partition, None: where Kafka's own clients put its key; and its mark, beside the letter."""
+        place = self.letter.place
         mark = (SENT_BACK, str(place).encode())
-        back = Outgoing(source.topic, self.key, self.value, self.headers)
-        return (
-            Addressed(source.partition if self.key == self.letter.key else None, back),
-            Addressed(place.partition, Outgoing(place.topic, mark[1], b"", (mark,))),
-        )
+        back = Outgoing(self.letter.source.topic, self.key, self.value, self.headers)
+        return Addressed(partition, back), Addressed(place.partition, Outgoing(place.topic, mark[1], b"", (mark,)))
 
     def refusal(self) -> str:
         """Why it must not be sent, by what the letter lacks; empty: nothing is known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,8 @@ def test_a_mended_record_goes_back_once(settings: Settings, tmp_path: Path, caps
     asyncio.run(refuse(settings, records))
     shown = {line.source.rpartition(":")[2]: line for line in lines(capsys)}
     assert sorted(shown) == ["10", "11", "12", "13", "14", "15"]
+    show(code="", since=str(int(time.time() * 1000) + 3_600_000), limit=50, as_json=True)
+    assert capsys.readouterr().out == ""
     assert [bool(shown[at].needs) for at in ("10", "11", "12", "13", "14", "15")] == [False, False, True, True, True, False]
     for at, value in (("10", raw(TRANSACTION)), ("14", raw(TRANSACTION, transaction_id="T5")), ("15", raw(LABEL))):
         shown[at].value = value.decode()
@@ -159,7 +162,7 @@ def test_a_replay_that_was_killed_between_leaves_nothing_and_the_next_one_sends(
         counts = {settings.transactions_topic: PARTITIONS}
         async with returning_producer(client, name, counts) as first, returning_producer(client, name, counts):
             with pytest.raises(Refused, match="Another `fraudstream dlq replay` has begun"):
-                await first.send(ReturnedRecord(letter, b"C1", raw(TRANSACTION), NOW_MS).messages())
+                await first.send(ReturnedRecord(letter, b"C1", raw(TRANSACTION), NOW_MS).messages(1))
 
     assert asyncio.run(killed())[:2] == (0, "1 sent back.\n")
     until(lambda: sum(line.went_back for line in lines(capsys)) == 1, "the mark to be seen")

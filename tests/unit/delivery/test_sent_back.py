@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.delivery.dead_letter import dead_letter
+from stream_app.delivery.placement import TELLING_KEYS, CardHomes
 from stream_app.delivery.sent_back import SENT_BACK, LetterPlace, ReturnedRecord, letter_of, mark_in
 from stream_app.errors import RecordError
 from stream_app.messages.cut_bytes import CutBytes
@@ -72,6 +74,24 @@ def test_what_goes_back_names_its_last_letter_alone() -> None:
     letter = letter_of("dlq", 1, letter_in_topic(Kept(55, 900, b"C1", b"{}", ((SENT_BACK, b"dlq:1:3"), ("traceparent", b"t")))))
     assert letter is not None
     assert ReturnedRecord(letter, b"C1", b"{}", 0).headers == (("traceparent", b"t"), (SENT_BACK, b"dlq:1:7"))
+
+
+def test_a_record_goes_to_the_partition_that_is_its_cards_today() -> None:
+    """Its letter is of two partitions, and there are eight now: where the newest keys follow a partitioner, that says where, of a mended key too."""
+    letter = letter_of("dlq", 1, letter_in_topic(Kept(55, 900, b"C1", b"{}")))
+    assert letter is not None
+    same, mended = ReturnedRecord(letter, b"C1", b"{}", 0), ReturnedRecord(letter, b"C2", b"{}", 0)
+    assert (same.stood, mended.stood) == (1, None)
+    keys = [f"card-{n}".encode() for n in range(TELLING_KEYS)]
+    for of in PARTITIONERS.values():
+        homes = CardHomes.told_by({key: of(key, 8) for key in keys}, 8, PARTITIONERS)
+        assert [homes.of(r.key, r.stood) for r in (same, mended)] == [of(b"C1", 8), of(b"C2", 8)]
+    few = CardHomes.told_by({b"C1": 6}, 8, PARTITIONERS)
+    assert [few.of(r.key, r.stood) for r in (same, mended)] == [6, None], "its newest record is nearer than where it stood"
+    none = CardHomes.told_by(dict.fromkeys(keys, 0), 8, PARTITIONERS)
+    assert [none.of(r.key, r.stood) for r in (same, mended)] == [1, None], "producers with a partitioner of their own"
+    back, mark = same.messages(5)
+    assert (back.partition, back.message.key, mark.partition, mark.message.topic) == (5, b"C1", 1, "dlq")
 
 
 def test_a_mark_is_no_letter_and_a_letter_no_mark() -> None:
