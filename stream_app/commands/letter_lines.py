@@ -79,7 +79,7 @@ def letters_in(file: Path) -> list[LetterLine]:
     """
     decoder = msgspec.json.Decoder(LetterLine)
     found: list[LetterLine] = []
-    size = 0
+    size = number = 0
     try:
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines:
             for number, line in enumerate(iter(lambda: lines.readline(_MOST_LINE_BYTES + 1), b""), 1):
@@ -92,7 +92,7 @@ def letters_in(file: Path) -> list[LetterLine]:
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}. Give the lines of `fraudstream dlq show --json`.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        told = f"{file}: line {len(found) + 1} is no letter: {error}. Each line is an object as `fraudstream dlq show --json` prints it."
+        told = f"{file}: line {number} is no letter: {error}. Each line is an object as `fraudstream dlq show --json` prints it."
         raise DataError(told) from None
     if not found:
         raise DataError(f"{file} has no letters. Give the lines of `fraudstream dlq show --json`.")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
 from stream_app.commands.dlq import NewestLetters, told
 from stream_app.commands.letter_lines import MOST_LETTERS, LetterLine, letters_in, line_of
@@ -69,6 +72,9 @@ def test_a_person_is_told_why_and_whether_it_can_go_back() -> None:
         ('{"letter":"dlq:0:1","value":1}', "line 1 is no letter"),
         ('{"letter":"dlq:0:1","value":"a","value_base64":"YQ=="}', "take one of the two out"),
         ('{"letter":"dlq:0:1","value_base64":"?"}', "what is called base64 is none"),
+        ('{"letter":"dlq:0:1","key_base64":"?"}', "what is called base64 is none"),
+        ('{"letter":"dlq:0:1","key":"a","key_base64":"YQ=="}', "take one of the two out"),
+        ('\n{"letter":"dlq:0:1"}\n \n{', "line 4 is no letter"),
         ("", "has no letters"),
         (" " * (2**20 + 1), "too long"),
         ('{"letter":"a:0:1"}\n' * (MOST_LETTERS + 1), f"line {MOST_LETTERS + 1} is one too many"),
@@ -82,3 +88,48 @@ def test_a_file_that_holds_no_letters_is_refused_with_its_line(tmp_path: Path, l
         letters_in(file)
     with pytest.raises(DataError, match="cannot be read"):
         letters_in(tmp_path / "none.jsonl")
+
+
+def test_a_file_is_read_up_to_a_bound_and_blank_lines_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes of all lines together count, those of blank ones too."""
+    line, file = '{"letter":"dlq:0:1"}\n', tmp_path / "letters.jsonl"
+    file.write_text(f"\n{line} \n{line}")
+    monkeypatch.setattr("stream_app.commands.letter_lines.MOST_BYTES", 2 * len(line) + 3)
+    assert [each.letter for each in letters_in(file)] == ["dlq:0:1", "dlq:0:1"]
+    monkeypatch.setattr("stream_app.commands.letter_lines.MOST_BYTES", 2 * len(line) + 2)
+    with pytest.raises(DataError, match="line 4 is one too many, or too long"):
+        letters_in(file)
+
+
+def test_letters_come_from_standard_input_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name that other programs give it."""
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b'{"letter":"dlq:0:1"}\n')))
+    assert [each.letter for each in letters_in(Path("-"))] == ["dlq:0:1"]
+
+
+def test_what_a_letter_holds_is_shown_as_it_is() -> None:
+    """Brackets are no markup, whoever wrote them; an empty value is not one that is no text."""
+    found = NewestLetters(2)
+    found.add(letter(1, code="[b]", key=b"[red]C1", value=b"[blink]{}"))
+    found.add(letter(2, value=b""))
+    found.add(replace(letter(3), message="[link]It is text.", source=RecordOrigin("[u]", 0, 5)))
+    plain = [Text.from_markup(line).plain.strip() for line in told(found)]
+    assert plain[0].endswith("from [u]:0:5  key C1")
+    assert plain[1] == "[link]It is text."
+    assert plain[5] == ""
+    assert found.lines()[1].value == ""
+    found = NewestLetters(1)
+    found.add(letter(1, code="[b]", key=b"[red]C1", value=b"[blink]{}"))
+    first, _, value, *_ = [Text.from_markup(line).plain.strip() for line in told(found)]
+    assert first == "1970-01-01 00:00:00  [b]  dlq:0:1  from transactions:0:5  key [red]C1"
+    assert value == "[blink]{}"
+
+
+def test_codes_that_anybody_may_invent_take_bounded_memory() -> None:
+    """Beyond so many they are counted together, as those of other programs."""
+    found = NewestLetters(1)
+    for number in range(100):
+        found.add(letter(number, code=f"code-{number}"))
+    assert len(found.counts) == 65
+    assert found.counts["dlq", "of other programs"] == 36
+    assert sum(found.counts.values()) == 100
