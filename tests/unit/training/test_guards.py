@@ -102,3 +102,54 @@ def test_a_feature_that_gives_the_truth_away_is_told_by_its_name(sign: int) -> N
     chosen = ChosenOnValidation(threshold, bands_for(what, threshold), what, ThresholdTarget(alerts_a_day=1))
     (told_of,) = warnings_of(chosen, vectors, NAMED)
     assert told_of.startswith("night alone tells frauds from the rest (AUC 1.0000)")
+
+
+@pytest.mark.parametrize(("passed_by", "is_told"), [(50, True), (150, False)])
+def test_a_feature_gives_the_truth_away_from_an_auc_of_99_percent_on(passed_by: int, is_told: bool) -> None:  # noqa: FBT001 - a case
+    """One fraud of ten stands below so many of the 990 genuine payments: an AUC of .995, or of .985."""
+    what, vectors = validation(falling()), PLAIN.copy()
+    vectors[:, 1] = np.where(what.is_fraud, 1.0, np.arange(PAYMENTS) / PAYMENTS)
+    vectors[0, 1] = vectors[PAYMENTS - passed_by, 1] - 1e-4
+    threshold = ThresholdTarget(alerts_a_day=1).threshold(what)
+    chosen = ChosenOnValidation(threshold, bands_for(what, threshold), what, ThresholdTarget(alerts_a_day=1))
+    assert bool(warnings_of(chosen, vectors, NAMED)) is is_told
+
+
+def tied(alerts: int) -> bool:
+    """Whether ties are told of, where the two lowest of so many alerts share a score."""
+    scores = falling()
+    scores[alerts - 2] = scores[alerts - 1]
+    return any("share the lowest score" in text for text in told(validation(scores), ThresholdTarget(alerts_a_day=alerts / 10)))
+
+
+def test_few_ties_at_the_threshold_are_not_told() -> None:
+    """A tenth of the alerts is: those that tie among them."""
+    assert [tied(alerts) for alerts in (10, 20, 21, 30)] == [True, True, False, False]
+
+
+def test_a_threshold_that_follows_from_money_has_no_budget_to_meet() -> None:
+    """Eighty payments share the highest score, and all of them together save the most."""
+    scores = falling()
+    scores[:80] = 0.95
+    (ties,) = told(validation(scores), ThresholdTarget(review_cost=5.0))
+    assert ties.startswith("80 payments of validation share the lowest score that alerts")
+
+
+@pytest.mark.parametrize(("last", "is_told"), [(10.0, False), (15.0, True)])
+def test_a_threshold_that_saves_hardly_more_is_not_named(last: float, is_told: bool) -> None:  # noqa: FBT001 - a case
+    """Nine frauds of 100 save 85.50 a day: one of 10 more, less its review, is less than a hundredth of that."""
+    amounts = np.full(PAYMENTS, 100.0)
+    amounts[FRAUDS - 1] = last
+    assert bool(told(validation(falling(), amounts), ThresholdTarget(alerts_a_day=0.9))) is is_told
+
+
+def test_where_nothing_saves_the_threshold_that_loses_least_is_not_named_against_itself() -> None:
+    """Frauds of 1 are not worth a review: the fewest alerts are the best, and they are those that were asked for."""
+    assert told(validation(falling(), np.ones(PAYMENTS)), ThresholdTarget(alerts_a_day=0.1)) == []
+
+
+def test_the_saving_that_is_named_is_by_the_teams_own_cost() -> None:
+    """At 120 a review not even the frauds pay, at 5 all of them do."""
+    dear = told(validation(falling()), ThresholdTarget(alerts_a_day=10, review_cost=120.0))
+    assert [text.split(":")[0] for text in dear] == ["An alert from 0.89999 on would save most, at 120 a review"]
+    assert "-2.00 a day with 0.1 alerts, where the chosen threshold saves -1,100.00 (--review-cost 120" in dear[0]
