@@ -21,6 +21,8 @@ from stream_app.scoring.positions import Cursor, Position
 
 MOST_AHEAD_MS = 120_000
 """A transaction's event time lies at most so far ahead of its Kafka timestamp, with room for clocks that differ."""
+REACH_S = HORIZON_S + DAY_S
+"""No ring reaches back further from the newest payment. The oldest of its tiles is a whole day, of which late payments see all or, rebuilt from less, a part."""
 LOOK_BACK_ALERTS = 200_000
 """Bound of the alerts of a day, from which the present cases of cards are known again."""
 FIRST = 5
@@ -50,7 +52,7 @@ class Horizon:
         self._clock = clock
 
     async def cursor(self, number: int, bounds: Mapping[Place, Bounds], ids: Mapping[str, str], kept: Cursor) -> Cursor:
-        """Where to begin again: one horizon before what was decided; the outputs from where they tell the cases of the last day.
+        """Where to begin again: so far before what was decided as any tile reaches; the outputs from where they tell the cases of the last day.
 
         Args:
             number: of the partition.
@@ -69,7 +71,7 @@ class Horizon:
         if last is None:
             outputs = {t: offset for (t, _), offset in starts.items()}
             return Cursor("", bounds[transactions].begin, bounds[labels].begin, outputs=outputs, decided=decided, noted_from_ms=0)
-        since_ms = last.most_ms - HORIZON_S * 1000 - MOST_AHEAD_MS
+        since_ms = last.most_ms - REACH_S * 1000 - MOST_AHEAD_MS
         alerts = (topics.alerts, number)
         at = await log.from_time({transactions: since_ms, labels: since_ms, alerts: last.most_ms - DAY_S * 1000 - MOST_AHEAD_MS})
         starts |= {alerts: max(min(at[alerts], starts[alerts]), bounds[alerts].end - LOOK_BACK_ALERTS)}

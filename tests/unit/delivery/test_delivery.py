@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.delivery.rebuild import REACH_S
 from stream_app.errors import TopologyError, Unavailable
+from stream_app.features.aggregations import DAY_MS
 from stream_app.features.compute import Vectors
+from stream_app.features.plan import catalogue_plan
 from stream_app.messages.alert import alert_id_of
 from stream_app.scoring.ports import Scores
 from tests.examples import examples
 from tests.topics import Kept, MemoryTopics
 from tests.unit.delivery.world import BATCH, Publishing, World, Writing, payment
-from tests.unit.scoring.test_scorer import NOW, FakeModel
+from tests.unit.scoring.test_scorer import NOW, START, FakeModel
 
 HOUR = 3_600_000
 PAYMENTS: list[dict[str, Any] | bytes] = [
@@ -164,6 +167,26 @@ def test_lost_state_is_rebuilt_without_a_word() -> None:
     assert_as_undisturbed(world)
     assert world.seen.counts["rebuilt"] == len(EXPECTED.published("scores"))
     assert world.seen.counts["scored"] == len(EXPECTED.published("scores"))
+
+
+def test_a_rebuilt_card_has_every_tile_that_it_had() -> None:
+    """The first payment is 38 days and 22 hours old, in the oldest day that the card holds: one of yesterday that comes late sees it still."""
+    world = World()
+    for n, at in enumerate((HOUR, *range(38 * DAY_MS + 23 * HOUR, 39 * DAY_MS, HOUR // 12))):
+        world.topics.now_ms = START + at
+        world.send([payment(f"T{n}", 20.0, at)])
+    assert world.run() == "done"
+    before = world.state()
+    world.commit()
+    world.lose_all()
+    assert world.run() == "done"
+    assert world.state() == before
+
+
+def test_a_rebuild_reads_as_far_back_as_any_ring_reaches() -> None:
+    """And no further: a longer ring would need more of the topics."""
+    rings = [ring for entity in catalogue_plan().entities for ring in entity.layout.table]
+    assert max(ring["hop_ms"] * ring["tiles"] for ring in rings) == REACH_S * 1000
 
 
 def test_a_rebuild_counts_no_dead_letter_again() -> None:
