@@ -56,6 +56,7 @@ def test_what_is_for_reasons_only_is_no_feature_of_a_model() -> None:
     [
         ("features: [card_count_2d]", r"'card_count_2d' is unknown; the nearest is 'card_count_\w+'.*docs/features\.md"),
         ("features: [terminal_amount_zscore_1h]", "'terminal_amount_zscore_1h' can be defined, but state keeps no tiles of that window"),
+        ("features: [card_count_1d_delay_7d]", "'card_count_1d_delay_7d' can be defined, but state keeps no tiles of that window"),
         ("features: [amount, amount]", "'amount' is listed twice"),
         ("features: []", "is empty"),
         ("", "is no list of features"),

@@ -137,7 +137,7 @@ labels_drawn = st.lists(
         st.sampled_from([None, "T1", "T2", "T3"]),
         st.sampled_from([None, "C1", "C2"]),
         st.sampled_from([None, "EUR", "USD"]),
-        st.sampled_from([np.nan, 1.0, 2.0]),
+        st.sampled_from([np.nan, 1.0, 1.001]),
         st.sampled_from([0, BEGIN, BEGIN + DAY]),
         st.booleans(),
         st.integers(0, 4),
@@ -146,7 +146,7 @@ labels_drawn = st.lists(
     max_size=12,
 )
 paid_drawn = st.lists(
-    st.tuples(st.sampled_from(["T1", "T2", "T3", "T4"]), st.sampled_from(["C1", "C2"]), st.integers(0, 2), st.sampled_from([1.0, 2.0])),
+    st.tuples(st.sampled_from(["T1", "T2", "T3", "T4"]), st.sampled_from(["C1", "C2"]), st.integers(0, 2), st.sampled_from([1.0, 1.001])),
     min_size=1,
     max_size=8,
     unique_by=lambda row: row[:2],
@@ -205,6 +205,7 @@ def test_a_join_is_what_looking_at_every_pair_says(paid: list[Any], drawn: list[
         return
     found, told = join_labels(frame, table, 0)
     assert counts == {kind: len(getattr(told, kind)) for kind in counts}
+    assert told.contradicted == sum(len({fraud for *_, fraud in labels}) == 2 for labels in stands.values())
     for i in range(len(paid)):
         labels = sorted(stands.get(i, []))
         verdict = bool(labels) and labels[-1][2]
@@ -218,3 +219,52 @@ def test_a_parquet_of_labels_is_read_as_a_csv_is(tmp_path: Path) -> None:
     pd.DataFrame({"transaction_id": ["T1"], "fraud_type": ["00"], "labelled_at": pd.to_datetime(["2023-11-20"])}).to_parquet(path)
     table = read_labels(path)
     assert (table.source.tolist(), table.labelled_ms.tolist()) == (["chargeback:lost"], [BEGIN + 6 * DAY - 1])
+
+
+def test_a_payment_has_the_source_of_the_label_that_stands(tmp_path: Path) -> None:
+    """Whatever comes before it in the file: labels of no payment, of other ones, older ones of its own. A label names its source, or is a chargeback."""
+    labels = (
+        "transaction_id,card_id,source,labelled_at\nT9,C1,nobody,\n"
+        f"T5,C2,late,{BEGIN + 9 * DAY}\nT5,C2,early,{BEGIN + 8 * DAY}\nT2,C1,analyst,\nT3,C1,,\n"
+    )
+    frame, _ = joined(tmp_path, PAID, labels)
+    assert frame["source"].astype(object).where(frame["source"].notna(), None).tolist() == [
+        None,
+        "analyst",
+        "chargeback",
+        None,
+        None,
+        "late",
+    ]
+
+
+def test_what_a_label_lacks_is_not_guessed(tmp_path: Path) -> None:
+    """A verdict that is missing is no fraud; a long source is cut to what a label may have."""
+    path = tmp_path / "labels.parquet"
+    pd.DataFrame(
+        {"transaction_id": ["T1", "T2"], "is_fraud": [True, None], "source": ["s" * 64, "s" * 40], "fraud_type": ["00", "00"]}
+    ).to_parquet(path)
+    table = read_labels(path)
+    assert (table.transaction_id.tolist(), table.is_fraud.tolist()) == (["T1", "T2"], [True, False])
+    assert [len(source) for source in table.source] == [64, 45]
+
+
+def test_labels_hold_no_card_number_and_are_not_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As payments; both are refused in a line."""
+    file = tmp_path / "labels.csv"
+    file.write_text("transaction_id,card_id\nT1,4111111111111111\nT2,C1\n")
+    with pytest.raises(DataError, match="card number"):
+        read_labels(file)
+    assert len(read_labels(file, refuse_card_numbers=False)) == 2
+    monkeypatch.setattr("training.data.label_file.MOST_LABELS", 2)
+    assert len(read_labels(file, refuse_card_numbers=False)) == 2
+    monkeypatch.setattr("training.data.label_file.MOST_LABELS", 1)
+    with pytest.raises(DataError, match="has 2 rows; 1 labels are read at the most"):
+        read_labels(file, refuse_card_numbers=False)
+
+
+@pytest.mark.parametrize(("rows", "told"), [(1, "row 1"), (5, "rows 1, 2, 3, 4, 5"), (6, "rows 1, 2, 3, 4, 5, …")])
+def test_the_first_rows_of_a_kind_are_shown(rows: int, told: str) -> None:
+    """Five of them; that there are more is said."""
+    found = LabelJoin(9, 0, 0, 0, 0, (), tuple(range(1, rows + 1)), (), ())
+    assert list(found.lines())[1] == f"  {rows} fit no payment of the file: {told}"
