@@ -76,6 +76,9 @@ def train_command(  # noqa: PLR0913 - the command's options
     model: Annotated[
         str, typer.Option(help="logistic_regression, random_forest, extra_trees or hist_gradient_boosting.")
     ] = "random_forest",
+    estimator: Annotated[
+        str, typer.Option(help="In place of --model: MODULE:FACTORY, a function that gives a classifier of scikit-learn, not fitted.")
+    ] = "",
     search: Annotated[
         bool, typer.Option("--search", help="Choose kind, parameters and weight of frauds on four validation folds, all before the test.")
     ] = False,
@@ -117,6 +120,8 @@ def train_command(  # noqa: PLR0913 - the command's options
             raise typer.BadParameter(
                 "--force needs --why, and --why goes with --force: the record is worth nothing without.", param_hint="--why"
             )
+        if estimator and search:
+            raise typer.BadParameter("--search chooses among the kinds of --model. Leave one of the two out.", param_hint="--estimator")
         where = _prepared(console, settings, alias, why if force else "", register=register)
         from training.data.feature_file import read_features  # noqa: PLC0415
         from training.data.files import attributes_in  # noqa: PLC0415
@@ -138,6 +143,7 @@ def train_command(  # noqa: PLR0913 - the command's options
                 parameters={**_parameters(model, trees, max_depth, min_leaf), **_given(parameter or ())},
                 fraud_weight=fraud_weight,
                 seed=seed,
+                estimator=estimator,
             ),
             search=SEARCH_FOLDS if search else 0,
             profile=features.stem if features else profile,

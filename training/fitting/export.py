@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 
 from stream_app.errors import ModelError
+from stream_app.explaining.onnx_graph import additive_of
 from stream_app.features.model_metadata import (
     INPUT_NAME,
     METADATA_KEY,
@@ -105,6 +106,17 @@ def check_parity(model: Any, exported: bytes, vectors: Vectors, tolerance: float
             _refuse_beyond(tolerance, difference, how)
             largest = max(largest, float(difference.max())) if output == OUTPUT_NAME else largest
     return largest
+
+
+def check_whole_way(model: Any, vectors: Vectors) -> None:
+    """Export a fitted model, read its reasons off the graph, and compare the two runtimes: what a model must pass, on a few rows.
+
+    Raises:
+        ModelError: it does not.
+    """
+    content = to_onnx_model(model, vectors.shape[1]).SerializeToString()
+    additive_of(content).contributions(vectors[:1])
+    check_parity(model, content, vectors)
 
 
 def difference_of(expected: Floats, served: Floats, tolerance: float = TOLERANCE) -> float:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from stream_app.errors import SettingsError
+from training.fitting.own_estimator import made
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,6 +80,7 @@ class Recipe:
         parameters: over the defaults of that kind.
         fraud_weight: how many genuine payments one fraud counts for; 1 leaves the scores near probabilities.
         seed: the same seed gives the same model.
+        estimator: in place of `model`, one's own: `module:factory`, see `training.fitting.own_estimator`. It has no other parameters than its own.
 
     Raises:
         SettingsError: the model or a parameter is not known, or a number is out of range, naming what is allowed.
@@ -88,8 +90,13 @@ class Recipe:
     parameters: Hyperparameters = field(default_factory=dict)
     fraud_weight: float = 1.0
     seed: int = 0
+    estimator: str = ""
 
     def __post_init__(self) -> None:
+        if self.estimator and (self.parameters or self.fraud_weight != 1 or self.seed or self.model != "random_forest"):
+            raise SettingsError(
+                "Kind, parameters, seed and weight of frauds of an own estimator are its factory's. Leave them out, or leave --estimator out."
+            )
         if self.model not in KINDS:
             raise SettingsError(f"Model {self.model!r} is not known. Choose one of {', '.join(KINDS)}.")
         for name in self.parameters:
@@ -102,12 +109,19 @@ class Recipe:
             raise SettingsError(f"Seed {self.seed}: it must be from 0 to {LARGEST_SEED}.")
 
     @property
+    def called(self) -> str:
+        """What is fitted, in a word."""
+        return self.estimator or self.model
+
+    @property
     def all_parameters(self) -> dict[str, Value]:
         """The parameters in full, by name."""
-        return {**KINDS[self.model].defaults, **self.parameters}
+        return {} if self.estimator else {**KINDS[self.model].defaults, **self.parameters}
 
     def described(self) -> dict[str, Value]:
         """All there is to say of it, flat: model, parameters, weight, seed."""
+        if self.estimator:
+            return {"model": self.estimator}
         return {"model": self.model, **self.all_parameters, "fraud_weight": self.fraud_weight, "seed": self.seed}
 
 
@@ -125,8 +139,7 @@ def fit(vectors: Vectors, is_fraud: NDArray[np.bool_], recipe: Recipe) -> Any:
     Raises:
         SettingsError: scikit-learn refuses a parameter's value.
     """
-    weights = {False: 1.0, True: recipe.fraud_weight} if recipe.fraud_weight != 1 else None
-    model = KINDS[recipe.model].make(**recipe.all_parameters, class_weight=weights, random_state=recipe.seed)
+    model = _unfitted(recipe)
     forest = isinstance(model, RandomForestClassifier | ExtraTreesClassifier)
     if forest:
         model.set_params(n_jobs=JOBS)
@@ -137,8 +150,15 @@ def fit(vectors: Vectors, is_fraud: NDArray[np.bool_], recipe: Recipe) -> Any:
             model.fit(vectors, is_fraud)
         except ValueError as error:
             why = " ".join(str(error).split())[:300].rstrip(".")
-            raise SettingsError(f"{recipe.model} cannot be fitted with {dict(recipe.all_parameters)}: {why}. Correct the value.") from None
+            raise SettingsError(f"{recipe.called} cannot be fitted with {dict(recipe.all_parameters)}: {why}. Correct the value.") from None
     return model.set_params(n_jobs=1) if forest else model
+
+
+def _unfitted(recipe: Recipe) -> Any:
+    if recipe.estimator:
+        return made(recipe.estimator)
+    weights = {False: 1.0, True: recipe.fraud_weight} if recipe.fraud_weight != 1 else None
+    return KINDS[recipe.model].make(**recipe.all_parameters, class_weight=weights, random_state=recipe.seed)
 
 
 def scores_of(model: Any, vectors: Vectors) -> Floats:
@@ -159,5 +179,5 @@ def importances_of(model: Any, features: int) -> Floats:
             splits = tree.nodes[tree.nodes["is_leaf"] == 0]
             np.add.at(found, splits["feature_idx"].astype(np.int64), splits["gain"])
     else:
-        found = np.abs(model[-1].coef_[0])
+        found = np.abs((model[-1] if isinstance(model, Pipeline) else model).coef_[0])
     return np.asarray(found / max(found.sum(), np.finfo(np.float64).tiny), dtype=np.float64)

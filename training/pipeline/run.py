@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from training.fitting.baseline import baseline_of
 from training.fitting.bench import Bench
 from training.fitting.calibrate import Calibrated, calibrate
-from training.fitting.export import OperatingPoint, check_parity, describe, metadata_for, to_onnx_model
+from training.fitting.export import OperatingPoint, check_parity, check_whole_way, describe, metadata_for, to_onnx_model
 from training.fitting.fit import fit
 from training.fitting.guards import warnings_of
 from training.fitting.history import History, computed, read
 from training.fitting.measure import ChosenOnValidation, Fitted, decided, measured
 from training.fitting.options import Options
+from training.fitting.own_estimator import made, try_out
 from training.fitting.search import SPACE, search
 from training.registry.catalogue import check_reachable
 from training.registry.record import RunRecord
@@ -87,6 +88,8 @@ def train(
     timed, where, registered = _timed(stage, seconds), options.registration, None
     if where:
         check_reachable(where.tracking_uri)
+    if options.recipe.estimator:
+        made(options.recipe.estimator)  # before minutes are spent
     with timed("Read the transactions"):
         frame, windows = read(options, labelled)
     with timed("Compute the features"):
@@ -95,6 +98,10 @@ def train(
     if options.search:
         with timed("Choose the model on validation folds"):
             options = chosen(options, history)
+    if options.recipe.estimator:
+        with timed("Try the estimator on a sample"):
+            part = history.parts.train
+            try_out(options.recipe.estimator, history.vectors[part.rows], part.is_fraud, check_whole_way)
     with timed("Fit the model, calibrate and export it"):
         model, exported, decisions = fitted_on(options, history)
     with timed("Compare with ONNX Runtime, evaluate"):

@@ -79,14 +79,14 @@ class RunRecord:
 
     def name(self) -> str:
         """What was trained on what, in a line that a list of versions has room for."""
-        return f"{self.options.recipe.model} on {self.options.profile}, {self.history.parts.train.window.dates()}"[:LONGEST_NAME]
+        return f"{self.options.recipe.called} on {self.options.profile}, {self.history.parts.train.window.dates()}"[:LONGEST_NAME]
 
     def description(self) -> str:
         """What the version is, for who finds it in a registry."""
         fitted, origin, parts = self.fitted, self.history.origin, self.history.parts
         told = [
             (
-                f"{self.options.recipe.model} on {len(self.history.features)} features (profile {self.options.profile}), trained on {origin.file}"
+                f"{self.options.recipe.called} on {len(self.history.features)} features (profile {self.options.profile}), trained on {origin.file}"
                 f"{', simulated payments' if origin.simulated else ''}, {parts.train.window.dates()}."
             ),
             (

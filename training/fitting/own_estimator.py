@@ -1,0 +1,131 @@
+"""An estimator of one's own: `module:factory`, a function without arguments that gives a classifier of scikit-learn, not fitted.
+
+What cannot be used is told in one line before minutes are spent: it is fitted on a small sample, exported, explained and compared first.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from stream_app.errors import FraudstreamError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from stream_app.features.compute import Vectors
+
+LONGEST_S = 60.0
+"""What importing a module, its factory, and a fit on the sample may take, each."""
+SAMPLE, SAMPLE_FRAUDS = 1_000, 200
+_TREES = (RandomForestClassifier, ExtraTreesClassifier, HistGradientBoostingClassifier)
+READABLE = "a random forest, extra trees, histogram gradient boosting, a logistic regression, or a pipeline of a StandardScaler and a logistic regression"
+
+
+def made(named: str, longest_s: float = LONGEST_S) -> Any:
+    """What the factory gives.
+
+    Args:
+        named: `module:factory`; the module is looked for in the present folder too.
+        longest_s: that it may take.
+
+    Raises:
+        SettingsError: there is none, it raises, takes too long, or gives no classifier that can be exported and explained; one line.
+    """
+    module, colon, factory = named.partition(":")
+    if not (module and colon and factory):
+        raise SettingsError(f"Estimator {named!r}: write it as MODULE:FACTORY, a function without arguments that gives a classifier.")
+
+    def call() -> Any:
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        return getattr(import_module(module), factory)()
+
+    found = _within(longest_s, f"Estimator {named!r}", call)
+    if isinstance(found, type) or not (isinstance(found, BaseEstimator) and is_classifier(found) and hasattr(found, "predict_proba")):
+        raise SettingsError(
+            f"Estimator {named!r} gives {_called(found)}: it must give a classifier of scikit-learn, with `predict_proba`, that is not fitted."
+        )
+    if not is_readable(found):
+        raise SettingsError(f"Estimator {named!r} gives {_called(found)}, whose alerts would have no reasons. It may be {READABLE}.")
+    return found
+
+
+def is_readable(model: Any) -> bool:
+    """Whether the graph that is made of a classifier says what each feature adds."""
+    if isinstance(model, Pipeline):
+        *before, last = [step for _, step in model.steps]
+        return type(last) is LogisticRegression and [type(step) for step in before] in ([], [StandardScaler])
+    return type(model) in {*_TREES, LogisticRegression}
+
+
+def try_out(
+    named: str, vectors: Vectors, is_fraud: NDArray[np.bool_], run: Callable[[Any, Vectors], object], longest_s: float = LONGEST_S
+) -> None:
+    """Fit a sample and take it the whole way.
+
+    Args:
+        named: as of `made`.
+        vectors: float32 [transactions, features], of the train window.
+        is_fraud: what was known of each.
+        run: exports and compares a fitted model on these vectors.
+        longest_s: that it may take.
+
+    Raises:
+        SettingsError: it cannot be fitted, exported, explained or compared; one line with why.
+    """
+    rows = np.concatenate([_spread(np.flatnonzero(is_fraud), SAMPLE_FRAUDS), _spread(np.flatnonzero(~is_fraud), SAMPLE - SAMPLE_FRAUDS)])
+    sample, model = np.ascontiguousarray(vectors[np.sort(rows)]), clone(made(named, longest_s))
+    _within(
+        longest_s,
+        f"Estimator {named!r}, on a sample of {len(sample)} payments,",
+        lambda: run(model.fit(sample, is_fraud[np.sort(rows)]), sample),
+    )
+
+
+def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64))]
+
+
+def _within(seconds: float, what: str, call: Callable[[], Any]) -> Any:
+    """What a call of foreign code gives; it runs in a thread that does not hold the process up."""
+    given: list[Any] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            given.append(call())
+        except BaseException as error:  # noqa: BLE001 - foreign code: also what ends a process
+            raised.append(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        error = raised[0]
+        why = " ".join(str(error).split())[:300].rstrip(".")
+        told = why if isinstance(error, FraudstreamError) else f"{type(error).__name__}: {why}"
+        raise SettingsError(f"{what} cannot be used: {told}. Nothing was fitted.") from None
+    if not given:
+        raise SettingsError(f"{what} took longer than {seconds:g} s. Nothing was fitted: build no data and train nothing in the factory.")
+    return given[0]
+
+
+def _called(found: Any) -> str:
+    if isinstance(found, type):
+        return f"the class {found.__name__}"
+    if isinstance(found, Pipeline):
+        return f"a pipeline of {', '.join(type(step).__name__ for _, step in found.steps)}"
+    return f"a {type(found).__name__}"
