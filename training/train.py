@@ -74,11 +74,17 @@ def train_command(  # noqa: PLR0913 - the command's options
     alerts_per_day: Budget = None,
     review_cost: Cost = None,
     model: Annotated[
-        str, typer.Option(help="logistic_regression, random_forest, extra_trees or hist_gradient_boosting.")
+        str, typer.Option(help="logistic_regression, random_forest, extra_trees, hist_gradient_boosting, lightgbm or xgboost.")
     ] = "random_forest",
     estimator: Annotated[
         str, typer.Option(help="In place of --model: MODULE:FACTORY, a function that gives a classifier of scikit-learn, not fitted.")
     ] = "",
+    onnx: Annotated[
+        Path | None,
+        typer.Option(
+            help="In place of --model: an ONNX file that was fitted elsewhere, on the features of --features or --profile, in that order."
+        ),
+    ] = None,
     search: Annotated[
         bool, typer.Option("--search", help="Choose kind, parameters and weight of frauds on four validation folds, all before the test.")
     ] = False,
@@ -120,8 +126,10 @@ def train_command(  # noqa: PLR0913 - the command's options
             raise typer.BadParameter(
                 "--force needs --why, and --why goes with --force: the record is worth nothing without.", param_hint="--why"
             )
-        if estimator and search:
-            raise typer.BadParameter("--search chooses among the kinds of --model. Leave one of the two out.", param_hint="--estimator")
+        if (estimator or onnx) and search:
+            raise typer.BadParameter(
+                "--search chooses among the kinds of --model. Leave it out, or --estimator and --onnx.", param_hint="--search"
+            )
         where = _prepared(console, settings, alias, why if force else "", register=register)
         from training.data.feature_file import read_features  # noqa: PLC0415
         from training.data.files import attributes_in  # noqa: PLC0415
@@ -144,6 +152,7 @@ def train_command(  # noqa: PLR0913 - the command's options
                 fraud_weight=fraud_weight,
                 seed=seed,
                 estimator=estimator,
+                ready=onnx,
             ),
             search=SEARCH_FOLDS if search else 0,
             profile=features.stem if features else profile,
@@ -168,9 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parameters(model: str, trees: int | None, max_depth: int | None, min_leaf: int | None) -> dict[str, int]:
-    """The options that were given, under the names that scikit-learn has for them in this kind of model."""
+    """The options that were given, under the names that the library has for them in this kind of model."""
     number = "max_iter" if model == "hist_gradient_boosting" else "n_estimators"
-    given = {number: trees, "max_depth": max_depth, "min_samples_leaf": min_leaf}
+    leaf = "min_child_samples" if model == "lightgbm" else "min_samples_leaf"
+    given = {number: trees, "max_depth": max_depth, leaf: min_leaf}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -248,6 +258,10 @@ def _tell_decisions(history: History, fitted: Fitted) -> None:
         console.print(str(vocabulary), highlight=False, markup=False, soft_wrap=True)
     console.print(_windows_table(history), _metrics_table(fitted), forecast_table(fitted))
     console.print(f"alert from {fitted.threshold:.5f}, step up from {fitted.bands.step_up:.5f}, decline from {fitted.bands.decline:.5f}")
+    if fitted.sampled:
+        console.print(
+            "The model does not say what each feature adds: its reasons are sampled (docs/reasons.md).", highlight=False, soft_wrap=True
+        )
     for warning in warnings_in(fitted):
         console.print(f"Look at this: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(f"calibration changed {fitted.changed} of {len(fitted.before.scores):,} decisions of the test", highlight=False)

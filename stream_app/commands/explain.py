@@ -168,7 +168,8 @@ def _decision(explanation: Explanation) -> str:
 
 def lines_of(explanation: Explanation) -> list[str]:
     """Whose payment, the decision, what was expected, and a line for each feature: Shapley value, contribution along the path, what it says."""
-    total = f"raw score {explanation.raw_score:+.4f} = {explanation.expected:+.4f} expected of any payment, and by feature (exact, as alerts have it):"
+    how = "sampled, as alerts have it" if explanation.sampled else "exact, as alerts have it"
+    total = f"raw score {explanation.raw_score:+.4f} = {explanation.expected:+.4f} expected of any payment, and by feature ({how}):"
     return [
         f"[bold]{escape(_who(explanation))}[/]",
         _decision(explanation),

@@ -40,7 +40,7 @@ class Additive(Protocol):
 
     @property
     def expected(self) -> float:
-        """The mean raw score of the training data: what there is before anything is known of the payment."""
+        """What there is before anything is known of the payment: the mean raw score of the training data, or that of a reference."""
         ...
 
     def contributions(self, vectors: Vectors) -> Floats:
@@ -72,6 +72,33 @@ class Trees:
         added = np.zeros(vectors.shape, dtype=np.float64)
         _walk(self.nodes, self.roots, vectors, added)
         return added
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Trees that ask scaled features: each is still one of the payment's, so what a step adds is that one's.
+
+    Attributes:
+        trees: of (value - offset) x scale, in float32, as ONNX Runtime computes it.
+        offset, scale: float32 [features].
+    """
+
+    trees: Trees
+    offset: Vectors
+    scale: Vectors
+
+    @property
+    def expected(self) -> float:
+        """See `Additive`."""
+        return self.trees.expected
+
+    def contributions(self, vectors: Vectors) -> Floats:
+        """See `Additive`; along the path."""
+        return self.trees.contributions(self.scaled(vectors))
+
+    def scaled(self, vectors: Vectors) -> Vectors:
+        """What the trees are asked."""
+        return (vectors - self.offset) * self.scale
 
 
 @dataclass(frozen=True, slots=True)

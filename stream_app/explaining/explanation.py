@@ -11,6 +11,7 @@ from stream_app.errors import ModelError
 from stream_app.explaining.contributions import Additive
 from stream_app.explaining.evidence import ValueEvidence
 from stream_app.explaining.reason_codes import reason_code
+from stream_app.explaining.sampling import Sampled
 from stream_app.explaining.sentences import Usual, lacks, said_by, sentence, usual_value
 from stream_app.explaining.shapley import shapley
 from stream_app.features.aggregations import DAY_S
@@ -47,8 +48,9 @@ class Explanation(msgspec.Struct, frozen=True):
         card_id, terminal_id, event_time, amount, currency: of the payment, as it says itself; time in ms since epoch.
         alerted: whether it was at or above the threshold.
         degraded: null, or why the decision rests on less than it should.
-        expected: the mean raw score of the training data.
+        expected: the mean raw score of the training data, or that of the reference where `sampled`.
         usual_score: the mean score of payments that the model was not fitted on; None where the model does not say.
+        sampled: whether contributions are sampled, see `stream_app.explaining.sampling`: `shapley` is then `along_path`.
         parts: of every feature, the one that raised the raw score most first.
     """
 
@@ -66,6 +68,7 @@ class Explanation(msgspec.Struct, frozen=True):
     alerted: bool
     expected: float
     usual_score: float | None
+    sampled: bool
     parts: tuple[FeaturePart, ...]
 
 
@@ -84,7 +87,8 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
     """
     vector = np.array([[score.features[feature.name] for feature in features]], dtype=np.float32)
     evidence = ValueEvidence(features)
-    added = shapley(additive, vector), additive.contributions(vector)
+    along = additive.contributions(vector)
+    added = along if isinstance(additive, Sampled) else shapley(additive, vector), along
     exact, along = (evidence.without_the_payment_itself(vector, parts)[0] for parts in added)
     found = additive.expected + float(along.sum())
     if not abs(found - score.raw_score) <= TOLERANCE * max(1.0, abs(score.raw_score)):
@@ -117,6 +121,7 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
         alerted=score.action is not None,
         expected=additive.expected,
         usual_score=usual_score,
+        sampled=isinstance(additive, Sampled),
         parts=tuple(parts),
     )
 

@@ -14,7 +14,8 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from stream_app.errors import ModelError
-from stream_app.explaining.contributions import LEAF, NODE, Additive, Linear, Trees, settled
+from stream_app.explaining.contributions import LEAF, NODE, Additive, Linear, Scaled, Trees, settled
+from stream_app.features.model_metadata import INPUT_NAME
 
 _TREES = {"TreeEnsembleClassifier": "class", "TreeEnsembleRegressor": "target"}
 _BRANCH, _LEAF = b"BRANCH_LEQ", b"LEAF"
@@ -29,7 +30,12 @@ _FIELDS: dict[str, dict[str, tuple[int, int | str, bool]]] = {
         "ints": (8, _INT64, True),
         "strings": (9, _BYTES, True),
     },
-    "Node": {"op_type": (4, _STRING, False), "attribute": (5, "Attribute", True)},
+    "Node": {
+        "input": (1, _STRING, True),
+        "output": (2, _STRING, True),
+        "op_type": (4, _STRING, False),
+        "attribute": (5, "Attribute", True),
+    },
     "Graph": {"node": (1, "Node", True)},
     "Model": {"graph": (7, "Graph", False)},
 }
@@ -45,16 +51,38 @@ def additive_of(content: bytes) -> Additive:
     Raises:
         ModelError: there are neither trees nor a linear model in it, or trees that do not say how much data came through each node.
     """
-    nodes = {node.op_type: _attributes(node) for node in _model_class().FromString(content).graph.node}
-    for operator, leaves in _TREES.items():
-        if operator in nodes:
-            return _trees(nodes[operator], leaves)
-    if "LinearClassifier" in nodes:
-        return _linear(nodes["LinearClassifier"], nodes.get("Scaler"))
-    raise ModelError(
-        f"The ONNX model ({', '.join(sorted(nodes)) or 'no graph'}) is neither trees nor linear: its alerts would have no reasons. "
-        "Train one with `python -m training.train`."
-    )
+    nodes = list(_model_class().FromString(content).graph.node)
+    adding = [node for node in nodes if node.op_type in _TREES or node.op_type == "LinearClassifier"]
+    if len(adding) != 1:
+        told = ", ".join(sorted({node.op_type for node in nodes})) or "no graph"
+        raise ModelError(
+            f"The ONNX model ({told}) is neither trees nor linear: its alerts would have no reasons. Train one with `python -m training.train`."
+        )
+    (node,) = adding
+    scaler = _scaler_before(node, nodes)
+    if node.op_type == "LinearClassifier":
+        return _linear(_attributes(node), scaler)
+    trees = _trees(_attributes(node), _TREES[node.op_type])
+    return Scaled(trees, scaler["offset"].astype(np.float32), scaler["scale"].astype(np.float32)) if scaler else trees
+
+
+def _scaler_before(node: Any, nodes: list[Any]) -> dict[str, Any] | None:
+    """What each feature is scaled with before it comes to a node, if it is.
+
+    Raises:
+        ModelError: something else is done to them: what the node asks are no features of a payment.
+    """
+    made_by = {output: one for one in nodes for output in one.output}
+    before, scaler = node.input[0], None
+    while before != INPUT_NAME:
+        by = made_by.get(before)
+        if by is None or by.op_type not in {"Cast", "Identity", "Scaler"} or (by.op_type == "Scaler" and scaler):
+            raise ModelError(
+                f"What {node.op_type} of the ONNX model asks are not the features themselves ({by.op_type if by else before} comes before)."
+            )
+        scaler = _attributes(by) if by.op_type == "Scaler" else scaler
+        before = by.input[0]
+    return scaler
 
 
 def _trees(given: dict[str, Any], leaves: str) -> Trees:

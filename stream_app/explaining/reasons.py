@@ -27,11 +27,13 @@ class Reasons:
     told twice: of the features of one code, the strongest speaks.
     """
 
-    def __init__(self, features: Sequence[Feature], contributions: Callable[[Vectors], Floats]) -> None:
+    def __init__(self, features: Sequence[Feature], contributions: Callable[[Vectors], Floats], *, sampled: bool = False) -> None:
+        """Args: `sampled`: whether the contributions are, see `stream_app.explaining.sampling`."""
         self._features = tuple(features)
         self._codes = [reason_code(feature) for feature in features]
         self._evidence = ValueEvidence(features)
         self._contributions = contributions
+        self._sampled = sampled
 
     def of(self, vectors: Vectors, usual: Sequence[Usual], currency: str) -> list[tuple[Reason, ...]]:
         """The strongest reasons of each decision, the weightiest first; at most three, at least one where any feature raises the score.
@@ -63,4 +65,4 @@ class Reasons:
     def _reason(self, column: int, vector: Vectors, contribution: float, usual: Usual, currency: str) -> Reason:
         feature, value = self._features[column], float(vector[column])
         text = sentence(feature, value, usual, currency, self._evidence.behind(column, vector))
-        return Reason(self._codes[column], feature.name, value, usual_value(feature, usual), contribution, text)
+        return Reason(self._codes[column], feature.name, value, usual_value(feature, usual), contribution, text, self._sampled)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from stream_app.explaining import contributions
-from stream_app.explaining.contributions import Additive, Trees
+from stream_app.explaining.contributions import Additive, Scaled, Trees
 from stream_app.features.compiled import jit_allocating
 from stream_app.features.compute import Floats, Vectors
 
@@ -29,8 +29,10 @@ from stream_app.features.compute import Floats, Vectors
 def shapley(model: Additive, vectors: Vectors) -> Floats:
     """Exact Shapley values, float64 [rows, features]; with `model.expected` they add up to the raw score.
 
-    A linear model's contributions are them already.
+    A linear model's contributions are them already. Sampled ones stay as they are.
     """
+    if isinstance(model, Scaled):
+        return shapley(model.trees, model.scaled(vectors))
     if not isinstance(model, Trees):
         return model.contributions(vectors)
     due = np.zeros(vectors.shape, dtype=np.float64)

@@ -61,6 +61,8 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         base_currency: currency that the money features are in.
         baseline: the bins of drift; None in models of before.
         profile: the name of the list of features that it was trained on; empty before there were profiles.
+        reference: values of the features that reasons begin from, where they are sampled, see `stream_app.explaining.sampling`. Not written where they are
+            read off the graph.
         vocabularies: of each feature that is a category, by name, the texts that it knows; see `stream_app.features.own_values`. Not written where there is none.
     """
 
@@ -73,6 +75,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Baseline | None = None
     profile: str = ""
     vocabularies: dict[str, tuple[str, ...]] | UnsetType = UNSET
+    reference: tuple[float, ...] | UnsetType = UNSET
 
     def resolved(self) -> tuple[Feature, ...]:
         """The features of this model, of all that state keeps the tiles of.

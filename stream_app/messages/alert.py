@@ -38,6 +38,7 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
         usual: the same for this card or terminal as a rule; None where that is unknown, or the feature is itself a comparison with it.
         contribution: what the feature added to the raw score, see `stream_app.explaining.contributions`; above 0.
         text: one sentence for an analyst.
+        sampled: whether the contribution is a mean over sampled orders, for a model that does not say what its features add.
     """
 
     code: Name
@@ -46,6 +47,7 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
     usual: float | None
     contribution: float
     text: Name
+    sampled: bool = False
 
 
 type Seen = float | str | bool | None

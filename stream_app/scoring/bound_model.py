@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import xxhash
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from stream_app.explaining.reasons import Reasons
@@ -46,7 +47,7 @@ class BoundModel:
         self.names = [f.name for f in features]
         places = [columns.index(feature) for feature in features]
         self._columns: slice | list[int] = slice(len(places)) if places == list(range(len(places))) else places
-        self._reasons = Reasons(features, model.contributions)
+        self._reasons = Reasons(features, model.contributions, sampled=model.metadata.reference is not UNSET)
 
     def vectors(self, table: Vectors) -> Vectors:
         """The model's columns of a table, float32 [rows, features]."""

@@ -58,7 +58,15 @@ _FIELDS = {field.name: (_of(field.type), field.required) for field in msgspec.in
 _TRANSACTION = {name: drawn for name, (drawn, required) in _FIELDS.items() if required}
 _OPTIONAL = {name: drawn for name, (drawn, required) in _FIELDS.items() if not required}
 _reason = st.fixed_dictionaries(
-    {"code": ID, "feature": ID, "value": _double, "usual": st.none() | _double, "contribution": _double, "text": ID},
+    {
+        "code": ID,
+        "feature": ID,
+        "value": _double,
+        "usual": st.none() | _double,
+        "contribution": _double,
+        "text": ID,
+        "sampled": st.booleans(),
+    },
 )
 _hit = st.fixed_dictionaries(
     {

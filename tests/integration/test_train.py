@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from onnx.parser import parse_model
+from sklearn.ensemble import RandomForestClassifier
 
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.errors import ModelError
 from stream_app.features.model_metadata import read_metadata
 from stream_app.messages.alert import ModelReference
 from stream_app.scoring.decision import policy_of
+from tests.conftest import ROOT
+from tests.unit.scoring.test_scorer import Till, alerts, payment
 from training.data.simulate import Simulation, simulate, write
 from training.data.split import Split
 from training.fitting.export import onnx_session
@@ -48,7 +54,7 @@ def test_versions_from_their_training_to_the_rollback(
 ) -> None:
     """The first is served, the next is the challenger; gates let one through and stop another, which is forced; two rollbacks.
 
-    trained 1 → champion; trained 2 → challenger, promoted; trained 3, a stump → refused, forced; back to 2, back to 1
+    trained 1 → champion; trained 2, an own estimator → challenger, promoted; trained 3, a stump of LightGBM → refused, forced; back to 2, back to 1
     """
     monkeypatch.setenv("FRAUDSTREAM_MLFLOW_TRACKING_URI", stack.mlflow)
     monkeypatch.setenv("FRAUDSTREAM_MODEL_NAME", NAME)
@@ -59,7 +65,9 @@ def test_versions_from_their_training_to_the_rollback(
     assert "mlflow" not in told.err.lower().replace("register in mlflow", "")
     _check_run(stack.mlflow, history)
 
-    assert main(["--data", str(history), *SMALL, "--seed", "1"]) == 0
+    monkeypatch.setitem(sys.modules, "ours", ModuleType("ours"))
+    sys.modules["ours"].make = _own_forest  # type: ignore[attr-defined]
+    assert main(["--data", str(history), "--estimator", "ours:make"]) == 0
     assert _aliases(stack.mlflow) == {"champion": "1", "challenger": "2"}
     assert "fraudstream promote --alias challenger" in capfd.readouterr().out
     promote_command(dry_run=True)
@@ -70,7 +78,7 @@ def test_versions_from_their_training_to_the_rollback(
     assert "Staging of older registries is the alias challenger" in told.out
     assert "alerts a day" in told.out
 
-    assert main(["--data", str(history), "--trees", "1", "--max-depth", "1"]) == 0
+    assert main(["--data", str(history), "--model", "lightgbm", "--trees", "1", "--max-depth", "1"]) == 0
     with pytest.raises(ModelError, match=r"Version 3 of .* was not promoted; champion stays where it is\. .*average precision: "):
         promote_command()
     assert _aliases(stack.mlflow) == {"champion": "2", "challenger": "3"}
@@ -86,6 +94,11 @@ def test_versions_from_their_training_to_the_rollback(
     assert _tags(stack.mlflow, "3")["rolled_back_why"] == "too many alerts"
     with pytest.raises(ModelError, match="is the first champion"):
         rollback_command()
+
+
+def _own_forest() -> RandomForestClassifier:
+    """As the first version's, with another seed."""
+    return RandomForestClassifier(n_estimators=5, max_depth=6, min_samples_leaf=5, max_features="sqrt", random_state=1)
 
 
 def _check_run(mlflow: str, history: Path) -> None:
@@ -133,6 +146,36 @@ def test_a_model_can_be_trained_without_a_registry(history: Path, tmp_path: Path
     told = capfd.readouterr().out
     assert "Nothing was registered" in told
     assert "alert from" in told
+
+
+@pytest.mark.parametrize(("factory", "sampled"), [("pipeline", False), ("network", True)])
+def test_a_pipeline_of_ones_own_decides_in_a_worker(
+    factory: str, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sampled: bool
+) -> None:
+    """The example's, trained, loaded as a worker loads it; its alert says how its reasons were made, and so does its card."""
+    monkeypatch.setattr(sys, "path", [str(ROOT / "examples"), *sys.path])
+    out = tmp_path / "own.onnx"
+    asked = ["--estimator", f"own_estimator:{factory}", "--profile", "handbook", "--no-register", "--out", str(out)]
+    assert main(["--data", str(history), *asked]) == 0
+    model = OnnxModel(out.read_bytes(), ModelReference("own", "1"))
+    [alert] = alerts(Till(model=model, threshold=0.0).take(payment("a", 400)))
+    assert {reason.sampled for reason in alert.reasons} == {sampled}
+    assert ("**Sampled.**" in out.with_suffix(".card.md").read_text()) == sampled
+
+
+def test_a_ready_file_is_measured_and_told_of_as_one(history: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same gates on the same payments; on which days it was fitted nobody knows, which is said."""
+    ready, out = tmp_path / "ready.onnx", tmp_path / "out.onnx"
+    graph = "model (float[N, 1] x) => (float[N, 1] p) <float w = {100}> { z = Div (x, w)\n p = Tanh (z) }"
+    ready.write_bytes(parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {graph}').SerializeToString())
+    asked = ["--data", str(history), "--no-register", "--out", str(out)]
+    assert main([*asked, "--onnx", str(ready), "--profile", "passthrough"]) == 0
+    told = capfd.readouterr().out
+    assert "on which days it was fitted is not known here" in told
+    assert main([*asked, "--onnx", str(ready)]) != 0
+    assert "the list has 63 features" in capfd.readouterr().err
+    model = OnnxModel(out.read_bytes(), ModelReference("ready", "1"))
+    assert alerts(Till(model=model, threshold=0.0).take(payment("a", 400)))[0].reasons[0].code == "AMOUNT"
 
 
 def test_training_reads_the_rates_file(

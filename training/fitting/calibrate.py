@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 
 from stream_app.errors import DataError
+from training.fitting.boosted_trees import LIGHTGBM, adds_trees, library_of
 from training.fitting.fit import scores_of
 
 if TYPE_CHECKING:
@@ -62,7 +66,8 @@ def calibrate(model: Any, vectors: Vectors, is_fraud: NDArray[np.bool_]) -> Cali
     Raises:
         DataError: the validation window's frauds do not score higher than its other payments: a sigmoid would turn the ranks around.
     """
-    found = CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid").fit(vectors, is_fraud)
+    raw = raw_scores_of(model, vectors)
+    found = CalibratedClassifierCV(FrozenEstimator(_RawScores().fit()), method="sigmoid").fit(raw[:, None], is_fraud)
     (sigmoid,) = found.calibrated_classifiers_[0].calibrators  # of 1 / (1 + exp(a x raw + b))
     slope, intercept = -float(sigmoid.a_), -float(sigmoid.b_)
     if not slope > 0:
@@ -73,15 +78,42 @@ def calibrate(model: Any, vectors: Vectors, is_fraud: NDArray[np.bool_]) -> Cali
     return Calibrated(model, Calibration(slope, intercept))
 
 
+class _RawScores(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
+    """Takes raw scores, float64 [rows, 1], for what they are: each library has another name for what makes them."""
+
+    def fit(self) -> _RawScores:
+        """There is nothing to learn."""
+        self.classes_ = np.array([False, True])
+        return self
+
+    def decision_function(self, raw: Floats) -> Floats:
+        """The same."""
+        return raw[:, 0]
+
+    def predict(self, raw: Floats) -> NDArray[np.bool_]:
+        """scikit-learn asks for one, and never calls it here."""
+        return np.asarray(raw[:, 0] > 0)
+
+
 def raw_scores_of(model: Any, vectors: Vectors) -> Floats:
-    """What the model adds up for each transaction, float64: a forest its mean vote, the others the log-odds."""
+    """What the model adds up for each transaction, float64: boosted trees and a logistic regression log-odds, any other a probability."""
     inner = model.inner if isinstance(model, Calibrated) else model
-    return np.asarray(inner.decision_function(vectors), dtype=np.float64) if adds_log_odds(inner) else scores_of(inner, vectors)
+    if not adds_log_odds(inner):
+        return scores_of(inner, vectors)
+    if library := library_of(_last(inner)):
+        raw = inner.predict(vectors, raw_score=True) if library == LIGHTGBM else inner.predict(vectors, output_margin=True)
+    else:
+        raw = inner.decision_function(vectors)
+    return np.asarray(raw, dtype=np.float64)
 
 
 def adds_log_odds(model: Any) -> bool:
     """Whether the raw score of a classifier is the log-odds; else it is a probability already."""
-    return not hasattr(model, "estimators_")
+    return adds_trees(_last(model)) or isinstance(_last(model), LogisticRegression)
+
+
+def _last(model: Any) -> Any:
+    return model[-1] if isinstance(model, Pipeline) else model
 
 
 def uncalibrated(model: Calibrated, raw: Floats) -> Floats:

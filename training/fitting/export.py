@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import onnxruntime
+from msgspec import UNSET, UnsetType
 
 from stream_app.errors import ModelError
+from stream_app.explaining.contributions import Additive
 from stream_app.explaining.onnx_graph import additive_of
+from stream_app.explaining.sampling import additive_for
 from stream_app.features.model_metadata import (
     INPUT_NAME,
     METADATA_KEY,
@@ -20,6 +23,7 @@ from stream_app.features.model_metadata import (
     Baseline,
     ModelMetadata,
     ParityVectors,
+    read_metadata,
 )
 from training.fitting.calibrate import raw_scores_of
 from training.fitting.fit import scores_of
@@ -38,7 +42,7 @@ SINGLES = 200
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What was chosen for the model beside its trees: the threshold, the bands, when, in which currency, the bins of drift, the profile."""
+    """What was chosen for the model beside its trees: threshold, bands, when, in which currency, the bins of drift, profile, reference of its reasons."""
 
     threshold: float
     bands: Bands
@@ -46,6 +50,7 @@ class OperatingPoint:
     base_currency: str
     baseline: Baseline | None = None
     profile: str = ""
+    reference: tuple[float, ...] | UnsetType = UNSET
 
 
 def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisions: OperatingPoint) -> ModelMetadata:
@@ -62,6 +67,7 @@ def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisi
         base_currency=decisions.base_currency,
         baseline=decisions.baseline,
         profile=decisions.profile,
+        reference=decisions.reference,
         vocabularies={f.name: f.vocabulary for f in features if f.is_category} or msgspec.UNSET,
     )
 
@@ -115,8 +121,38 @@ def check_whole_way(model: Any, vectors: Vectors) -> None:
         ModelError: it does not.
     """
     content = to_onnx_model(model, vectors.shape[1]).SerializeToString()
-    additive_of(content).contributions(vectors[:1])
     check_parity(model, content, vectors)
+    explained(content, reference_of(content, vectors)).contributions(vectors[:1])
+
+
+def reference_of(content: bytes, train: Vectors) -> tuple[float, ...] | UnsetType:
+    """What reasons of a model begin from where they must be sampled: medians of the training data. Nothing, where the graph can be read.
+
+    Args:
+        content: the ONNX file; what is read off it must add up to its raw scores.
+        train: float32 [rows, features].
+    """
+    rows = train[np.unique(np.linspace(0, len(train) - 1, PARITY_ROWS).astype(np.int64))]
+    try:
+        additive, raw = additive_of(content), onnx_scores(onnx_session(content), rows, RAW_NAME)
+        difference = np.abs(additive.expected + additive.contributions(rows).sum(axis=1) - raw) / np.maximum(1, np.abs(raw))
+        if difference.max() <= TOLERANCE:
+            return UNSET
+    except (ModelError, KeyError, IndexError, ValueError):  # a graph of another's making
+        pass
+    return tuple(np.quantile(train, 0.5, axis=0, method="higher").astype(np.float64).tolist())
+
+
+def explained(content: bytes, reference: tuple[float, ...] | UnsetType) -> Additive:
+    """What an exported model's reasons are made of, see `additive_for`."""
+    session = onnx_session(content)
+    return additive_for(content, reference, lambda vectors: onnx_scores(session, vectors, RAW_NAME))
+
+
+def explained_by_itself(content: bytes) -> Additive:
+    """The same, as its own metadata say; of one without any, as its graph says."""
+    told = onnx_session(content).get_modelmeta().custom_metadata_map
+    return explained(content, read_metadata(told).reference if METADATA_KEY in told else UNSET)
 
 
 def difference_of(expected: Floats, served: Floats, tolerance: float = TOLERANCE) -> float:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stream_app.explaining.sampling import Sampled
 from stream_app.features.model_metadata import RAW_NAME
 from training.fitting.agreement import Agreement, agreement
 from training.fitting.calibrate import uncalibrated
 from training.fitting.evaluate import Metrics, Scored, bands_for, evaluate, scored, threshold_by_cost, threshold_for
-from training.fitting.export import onnx_scores, onnx_session
+from training.fitting.export import explained_by_itself, onnx_scores, onnx_session
 from training.fitting.guards import Usefulness
 from training.fitting.team import REVIEW_COST, TeamFigures, team_figures
 
@@ -76,7 +77,8 @@ class Fitted:
         changed: decisions of the test that calibration changed; 0, as it is monotone.
         forecast: what the team sees, at the threshold, on validation; `outcome` the same on the test.
         scores: of (validation, test), as a worker computes them; `before`: of the test, before calibration.
-        reasons: their agreement with exact Shapley values, where the test has an alert.
+        sampled: whether reasons are, see `stream_app.explaining.sampling`.
+        reasons: their agreement with exact Shapley values, of sampled ones with those of many orders, where the test has an alert.
         usefulness: on validation.
         warnings: what a person must be told before it is used, a sentence each; see `training.fitting.guards`.
     """
@@ -92,6 +94,7 @@ class Fitted:
     outcome: TeamFigures
     scores: tuple[Scored, Scored]
     before: Scored
+    sampled: bool
     reasons: Agreement | None
     usefulness: Usefulness
     warnings: tuple[str, ...] = ()
@@ -168,7 +171,7 @@ def measured(model: Calibrated, exported: bytes, vectors: Vectors, truth: Truth,
     raw = onnx_scores(onnx_session(exported), vectors[part.rows], RAW_NAME)
     raw_threshold = model.calibration.raw(threshold)
     before = _with_truth(truth, part, uncalibrated(model, raw))
-    alerts = test.scores >= threshold
+    alerts, additive = test.scores >= threshold, explained_by_itself(exported)
     return Fitted(
         model=model,
         threshold=threshold,
@@ -181,7 +184,8 @@ def measured(model: Calibrated, exported: bytes, vectors: Vectors, truth: Truth,
         outcome=team_figures(test, threshold, cost),
         scores=(validation, test),
         before=before,
-        reasons=agreement(exported, vectors[part.rows[alerts]]) if alerts.any() else None,
+        sampled=isinstance(additive, Sampled),
+        reasons=agreement(additive, vectors[part.rows[alerts]]) if alerts.any() else None,
         usefulness=Usefulness.of(validation),
     )
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from training.fitting.baseline import baseline_of
 from training.fitting.bench import Bench
 from training.fitting.calibrate import Calibrated, calibrate
-from training.fitting.export import OperatingPoint, check_parity, check_whole_way, describe, metadata_for, to_onnx_model
-from training.fitting.fit import fit
+from training.fitting.export import OperatingPoint, check_parity, check_whole_way, describe, metadata_for, reference_of, to_onnx_model
+from training.fitting.fit import fit, unfitted
 from training.fitting.guards import warnings_of
 from training.fitting.history import History, computed, read
 from training.fitting.measure import ChosenOnValidation, Fitted, decided, measured
 from training.fitting.options import Options
-from training.fitting.own_estimator import made, try_out
+from training.fitting.own_estimator import try_out
+from training.fitting.ready_model import read_ready_model
 from training.fitting.search import SPACE, search
 from training.registry.catalogue import check_reachable
 from training.registry.record import RunRecord
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from training.data.label_join import LabelJoin
 
     type Stage = Callable[[str], AbstractContextManager[None]]
+
+
+FITTED_ELSEWHERE = "The model came as a file: on which days it was fitted is not known here. If days of validation or test are among them, all its figures are too good."
+"""Told of what `--onnx` names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,7 @@ def train(
     timed, where, registered = _timed(stage, seconds), options.registration, None
     if where:
         check_reachable(where.tracking_uri)
-    if options.recipe.estimator:
-        made(options.recipe.estimator)  # before minutes are spent
+    _look_at(options)
     with timed("Read the transactions"):
         frame, windows = read(options, labelled)
     with timed("Compute the features"):
@@ -117,6 +121,18 @@ def train(
     return Trained(history, record.fitted, exported, record.parity, registered, seconds)
 
 
+def _look_at(options: Options) -> None:
+    """What is to be fitted, or comes as a file, before minutes are spent.
+
+    Raises:
+        SettingsError: it cannot be.
+    """
+    if options.recipe.ready:
+        read_ready_model(options.recipe.ready, len(options.features))
+    else:
+        unfitted(options.recipe)
+
+
 def chosen(options: Options, history: History) -> Options:
     """The same with the best recipe of the search."""
     recipes = [replace(recipe, seed=options.recipe.seed) for recipe in SPACE]
@@ -138,6 +154,7 @@ def fitted_on(options: Options, history: History) -> tuple[Calibrated, Any, Chos
         base_currency=options.money.currency,
         baseline=baseline_of(train_vectors, found.validation.scores),
         profile=options.profile,
+        reference=reference_of(exported.SerializeToString(), train_vectors),
     )
     describe(exported, metadata_for(model, history.features, train_vectors, told))
     return model, exported, found
@@ -153,7 +170,8 @@ def recorded(options: Options, history: History, model: Calibrated, exported: An
     parity = check_parity(model, content, history.vectors[test.rows])
     fitted = measured(model, content, history.vectors, history.truth, test, decisions)
     warnings = warnings_of(decisions, history.vectors[history.parts.validation.rows], history.features)
-    return RunRecord(options, history, replace(fitted, warnings=warnings), parity)
+    told = (*(FITTED_ELSEWHERE,) * bool(options.recipe.ready), *warnings)
+    return RunRecord(options, history, replace(fitted, warnings=told), parity)
 
 
 def _timed(stage: Stage | None, seconds: dict[str, float]) -> Stage:

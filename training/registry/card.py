@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stream_app.explaining.sampling import ORDERS
 from stream_app.features.definitions import features_hash
+from training.fitting.agreement import MANY_ORDERS
 from training.fitting.rows import quality_rows, team_rows
 
 if TYPE_CHECKING:
@@ -76,12 +78,19 @@ def warnings_in(fitted: Fitted) -> tuple[str, ...]:
 
 
 def _reasons(fitted: Fitted) -> str:
-    found = fitted.reasons
+    found, how, other = fitted.reasons, "Contributions along the trees' paths, which add up to the raw score.", "exact Shapley values"
+    if fitted.sampled:
+        other = f"{MANY_ORDERS} orders"
+        how = (
+            f"**Sampled.** The model does not say what each feature adds: a payment is reached from the medians of the training data by giving it one "
+            f"feature's value after another, in {ORDERS} orders, and each feature gets the mean of what its steps moved. They add up to the raw score; an "
+            f"alert costs at most {ORDERS} scores a feature."
+        )
     if found is None:
-        return "No payment of the test was alerted: how far its reasons agree with exact Shapley values is not known."
+        return f"{how} No payment of the test was alerted: how far its reasons agree with those of {other} is not known."
     return (
-        f"Contributions along the trees' paths, which add up to the raw score. Of {found.alerts} alerts of the test, the first reason is that of exact "
-        f"Shapley values in {found.same_first:.0%}; of the three strongest, {found.shared_of_three:.0%} are shared."
+        f"{how} Of {found.alerts} alerts of the test, the first reason is that of {other} in {found.same_first:.0%}; of the three strongest, "
+        f"{found.shared_of_three:.0%} are shared."
     )
 
 

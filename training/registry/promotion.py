@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream_app.errors import ModelError
-from stream_app.explaining.onnx_graph import additive_of
 from stream_app.features.aggregations import DAY_MS
 from stream_app.features.model_metadata import RAW_NAME, ModelMetadata, read_metadata
-from training.fitting.export import TOLERANCE, onnx_scores, onnx_session
+from training.fitting.export import TOLERANCE, explained, onnx_scores, onnx_session
 from training.fitting.team import TeamFigures, team_figures
 from training.registry.catalogue import CHALLENGER, PROMOTED_OVER, now
 from training.registry.gates import Gate, not_worse, team_not_worse, useful
@@ -200,7 +199,7 @@ def _parity(candidate: Served) -> Gate:
     vectors = held.of(metadata)
     own = np.array(metadata.parity.features, dtype=np.float32)
     raw = candidate.scores(own, RAW_NAME)
-    additive = additive_of(candidate.content)
+    additive = explained(candidate.content, metadata.reference)
     found = {
         "its parity vectors": candidate.scores(own) - np.array(metadata.parity.scores),
         "the held-out period": candidate.scores(vectors) - held.truth.scores,

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from stream_app.explaining.sampling import Sampled
 from stream_app.features.definitions import features_hash
+from training.fitting.calibrate import raw_scores_of
 from training.fitting.evaluate import scored
-from training.fitting.fit import importances_of, scores_of
-from training.fitting.plots import draw
+from training.fitting.fit import has_importances, importances_of, scores_of
+from training.fitting.plots import Review, draw
 from training.fitting.search import SPACE
 from training.registry.card import card, warnings_in
 from training.registry.held_out import FILE, About, HeldOut
@@ -18,11 +22,13 @@ from training.registry.register import RunReport, code_revision
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stream_app.features.compute import Floats
     from training.fitting.history import History
     from training.fitting.measure import Fitted
     from training.fitting.options import Options
 
 EXAMPLE_ROWS = 5
+WEIGHED = 100
 LONGEST_NAME, LONGEST_DESCRIPTION = 250, 5_000
 """What MLflow's database has room for, of a run and of a version."""
 
@@ -104,9 +110,19 @@ class RunRecord:
 
     def plots(self, folder: Path) -> tuple[Path, ...]:
         """Draw them into a folder that is there."""
-        ranked = importances_of(self.fitted.model.inner, len(self.history.features)).tolist()
-        importances = list(zip((f.name for f in self.history.features), ranked, strict=True))
-        return draw(folder, self.fitted, self.options.target.cost, importances)
+        importances = list(zip(self.history.features, self._shares().tolist(), strict=True))
+        return draw(folder, self.fitted, Review(self.options.target.cost, self.options.money.currency), importances)
+
+    def _shares(self) -> Floats:
+        """How much each feature matters; where the model does not say, by what it added to payments of the test, whichever way."""
+        inner, vectors = self.fitted.model.inner, self.history.vectors
+        if has_importances(inner):
+            return importances_of(inner, len(self.history.features))
+        reference = np.quantile(vectors[self.history.parts.train.rows], 0.5, axis=0, method="higher")
+        some = vectors[self.history.parts.test.rows[:: max(1, len(self.history.parts.test.rows) // WEIGHED)]]
+        model = Sampled(lambda rows: raw_scores_of(inner, rows), reference, float(raw_scores_of(inner, reference[None])[0]))
+        weights = np.abs(model.contributions(some)).sum(axis=0)
+        return np.asarray(weights / max(weights.sum(), np.finfo(np.float64).tiny))
 
     def report(self, folder: Path) -> RunReport:
         """All of it, for MLflow; plots are drawn into `folder`."""

@@ -7,7 +7,7 @@ import onnxruntime
 
 from stream_app.errors import ModelError
 from stream_app.explaining.contributions import Additive
-from stream_app.explaining.onnx_graph import additive_of
+from stream_app.explaining.sampling import additive_for
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.model_metadata import INPUT_NAME, OUTPUT_NAME, RAW_NAME, ModelMetadata, read_metadata
 from stream_app.messages.alert import ModelReference
@@ -38,7 +38,7 @@ class OnnxModel:
             raise ModelError(
                 f"Model {reference.name} version {reference.version} has no output {RAW_NAME!r}. Train it again with this version."
             )
-        self.additive: Additive = additive_of(content)
+        self.additive: Additive = additive_for(content, self.metadata.reference, lambda vectors: self.score(vectors).raw.astype(np.float64))
         self._check_parity()
 
     def score(self, vectors: Vectors) -> Scores:

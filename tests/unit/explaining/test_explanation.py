@@ -14,6 +14,7 @@ from stream_app.commands.explain import lines_of, share_of, summary_of
 from stream_app.errors import ModelError
 from stream_app.explaining.contributions import Linear
 from stream_app.explaining.explanation import explain, usual_of
+from stream_app.explaining.sampling import Sampled
 from stream_app.features.aggregations import DAY_S
 from stream_app.features.definitions import CONTEXT_FEATURES, Feature
 from stream_app.features.plan import compile_plan
@@ -105,6 +106,20 @@ def test_a_transaction_that_was_not_alerted_is_explained_alike() -> None:
     assert found.expected + sum(p.shapley for p in found.parts) == pytest.approx(score.raw_score, abs=1e-6)
     assert "not alerted" in lines_of(found)[1]
     assert "degraded: windows are not full" in lines_of(msgspec.structs.replace(found, degraded="windows are not full"))[1]
+
+
+def test_sampled_parts_are_told_as_sampled() -> None:
+    """They add up like exact ones, and are not called exact."""
+    [score] = decided(payment("a", 400))
+
+    def raw(vectors: Any) -> Any:
+        return SUM.expected + SUM.contributions(vectors).sum(axis=1)
+
+    reference = np.array([100, 1, 50], dtype=np.float32)
+    found = explain(score, FEATURES, Sampled(raw, reference, float(raw(reference[None])[0])), "EUR")
+    assert found.expected + sum(p.shapley for p in found.parts) == pytest.approx(score.raw_score, abs=1e-6)
+    assert "by feature (sampled, as alerts have it):" in lines_of(found)[2]
+    assert "by feature (exact, as alerts have it):" in lines_of(explain(score, FEATURES, SUM, "EUR"))[2]
 
 
 def test_a_decision_that_the_model_did_not_take_is_refused() -> None:

@@ -28,7 +28,7 @@ from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transac
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.bound_rules import RulesInForce
 from stream_app.scoring.intake import decode_all, merge
-from stream_app.scoring.ports import Scores
+from stream_app.scoring.ports import Model, Scores
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Decided, Scorer
 from tests.examples import examples
@@ -100,7 +100,7 @@ class Till:
     money: Money = field(default_factory=lambda: Money("EUR"))
     threshold: float | None = None
     offset: int = 100
-    model: FakeModel = field(default_factory=FakeModel)
+    model: Model = field(default_factory=FakeModel)
     headers: Headers = ()
     rules: RulesInForce | None = None
 
@@ -324,3 +324,12 @@ def test_decisions_do_not_depend_on_where_a_batch_ends(stream: list[dict[str, An
     whole, parts = Till(), Till()
     first = whole.take(*stream).messages
     assert first == [*parts.take(*stream[:cut]).messages, *parts.take(*stream[cut:]).messages]
+
+
+def test_reasons_say_whether_they_are_sampled() -> None:
+    """Those of a model whose metadata have a reference are."""
+    for reference in (msgspec.UNSET, (0.0, 0.0, 0.0)):
+        model = FakeModel()
+        model.metadata = msgspec.structs.replace(FakeModel.metadata, reference=reference)
+        [alert] = alerts(Till(model=model).take(payment("a", 400)))
+        assert [reason.sampled for reason in alert.reasons] == [reference is not msgspec.UNSET]

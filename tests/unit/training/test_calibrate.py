@@ -25,6 +25,8 @@ SMALL: dict[str, Hyperparameters] = {
     "random_forest": {"n_estimators": 20},
     "extra_trees": {"n_estimators": 20},
     "hist_gradient_boosting": {"max_iter": 40},
+    "lightgbm": {"n_estimators": 40},
+    "xgboost": {"n_estimators": 40},
 }
 THIRDS: list[Ints] = [np.arange(start, ROWS, 3) for start in range(3)]
 """Rows to train on, to validate and to test."""

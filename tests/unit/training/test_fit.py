@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from stream_app.explaining.contributions import Trees
 from stream_app.explaining.onnx_graph import additive_of
 from stream_app.explaining.shapley import shapley
 from stream_app.features.model_metadata import RAW_NAME
+from training.fitting.boosted_trees import boosted_trees_of
 from training.fitting.calibrate import raw_scores_of
 from training.fitting.export import onnx_scores, onnx_session
 from training.fitting.fit import KINDS, Hyperparameters, Recipe, fit, importances_of, scores_of
@@ -31,6 +33,8 @@ SMALL: dict[str, Hyperparameters] = {
     "random_forest": {"n_estimators": 20},
     "extra_trees": {"n_estimators": 20},
     "hist_gradient_boosting": {"max_iter": 60, "learning_rate": 0.2},
+    "lightgbm": {"n_estimators": 60, "learning_rate": 0.2},
+    "xgboost": {"n_estimators": 60, "learning_rate": 0.2},
 }
 CASES = [pytest.param(recipe, id=recipe.model) for recipe in (Recipe(model=name, parameters=SMALL[name]) for name in KINDS)]
 
@@ -85,15 +89,32 @@ def test_to_explain_compiles_nothing_after_warm(recipe: Recipe, vectors: Vectors
 
 @pytest.mark.parametrize("recipe", CASES)
 def test_what_is_read_out_of_the_file_adds_up_to_its_raw_score(recipe: Recipe, vectors: Vectors, is_fraud: Any) -> None:
-    """Along the path and by Shapley; the mean of the training data's raw scores is what is expected of a payment."""
+    """Along the path and by Shapley; the mean of the training data's raw scores is what is expected of a payment.
+
+    XGBoost keeps no counts: its covers, and so its mean, weigh each payment by how unsure the model is of it.
+    """
     model = fit(vectors, is_fraud, recipe)
     content = graph_of(model, FEATURES).SerializeToString()
     additive, raw = additive_of(content), onnx_scores(onnx_session(content), vectors, RAW_NAME)
     np.testing.assert_allclose(raw, raw_scores_of(model, vectors), atol=1e-5)
     np.testing.assert_allclose(additive.expected + additive.contributions(vectors).sum(axis=1), raw, atol=1e-5)
     np.testing.assert_allclose(additive.expected + shapley(additive, vectors[:20]).sum(axis=1), raw[:20], atol=1e-5)
-    assert additive.expected == pytest.approx(raw.mean(), abs=0.02)
+    if recipe.model != "xgboost":
+        assert additive.expected == pytest.approx(raw.mean(), abs=0.02)
     assert not additive.contributions(vectors)[:, 5].any()
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_shapley_values_are_the_librarys_own(name: str, vectors: Vectors, is_fraud: Any) -> None:
+    """Each library has TreeSHAP of its own, whose last column is what is expected; ours are read off the ONNX file."""
+    model, rows = fit(vectors, is_fraud, Recipe(model=name, parameters=SMALL[name])), vectors[:200]
+    if name == "lightgbm":
+        theirs = model.predict(rows, pred_contrib=True)
+    else:
+        theirs = model.get_booster().predict(import_module("xgboost").DMatrix(rows), pred_contribs=True)
+    additive = additive_of(graph_of(model, FEATURES).SerializeToString())
+    np.testing.assert_allclose(shapley(additive, rows), theirs[:, :-1], atol=1e-4)
+    assert additive.expected == pytest.approx(theirs[0, -1], abs=1e-4)
 
 
 def test_a_forests_nodes_have_the_values_that_scikit_learn_gives_them(vectors: Vectors, is_fraud: Any) -> None:
@@ -123,11 +144,14 @@ def splits_of(model: Any) -> list[tuple[int, float]]:
     if isinstance(model, HistGradientBoostingClassifier):
         nodes = np.concatenate([tree.nodes[tree.nodes["is_leaf"] == 0] for (tree,) in model._predictors])
         return list(zip(nodes["feature_idx"].tolist(), nodes["num_threshold"].tolist(), strict=True))
+    if hasattr(model, "booster_") or hasattr(model, "get_booster"):
+        nodes = np.concatenate(boosted_trees_of(model).trees)
+        return [(f, t) for f, t in zip(nodes["feature"].tolist(), nodes["split"].tolist(), strict=True) if f >= 0]
     trees = [one.tree_ for one in model.estimators_]
     return [(f, t) for tree in trees for f, t in zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True) if f >= 0]
 
 
-@pytest.mark.parametrize("name", ["random_forest", "extra_trees", "hist_gradient_boosting"])
+@pytest.mark.parametrize("name", ["random_forest", "extra_trees", "hist_gradient_boosting", "lightgbm", "xgboost"])
 def test_a_tree_splits_exactly_where_it_did(name: str, vectors: Vectors, is_fraud: Any) -> None:
     """Values at the float32 above and below every threshold, where a threshold rounded up would take the other branch."""
     model = fit(vectors, is_fraud, Recipe(model=name, parameters=SMALL[name]))
