@@ -19,7 +19,7 @@ from stream_app.scoring.intake import decode_all
 from stream_app.wire.decoder import WireDecoder
 from stream_app.wire.inputs import Inputs
 from stream_app.wire.mapped import MappedReader
-from stream_app.wire.mapping import mapping_of
+from stream_app.wire.mapping_text import mapping_of
 from stream_app.wire.schemas import KnownSchema, SchemaBook
 
 RECORDS, TURNS = 1_000, 15

@@ -59,7 +59,8 @@ from stream_app.settings import Settings
 from stream_app.wire.decoder import WireDecoder
 from stream_app.wire.inputs import Inputs
 from stream_app.wire.mapped import MappedReader
-from stream_app.wire.mapping import MOST_MAPPING_BYTES, MappingError, SourceMapping, mapping_of
+from stream_app.wire.mapping import MappingError, SourceMapping
+from stream_app.wire.mapping_text import MOST_MAPPING_BYTES, mapping_of
 from stream_app.wire.schemas import SchemaBook
 
 _ASK_REDIS = "Check FRAUDSTREAM_REDIS_URL and the server."
@@ -286,7 +287,10 @@ def intake_rules(settings: Settings) -> IntakeRules:
 def inputs_of(settings: Settings) -> tuple[Inputs, SchemaFetcher | None]:
     """How records of both inputs are read, and what fetches the schemas of those that are framed, where there is a registry."""
     rules, mapping, url = intake_rules(settings), mapping_of_settings(settings), settings.schema_registry_url
-    mapped = None if mapping is None else MappedReader(mapping)
+    try:
+        mapped = None if mapping is None else MappedReader(mapping)
+    except MappingError as error:
+        raise _unusable(settings.mapping_file, error) from None
     if not url:
         payments = Decoder(Transaction, rules) if mapped is None else WireDecoder(Transaction, rules, None, mapped)
         return Inputs(payments, Decoder(Label, rules)), None
@@ -304,10 +308,26 @@ def mapping_of_settings(settings: Settings) -> SourceMapping | None:
     if not (file := settings.mapping_file):
         return None
     try:
-        with Path(file).open("rb") as opened:
+        return mapping_in(Path(file))
+    except MappingError as error:
+        raise _unusable(file, error) from None
+
+
+def mapping_in(file: Path) -> SourceMapping:
+    """The mapping in a file of YAML.
+
+    Raises:
+        MappingError: it cannot be used; where and why.
+    """
+    try:
+        with file.open("rb") as opened:
             return mapping_of(opened.read(MOST_MAPPING_BYTES + 1).decode())
-    except (OSError, UnicodeDecodeError, MappingError) as error:
-        raise SettingsError(f"FRAUDSTREAM_MAPPING_FILE = {file!r} cannot be used. {error} docs/how-to/wire-formats.md shows one.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MappingError(f"It cannot be read: {error}.") from None
+
+
+def _unusable(file: str, why: Exception) -> SettingsError:
+    return SettingsError(f"FRAUDSTREAM_MAPPING_FILE = {file!r} cannot be used. {why} docs/how-to/wire-formats.md shows one.")
 
 
 def registry_of(settings: Settings) -> SchemaRegistry:

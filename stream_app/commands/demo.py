@@ -46,10 +46,13 @@ _SIZE = {"customers": 2000, "terminals": 4000, "days": 100}
 
 def demo_command(
     data: Annotated[Path | None, typer.Option(help="Your own transactions with labels; without it, simulated ones.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="YAML: what the columns of --data are, as `train --mapping` takes it.")] = None,
     rate: Annotated[float, typer.Option(min=1, help="Transactions a second in the live part.")] = 1500.0,
     most: Annotated[int, typer.Option(min=100, help="At most so many transactions in the live part.")] = 40_000,
 ) -> None:
     """The whole path once: data, servers, training, worker, live alerts, figures; then everything it started is stopped."""
+    if mapping and not data:
+        raise typer.BadParameter("it says what the columns of a file are: give that as --data.", param_hint="--mapping")
     console, home = Console(highlight=False), HOME.absolute()
     file = data.absolute() if data else home / "transactions.parquet"
     if data and file.resolve().is_relative_to(home.resolve()):
@@ -57,7 +60,7 @@ def demo_command(
     with contextlib.ExitStack() as stack:
         stack.enter_context(ended_by_signals())
         stack.enter_context(only_one(home))
-        plan = _plan(file) if data else None  # what cannot be used is told before anything is started
+        plan = _plan(file, mapping and mapping.absolute()) if data else None  # what cannot be used is told before anything is started
         emptied(home)
         stack.enter_context(alone(home))
         if plan is None:
@@ -66,7 +69,7 @@ def demo_command(
             plan = _plan(file)
         settings = stack.enter_context(servers(console, home))
         title(console, "Train a model on what came before the live part, register it")
-        _run("train", "--data", str(file), "--until", _day(plan.live_ms - DAY_MS), "--alias", "champion")
+        _run("train", "--data", str(file), *plan.read_by, "--until", _day(plan.live_ms - DAY_MS), "--alias", "champion")
         history, live = _played(console, settings, home, plan, LivePace(rate, most))
         console.print(summary(plan, history, live))
 
@@ -114,6 +117,7 @@ class DemoPlan:
 
     Attributes:
         file: the transactions.
+        mapping: what its columns are; None: it is known by them.
         first_ms: where the history begins.
         live_ms: where the live part begins.
         history: how many transactions the history has.
@@ -121,20 +125,26 @@ class DemoPlan:
     """
 
     file: Path
+    mapping: Path | None
     first_ms: int
     live_ms: int
     history: int
     live: DemoPart
 
+    @property
+    def read_by(self) -> tuple[str, ...]:
+        """The option of our commands with which they read the file."""
+        return ("--mapping", str(self.mapping)) if self.mapping else ()
 
-def _plan(file: Path) -> DemoPlan:
+
+def _plan(file: Path, mapping: Path | None = None) -> DemoPlan:
     """Where the live part begins, once the file is known to be one that can be trained on.
 
     Raises:
         DataError: it cannot.
     """
     dataset: Any = import_module("training.data.dataset")
-    frame = dataset.read_transactions(file)
+    frame = dataset.read_transactions(file, mapping=mapping)
     dataset.check_for_training(frame, str(file))
     times = frame["event_time"].to_numpy()
     live_ms = int(times[-1]) // DAY_MS * DAY_MS - (LIVE_DAYS - 1) * DAY_MS
@@ -145,7 +155,7 @@ def _plan(file: Path) -> DemoPlan:
     rows = rows[np.argsort(sent[rows], kind="stable")]
     cards, ids = (frame[name].iloc[rows].astype(str).tolist() for name in ("card_id", "transaction_id"))
     keys, frauds = list(map(PaymentKey, cards, ids)), frame["is_fraud"].to_numpy(dtype=bool)[rows]
-    return DemoPlan(file, first_ms, live_ms, int(((sent >= first_ms) & (sent < live_ms)).sum()), DemoPart(keys, frauds))
+    return DemoPlan(file, mapping, first_ms, live_ms, int(((sent >= first_ms) & (sent < live_ms)).sum()), DemoPart(keys, frauds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +185,7 @@ async def play_history(console: Console, worker: DemoWorker, plan: DemoPlan) -> 
     if not plan.history:
         raise Stop(f"{plan.file} has no transactions before its last days. Give a longer history.")
     before = worker.counts()
-    async with _producer(plan.file, "--start", str(plan.first_ms), "--end", str(plan.live_ms), shown=True) as check:
+    async with _producer(plan, "--start", str(plan.first_ms), "--end", str(plan.live_ms), shown=True) as check:
         counts, seconds = await _settled(worker, check, before, plan.history, rest_s=REST_S)
     _refuse_refusals(worker, counts)
     console.print(f"{counts.scored:,} transactions of history scored")
@@ -194,7 +204,7 @@ async def play_live(console: Console, settings: Settings, worker: DemoWorker, pl
     await asyncio.wait([reader, asyncio.create_task(positioned.wait())], return_when=asyncio.FIRST_COMPLETED)
     began = time.monotonic()
     arguments = ("--start", str(plan.live_ms), "--rate", f"{pace.per_s:g}", "--limit", str(sent))
-    async with _producer(plan.file, *arguments, shown=False) as check:
+    async with _producer(plan, *arguments, shown=False) as check:
         counts, _ = await _settled(worker, check, before, sent)
     seconds = time.monotonic() - began
     _refuse_refusals(worker, counts)
@@ -208,16 +218,16 @@ async def play_live(console: Console, settings: Settings, worker: DemoWorker, pl
 
 
 @contextlib.asynccontextmanager
-async def _producer(file: Path, *arguments: str, shown: bool) -> AsyncIterator[Callable[[], None]]:
+async def _producer(plan: DemoPlan, *arguments: str, shown: bool) -> AsyncIterator[Callable[[], None]]:
     """`fraudstream produce` beside the caller, which it never outlives; yields a check that raises Stop once it has failed."""
-    command = ("-m", "stream_app.cli", "produce", str(file), *arguments)
+    command = ("-m", "stream_app.cli", "produce", str(plan.file), *plan.read_by, *arguments)
     process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=None if shown else asyncio.subprocess.PIPE)
     told = asyncio.create_task(process.communicate())
 
     def check() -> None:
         if told.done() and process.returncode:
             why = "see above" if shown else (told.result()[1].decode().strip().splitlines() or ["it said nothing"])[-1]
-            raise Stop(f"`fraudstream produce {file}` ended with {process.returncode}: {why}")
+            raise Stop(f"`fraudstream produce {plan.file}` ended with {process.returncode}: {why}")
 
     try:
         yield check

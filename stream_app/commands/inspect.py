@@ -9,8 +9,9 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,17 +23,24 @@ import yaml
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import by_crc32, by_murmur2
 from stream_app.adapters.kafka.topics import partition_counts
-from stream_app.bootstrap import intake_rules
+from stream_app.bootstrap import intake_rules, mapping_in
 from stream_app.commands.coroutines import result_of
 from stream_app.commands.topic_records import read_topic
 from stream_app.errors import DataError, RecordError
 from stream_app.inspecting.columns import SourceColumn
-from stream_app.inspecting.guesses import Guess, GuessedMapping, guessed
+from stream_app.inspecting.guesses import OURS, Guess, GuessedMapping, guessed
 from stream_app.inspecting.inspection import Inspection, flattened
 from stream_app.inspecting.report import InspectionReport
 from stream_app.inspecting.suspicions import suspicions
+from stream_app.messages.fields import FieldKind
+from stream_app.messages.refusals import DeadLetterCode, shown
 from stream_app.messages.transaction import Decoder, Label, Transaction
 from stream_app.settings import Settings, load_settings
+from stream_app.wire.decoder import WireDecoder
+from stream_app.wire.inputs import Reads, decode_one
+from stream_app.wire.mapped import MappedReader
+from stream_app.wire.mapping import MappingError, SourceMapping
+from stream_app.wire.times import TimeForm, UnmappedError
 
 _GUESSED_FROM = 1_000
 _MOST_ROWS = 100_000
@@ -42,7 +50,9 @@ _APART = 0.02
 
 def inspect_command(
     source: Annotated[str, typer.Argument(help="A file that `train` reads, or else the name of a topic.")],
-    mapping: Annotated[Path | None, typer.Option(help="YAML: what a file's columns are; without it, it is guessed.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="YAML: what a file's columns are, or a topic's fields; without it, it is guessed.")
+    ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Look at so many rows at the most, the first.")] = _MOST_ROWS,
     write: Annotated[Path | None, typer.Option(help="Write the mapping here, to edit it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object in place of text.")] = False,  # noqa: FBT002 - typer's way
@@ -53,29 +63,28 @@ def inspect_command(
     path = Path(source)
     if path.exists() or path.suffix or set(source) & set("/*?["):  # none of these is in a topic's name
         found, whole, is_guessed = _of_file(path, mapping, rows, settings)
-    elif mapping is not None:
-        raise typer.BadParameter(
-            "a topic's records are looked at as they are; FRAUDSTREAM_MAPPING_FILE is the worker's", param_hint="--mapping"
-        )
     else:
-        found, whole, is_guessed = *_of_topic(source, rows, settings), False
+        found, whole, is_guessed = *_of_topic(source, rows, settings, _mapping_of_topic(mapping, source, settings)), False
     report = InspectionReport(source, found[0], whole, [*suspicions(found[0], time.time_ns() // 1_000_000), *found[1]], is_guessed)
     _tell(report, write, as_json=as_json)
     sys.exit(_REFUSED if report.is_refused else _SUSPECTED if strict and report.suspicions else 0)
 
 
+type _Judged = tuple[dict[str, Any], RecordError | None, dict[str, Any] | None]
+"""A record's object, why a worker refuses it, and with a mapping the payment that it is, nothing of one that is refused."""
 type _Found = tuple[Inspection, list[str]]
 """What was seen, and sentences on what only the source tells."""
 
 
 def _of_file(path: Path, mapping: Path | None, most: int, settings: Settings) -> tuple[_Found, bool, bool]:
     read: Any = importlib.import_module("training.data.rows")
-    every = read.rows_of(path, most + 1)
+    mapped = read.read_mapping(mapping) if mapping else None
+    every = read.rows_of(path, most + 1, mapped.said.delimiter if mapped else "")
     head = list(islice(every, min(_GUESSED_FROM, most)))
     if not head:
         raise DataError(f"{path} has no rows. Give a file with transactions; `fraudstream simulate` makes one.")
     names = [name for name in head[0] if name != read.ROW]
-    given = read.read_mapping(mapping) if mapping else read.known_layout(names)
+    given = mapped or read.known_layout(names)
     found = Inspection(
         _as_guessed(given, names) if given else _guessed_from(head, read.ROW), refuse_card_numbers=settings.refuse_card_numbers
     )
@@ -86,14 +95,34 @@ def _of_file(path: Path, mapping: Path | None, most: int, settings: Settings) ->
 
 def _as_guessed(given: Any, names: Iterable[str]) -> GuessedMapping:
     """A mapping of files, as inspection has it; columns that have our names already are there too."""
-    units = {1000.0: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns", 3_600_000.0: "h", 86_400_000.0: "d"}
-    columns = {
-        ours: Guess(theirs, units[given.unit_ms(ours)], given.epoch_ms, given.values_of(ours)) for ours, theirs in given.columns.items()
-    }
+    columns = {ours: _as_guess(given.said, ours, [name for name, _ in given.places_of(ours)]) for ours in given.columns}
     known = importlib.import_module("training.data.files").is_known
-    taken = {guess.theirs for guess in columns.values()}
+    taken = {name for guess in columns.values() for name in (guess.theirs, *guess.also)} | given.said.taken
     columns |= {name: Guess(name) for name in names if known(name) and name not in columns and name not in taken}
-    return GuessedMapping(columns, tuple(given.tokens), given.decimal, {k: v for k, v in given.constants.items() if k not in columns})
+    constants = {k: v for k, v in given.constants.items() if k not in columns or k in given.said.constants}
+    kept = {name: guess for name, guess in columns.items() if name not in given.said.constants}
+    return GuessedMapping(kept, tuple(given.tokens), given.decimal, constants, given.zone, is_said=True)
+
+
+def _as_guess(said: SourceMapping, ours: str, places: list[str]) -> Guess:
+    form, (theirs, *also) = said.time_of(ours), places
+    read = _reader(ours, " and ".join(places), form) if form.is_text and ours in OURS and OURS[ours].kind is FieldKind.TIME else None
+    values = said.columns[ours].values if ours in said.columns else {}
+    return Guess(theirs, "" if form.is_text else form.unit, form.since_ms, values, tuple(also), form.written, read)
+
+
+def _reader(ours: str, theirs: str, form: TimeForm) -> Callable[[Any], Any]:
+    """What reads a time that is text, as `train` and a worker do."""
+    convert = form.reader()
+
+    def read(value: Any) -> Any:
+        try:
+            return convert(value) if convert else value
+        except UnmappedError as error:
+            told = f"{ours}, at {theirs}, is {shown(repr(value))}; {error}."
+            raise RecordError(DeadLetterCode.UNKNOWN_VALUE, told) from None
+
+    return read
 
 
 def _guessed_from(head: Iterable[Mapping[str, Any]], row: str = "") -> GuessedMapping:
@@ -102,11 +131,25 @@ def _guessed_from(head: Iterable[Mapping[str, Any]], row: str = "") -> GuessedMa
         for name, value in flattened(each):
             if name != row:
                 columns.setdefault(name, SourceColumn(name)).add(value)
-    return guessed(columns)
+    found = guessed(columns)
+    formats = {ours: TimeForm(zone="UTC", written=guess.written) for ours, guess in found.columns.items() if guess.written}
+    read = {ours: replace(found.columns[ours], read=_reader(ours, found.columns[ours].theirs, form)) for ours, form in formats.items()}
+    return replace(found, columns={**found.columns, **read})
 
 
-def _of_topic(topic: str, most: int, settings: Settings) -> tuple[_Found, bool]:
-    seen = TopicInspection(topic, settings, most)
+def _mapping_of_topic(path: Path | None, topic: str, settings: Settings) -> SourceMapping | None:
+    if path is None:
+        return None
+    if topic == settings.labels_topic:
+        raise typer.BadParameter("labels have no mapping in the stream: they are label.v1", param_hint="--mapping")
+    try:
+        return mapping_in(path)
+    except MappingError as error:
+        raise DataError(f"{path}: {error} docs/how-to/wire-formats.md shows a mapping.") from None
+
+
+def _of_topic(topic: str, most: int, settings: Settings, mapping: SourceMapping | None) -> tuple[_Found, bool]:
+    seen = TopicInspection(topic, settings, most, mapping)
     whole = result_of(seen.read())
     if not seen.rows:
         raise DataError(f"Topic {topic!r} has no records. `fraudstream produce FILE` publishes some.")
@@ -114,14 +157,17 @@ def _of_topic(topic: str, most: int, settings: Settings) -> tuple[_Found, bool]:
 
 
 class TopicInspection:
-    """Records of a topic, as a worker would take them. Held are the first, from which names are guessed, and then none."""
+    """Records of a topic, as a worker would take them, with a mapping too. Held are the first, from which names are guessed, and then none."""
 
-    def __init__(self, topic: str, settings: Settings, most: int) -> None:
+    def __init__(self, topic: str, settings: Settings, most: int, mapping: SourceMapping | None = None) -> None:
         self.rows = 0
         self._topic, self._settings, self._most = topic, settings, most
         kind = Label if topic == settings.labels_topic else Transaction
-        self._decoder: Decoder[Any] = Decoder(kind, intake_rules(settings))
-        self._first: list[tuple[dict[str, Any], RecordError | None]] = []
+        rules, self._mapping = intake_rules(settings), mapping
+        self._decoder: Reads[Any] = (
+            Decoder(kind, rules) if mapping is None else WireDecoder(Transaction, rules, None, MappedReader(mapping))
+        )
+        self._first: list[_Judged] = []
         self._found: Inspection | None = None
         self._partitions = self._keyed = self._murmur2 = self._crc32 = 0
 
@@ -144,21 +190,22 @@ class TopicInspection:
             self._keyed += 1
             self._murmur2 += by_murmur2(record.key, self._partitions) == record.partition
             self._crc32 += by_crc32(record.key, self._partitions) == record.partition
-        row, refusal = _object(record.value), self._refusal(record)
+        judged = self._judged(record)
         if self._found is not None:
-            self._found.add(row, refusal, judged=True)
+            self._found.add(*judged, judged=True)
             return
-        self._first.append((row, refusal))
+        self._first.append(judged)
         if len(self._first) >= _GUESSED_FROM:
             self.found()
 
     def found(self) -> Inspection:
         """What was seen so far."""
         if self._found is None:
-            mapping = _guessed_from(row for row, _ in self._first)
+            rows = [row for row, *_ in self._first]
+            mapping = _guessed_from(rows) if self._mapping is None else _said_of_records(self._mapping, rows)
             self._found = Inspection(mapping, is_file=False, refuse_card_numbers=self._settings.refuse_card_numbers)
-            for row, refusal in self._first:
-                self._found.add(row, refusal, judged=True)
+            for judged in self._first:
+                self._found.add(*judged, judged=True)
             self._first.clear()
         return self._found
 
@@ -173,12 +220,20 @@ class TopicInspection:
         )
         return [told]
 
-    def _refusal(self, record: Any) -> RecordError | None:
+    def _judged(self, record: Any) -> _Judged:
+        row = _object(record.value)
         try:
-            self._decoder.decode(record.value, record.key, record.timestamp, None)
+            message = decode_one(self._decoder, record, None)
         except RecordError as refusal:
-            return refusal
-        return None
+            return row, refusal, None if self._mapping is None else {}
+        return row, None, None if self._mapping is None else msgspec.to_builtins(message)
+
+
+def _said_of_records(mapping: SourceMapping, rows: Iterable[Mapping[str, Any]]) -> GuessedMapping:
+    """A mapping of records, as inspection has it; fields that have our names there too."""
+    columns = {ours: _as_guess(mapping, ours, [".".join(path) for path in column.paths]) for ours, column in mapping.columns.items()}
+    ours = {name: Guess(name) for row in rows for name in row if name in OURS and mapping.has_our_name(name)}
+    return GuessedMapping(columns | ours, tuple(mapping.tokens), mapping.decimal, mapping.constants, mapping.zone, is_said=True)
 
 
 def _object(value: bytes | None) -> dict[str, Any]:

@@ -71,6 +71,25 @@ def form_of(value: Any) -> Form | None:  # noqa: PLR0911 - one for each kind
     return next((form for form, written in _OF_TEXT if written.fullmatch(text)), Form.TEXT)
 
 
+_DATE = re.compile(
+    r"([0-9]{1,2})([./-])([0-9]{1,2})([./-])([0-9]{4}|[0-9]{2})(?:([T ]| +)([0-9]{1,2}):[0-9]{2}(:[0-9]{2})?(\.[0-9]+)?(?:( ?)([AaPp][Mm]))?)?"
+)
+_MONTHS = 12
+
+
+def date_formats(text: str) -> frozenset[str]:
+    """As what a date in digits can be read, its day first or its month, as formats of a mapping: both, one, or none."""
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return frozenset()
+    one, sign, other, again, year, blank, hour, seconds, digits, before, half = found.groups()
+    time = "" if hour is None else f"{blank}{'%I' if half else '%H'}:%M" + (":%S" if seconds else "") + (".%f" if digits else "")
+    time += f"{before}%p" if half else ""
+    rest = f"{again}{'%Y' if len(year) > 2 else '%y'}{time}"  # noqa: PLR2004 - digits
+    read = (("%d", "%m", int(one), int(other)), ("%m", "%d", int(other), int(one)))
+    return frozenset(f"{first}{sign}{second}{rest}" for first, second, day, month in read if 1 <= month <= _MONTHS and 1 <= day <= 31)  # noqa: PLR2004 - days
+
+
 @dataclass(slots=True)
 class SourceColumn:
     """What was seen of a column.
@@ -81,6 +100,7 @@ class SourceColumn:
         many: whether there are more different ones.
         least, most: of its numbers.
         card_numbers: values that are one.
+        formats: as which formats all of its dates in digits can be read; None: there are none.
     """
 
     name: str
@@ -91,6 +111,7 @@ class SourceColumn:
     least: float = math.inf
     most: float = -math.inf
     card_numbers: int = 0
+    formats: frozenset[str] | None = None
 
     @property
     def filled(self) -> int:
@@ -123,6 +144,9 @@ class SourceColumn:
         if form in {Form.WHOLE, Form.NUMBER, Form.DIGITS, Form.DECIMAL, Form.COMMA} and (number := number_of(value, form)) is not None:
             self.least, self.most = min(self.least, number), max(self.most, number)
         text = str(value)
+        if form is Form.OTHER_DATE:
+            formats = date_formats(text)
+            self.formats = formats if self.formats is None else self.formats & formats
         self.card_numbers += is_card_number(text)
         if text in self.values or len(self.values) < MOST_DISTINCT:
             self.values[text] += 1

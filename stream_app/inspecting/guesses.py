@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from stream_app.inspecting.columns import Form, SourceColumn
@@ -66,12 +67,18 @@ class Guess:
         unit: of a time that is a number: s, ms, us or ns; empty: not told.
         values: theirs → ours.
         since_ms: what such a time counts from.
+        also: of a time in several parts the others.
+        written: the format of a time that is text; empty: not told.
+        read: makes what is ours of a text of theirs, or raises RecordError; None: see `inspection.spelt`.
     """
 
     theirs: str
     unit: str = ""
     since_ms: int = 0
     values: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    written: str = ""
+    read: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,16 @@ class GuessedMapping:
         tokens: ours, whose values are card numbers.
         decimal: the sign of numbers that are text.
         constants: ours → the same for all.
+        zone: of times that name none; empty: nobody says it, and they are taken for UTC.
+        is_said: whether a person says it, or the file's form is known.
     """
 
     columns: Mapping[str, Guess]
     tokens: tuple[str, ...] = ()
     decimal: str = ""
     constants: Mapping[str, str] = field(default_factory=dict)
+    zone: str = ""
+    is_said: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -99,7 +110,9 @@ class GuessedMapping:
     def is_ours(self) -> bool:
         """Whether the source is taken as it is: what is needed, and what is_fraud says, is called and written as ours; more it may leave out."""
         names = [*NEEDED, *OF_LABEL]
-        named = all(name == guess.theirs and guess.unit in {"", "ms"} for name, guess in self.columns.items() if name in names)
+        named = all(
+            name == guess.theirs and guess.unit in {"", "ms"} and not guess.written for name, guess in self.columns.items() if name in names
+        )
         written = not any(guess.values for name, guess in self.columns.items() if name == guess.theirs)
         return named and written and not (self.tokens or self.decimal or self.constants)
 
@@ -148,6 +161,8 @@ def words(texts: Iterable[str], of: Field) -> dict[str, str]:
 def _guess(of: Field, column: SourceColumn) -> Guess:
     if of.kind is FieldKind.TIME and column.form in {Form.WHOLE, Form.DIGITS, Form.NUMBER} and _fits(column.most):
         return Guess(column.name, _UNITS.get(seems_to_be(int(column.most)), ""))
+    if of.kind is FieldKind.TIME and column.formats is not None and len(column.formats) == 1:
+        return Guess(column.name, written=next(iter(column.formats)))
     if of.kind in {FieldKind.CODE, FieldKind.FLAG} and not column.many:
         return Guess(column.name, values=words(column.values, of))
     return Guess(column.name)
@@ -162,10 +177,15 @@ def as_yaml(mapping: GuessedMapping) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for ours, guess in mapping.columns.items():
         more: dict[str, Any] = {"unit": guess.unit} if guess.unit and guess.unit != "ms" else {}
+        more |= {"since": datetime.fromtimestamp(guess.since_ms / 1000, UTC).isoformat()} if guess.since_ms else {}
+        more |= {"format": guess.written} if guess.written else {}
         more |= {"values": dict(guess.values)} if guess.values else {}
-        columns[ours] = {"path": guess.theirs, **more} if more else guess.theirs
+        place: dict[str, Any] = {"paths": [guess.theirs, *guess.also]} if guess.also else {"path": guess.theirs}
+        columns[ours] = place | more if guess.also or more else guess.theirs
     told: dict[str, Any] = {"columns": columns}
     told |= {"constants": dict(mapping.constants)} if mapping.constants else {}
     told |= {"tokens": list(mapping.tokens)} if mapping.tokens else {}
+    zone = mapping.zone or ("UTC" if any(guess.written for guess in mapping.columns.values()) else "")
+    told |= {"zone": zone} if zone else {}
     told |= {"decimal": mapping.decimal} if mapping.decimal else {}
     return told

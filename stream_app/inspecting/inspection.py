@@ -25,7 +25,7 @@ _DAY_MS = 86_400_000
 _DEEPEST = 4
 _FEW_COLUMNS = 100
 """A row of more is held against the bound of a record."""
-_SCALE = {"s": 1000.0, "": 1.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "h": 3_600_000.0, "d": 86_400_000.0}
+_SCALE = {"s": 1000.0, "": 1.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 
 
 @dataclass(slots=True)
@@ -75,8 +75,10 @@ class Inspection:
     whole: int = 0
     money: int = 0
 
-    def add(self, row: Mapping[str, Any], refusal: RecordError | None = None, *, judged: bool = False) -> None:
-        """Take a row under the source's names; of a record that a worker has judged already, with its `refusal`."""
+    def add(
+        self, row: Mapping[str, Any], refusal: RecordError | None = None, made: Mapping[str, Any] | None = None, *, judged: bool = False
+    ) -> None:
+        """Take a row under the source's names; of a record that a worker has judged already with its `refusal`, or the payment that is `made` of it."""
         self.rows += 1
         flat = {**row, **dict(flattened(row))}
         for name, value in flattened(row):
@@ -84,8 +86,11 @@ class Inspection:
                 self.columns.setdefault(name, SourceColumn(name)).add(value)
             else:
                 self.left_out += 1
-        ours = {name: self._ours(name, guess, flat) for name, guess in self.mapping.columns.items()}
-        ours |= self.mapping.constants
+        ours = (
+            made
+            if made is not None
+            else {name: self._ours(name, guess, flat) for name, guess in self.mapping.columns.items()} | {**self.mapping.constants}
+        )
         found = [("", refusal)] if refusal else [] if judged else [*self._refusals(ours), *_refusals_of_size(ours, flat)]
         for name, why in found:
             if why is not None:
@@ -100,9 +105,14 @@ class Inspection:
         reason.rows += 1
 
     def _ours(self, name: str, guess: Guess, row: Mapping[str, Any]) -> Any:
-        value = row.get(guess.theirs)
+        value = _theirs(guess, row)
         if name in self.mapping.tokens and value is not None:
             return f"token-{hash(value)}"
+        if guess.read is not None and form_of(value) is not None and isinstance(value, (str, int)) and not isinstance(value, bool):
+            try:
+                return guess.read(value)
+            except RecordError as refusal:
+                return refusal
         return spelt(_field(name), value, guess, self.mapping.decimal) if self.is_file else value
 
     def _refusals(self, ours: Mapping[str, Any]) -> Iterator[tuple[str, RecordError]]:
@@ -118,6 +128,8 @@ class Inspection:
             yield "labelled_at", RecordError(DeadLetterCode.LABEL_BEFORE_EVENT, LABEL_BEFORE_EVENT_TOLD)
 
     def _refusal(self, name: str, of: Field, value: Any) -> RecordError | None:
+        if isinstance(value, RecordError):
+            return value
         if value is None or (value == "" and name not in NEEDED):
             return missing(of) if name in NEEDED or name == "is_fraud" else None
         return refused(of, value, refuse_card_numbers=self.refuse_card_numbers)
@@ -139,6 +151,14 @@ class Inspection:
         if isinstance(fraud := ours.get("is_fraud"), bool):
             self.labelled += 1
             self.frauds += fraud
+
+
+def _theirs(guess: Guess, row: Mapping[str, Any]) -> Any:
+    """What stands in its column; of several parts their texts, a blank between, or nothing where one is missing."""
+    if not guess.also:
+        return row.get(guess.theirs)
+    parts = [row.get(name) for name in (guess.theirs, *guess.also)]
+    return None if None in parts else " ".join(map(str, parts))
 
 
 def _refusals_of_size(ours: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[tuple[str, RecordError]]:

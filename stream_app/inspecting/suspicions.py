@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stream_app.inspecting.columns import Form, SourceColumn
+from stream_app.inspecting.columns import Form, SourceColumn, date_formats
 from stream_app.inspecting.guesses import OURS
 from stream_app.inspecting.inspection import Inspection
 from stream_app.messages.fields import FieldKind
@@ -32,9 +32,11 @@ def _of_times(of: Inspection, now_ms: int) -> Iterator[str]:
     column, guess = _column(of, "event_time"), of.mapping.columns.get("event_time")
     if column is None or guess is None:
         return
-    if guess.unit in _UNITS:
+    if guess.unit in _UNITS and not of.mapping.is_said:
         yield f"{column.name!r} is in {_UNITS[guess.unit]}: a record's event_time is in milliseconds; the mapping below says the unit."
-    if column.forms[Form.ZONELESS]:
+    if column.formats is not None and len(column.formats) != 1 and not guess.written:
+        yield _of_dates(column)
+    if not of.mapping.zone and (column.forms[Form.ZONELESS] or (guess.written and "%z" not in guess.written)):
         yield f"{column.name!r} has times without a zone: they are taken for UTC. Where they are local, each is hours off, and night is not night."
     if column.forms[Form.DATE] or (of.rows > _FEW and of.midnights == of.rows):
         yield f"{column.name!r} has dates without a time of day: windows of an hour, the order of a day and the night tell nothing then."
@@ -42,6 +44,18 @@ def _of_times(of: Inspection, now_ms: int) -> Iterator[str]:
         yield "There are payments of the future: a worker refuses those. Look at the unit, and at day and month."
     if of.is_file and of.disordered:
         yield f"{of.disordered:,} rows are earlier than the row before: training wants a file in order of time. Sort it by {column.name!r}."
+
+
+def _of_dates(column: SourceColumn) -> str:
+    """Of dates in digits that can be read in two ways, or in none throughout."""
+    example = next(text for text in column.values if date_formats(text))
+    if not column.formats:
+        return f"{column.name!r} has dates that are not written alike, as {example!r}: some have the day first and some the month, or another form. Mend them."
+    day, month = sorted(column.formats, key=lambda text: not text.startswith("%d"))
+    return (
+        f"{column.name!r} can be read with the day first or with the month first, as {example!r}, and nobody guesses: both hold for every row. Write in the "
+        f'mapping which it is: format: "{day}" or format: "{month}", and the zone.'
+    )
 
 
 def _of_money(of: Inspection) -> Iterator[str]:

@@ -1,48 +1,18 @@
-"""A mapping: what other people's columns and fields are to us, as YAML says it. One form for files and for records.
-
-    columns:                                # ours: theirs
-      transaction_id: id
-      event_time: {path: paid_at, unit: s}  # s, ms (the default), us, ns or iso8601
-      amount: {path: sum, unit: minor}      # major (the default) or minor: cents
-      card_id: payload.after.pan            # a path in a nested record; where a name holds a dot: [payload, after.x]
-      type: {path: kind, values: {P: purchase, R: refund}, default: purchase}
-      attributes.v1: score_of_the_gateway
-    constants:                              # ours: the same for all; text stays as it is written
-      currency: USD
-    tokens: [card_id]                       # replaced by a hash: card numbers stand there
-    time_unit: s                            # of every time that says no unit of its own
-    zone: Europe/Berlin                     # of times of ISO 8601 that name none
-    decimal: ","                            # of amounts, and our own numbers, that are text
-    key: payload.card                       # which part of a record's key is the card; without it the whole key
-
-Everything is text as it is written: no `NO` is false, no `0742` is 482. Whatever is not known, stands twice or cannot be is refused with its line.
-"""
+"""A mapping, checked: what other people's columns and fields are to us. YAML says it (`stream_app.wire.mapping_text`), of files and of records."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any, NoReturn
-from zoneinfo import ZoneInfo
-
-import yaml
+from typing import Any
 
 from stream_app.messages.fields import Field, FieldKind, fields_of, one_of_own
 from stream_app.messages.fraud_types import FRAUD_TYPE
-from stream_app.messages.refusals import refused, shown
 from stream_app.messages.transaction import ATTRIBUTE, Label, Transaction
-
-MOST_MAPPING_BYTES = 65_536
-MOST_NESTED = 16
-TIME_UNITS = ("s", "ms", "us", "ns", "iso8601")
-AMOUNT_UNITS = ("major", "minor")
-_PARTS = ("columns", "constants", "tokens", "time_unit", "zone", "decimal", "key")
-_OF_COLUMN = ("path", "unit", "values", "default")
-_NO_CODE = "A mapping holds plain text, lists and `name: value`"
+from stream_app.wire.times import TimeForm
 
 OURS: Mapping[str, Field] = MappingProxyType(
     {f.name: f for message in (Label, Transaction) for f in fields_of(message)} | {FRAUD_TYPE.name: FRAUD_TYPE}
@@ -65,12 +35,28 @@ class MappedField:
         unit: of a time or an amount; empty: as the mapping says, or the default.
         values: theirs → ours, where only those are meant; as text.
         default: ours, where theirs is missing or null; as text.
+        since_ms: what a time that is a number counts from.
+        written: the format of a time that is text, see `stream_app.wire.time_formats`.
+        also: where the other parts of a time are, that follow the first with a blank between.
     """
 
     path: Path
     unit: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     default: str | None = None
+    since_ms: int = 0
+    written: str = ""
+    also: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where it is, or its parts are."""
+        return (self.path, *self.also)
+
+    @property
+    def where(self) -> str:
+        """The same as a mapping writes it."""
+        return " and ".join(map(".".join, self.paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +71,7 @@ class SourceMapping:
         zone: of times of ISO 8601 that name none; empty: they are refused.
         decimal: the sign of amounts that are text; empty: they are refused.
         key: the path of the card in a record's key; empty: it is the whole key.
+        delimiter: between the columns of a text file; empty: it is found by the first line.
     """
 
     columns: Mapping[str, MappedField]
@@ -94,6 +81,7 @@ class SourceMapping:
     zone: str = ""
     decimal: str = ""
     key: Path = ()
+    delimiter: str = ""
 
     def field_of(self, name: str) -> Field | None:
         """What a column of ours must hold here; None where the name is none.
@@ -108,6 +96,26 @@ class SourceMapping:
         if said and not all(map(is_number, said)):
             return replace(found, kind=FieldKind.TEXT)
         return replace(found, kind=FieldKind.NUMBER, most=None) if said or self.decimal else found
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """Their outermost names that stand for something: none of them is a field of ours by its name besides."""
+        return frozenset(path[0] for column in self.columns.values() for path in column.paths)
+
+    def has_our_name(self, name: str) -> bool:
+        """Whether a field is taken from under our name, since the mapping says nothing else of it."""
+        return name not in self.columns and name not in self.constants and name not in self.taken
+
+    def says(self, name: str) -> bool:
+        """Whether it says itself where a field of ours is, or what it always is."""
+        return name in self.columns or name in self.constants
+
+    def time_of(self, name: str) -> TimeForm:
+        """How the times of a field are written."""
+        column = self.columns.get(name)
+        if column is None:
+            return TimeForm(self.time_unit, self.zone)
+        return TimeForm(column.unit or self.time_unit, self.zone, column.since_ms, column.written)
 
     def path_of(self, name: str) -> Path:
         """Where a field of ours is: by the mapping, or under our name."""
@@ -153,142 +161,21 @@ def ours(name: str) -> Field | None:
     return None if found is None or found.kind is FieldKind.OWN else found
 
 
+def as_written(theirs: Any) -> str:
+    """A value as a table of values has it: numbers without a fraction are their digits, whatever they are kept as."""
+    if isinstance(theirs, bool):
+        return "true" if theirs else "false"
+    if isinstance(theirs, float) and theirs.is_integer():
+        return str(int(theirs))
+    return repr(theirs) if isinstance(theirs, (int, float)) else theirs if isinstance(theirs, str) else ""
+
+
 def is_number(text: str) -> bool:
     """Whether a text is a finite number as it stands."""
     try:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def mapping_of(text: str) -> SourceMapping:
-    """The mapping that a text in YAML says.
-
-    Raises:
-        MappingError: it cannot be used.
-    """
-    parts = {name: (at, node) for name, at, node in _pairs(_composed(text), "the mapping", _PARTS)}
-
-    def given[T](part: str, read: Callable[[Any], T], otherwise: T) -> T:
-        return read(parts[part][1]) if part in parts else otherwise
-
-    none: dict[str, MappedField] = {}
-    columns = given("columns", _columns, none)
-    if not columns:
-        raise MappingError("It has no `columns`. Write them as `ours: theirs`, one a line.")
-    no_constants: dict[str, str] = {}
-    constants = given("constants", _constants, no_constants)
-    for name in columns.keys() & constants.keys():
-        _refuse(parts["constants"][1], f"{name} is a column and a constant. Take one of the two out")
-    no_tokens: frozenset[str] = frozenset()
-    tokens = given("tokens", lambda node: _tokens(node, columns), no_tokens)
-    time_unit = given("time_unit", lambda node: _one_of(node, "time_unit", TIME_UNITS), "ms")
-    made = SourceMapping(
-        MappingProxyType(columns),
-        MappingProxyType(constants),
-        tokens,
-        time_unit,
-        given("zone", _zone, ""),
-        given("decimal", lambda node: _one_of(node, "decimal", (",", ".")), ""),
-        given("key", _path, ()),
-    )
-    _check_paths(made, parts["columns"][1])
-    return made
-
-
-def _composed(text: str) -> yaml.Node:
-    """The text's nodes, nothing made of them: no tag is obeyed, no alias followed."""
-    if len(text.encode(errors="replace")) > MOST_MAPPING_BYTES:
-        raise MappingError(f"It is larger than {MOST_MAPPING_BYTES} bytes.")
-    try:
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MOST_NESTED:
-                raise MappingError(f"It is nested more than {MOST_NESTED} deep. {_NO_CODE}.")
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) or getattr(event, "tag", None):
-                _refuse(event, f"a tag, an anchor or an alias. {_NO_CODE}")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, MappingError):
-            raise
-        raise MappingError(f"It is no YAML: {' '.join(str(error).split())[:200]}.") from None
-    if not isinstance(node, yaml.MappingNode):
-        raise MappingError("It has no `columns`. Write them as `ours: theirs`, one a line.")
-    return node
-
-
-def _refuse(node: Any, why: str) -> NoReturn:
-    raise MappingError(f"Line {node.start_mark.line + 1}: {why}.")
-
-
-def _text(node: Any) -> str:
-    if not isinstance(node, yaml.ScalarNode):
-        _refuse(node, "here stands a list or an object; write a text")
-    if not node.value.isprintable():
-        _refuse(node, "a sign that cannot be printed")
-    return str(node.value)
-
-
-def _pairs(node: Any, of: str, known: tuple[str, ...] = ()) -> list[tuple[str, Any, Any]]:
-    """Names, their places and values; none twice, and with `known` no other."""
-    if not isinstance(node, yaml.MappingNode):
-        _refuse(node, f"{of} must be written as `name: value`")
-    found: dict[str, tuple[str, Any, Any]] = {}
-    for at, value in node.value:
-        name = _text(at)
-        if name in found:
-            _refuse(at, f"{shown(name)!r} stands twice in {of}. Take one of the two out")
-        if known and name not in known:
-            _refuse(at, f"{shown(name)!r} is no part of {of}{_nearest(name, known)}")
-        found[name] = name, at, value
-    return list(found.values())
-
-
-def _nearest(name: str, known: Any) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; the nearest is {near[0]}" if near else f"; there are {', '.join(known)}"
-
-
-def _named(at: Any, name: str) -> Field:
-    found = ours(name)
-    if found is None:
-        _refuse(at, f"{shown(name)!r} is none of our fields{_nearest(name, list(OURS))}")
-    return found
-
-
-def _columns(node: Any) -> dict[str, MappedField]:
-    return {name: _column(_named(at, name), value) for name, at, value in _pairs(node, "columns")}
-
-
-def _column(of: Field, node: Any) -> MappedField:
-    if not isinstance(node, yaml.MappingNode):
-        return MappedField(_path(node))
-    parts = {name: value for name, _, value in _pairs(node, f"column {of.name}", _OF_COLUMN)}
-    if "path" not in parts:
-        _refuse(node, f"column {of.name} has no path")
-    units = TIME_UNITS if of.kind is FieldKind.TIME else AMOUNT_UNITS if of.name in {"amount", "billing_amount"} else ()
-    if "unit" in parts and not units:
-        _refuse(parts["unit"], f"{of.name} has no unit: times and amounts have one")
-    unit = _one_of(parts["unit"], "unit", units) if "unit" in parts else ""
-    values = {theirs: _value(of, value) for theirs, _, value in _pairs(parts["values"], "values")} if "values" in parts else {}
-    return MappedField(_path(parts["path"]), unit, MappingProxyType(values), _value(of, parts["default"]) if "default" in parts else None)
-
-
-def _constants(node: Any) -> dict[str, str]:
-    return {name: _value(_named(at, name), value) for name, at, value in _pairs(node, "constants")}
-
-
-def _value(of: Field, node: Any) -> str:
-    """A value of ours, as it is written; it is one."""
-    text = _text(node)
-    try:
-        refusal = refused(of, typed(of, text))
-    except ValueError:
-        _refuse(node, f"{shown(text)!r} cannot be {of.name}: {of.must_be}")
-    if refusal is not None:
-        _refuse(node, refusal.message.rstrip("."))
-    return text
 
 
 def typed(of: Field, text: str) -> Any:
@@ -306,44 +193,3 @@ def typed(of: Field, text: str) -> Any:
     if of.kind is FieldKind.NUMBER_OR_TEXT:
         return float(text) if is_number(text) else text
     return int(text) if of.kind is FieldKind.TIME else text
-
-
-def _one_of(node: Any, what: str, known: tuple[str, ...]) -> str:
-    text = _text(node)
-    if text not in known:
-        _refuse(node, f"{what} is {shown(text)!r}; it is one of {', '.join(known)}")
-    return text
-
-
-def _path(node: Any) -> Path:
-    names = tuple(map(_text, node.value)) if isinstance(node, yaml.SequenceNode) else tuple(_text(node).split("."))
-    if not names or "" in names or len(names) > MOST_NESTED:
-        _refuse(node, f"{shown('.'.join(names))!r} is no path: write names with a dot between, or a list of them where a name holds a dot")
-    return names
-
-
-def _tokens(node: Any, columns: Mapping[str, MappedField]) -> frozenset[str]:
-    if not isinstance(node, yaml.SequenceNode):
-        _refuse(node, "tokens are a list, as [card_id]")
-    for each in node.value:
-        if (found := ours(_text(each))) is None or found.kind is not FieldKind.TEXT or found.name not in columns:
-            _refuse(each, f"{shown(_text(each))!r} is no column of text that this mapping names")
-    return frozenset(map(_text, node.value))
-
-
-def _zone(node: Any) -> str:
-    name = _text(node)
-    try:
-        ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        _refuse(node, f"{shown(name)!r} is no time zone: write one as Europe/Berlin or UTC")
-    return name
-
-
-def _check_paths(made: SourceMapping, node: Any) -> None:
-    """A value is no object: no path may go on where another one ends."""
-    paths = {column.path: name for name, column in made.columns.items()}
-    for path, name in paths.items():
-        for length in range(1, len(path)):
-            if (other := paths.get(path[:length])) is not None:
-                _refuse(node, f"{name} is at {'.'.join(path)}, within what {other} takes for a value. One of the two paths cannot be")

@@ -177,5 +177,5 @@ def test_a_mapping_that_cannot_be_used_ends_the_worker_with_its_line(env: dict[s
     with worker({**env, "MAPPING_FILE": str(tmp_path / "mapping.yml")}, port, tmp_path) as running:
         assert running.process.wait(DEADLINE_S) == 78, running.log.read_text()
         log = running.log.read_text()
-    assert "Line 4: unit is 'minutes'; it is one of s, ms, us, ns, iso8601." in log
+    assert "Line 4: unit is 'minutes'; it is one of s, ms, us, ns, min, h, d, iso8601." in log
     assert "Traceback" not in log

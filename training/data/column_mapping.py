@@ -1,7 +1,7 @@
 """Files that call things by other names: what each of their columns is to us.
 
 Known by their columns: the Fraud Detection Handbook's transactions, Sparkov's CSV (`fraudTrain.csv`), ULB's `creditcard.csv`, PaySim's and
-BankSim's CSV, TabFormer's and IEEE-CIS's `train_transaction.csv`. Any other is described by a mapping in YAML, the form that workers take for records: `stream_app.wire.mapping`. What it says of
+BankSim's CSV, TabFormer's and IEEE-CIS's `train_transaction.csv`. Any other is described by a mapping in YAML, the form that workers take for records: `stream_app.wire.mapping_text`. What it says of
 files beyond that of records: a column that has the whole path as its name is meant before a nested one.
 """
 
@@ -13,20 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stream_app.errors import DataError
-from stream_app.wire.mapping import MOST_MAPPING_BYTES, MappedField, MappingError, SourceMapping, mapping_of, token_of
+from stream_app.wire.mapping import MappedField, MappingError, SourceMapping, ours, token_of
+from stream_app.wire.mapping_text import MOST_MAPPING_BYTES, mapping_of
 from training.data import tabformer
-from training.data.mapped_columns import column_at, converted_column, into_major
+from training.data.mapped_columns import column_at, constant_column, converted_column, into_major, joined_columns, with_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-    from pathlib import Path
+    from pathlib import Path as FilePath
 
-UNITS_MS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
-_BEYOND_MS = 2.0**60
-"""What is larger is no time in any unit: it stays so large, and is refused."""
+    from stream_app.wire.mapping import Path
+
 ROW = "#row"
 """In place of a column: the row's number, where a file has no ids."""
 ULB_BEGINS_MS = 1_377_993_600_000
@@ -39,40 +38,50 @@ class ColumnMapping:
 
     Attributes:
         columns: ours → theirs, or `ROW`.
-        constants: ours → the same for every row, where the file has no column of ours by that name.
+        otherwise: ours → the same for every row, where the file has no column of ours by that name.
         tokens: ours, whose values are replaced by a hash.
-        time_unit_ms: of times that are numbers.
-        epoch_ms: what times that are numbers count from.
-        said: what a mapping in YAML says, tables of values among it; None where nothing more is to be said.
+        said: what is said of values, as a mapping in YAML does: units, tables, constants.
         prepared: makes of a table what `columns` name, where that is no column by itself; it needs `needed` of theirs.
     """
 
     columns: Mapping[str, str]
-    constants: Mapping[str, str] = field(default_factory=dict)
+    otherwise: Mapping[str, str] = field(default_factory=dict)
     tokens: Collection[str] = ()
-    time_unit_ms: float = 1
-    epoch_ms: int = 0
-    said: SourceMapping | None = None
+    said: SourceMapping = field(default_factory=lambda: SourceMapping({}))
     prepared: Callable[[Any], Any] | None = None
     needed: Collection[str] = ()
 
     @property
     def sources(self) -> set[str]:
         """Theirs, that are read."""
-        return set(self.columns.values()) - {ROW}
+        return {source for name in self.columns for source, _ in self.places_of(name)} - {ROW}
 
-    def missing(self, names: Collection[str]) -> set[str]:
+    @property
+    def constants(self) -> Mapping[str, str]:
+        """Ours → the same for every row."""
+        return {**self.otherwise, **self.said.constants}
+
+    @property
+    def as_written(self) -> set[str]:
+        """Theirs, whose values are texts to the mapping, whatever they look like: tables of values, times that it reads."""
+        said = self.said.columns.items()
+        texts = [name for name, column in said if column.values or self.said.time_of(name).is_text]
+        return {source for name in texts for source, _ in self.places_of(name)}
+
+    def places_of(self, name: str) -> list[tuple[str, Path]]:
+        """The columns that one of ours is made of: each one's name, and where it is nested if no column has that name."""
+        if name in self.said.columns:
+            return [(".".join(path), path) for path in self.said.columns[name].paths]
+        return [(self.theirs(name), (self.theirs(name),))]
+
+    def missing(self, table: Any) -> set[str]:
         """Theirs, that a file with these columns does not have."""
-        nested = {ours: column.path[0] for ours, column in self.said.columns.items()} if self.said else {}
-        return {source for ours, source in self.columns.items() if source not in {ROW, *names} and nested.get(ours) not in names}
+        places = [place for name in self.columns for place in self.places_of(name) if place[0] != ROW]
+        return {source for source, path in places if column_at(table, source, path) is None}
 
     def reads(self, name: str) -> bool:
         """Whether a column of theirs is needed."""
-        return (
-            name in self.sources
-            or name in self.needed
-            or (self.said is not None and any(name == column.path[0] for column in self.said.columns.values()))
-        )
+        return name in self.sources or name in self.needed or name in self.said.taken
 
     def theirs(self, name: str) -> str:
         """What the file calls a column of ours."""
@@ -88,66 +97,56 @@ class ColumnMapping:
         table = table if self.prepared is None else self.prepared(table)
         rows = pa.array(np.arange(table.num_rows).astype(str)) if ROW in self.columns.values() else None
         found = {
-            ours: rows if source == ROW else converted
-            for ours, source in self.columns.items()
-            if source == ROW or (converted := self._converted(table, ours, source)) is not None
+            name: rows if source == ROW else converted
+            for name, source in self.columns.items()
+            if source == ROW or (converted := self._converted(table, name)) is not None
         }
-        taken = self.sources - set(self.columns)
-        found |= {name: table[name] for name in table.column_names if name not in taken and name not in found}
-        zeros = pa.array(np.zeros(table.num_rows, np.int8))
-        for ours, value in self.constants.items():
-            found.setdefault(ours, pa.DictionaryArray.from_arrays(zeros, [value]))
+        taken = (self.sources | self.said.taken) - set(self.columns)
+        found |= {
+            name: converted_column(table[name], name, self.said) for name in table.column_names if name not in taken and name not in found
+        }
+        for name, value in self.constants.items():
+            if name in self.said.constants or name not in found:
+                found[name] = constant_column(ours(name), value, table.num_rows)
+        minor = {name for name, column in self.said.columns.items() if column.unit == "minor"}
+        self._fill(found, self.said.columns.keys() - minor)
+        self._into_major(found, minor)
+        self._fill(found, minor)
         for name in self.tokens:
             found[name] = _hashed(found[name])
-        times = {name: self._milliseconds(found[name], self.unit_ms(name)) for name in ("event_time", "labelled_at") if name in found}
-        return pa.table(self._into_major(found | times))
+        return pa.table(found)
 
-    def _converted(self, table: Any, ours: str, source: str) -> Any:
+    def _converted(self, table: Any, name: str) -> Any:
         """A column by what the mapping says of its values; None where there is none."""
-        if self.said is None or ours not in self.said.columns:
-            return table[source] if source in table.column_names else None
-        said = self.said.columns[ours]
-        column = column_at(table, source, said.path)
-        return None if column is None else converted_column(column, ours, self.said)
+        parts = [column_at(table, source, path) for source, path in self.places_of(name)]
+        if any(part is None for part in parts):
+            return None
+        return converted_column(parts[0] if len(parts) == 1 else joined_columns(parts), name, self.said)
 
-    def unit_ms(self, name: str) -> float:
-        """The unit of a column of times that are numbers."""
-        said = self.said.columns.get(name) if self.said else None
-        return UNITS_MS.get(said.unit, 1.0) if said and said.unit else self.time_unit_ms
+    def _fill(self, found: dict[str, Any], names: Collection[str]) -> None:
+        for name in names:
+            default, of = self.said.columns[name].default, self.said.field_of(name)
+            if default is not None and of is not None and name in found:
+                found[name] = with_default(found[name], of, default)
 
     def values_of(self, name: str) -> Mapping[str, str]:
         """The table of values of a column of ours, theirs → ours; empty where there is none."""
-        return self.said.columns[name].values if self.said is not None and name in self.said.columns else {}
+        return self.said.columns[name].values if name in self.said.columns else {}
 
     @property
     def zone(self) -> str:
         """Of times that name none; empty: it says none."""
-        return self.said.zone if self.said else ""
+        return self.said.zone
 
     @property
     def decimal(self) -> str:
         """The decimal sign of numbers that are text."""
-        return (self.said.decimal if self.said else "") or "."
+        return self.said.decimal or "."
 
-    def _into_major(self, found: dict[str, Any]) -> dict[str, Any]:
+    def _into_major(self, found: dict[str, Any], minor: Collection[str]) -> None:
         for name, currency in (("amount", "currency"), ("billing_amount", "billing_currency")):
-            said = self.said.columns.get(name) if self.said else None
-            if said is not None and said.unit == "minor" and name in found:
-                found[name] = into_major(found[name], found.get(currency), said.path)
-        return found
-
-    def _milliseconds(self, column: Any, unit_ms: float) -> Any:
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            return column
-        if (unit_ms, self.epoch_ms) == (1, 0):
-            return column
-        if unit_ms < 1 and pa.types.is_integer(column.type):  # a double does not hold them to the millisecond
-            scaled = pc.divide(column.cast(pa.int64()), round(1 / unit_ms))
-        else:
-            exact = pc.round(pc.multiply(column.cast(pa.float64(), safe=False), unit_ms))
-            within = pc.min_element_wise(pc.max_element_wise(exact, -_BEYOND_MS, skip_nulls=False), _BEYOND_MS, skip_nulls=False)
-            scaled = pc.if_else(pc.is_nan(within), None, within).cast(pa.int64())
-        return pc.add(scaled, self.epoch_ms)
+            if name in minor and name in found:
+                found[name] = into_major(found[name], found.get(currency), self.said.columns[name].where)
 
 
 def _hashed(column: Any) -> Any:
@@ -155,6 +154,11 @@ def _hashed(column: Any) -> Any:
     encoded = column.dictionary_encode().combine_chunks()
     tokens = [None if text is None else token_of(text) for text in encoded.dictionary.cast(pa.string()).to_pylist()]
     return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(tokens, pa.string()))
+
+
+def _counted(name: str, unit: str, since_ms: int, **more: MappedField) -> SourceMapping:
+    """Of a file whose times are counted from a start."""
+    return SourceMapping({"event_time": MappedField((name,), unit, since_ms=since_ms), **more})
 
 
 OURS = ColumnMapping({})
@@ -198,8 +202,7 @@ ULB = ColumnMapping(
         | {f"attributes.v{i}": f"V{i}" for i in range(1, 29)}
     ),
     {"currency": "EUR", "terminal_id": "unknown"},
-    time_unit_ms=1000,
-    epoch_ms=ULB_BEGINS_MS,
+    said=_counted("Time", "s", ULB_BEGINS_MS),
 )
 """It names no card and no terminal: each payment is a card of its own, and only the profile `passthrough` can be trained."""
 
@@ -219,15 +222,14 @@ PAYSIM = ColumnMapping(
         }
     ),
     {"currency": "EUR"},
-    time_unit_ms=3_600_000,
-    epoch_ms=_SIMULATED_FROM_MS,
-    said=SourceMapping(
-        {
-            "type": MappedField(
-                ("type",),
-                values={"PAYMENT": "purchase", "DEBIT": "purchase", "TRANSFER": "purchase", "CASH_OUT": "withdrawal", "CASH_IN": "refund"},
-            )
-        }
+    said=_counted(
+        "step",
+        "h",
+        _SIMULATED_FROM_MS,
+        type=MappedField(
+            ("type",),
+            values={"PAYMENT": "purchase", "DEBIT": "purchase", "TRANSFER": "purchase", "CASH_OUT": "withdrawal", "CASH_IN": "refund"},
+        ),
     ),
 )
 """Mobile money: a step is an hour, an account is a card, whom it pays a terminal; nearly every payer pays once, so windows of cards are empty."""
@@ -244,8 +246,7 @@ BANKSIM = ColumnMapping(
         }
     ),
     {"currency": "EUR"},
-    time_unit_ms=86_400_000,
-    epoch_ms=_SIMULATED_FROM_MS,
+    said=_counted("step", "d", _SIMULATED_FROM_MS),
 )
 """A step is a day: windows below one, the night and the order within a day tell nothing."""
 
@@ -286,8 +287,7 @@ IEEE_CIS = ColumnMapping(
         | {f"attributes.{name.lower()}{i}": f"{name}{i}" for name, count in (("C", 14), ("D", 15), ("V", 339)) for i in range(1, count + 1)}
     ),
     {"currency": "USD"},
-    time_unit_ms=1000,
-    epoch_ms=IEEE_CIS_BEGINS_MS,
+    said=_counted("TransactionDT", "s", IEEE_CIS_BEGINS_MS),
 )
 """`card1` is a code that several cards share, a product stands where a terminal would: its own numbers tell more than our windows."""
 
@@ -312,7 +312,7 @@ def column_mapping_of(given: Collection[str]) -> ColumnMapping:
     return next(found, OURS)
 
 
-def read_mapping(path: Path) -> ColumnMapping:
+def read_mapping(path: FilePath) -> ColumnMapping:
     """A mapping in YAML.
 
     Raises:
@@ -325,4 +325,4 @@ def read_mapping(path: Path) -> ColumnMapping:
         told = str(error) if isinstance(error, MappingError) else f"It cannot be read: {error}."
         raise DataError(f"{path}: {told} docs/how-to/wire-formats.md shows a mapping.") from None
     columns = {name: ".".join(column.path) for name, column in made.columns.items()}
-    return ColumnMapping(columns, made.constants, made.tokens, UNITS_MS.get(made.time_unit, 1.0), said=made)
+    return ColumnMapping(columns, tokens=made.tokens, said=made)

@@ -61,8 +61,7 @@ def columns_of(path: Path, mapping: Path | None = None, also: frozenset[str] = f
     """
     given = read_mapping(mapping) if mapping else None
     table, column_mapping, names = _read_all(path, given, also)
-    missing = column_mapping.missing(names)
-    if given and missing:
+    if given and (missing := column_mapping.missing(table)):
         raise DataError(f"{path}: column {min(missing)!r} of {mapping} is not there. It has {', '.join(names)}.")
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if twice:
@@ -80,8 +79,10 @@ def unreadable(part: FilePart, error: Exception) -> DataError:
     return DataError(f"{part.name} cannot be read as {part.kind[1:]}: {why}. Mend it, or correct its suffix.")
 
 
-def parse_options(part: FilePart) -> Any:
-    """How a CSV parts its columns: by the sign of `SEPARATORS` that stands most often in its first line."""
+def parse_options(part: FilePart, delimiter: str = "") -> Any:
+    """How a CSV parts its columns: by the mapping's `delimiter`, else by the sign of `SEPARATORS` that stands most often in its first line."""
+    if delimiter:
+        return pyarrow.csv.ParseOptions(delimiter=delimiter)
     with part.opened() as stream:
         head = re.sub(r'"[^"]*"', "", stream.readline(_MOST_HEAD_BYTES).decode(errors="replace"))
     return pyarrow.csv.ParseOptions(delimiter=max(SEPARATORS, key=head.count))
@@ -143,12 +144,14 @@ def _of_parquet(file: Any, given: ColumnMapping | None, also: frozenset[str]) ->
 
 
 def _read_csv(part: FilePart, given: ColumnMapping | None, also: frozenset[str]) -> _ReadFile:
-    parse = parse_options(part)
+    parse = parse_options(part, given.said.delimiter if given else "")
     with part.opened() as stream, pyarrow.csv.open_csv(stream, parse_options=parse) as first:
         names = first.schema.names
     column_mapping = given or column_mapping_of(names)
     texts = {column_mapping.theirs(name): pa.string() for name in TEXTS | also}  # "NA" is Namibia, not a missing value
-    texts |= {theirs: pa.string() for theirs in _own(names, column_mapping)}  # "2018-04-01" is a text of theirs, no date
+    texts |= dict.fromkeys(
+        _own(names, column_mapping) + sorted(column_mapping.as_written), pa.string()
+    )  # "2018-04-01" is a text of theirs, no date
     options = pyarrow.csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
     with part.opened() as stream:
         return pyarrow.csv.read_csv(stream, parse_options=parse, convert_options=options), column_mapping, names
@@ -176,9 +179,15 @@ def _parsed_json(part: FilePart, given: ColumnMapping | None, also: frozenset[st
         with part.opened() as stream:
             table = pyarrow.json.read_json(stream)
     else:
-        table = table.drop_columns([name for name in schema.names if table[name].null_count == table.num_rows])
+        empty = {name for name in schema.names if table[name].null_count == table.num_rows}
+        if given and empty & given.sources:  # null in every row, or in none there at all
+            with part.opened() as stream:
+                empty -= {*pyarrow.json.read_json(stream).column_names}
+        table = table.drop_columns(sorted(empty))
     dates = {
-        name: kind for name in _own(table.column_names, given or OURS) if (kind := _without_dates(table[name].type)) != table[name].type
+        name: kind
+        for name in table.column_names
+        if (given or name not in TIMES) and (kind := _without_dates(table[name].type)) != table[name].type
     }
     if dates:  # Arrow takes texts for them
         schema = pa.schema([field if field.name not in dates else field.with_type(dates[field.name]) for field in table.schema])
@@ -236,6 +245,8 @@ def _flat(table: Any) -> Any:
         column = table[_OF_OWN]
         table = table.drop_columns(_OF_OWN)
         for field in column.type if pa.types.is_struct(column.type) else ():
+            if ATTRIBUTE + field.name in table.column_names:
+                continue  # what the mapping says of it has the last word
             table = table.append_column(ATTRIBUTE + field.name, pc.struct_field(column, field.name))
     empty = [name for name in table.column_names if name not in REQUIRED and table.num_rows and table[name].null_count == table.num_rows]
     return table.drop_columns(empty)

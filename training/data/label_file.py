@@ -104,7 +104,7 @@ def read_labels(path: Path, *, mapping: Path | None = None, refuse_card_numbers:
         currency=_texts(columns.get("currency"), count),
         amount=np.asarray(columns.get("amount", np.full(count, np.nan)), np.float64),
         event_ms=_times(columns.get("event_time"), count),
-        labelled_ms=np.where((labelled > 0) & (labelled % DAY_MS == 0), labelled + DAY_MS - 1, labelled),
+        labelled_ms=_ended(labelled, column_mapping.zone or "UTC"),
         is_fraud=is_fraud,
         source=_sources(_texts(columns.get("source"), count), _texts(columns.get("fraud_type"), count)),
         zone=column_mapping.zone or "UTC",
@@ -125,6 +125,13 @@ def _texts(values: Any, count: int) -> NDArray[Any]:
 
 def _times(values: Any, count: int) -> NDArray[np.int64]:
     return np.zeros(count, np.int64) if values is None else np.asarray(pd.array(values, dtype="Int64").to_numpy(np.int64, na_value=0))
+
+
+def _ended(labelled: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
+    """Dates, which are the begins of days, of UTC or of the mapping's zone, as their ends."""
+    at = pd.DatetimeIndex(pd.to_datetime(labelled, unit="ms", utc=True)).tz_convert(zone)
+    is_date = (labelled % DAY_MS == 0) | np.asarray(at == at.normalize())
+    return np.where((labelled > 0) & is_date, labelled + DAY_MS - 1, labelled)
 
 
 def _sources(sources: NDArray[Any], types: NDArray[Any]) -> NDArray[Any]:

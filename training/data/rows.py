@@ -26,19 +26,19 @@ __all__ = ["ROW", "is_known", "known_layout", "read_mapping", "rows_of"]
 _BATCH = 5_000
 
 
-def rows_of(path: Path, most: int) -> Iterator[dict[str, Any]]:
-    """The first rows of a file.
+def rows_of(path: Path, most: int, delimiter: str = "") -> Iterator[dict[str, Any]]:
+    """The first rows of a file; of a CSV with the mapping's `delimiter`, where it says one.
 
     Raises:
         DataError: it cannot be read; one line with the file and what to do.
     """
-    for number, row in enumerate(islice(chain.from_iterable(map(_of_part, parts_of(path))), most)):
+    for number, row in enumerate(islice(chain.from_iterable(_of_part(part, delimiter) for part in parts_of(path)), most)):
         yield row | {ROW: str(number)}
 
 
-def _of_part(part: FilePart) -> Iterator[dict[str, Any]]:
+def _of_part(part: FilePart, delimiter: str) -> Iterator[dict[str, Any]]:
     try:
-        rows = _READERS[part.kind](part)
+        rows = _csv(part, delimiter) if part.kind == ".csv" else _READERS[part.kind](part)
         first = next(rows, None)
         prepared = None if first is None else column_mapping_of(list(first)).prepared
         for some in batched(() if first is None else chain([first], rows), _BATCH):
@@ -60,8 +60,8 @@ def _parquet(part: FilePart) -> Iterator[dict[str, Any]]:
             yield from pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist()
 
 
-def _csv(part: FilePart) -> Iterator[dict[str, Any]]:
-    parse = parse_options(part)
+def _csv(part: FilePart, delimiter: str) -> Iterator[dict[str, Any]]:
+    parse = parse_options(part, delimiter)
     with part.opened() as stream, pyarrow.csv.open_csv(stream, parse_options=parse) as first:
         names = first.schema.names
     texts = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True)
@@ -80,4 +80,4 @@ def _json(part: FilePart) -> Iterator[dict[str, Any]]:
                 raise DataError(f"{part.name}: row {row} is no JSON object: {error}. Mend it, or remove the row.") from None
 
 
-_READERS = {".parquet": _parquet, ".csv": _csv, ".jsonl": _json}
+_READERS = {".parquet": _parquet, ".jsonl": _json}

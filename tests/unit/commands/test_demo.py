@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import typer
 from rich.console import Console
 
-from stream_app.commands.demo import DemoPart, DemoPlan, Played, _refuse_refusals, demo_command, summary
+from stream_app.commands.demo import DemoPart, DemoPlan, Played, _plan, _refuse_refusals, demo_command, summary
 from stream_app.commands.demo_sandbox import HOME
 from stream_app.commands.demo_worker import Counts, DemoWorker
 from stream_app.errors import DataError, Stop
@@ -81,7 +83,7 @@ def test_a_worker_that_ended_is_told_with_its_last_line(tmp_path: Path, monkeypa
 def test_the_summary_keeps_apart_what_became_of_the_payments() -> None:
     """Refused, repeated and refunds have rows of their own where there are any; recall is over what was sent, in the order sent."""
     part = DemoPart([PaymentKey("c", name) for name in "abcd"], np.array([True, False, True, True]))
-    plan = DemoPlan(Path("file"), 0, 0, 100, part)
+    plan = DemoPlan(Path("file"), None, 0, 0, 100, part)
     history = Played(100, Counts(90, 4, 3, 3, 0, 0), 2.0, {})
     live = Played(
         3, Counts(3, 0, 0, 0, 0, 0), 1.5, {PaymentKey("c", "a"): 0.01, PaymentKey("c", "b"): 0.02, PaymentKey("another", "c"): 0.02}
@@ -110,6 +112,19 @@ def test_a_file_that_cannot_be_used_is_told_before_anything_is_started() -> None
         demo_command(data=Path("missing.csv"), rate=1500, most=100)
     assert [f.name for f in HOME.iterdir()] == ["logs"]
     assert dict(os.environ) == environment
+
+
+def test_a_file_of_other_names_is_planned_by_its_mapping(tmp_path: Path) -> None:
+    """Which train and produce are given too; without a file there is nothing to map."""
+    path, mapping = tmp_path / "own.csv", tmp_path / "own.yml"
+    rows = [f"{i},{1_514_764_800 + i * 7_200},c{i % 9},t,5.5,EUR,{int(i % 50 == 7)}\n" for i in range(12 * 80)]
+    path.write_text("id,paid_at,pan,shop,value,cur,bad\n" + "".join(rows))
+    columns = {"transaction_id": "id", "card_id": "pan", "terminal_id": "shop", "amount": "value", "currency": "cur", "is_fraud": "bad"}
+    mapping.write_text(json.dumps({"columns": columns | {"event_time": {"path": "paid_at", "unit": "s"}}}))
+    plan = _plan(path, mapping)
+    assert (plan.history, len(plan.live.payments), plan.read_by) == (38 * 12, 7 * 12, ("--mapping", str(mapping)))
+    with pytest.raises(typer.BadParameter, match="give that as --data"):
+        demo_command(data=None, mapping=mapping, rate=1500, most=100)
 
 
 def test_a_file_in_the_demos_own_folder_is_refused() -> None:

@@ -6,22 +6,28 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_app.commands.inspect import inspect_command
+from stream_app.commands.inspect import TopicInspection, inspect_command
 from stream_app.errors import DataError
+from stream_app.inspecting.report import InspectionReport
 from stream_app.messages.fields import fields_of
 from stream_app.messages.transaction import Transaction
+from stream_app.settings import load_settings
+from stream_app.wire.mapping_text import mapping_of
 from tests.contract.messages import AWKWARD_VALUES
 from tests.contract.schemas import SCHEMAS
 from tests.examples import examples
 from tests.unit.training.test_column_mapping import TABFORMER
+from tests.unit.wire.records import Sent
 from training.data.dataset import read_transactions
 
 HEAD = "Umsatz-ID;Zeitpunkt;Karte;Haendler;Betrag;Land;MCC;Chargeback\n"
@@ -164,3 +170,97 @@ def test_a_public_file_whose_columns_are_put_together_is_inspected_as_it_is_trai
     code, said = asked(capsys, path, as_json=True)
     told = json.loads(said)
     assert (code, told["rows"], told["refused_rows"], told["missing"], told["needs_mapping"], told["frauds"]) == (0, 3, 0, [], False, 1)
+
+
+SPLIT = "id|date|hour|card|shop|sum|cur|fraud\n" + "".join(
+    f"T{i}|0{1 + i % 9}/04/2018|1{i % 10}:30|K{i % 3}|H{i % 2}|1{i}|EUR|{int(i == 3)}\n" for i in range(30)
+)
+SPLIT_MAPPING = """
+columns:
+  transaction_id: id
+  event_time: {paths: [date, hour], format: "%d/%m/%Y %H:%M"}
+  card_id: card
+  terminal_id: shop
+  amount: sum
+  currency: cur
+  is_fraud: fraud
+zone: Europe/Berlin
+delimiter: "|"
+"""
+
+
+def test_a_date_of_two_readings_is_asked_for_and_read_as_the_mapping_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A day and an hour in columns of their own, the day first: what inspection takes, the reader takes, with the same times."""
+    path, mapping = tmp_path / "t.csv", tmp_path / "m.yml"
+    path.write_text(SPLIT)
+    mapping.write_text(SPLIT_MAPPING)
+    code, said = asked(capsys, path)
+    assert (code, "nobody guesses" in said, 'format: "%d/%m/%Y" or format: "%m/%d/%Y"' in said) == (1, True, True)
+    told = json.loads(asked(capsys, path, mapping=mapping, as_json=True)[1])
+    assert (told["refused_rows"], told["missing"]) == (0, [])
+    times = read_transactions(path, mapping=mapping)["event_time"]
+    assert (told["first_event_time"], told["last_event_time"]) == (int(times.min()), int(times.max()))
+    assert times.iloc[0] == 1_522_571_400_000  # 2018-04-01 10:30 in Berlin
+    mapping.write_text(SPLIT_MAPPING.replace("%d/%m", "%m/%d"))
+    assert read_transactions(path, mapping=mapping)["event_time"].iloc[0] == 1_515_058_200_000  # the 4th of January
+
+
+def test_a_mapping_says_what_parts_the_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sign that nobody would look for; inspection and the reader take it alike."""
+    path, mapping = tmp_path / "t.csv", tmp_path / "m.yml"
+    path.write_text(SPLIT.replace("|", "^"))
+    mapping.write_text(SPLIT_MAPPING.replace("|", "^"))
+    told = json.loads(asked(capsys, path, mapping=mapping, as_json=True)[1])
+    assert (told["refused_rows"], told["missing"], len(read_transactions(path, mapping=mapping))) == (0, [], 30)
+
+
+@pytest.mark.parametrize("wrong", ["31/04/2018", "2018-04-01", "1/4/18"])
+def test_a_time_that_is_not_as_the_mapping_says_is_refused_with_its_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    """By inspection, which counts it, and by the reader."""
+    path, mapping = tmp_path / "t.csv", tmp_path / "m.yml"
+    path.write_text(SPLIT.replace("02/04/2018", wrong, 1))
+    mapping.write_text(SPLIT_MAPPING)
+    told = json.loads(asked(capsys, path, mapping=mapping, as_json=True)[1])
+    assert (told["refused_rows"], "it must be a time as %d/%m/%Y %H:%M" in told["refused"][0]["message"]) == (1, True)
+    with pytest.raises(DataError, match=r"column 'date and hour' is .* in row 2; it must be a time as %d/%m/%Y %H:%M"):
+        read_transactions(path, mapping=mapping)
+
+
+def test_a_path_that_no_row_has_is_told(tmp_path: Path) -> None:
+    """Within an object too: a name that is written wrong is no column without values."""
+    path, mapping = tmp_path / "t.jsonl", tmp_path / "m.yml"
+    path.write_text(json.dumps(SCHEMAS["transaction"]["examples"][-1] | {"p": {"land": "DE"}}) + "\n")
+    mapping.write_text("columns: {country: p.lnad}")
+    with pytest.raises(DataError, match=r"column 'p\.lnad' of .* is not there"):
+        read_transactions(path, mapping=mapping)
+
+
+@dataclass
+class SentToFirst(Sent):
+    """A record of the first partition."""
+
+    partition: int = 0
+
+
+def test_a_topic_is_inspected_by_a_mapping_as_a_worker_with_it_takes_its_records() -> None:
+    """Names, units and tokens; what is refused has the worker's code, and times and duplicates are those of the payments."""
+    mapping = mapping_of(
+        "columns: {card_id: p.pan, event_time: {path: p.at, unit: s}, amount: {path: p.cents, unit: minor}, transaction_id: id, terminal_id: shop}\n"
+        "constants: {currency: EUR}\ntokens: [card_id]"
+    )
+    seen = TopicInspection("theirs", load_settings(), 100, mapping)
+    seen._partitions = 1
+    for number in range(40):
+        row = {"id": f"x{number // 2}", "shop": "s", "p": {"pan": "4111111111111111", "at": 1_795_471_200 + number // 2, "cents": 125}}
+        row |= {"mcc": "5411"} if number else {"mcc": "54"}
+        seen.add(SentToFirst(json.dumps(row).encode(), b"4111111111111111"))
+    found = seen.found()
+    report = InspectionReport("theirs", found, whole=True, suspicions=[]).as_json()
+    assert (report["rows"], report["refused_rows"], report["missing"]) == (40, 1, [])
+    assert report["refused"][0]["message"].startswith("mcc is '54'")
+    assert (report["first_event_time"], report["last_event_time"], found.duplicates) == (1_795_471_200_000, 1_795_471_219_000, 19)
+    assert {c["name"]: c["is"] for c in report["columns"]}["p.pan"] == "card_id"
+    with pytest.raises(typer.BadParameter, match="labels have no mapping"):
+        inspect_command(load_settings().labels_topic, mapping=Path("m.yml"), rows=10)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stream_app.inspecting.columns import MOST_DISTINCT, Form, SourceColumn, form_of
-from stream_app.inspecting.guesses import NEEDED, Guess, GuessedMapping, guessed
+from stream_app.inspecting.columns import MOST_DISTINCT, Form, SourceColumn, date_formats, form_of
+from stream_app.inspecting.guesses import NEEDED, Guess, GuessedMapping, as_yaml, guessed
 from stream_app.inspecting.inspection import MOST_COLUMNS, Inspection
 from stream_app.inspecting.report import InspectionReport
 from stream_app.inspecting.suspicions import suspicions
@@ -61,6 +61,9 @@ def test_a_file_of_ours_is_taken_and_nothing_looks_wrong() -> None:
         ({"event_time": lambda i: (T0 + 7 * i) * 1000}, "'event_time' is in microseconds"),
         ({"event_time": lambda i: f"2018-04-01 00:00:{i % 60:02d}"}, "times without a zone"),
         ({"event_time": lambda i: f"2018-04-{1 + i % 30:02d}"}, "dates without a time of day"),
+        ({"event_time": lambda i: f"0{1 + i % 9}/04/2018 10:00"}, 'format: "%d/%m/%Y %H:%M" or format: "%m/%d/%Y %H:%M", and the zone'),
+        ({"event_time": lambda i: ("25/12/2018", "12/25/2018")[i % 2]}, "dates that are not written alike, as '25/12/2018'"),
+        ({"event_time": lambda i: f"{1 + i % 30}.4.2018 10:00"}, "times without a zone"),
         ({"event_time": lambda i: NOW + 10**9 + i}, "payments of the future"),
         ({"event_time": lambda i: T0 - i}, "99 rows are earlier than the row before"),
         ({"amount": lambda i: 100 + i}, "minor units (cents)?"),
@@ -187,3 +190,34 @@ def test_every_needed_field_has_names_that_others_give_it() -> None:
     assert {guess.theirs: ours for ours, guess in found.columns.items()} == names
     assert set(found.columns) == set(NEEDED)
     assert found.columns["amount"] == Guess("amt")
+
+
+@pytest.mark.parametrize(
+    ("text", "formats"),
+    [
+        ("25/12/2025 14:03", {"%d/%m/%Y %H:%M"}),
+        ("12/25/2025 02:03:04 PM", {"%m/%d/%Y %I:%M:%S %p"}),
+        ("03/04/2025", {"%d/%m/%Y", "%m/%d/%Y"}),
+        ("3.4.25T7:05:01.250", {"%d.%m.%yT%H:%M:%S.%f", "%m.%d.%yT%H:%M:%S.%f"}),
+        ("25/25/2025", set()),
+        ("yesterday", set()),
+    ],
+)
+def test_a_date_in_digits_is_read_in_every_way_that_there_is(text: str, formats: set[str]) -> None:
+    """Which one is meant a person says."""
+    assert date_formats(text) == formats
+
+
+def test_a_date_that_can_be_read_in_one_way_is_given_to_the_mapping_and_no_other() -> None:
+    """One day beyond the twelfth decides for its column; with none, no format is written."""
+    sure = guessed({"paid_at": column("paid_at", "03/04/2025", "13/04/2025")})
+    assert as_yaml(sure) == {"columns": {"event_time": {"path": "paid_at", "format": "%d/%m/%Y"}}, "zone": "UTC"}
+    assert as_yaml(guessed({"paid_at": column("paid_at", "03/04/2025", "04/03/2025")})) == {"columns": {"event_time": "paid_at"}}
+
+
+def column(name: str, *values: Any) -> SourceColumn:
+    """A column of these values."""
+    made = SourceColumn(name)
+    for value in values:
+        made.add(value)
+    return made

@@ -268,3 +268,14 @@ def test_the_first_rows_of_a_kind_are_shown(rows: int, told: str) -> None:
     """Five of them; that there are more is said."""
     found = LabelJoin(9, 0, 0, 0, 0, (), tuple(range(1, rows + 1)), (), ())
     assert list(found.lines())[1] == f"  {rows} fit no payment of the file: {told}"
+
+
+def test_a_date_with_the_day_first_is_a_day_of_the_mappings_zone_and_a_report_of_it_its_end(tmp_path: Path) -> None:
+    """By a format that the mapping says: nothing of 03/04 is guessed."""
+    mapping = (
+        'columns: {card_id: card, amount: sum, event_time: {path: bought, format: "%d/%m/%Y"}, labelled_at: {path: reported, format: "%d/%m/%Y"}}\n'
+        "zone: Europe/Berlin"
+    )
+    frame, told = joined(tmp_path, PAID, "card,sum,bought,reported\nC2,99.99,16/11/2023,16/11/2023\n", mapping)
+    assert (told.joined, np.flatnonzero(frame["is_fraud"]).tolist()) == (1, [5])
+    assert frame["labelled_at"].iloc[5] == BEGIN + 2 * DAY - HOUR - 1  # 23:59:59.999 in Berlin

@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 import pytest
 
-from stream_app.wire.mapping import MOST_MAPPING_BYTES, MappedField, MappingError, mapping_of
+from stream_app.wire.mapping import MappedField, MappingError
+from stream_app.wire.mapping_text import MOST_MAPPING_BYTES, mapping_of
 
 GOOD = """
 columns:
@@ -24,6 +25,7 @@ tokens: [card_id]
 time_unit: s
 zone: Europe/Berlin
 decimal: ","
+delimiter: "\t"
 key: payload.card
 """
 
@@ -44,6 +46,16 @@ def test_a_mapping_says_where_each_field_is_and_text_stays_text() -> None:
         ("payload", "card"),
     )
     assert made.path_of("terminal_id") == ("terminal_id",)
+    assert made.delimiter == "\t"
+
+
+def test_a_time_may_be_in_parts_by_a_format_or_counted_from_a_start() -> None:
+    """Each with its zone."""
+    made = mapping_of("columns:\n  event_time: {paths: [day, [at, h.m]], format: '%d.%m.%y %H:%M'}\nzone: Europe/Berlin")
+    assert made.columns["event_time"].paths == (("day",), ("at", "h.m"))
+    assert made.time_of("event_time").milliseconds("1.7.26 02:00") == 1_782_864_000_000
+    made = mapping_of("columns:\n  event_time: {path: step, unit: d, since: 2018-04-01T02:00:00+02:00}")
+    assert made.time_of("event_time").milliseconds(2) == 1_522_713_600_000
 
 
 COLUMNS = "columns:\n  card_id: pan\n"
@@ -69,7 +81,33 @@ COLUMNS = "columns:\n  card_id: pan\n"
         ("columns:\n  card_id: {unit: s}", "Line 2: column card_id has no path"),
         ("columns:\n  card_id: {path: a, unit: s}", "card_id has no unit"),
         ("columns:\n  card_id: {path: a, units: s}", "'units' is no part of column card_id; the nearest is unit"),
-        ("columns:\n  event_time: {path: a, unit: minutes}", "unit is 'minutes'; it is one of s, ms, us, ns, iso8601"),
+        ("columns:\n  event_time: {path: a, unit: minutes}", "unit is 'minutes'; it is one of s, ms, us, ns, min, h, d, iso8601"),
+        ("columns:\n  event_time: {path: a, unit: h}", "event_time counts in h, and nobody says from when: write since"),
+        ("columns:\n  event_time: {path: a, unit: h, since: 2018-04-01}", "since is '2018-04-01'; it names no zone"),
+        ("columns:\n  event_time: {path: a, unit: h, since: spring}", "it must be a time of ISO 8601"),
+        ("columns:\n  event_time: {path: a, unit: iso8601, since: 2018-04-01T00:00:00Z}", "is text, which counts from nothing"),
+        ("columns:\n  amount: {path: a, since: 2018-04-01T00:00:00Z}", "amount counts from nothing: only times do"),
+        ("columns:\n  event_time: a\ntime_unit: h", "it is one of s, ms, us, ns, iso8601"),
+        ("columns:\n  amount: {path: a, unit: minor, values: {x: 1}}", "a unit and a table of values, which are ours already"),
+        ("columns:\n  amount: {path: a, format: '%d'}", "amount has no format: only times have one"),
+        ("columns:\n  event_time: {path: a, format: '%d/%m/%Y', unit: s}", "a unit and a format"),
+        ("columns:\n  event_time: {path: a, format: '%d/%m/%Y'}", "event_time has a format that names no zone: write %z"),
+        ("columns:\n  event_time: {path: a, format: '%d/%m'}\nzone: UTC", "it must say %Y or %y once"),
+        ("columns:\n  event_time: {path: a, format: '%Y %y %m %d'}\nzone: UTC", "it must say %Y or %y once"),
+        ("columns:\n  event_time: {path: a, format: '%d/%m/%Y %q'}\nzone: UTC", "%q is none of its letters"),
+        ("columns:\n  event_time: {path: a, format: '%d/%m/%Y %'}\nzone: UTC", "is none of its letters"),
+        ("columns:\n  event_time: {path: a, format: '%d/%d/%m/%Y'}\nzone: UTC", "%d stands twice"),
+        ("columns:\n  event_time: {path: a, format: '%d/%m/%Y %I:%M'}\nzone: UTC", "%I and %p go together"),
+        ("columns:\n  event_time: {path: a, format: '%d/%m/%Y %M'}\nzone: UTC", "%M says nothing without %H"),
+        ("columns:\n  event_time: {path: a, paths: [b, c], unit: iso8601}", "has a path and paths"),
+        ("columns:\n  event_time: {paths: [b, c]}", "has several parts; say how they are written together"),
+        ("columns:\n  event_time: {paths: [b], unit: iso8601}", "paths are a list of two to 8"),
+        ("columns:\n  event_time: {paths: b, unit: iso8601}", "paths are a list of two to 8"),
+        ("columns:\n  card_id: {paths: [b, c]}", "card_id is in one place: only times have several parts"),
+        ("columns:\n  event_time: {paths: [b, c], unit: iso8601}\n  card_id: b.x", "within what event_time takes for a value"),
+        (COLUMNS + "delimiter: ;;", "delimiter is one sign"),
+        (COLUMNS + "delimiter: x", "delimiter is one sign"),
+        (COLUMNS + "delimiter: '\"'", "delimiter is one sign"),
         ("columns:\n  amount: {path: a, unit: cents}", "it is one of major, minor"),
         ("columns:\n  type: {path: a, values: {P: purchase, P: refund}}", "Line 2: 'P' stands twice in values"),
         ("columns:\n  type: {path: a, values: {P: sale}}", "Line 2: type 'sale' is unknown"),
