@@ -55,6 +55,7 @@ from stream_app.scoring.registered import CHALLENGER, CHAMPION, FetchedModel, Mo
 from stream_app.scoring.rehearsal import rehearse
 from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.serving import FollowedAlias, ModelSource, Serving
+from stream_app.scoring.supply import refuse_unsupplied
 from stream_app.settings import Settings
 from stream_app.wire.decoder import WireDecoder
 from stream_app.wire.inputs import Inputs
@@ -93,8 +94,8 @@ class WorkerParts:
     background: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
 
 
-def model_loader(money: Money) -> Callable[[FetchedModel], Model]:
-    """A function that makes a model of its file, checked against the registry and the settings, and warmed up."""
+def model_loader(money: Money, mapping: SourceMapping | None = None) -> Callable[[FetchedModel], Model]:
+    """A function that makes a model of its file, checked against the registry, the settings and the mapping of payments, and warmed up."""
 
     def load(fetched: FetchedModel) -> Model:
         model = OnnxModel(fetched.content, fetched.reference)
@@ -107,6 +108,8 @@ def model_loader(money: Money) -> Callable[[FetchedModel], Model]:
             raise ModelError(
                 f"{named} was trained on amounts in {model.metadata.base_currency}; FRAUDSTREAM_BASE_CURRENCY is {money.currency}. Make them one."
             )
+        if mapping is not None:
+            refuse_unsupplied(named, model.metadata, mapping)
         rehearse(model, money, SystemClock())
         return model
 
@@ -114,10 +117,15 @@ def model_loader(money: Money) -> Callable[[FetchedModel], Model]:
 
 
 def serving_scorers(
-    settings: Settings, observer: ModelObserver, money: Money, output: Output, rules: Callable[[], RulesInForce] = RulesInForce
+    settings: Settings,
+    observer: ModelObserver,
+    money: Money,
+    output: Output,
+    rules: Callable[[], RulesInForce] = RulesInForce,
+    mapping: SourceMapping | None = None,
 ) -> Serving[Scorer]:
     """Follows the aliases of the settings, and binds a scorer to the models that they point to, and to the rules in force then."""
-    registry, load = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache), model_loader(money)
+    registry, load = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache), model_loader(money, mapping)
 
     def bind(champion: Model, challenger: Model | None) -> Scorer:
         beside = Challenger(challenger, settings.challenger_share) if challenger else None
@@ -189,7 +197,7 @@ def build_worker(
     topics = topics_of(settings)
     live = live_rules(settings, metrics.rules)
     output = Output(settings.alerts_topic, settings.scores_topic)
-    serving = serving_scorers(settings, metrics.models, money, output, lambda: live.in_force)
+    serving = serving_scorers(settings, metrics.models, money, output, lambda: live.in_force, mapping_of_settings(settings))
     rules, clock = intake_rules(settings), SystemClock()
     present = present_of(clock, rules)
 

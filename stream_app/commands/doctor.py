@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -20,13 +21,19 @@ from stream_app.adapters.kafka.topology import KEEP_DAYS, TopicConfig, losing, t
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.adapters.redis.store import RedisStore
-from stream_app.bootstrap import registry_of
+from stream_app.bootstrap import inputs_of, mapping_of_settings, registry_of
 from stream_app.delivery.open_transactions import open_for_long, what_waits
-from stream_app.delivery.placement import newest_keys, together
-from stream_app.errors import FraudstreamError, ModelError, Unavailable
+from stream_app.delivery.placement import SAMPLE, newest_keys, together
+from stream_app.errors import FraudstreamError, ModelError, RecordError, Unavailable
 from stream_app.features.aggregations import DAY_MS
+from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.addresses import without_password, without_passwords
+from stream_app.messages.records import Record
+from stream_app.messages.transaction import Transaction
+from stream_app.scoring.registered import FetchedModel
+from stream_app.scoring.supply import ENOUGH, SuppliedFields, refuse_unsupplied
 from stream_app.settings import LOCAL_ENV, Settings, in_environment
+from stream_app.wire.inputs import Reads, decode_one, some_ready
 
 MOST_CLOCK_SKEW_S = 5.0
 _SERVERS = {"Kafka": "kafka_bootstrap_servers", "Redis": "redis_url", "MLflow": "mlflow_tracking_uri"}
@@ -66,7 +73,9 @@ async def examine(settings: Settings) -> list[Finding]:
     if settings.schema_registry_url:
         found["schemas"] = await _finding("schemas", _schemas, settings)
     of_mlflow = [await _finding(subject, check, settings, found["MLflow"]) for subject, check in (("model", _model), ("clock", _clock))]
-    return [*found.values(), *of_mlflow]
+    lacking = next((finding for finding in (found["Kafka"], found["topics"], found["codecs"], of_mlflow[0]) if not finding.well), None)
+    fields = _not_checked("fields", lacking) if lacking else await _finding("fields", _fields, settings)
+    return [*found.values(), *of_mlflow, fields]
 
 
 class _UnwellError(FraudstreamError):
@@ -216,16 +225,55 @@ async def _mlflow(settings: Settings) -> str:
 
 
 async def _model(settings: Settings) -> str:
-    fetched = await asyncio.to_thread(
-        ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache).fetch, settings.model_name, settings.model_alias
-    )
-    metadata = OnnxModel(fetched.content, fetched.reference).metadata
+    fetched, metadata = await _served(settings)
+    if (mapping := mapping_of_settings(settings)) is not None:
+        refuse_unsupplied(f"version {fetched.reference.version}", metadata, mapping)
     if metadata.base_currency != settings.base_currency:
         raise _UnwellError(
             f"version {fetched.reference.version} was trained on amounts in {metadata.base_currency}, FRAUDSTREAM_BASE_CURRENCY is "
             f"{settings.base_currency}. Set it to {metadata.base_currency}, or train with the other."
         )
     return f"version {fetched.reference.version} from {fetched.origin}: parity holds, {len(metadata.features)} features, hash {metadata.features_hash()}"
+
+
+async def _served(settings: Settings) -> tuple[FetchedModel, ModelMetadata]:
+    registry = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache)
+    fetched = await asyncio.to_thread(registry.fetch, settings.model_name, settings.model_alias)
+    return fetched, OnnxModel(fetched.content, fetched.reference).metadata
+
+
+async def _fields(settings: Settings) -> str:
+    """Whether the newest payments have what the model's training had."""
+    _, metadata = await _served(settings)
+    if not metadata.needs:
+        return (
+            "the model needs nothing that a payment may lack"
+            if metadata.needs == {}
+            else "the model says nothing of them: it is of before that"
+        )
+    inputs, _ = inputs_of(settings)
+    log, topic = KafkaLog(client_options(settings), settings.consumer_group), settings.transactions_topic
+    places = [(topic, number) for number in range((await partition_counts(client_options(settings), [topic]))[topic])]
+    bounds = await log.bounds(places)
+    seen = SuppliedFields(metadata)
+    async for _, records in log.walk({place: max(bounds[place].begin, bounds[place].end - SAMPLE) for place in places}):
+        async for some in some_ready(records, inputs.payments, inputs):
+            seen.add(_payments(some, inputs.payments))
+    if seen.payments < ENOUGH:
+        return f"{seen.payments:,} newest payments are too few to compare with training"
+    if differences := seen.differences():
+        raise _UnwellError(
+            f"of the {seen.payments:,} newest payments {'; '.join(differences)}. The model's features of it are not what they were. Have the producer "
+            "send it, name it in the mapping, or train on what comes."
+        )
+    return f"{len(metadata.needs)} fields that the model needs stand in as many of the {seen.payments:,} newest payments as in training, or nearly"
+
+
+def _payments(records: Iterable[Record], decoder: Reads[Transaction]) -> Iterator[Transaction]:
+    """Those that a worker takes; what it refuses is in its dead letters."""
+    for record in records:
+        with suppress(RecordError):
+            yield decode_one(decoder, record, None)
 
 
 async def _clock(settings: Settings) -> str:

@@ -18,6 +18,7 @@ RAW_NAME = "raw_score"
 """What the model adds up, before it becomes a probability: a forest's mean vote; the log-odds of boosting or a linear model."""
 
 ScoreBound = Annotated[float, Meta(ge=0, le=1)]
+FieldShare = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Bands(msgspec.Struct, frozen=True):
@@ -64,6 +65,8 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
         reference: values of the features that reasons begin from, where they are sampled, see `stream_app.explaining.sampling`. Not written where they are
             read off the graph.
         vocabularies: of each feature that is a category, by name, the texts that it knows; see `stream_app.features.own_values`. Not written where there is none.
+        needs: of each field that its features read and a payment may lack (`stream_app.features.needed_fields`), the share of the payments of its train
+            window that had it. Not written in models of before.
     """
 
     features: tuple[tuple[str, str], ...]
@@ -76,6 +79,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""
     vocabularies: dict[str, tuple[str, ...]] | UnsetType = UNSET
     reference: tuple[float, ...] | UnsetType = UNSET
+    needs: dict[str, FieldShare] | UnsetType = UNSET
 
     def resolved(self) -> tuple[Feature, ...]:
         """The features of this model, of all that state keeps the tiles of.

@@ -47,10 +47,23 @@ def command(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProc
 
 
 def test_the_doctor_finds_all_well(env: dict[str, str]) -> None:
-    """Eleven parts, each with what it is."""
+    """Twelve parts, each with what it is."""
     found = findings(env)
     assert {subject: f.text for subject, f in found.items() if not f.well} == {}
-    assert set(found) == {"Kafka", "topics", "copies", "codecs", "transactions", "keys", "Redis", "state", "MLflow", "model", "clock"}
+    assert set(found) == {
+        "Kafka",
+        "topics",
+        "copies",
+        "codecs",
+        "transactions",
+        "keys",
+        "Redis",
+        "state",
+        "MLflow",
+        "model",
+        "clock",
+        "fields",
+    }
     assert (
         found["topics"].text
         == "6 topics of 2 partitions; transactions and labels are kept for 39 days or more; rules and lists without end"
@@ -100,6 +113,7 @@ def test_the_doctor_tells_of_servers_that_are_away(env: dict[str, str]) -> None:
         "state": "not checked: see Redis",
         "model": "not checked: see MLflow",
         "clock": "not checked: see MLflow",
+        "fields": "not checked: see Kafka",
     }
     told = command({**env, **away}, "doctor")
     assert told.returncode == 1

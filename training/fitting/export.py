@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,7 +30,7 @@ from training.fitting.fit import scores_of
 from training.fitting.onnx_converters import graph_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stream_app.features.compute import Floats, Vectors
     from stream_app.features.definitions import Feature
@@ -42,7 +42,9 @@ SINGLES = 200
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What was chosen for the model beside its trees: threshold, bands, when, in which currency, the bins of drift, profile, reference of its reasons."""
+    """What was chosen for the model beside its trees: the threshold, the bands, when, in which currency, the bins of drift, the profile, the reference
+    of its reasons, and which share of the payments that it was fitted on had each field that it needs.
+    """
 
     threshold: float
     bands: Bands
@@ -51,6 +53,7 @@ class OperatingPoint:
     baseline: Baseline | None = None
     profile: str = ""
     reference: tuple[float, ...] | UnsetType = UNSET
+    needs: Mapping[str, float] = field(default_factory=dict)
 
 
 def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisions: OperatingPoint) -> ModelMetadata:
@@ -69,6 +72,7 @@ def metadata_for(model: Any, features: Sequence[Feature], train: Vectors, decisi
         profile=decisions.profile,
         reference=decisions.reference,
         vocabularies={f.name: f.vocabulary for f in features if f.is_category} or msgspec.UNSET,
+        needs=dict(decisions.needs),
     )
 
 

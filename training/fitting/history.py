@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stream_app.features.needed_fields import fields_read
 from training.data.backfill import backfill
 from training.data.dataset import check_for_training, read_transactions, with_labels
 from training.data.sources import digest_of
@@ -17,7 +18,7 @@ from training.fitting.evaluate import card_ranks
 from training.fitting.measure import Truth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -69,6 +70,7 @@ class History:
         features: what the columns of `vectors` are; those of texts with the vocabulary that was learnt.
         vocabularies: of these. With a search, they are those of the last fold: they know the frauds of its validation days by their sums alone, the
             same for every recipe.
+        needs: of each field that the features read and a payment may lack, the share of the train window's payments that had it.
     """
 
     vectors: Vectors
@@ -78,6 +80,7 @@ class History:
     origin: Origin
     features: tuple[Feature, ...]
     vocabularies: tuple[Vocabulary, ...] = ()
+    needs: Mapping[str, float] = field(default_factory=dict)
 
 
 def read(options: Options, told: Callable[[LabelJoin], None] = lambda _: None) -> tuple[pd.DataFrame, Windows]:
@@ -142,4 +145,10 @@ def computed(options: Options, frame: pd.DataFrame, windows: Windows) -> History
         ),
         features=asked,
         vocabularies=vocabularies,
+        needs=shares_of(frame[in_training], fields_read(asked)),
     )
+
+
+def shares_of(frame: pd.DataFrame, fields: Sequence[str]) -> dict[str, float]:
+    """Of each field the share of a file's payments that have it; a column that is not there is in none."""
+    return {name: float(frame[name].notna().mean()) if name in frame.columns else 0.0 for name in fields}

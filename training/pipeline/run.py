@@ -155,6 +155,7 @@ def fitted_on(options: Options, history: History) -> tuple[Calibrated, Any, Chos
         baseline=baseline_of(train_vectors, found.validation.scores),
         profile=options.profile,
         reference=reference_of(exported.SerializeToString(), train_vectors),
+        needs=history.needs,
     )
     describe(exported, metadata_for(model, history.features, train_vectors, told))
     return model, exported, found

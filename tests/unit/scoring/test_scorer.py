@@ -54,6 +54,7 @@ class FakeModel:
         bands=Bands(0.5, 0.9),
         parity=ParityVectors(((0.0, 0.0, 0.0),), (0.0,)),
         trained_at_ms=START,
+        needs={"country": 0.5},
     )
 
     def score(self, vectors: Vectors) -> Scores:

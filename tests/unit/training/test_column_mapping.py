@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 
 from stream_app.errors import DataError
+from stream_app.features.model_metadata import read_metadata
 from training.data.column_mapping import ULB_BEGINS_MS
 from training.data.dataset import check_for_training, read_transactions
 from training.data.files import attributes_in
@@ -182,6 +184,8 @@ def test_ulbs_file_trains_with_the_profile_passthrough(tmp_path: Path) -> None:
         *windows,
     ]
     assert main(["--data", str(path), *options]) == 0
+    written_in = {entry.key: entry.value for entry in onnx.load(str(out)).metadata_props}
+    assert read_metadata(written_in).needs == {f"attributes.v{i}": 1.0 for i in range(1, 29)}
     card = out.with_suffix(".card.md").read_text(encoding="utf-8")
     assert "`attributes.v28`" in card
     assert "| max features | `0.5` |" in card
