@@ -12,15 +12,13 @@ from typing import Any
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import PARTITIONERS
-from stream_app.adapters.kafka.publisher import KafkaPublisher, LazyPublisher
+from stream_app.adapters.kafka.publisher import KafkaPublisher
 from stream_app.adapters.kafka.topics import partition_counts, topic_configs
 from stream_app.adapters.kafka.topology import too_little, unequal
-from stream_app.adapters.metrics.api_metrics import ApiMetrics
 from stream_app.adapters.metrics.http_status import StatusServer
 from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
-from stream_app.adapters.redis.state_reader import RedisStateReader
 from stream_app.adapters.redis.store import RedisStore
 from stream_app.adapters.schema_registry.client import RegistryTls, SchemaRegistry
 from stream_app.adapters.schema_registry.copies import SchemaCopies
@@ -43,14 +41,13 @@ from stream_app.errors import ModelError, SettingsError
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
-from stream_app.operating.outage import ANSWER_TIMEOUT_S, Watch
+from stream_app.operating.outage import Watch
 from stream_app.operating.progress import Progress
 from stream_app.operating.watchdog import Watchdog
 from stream_app.scoring.bound_model import Challenger
 from stream_app.scoring.bound_rules import RulesInForce
-from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring
 from stream_app.scoring.ports import Clock, Model
-from stream_app.scoring.publication import NO_OUTPUT, Output
+from stream_app.scoring.publication import Output
 from stream_app.scoring.registered import CHALLENGER, CHAMPION, FetchedModel, ModelObserver
 from stream_app.scoring.rehearsal import rehearse
 from stream_app.scoring.scorer import Scorer
@@ -64,7 +61,8 @@ from stream_app.wire.mapping import MappingError, SourceMapping
 from stream_app.wire.mapping_text import MOST_MAPPING_BYTES, mapping_of
 from stream_app.wire.schemas import SchemaBook
 
-_ASK_REDIS = "Check FRAUDSTREAM_REDIS_URL and the server."
+ASK_KAFKA = "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers."
+ASK_REDIS = "Check FRAUDSTREAM_REDIS_URL and the server."
 
 
 class SystemClock:
@@ -121,7 +119,7 @@ def serving_scorers(
     observer: ModelObserver,
     money: Money,
     output: Output,
-    rules: Callable[[], RulesInForce] = RulesInForce,
+    rules: Callable[[], RulesInForce],
     mapping: SourceMapping | None = None,
 ) -> Serving[Scorer]:
     """Follows the aliases of the settings, and binds a scorer to the models that they point to, and to the rules in force then."""
@@ -135,48 +133,6 @@ def serving_scorers(
     champion, challenger = (ModelSource(registry, settings.model_name, alias, load, observer) for alias in aliases)
     beside = FollowedAlias(CHALLENGER, challenger) if settings.challenger_alias else None
     return Serving(FollowedAlias(CHAMPION, champion), beside, bind)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiBackground:
-    """What runs beside the API's routes until it is cancelled, and how to let go of all connections."""
-
-    run: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
-    close: Callable[[], Coroutine[Any, Any, None]]
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltApi:
-    """The API's parts, not yet connected; `not_ready` says at once why no payment can be scored now, to whoever asks: no address is in it."""
-
-    online: OnlineScoring
-    labels: LabelIntake
-    metrics: ApiMetrics
-    not_ready: Callable[[], str | None]
-    background: ApiBackground
-
-
-def build_api(settings: Settings) -> BuiltApi:
-    """All parts of the API. Kafka is connected to by the first label: scoring does not wait for it."""
-    metrics, history = ApiMetrics(settings.threshold), RedisStateReader(settings.redis_url, settings.consumer_group)
-    money = Money(settings.base_currency, read_rates(settings.rates_file))
-    serving = serving_scorers(settings, metrics.models, money, NO_OUTPUT)
-    publisher = LazyPublisher(client_options(settings))
-
-    async def close() -> None:
-        await publisher.stop()
-        await history.close()
-
-    online, labels = OnlineScoring(serving.present, history, money), LabelIntake(history, publisher.started, settings.labels_topic)
-    timeout_s = min(ANSWER_TIMEOUT_S, settings.api_timeout_s)  # a Redis that takes longer has every request that needs it run out of time
-    redis = Watch("Redis", without_password(settings.redis_url), _ASK_REDIS, history.ping, timeout_s=timeout_s)
-
-    def not_ready() -> str | None:
-        if serving.why_not_ready is not None:
-            return "No model is loaded yet; the log says why."
-        return None if redis.has_answered() else "Redis does not answer; the log says more."
-
-    return BuiltApi(online, labels, metrics, not_ready, ApiBackground((serving.run, redis.run), close))
 
 
 def build_worker(
@@ -368,8 +324,8 @@ def topics_of(settings: Settings) -> Topics:
 def _watches(settings: Settings, publisher: KafkaPublisher, store: RedisStore, registry: SchemaFetcher | None) -> tuple[Watch, ...]:
     kafka, redis = settings.kafka_bootstrap_servers, without_password(settings.redis_url)
     always = (
-        Watch("Kafka", kafka, "Check FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS and the brokers.", publisher.ping),
-        Watch("Redis", redis, _ASK_REDIS, store.ping),
+        Watch("Kafka", kafka, ASK_KAFKA, publisher.ping),
+        Watch("Redis", redis, ASK_REDIS, store.ping),
     )
     if registry is None:
         return always

@@ -42,6 +42,11 @@ COMMANDS = {
     "api": _CommandEntry("stream_app.commands.api", "api_command", "Answer requests over HTTP: scores, cards, terminals, labels."),
     "api-key": _CommandEntry("stream_app.commands.api", "key_command", "Make a key for the API; shown once, kept hashed."),
     "compare": _CommandEntry("stream_app.commands.compare", "compare_command", "Champion against challenger: agreement, money, quality."),
+    "answers": _CommandEntry(
+        "stream_app.commands.answers",
+        "answers_command",
+        "What the API answered, beside what the stream decided: agreed, different and why.",
+    ),
     "alerts": _CommandEntry("stream_app.commands.alerts", "alerts_command", "Show alerts as they come."),
     "dlq": _CommandEntry("stream_app.commands.dlq", "app", "Dead letters: look at them, and send mended ones back, each once."),
     "explain": _CommandEntry(

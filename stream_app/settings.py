@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     scores_topic: Topic | Literal[""] = _setting(
         "", "Topic of every decision with its features, out; empty: not published", "transaction-scores"
     )
+    answers_topic: Topic | Literal[""] = _setting(
+        "", "Topic of what the API answered to /v1/score, and by what, out; empty: not published", "fraud-answers"
+    )
     transactions_dlq_topic: Topic = _setting("transactions-dlq", "Dead letters of the transactions", "payments.dlq")
     labels_dlq_topic: Topic = _setting("fraud-labels-dlq", "Dead letters of the labels", "chargebacks.dlq")
     rules_topic: Topic = _setting("fraud-rules", "Topic of rules and releases, of one partition", "rules")
@@ -207,7 +210,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:
-        names = [*self.topics(), *self.rule_topics()]
+        names = [*self.topics(), *self.rule_topics(), *self.own_topics()]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"topic {twice[0]!r} is named twice; each topic needs a name of its own")
@@ -217,6 +220,10 @@ class Settings(BaseSettings):
         """Names of the topics that have the same partitions: transactions, labels, alerts, dead letters, and scores where they are published."""
         names = (self.transactions_topic, self.labels_topic, self.alerts_topic, self.transactions_dlq_topic, self.labels_dlq_topic)
         return (*names, self.scores_topic) if self.scores_topic else names
+
+    def own_topics(self) -> tuple[str, ...]:
+        """Names of the topics that the API alone writes, with partitions of their own: that of answers, where they are published."""
+        return (self.answers_topic,) if self.answers_topic else ()
 
     def rule_topics(self) -> tuple[str, str]:
         """Names of the topics of rules and of lists, which have one partition each."""

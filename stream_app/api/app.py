@@ -33,6 +33,7 @@ from stream_app.api.own_name import ByItsOwnName
 from stream_app.api.pages import CONTENT_SECURITY, page_of
 from stream_app.api.probes import Probes
 from stream_app.api.problems import Refusal, answer_of, of_error, pointer_to, unexpected
+from stream_app.delivery.answer_log import AnswerTaker, not_kept
 from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.features.aggregations import Entity
 from stream_app.messages.card_numbers import is_card_number
@@ -63,6 +64,7 @@ class ApiParts:
         clock: transactions and labels may be an hour ahead of it, as of a worker's; that it is minutes wrong refuses nobody.
         most_rows: of a batch.
         probes: the routes that need none of these.
+        answered: takes what was answered of a payment.
     """
 
     online: OnlineScoring
@@ -72,6 +74,7 @@ class ApiParts:
     clock: Clock
     most_rows: int
     probes: Probes
+    answered: AnswerTaker = not_kept
 
 
 class Json(Response):
@@ -165,7 +168,10 @@ class _Transactions:
         content = await body_of(request)
         given = self._transaction.of(content)
         tx = self._checked.decode(content, given.card_id.encode(), None, parts.clock.now_ms())
-        return json_of(await parts.online.decide(tx))
+        answered = await parts.online.decide(tx)
+        answer = json_of(answered.decision)
+        parts.answered(answered, len(content) + len(answer.body))
+        return answer
 
     async def label(self, request: Request) -> Response:
         """Publish a label: a chargeback, or an analyst's verdict."""

@@ -59,7 +59,7 @@ class Probes:
         return Response("alive\n", media_type="text/plain")
 
     async def ready(self) -> Response:
-        """Whether payments can be scored now: a model is loaded, and Redis answered when it was last asked, each second."""
+        """Whether payments can be scored now: rules and lists were read, a model is loaded, and Redis answered when it was last asked, each second."""
         return self._said(self._not_ready())
 
     async def started(self) -> Response:

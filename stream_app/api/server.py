@@ -23,10 +23,12 @@ from stream_app.api.keys import read_keys
 from stream_app.api.limits import App, Limits
 from stream_app.api.probes import Probes
 from stream_app.api.processes import SharedMetrics
-from stream_app.bootstrap import ApiBackground, SystemClock, build_api, intake_rules
+from stream_app.bootstrap import SystemClock, intake_rules
+from stream_app.bootstrap_api import ApiBackground, build_api
 from stream_app.errors import SettingsError
 from stream_app.features.warm import warm
 from stream_app.operating.logs import set_up_logs
+from stream_app.rules.warm import warm as warm_rules
 from stream_app.settings import Settings, load_settings
 
 STOP_WITHIN_S = 10
@@ -71,7 +73,9 @@ def application(shared: Path | None = None) -> Limits:
         metrics = SharedMetrics(shared, settings.api_processes, render)
         background, render = replace(background, run=(*background.run, metrics.keep, metrics.end_with_supervisor)), metrics.render
     probes = Probes(built.not_ready, render)
-    parts = ApiParts(built.online, built.labels, keys, intake_rules(settings), SystemClock(), settings.api_max_batch, probes)
+    parts = ApiParts(
+        built.online, built.labels, keys, intake_rules(settings), SystemClock(), settings.api_max_batch, probes, built.answered
+    )
     app = create_app(parts, lambda _: _life(background))
     return Limits(app, settings.api_max_body_bytes, settings.api_timeout_s, built.metrics.request)
 
@@ -115,8 +119,9 @@ def stop_when_told(server: uvicorn.Server) -> None:
 
 @contextlib.asynccontextmanager
 async def _life(background: ApiBackground) -> AsyncIterator[None]:
-    """Compile the kernels, follow the model, watch Redis; at the end let go of all connections."""
+    """Compile the kernels, follow model, rules and lists, watch Redis and Kafka; at the end let go of all connections."""
     await asyncio.to_thread(warm)
+    await asyncio.to_thread(warm_rules)
     beside = [asyncio.create_task(run()) for run in background.run]
     try:
         yield

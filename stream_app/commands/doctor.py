@@ -115,8 +115,9 @@ async def _kafka(settings: Settings) -> str:
 
 async def _topics(settings: Settings) -> str:
     names = settings.topics()
-    all_counts = await partition_counts(client_options(settings), names + settings.rule_topics())
-    missing = [n for n in names + settings.rule_topics() if n not in all_counts]
+    every = names + settings.own_topics() + settings.rule_topics()
+    all_counts = await partition_counts(client_options(settings), every)
+    missing = [n for n in every if n not in all_counts]
     if missing:
         raise _UnwellError(f"missing: {', '.join(missing)}. Create them: fraudstream topics --partitions 4")
     counts = {name: all_counts[name] for name in names}

@@ -107,6 +107,7 @@ class LiveRules:
         self._taking = asyncio.Lock()
         self._rebind: Callable[[], None] = lambda: None
         self._begun: dict[str, asyncio.Future[None]] = {}
+        self._known: set[str] = set()
         self._said: dict[str, str] = {}
         self._failed: set[tuple[str, str]] = set()
 
@@ -137,6 +138,11 @@ class LiveRules:
             why = " ".join(self._said.values()) or "Look at the brokers, and at the size of these topics."
             raise Unavailable(f"Rules and lists could not be read within {START_WITHIN_S:.0f} s. {why}") from None
 
+    @property
+    def unknown(self) -> bool:
+        """Whether what is in force is not known yet: true until both topics were read to the end that they had, or are not there; for ever false then."""
+        return len(self._known) < len((self._topics.rules_topic, self._topics.lists_topic))
+
     def _expect(self) -> dict[str, asyncio.Future[None]]:
         if not self._begun:
             loop, topics = asyncio.get_running_loop(), self._topics
@@ -158,6 +164,8 @@ class LiveRules:
             await asyncio.sleep(AGAIN_S)
 
     def _begins(self, topic: str, error: FraudstreamError | None = None) -> None:
+        if error is None:
+            self._known.add(topic)
         if not (begun := self._begun[topic]).done():
             if error is None:
                 begun.set_result(None)
@@ -168,7 +176,12 @@ class LiveRules:
         """Say once what is wrong with a topic."""
         if self._said.get(topic) != text:
             self._said[topic] = text
-            logger.warning("Rules and lists in force stay as they are: {}", text)
+            what = (
+                "Rules and lists in force stay as they are"
+                if topic in self._known
+                else "What rules and lists are in force is not known yet"
+            )
+            logger.warning("{}: {}", what, text)
 
     async def _there(self, topic: str, place: int) -> bool:
         """Whether a topic is there; its id is kept."""

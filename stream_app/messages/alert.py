@@ -147,3 +147,21 @@ class Score(ScoredTransaction, frozen=True, gc=False, omit_defaults=False, kw_on
     features: dict[str, float]
     sequence: NonNegative
     beside: Beside | None = None
+
+
+class AnsweredPayment(Transaction, frozen=True, gc=False, omit_defaults=False, kw_only=True):
+    """`answer.v1`: what the API answered of a payment, with the vector that it had scored. No worker has decided it by it: the payment's score does."""
+
+    score: Probability
+    raw_score: float
+    threshold: Probability
+    model: ModelReference
+    reasons: tuple[Reason, ...]
+    degraded: str | None
+    scored_at: ClockMs
+    decided_by: Decider = "model"
+    rules: tuple[RuleHit, ...] = ()
+    lists: tuple[Name, ...] = ()
+    case_id: Identifier | None
+    action: Action | None
+    features: dict[str, float]

@@ -162,6 +162,22 @@ class Observer(Protocol):
         ...
 
 
+LostAnswer = Literal["full", "too_large", "refused", "stopped"]
+"""Why an answer was not published: too many waited; its topic takes none so large, or none at all; the process ended."""
+
+
+class AnswersObserver(Protocol):
+    """Told what became of the answers that are published beside being given."""
+
+    def answers_published(self, count: int) -> None:
+        """So many are in their topic."""
+        ...
+
+    def answers_lost(self, why: LostAnswer, count: int) -> None:
+        """So many will never be."""
+        ...
+
+
 class RulesObserver(Protocol):
     """Told of the rules and lists that this process decides by."""
 

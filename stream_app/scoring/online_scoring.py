@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, Feature
 from stream_app.features.plan import LAST, NEWEST, Plan, compile_plan
 from stream_app.messages.alert import Action, ModelReference
 from stream_app.messages.event_time import EventTimeMs
+from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.money import Money
 from stream_app.messages.records import Outgoing
 from stream_app.messages.refusals import DeadLetterCode, shown
@@ -62,6 +63,19 @@ class Decision(_Named, frozen=True, kw_only=True):
     """
 
     features: dict[str, float]
+
+
+class Answered(NamedTuple):
+    """A decision as it is answered.
+
+    Attributes:
+        payment: that was asked about.
+        seen: the headers that say what the decision had seen, see `provenance`; none of what is not known.
+    """
+
+    payment: Transaction
+    decision: Decision
+    seen: OwnHeaders
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +133,7 @@ class OnlineScoring:
         self._rounds = RequestRounds(scorer, history, money)
         self._windows = {entity: _LookUpPlan(compile_plan(_of(entity)), place) for place, entity in enumerate(ENTITIES)}
 
-    async def decide(self, tx: Transaction) -> Decision:
+    async def decide(self, tx: Transaction) -> Answered:
         """What a worker would decide of a transaction now, with the history that it would see.
 
         Raises:
@@ -129,7 +143,8 @@ class OnlineScoring:
         """
         own = await self._rounds.decide(tx)
         verdict = msgspec.structs.asdict(own.verdict())
-        return Decision(transaction_id=tx.transaction_id, card_id=tx.card_id, features=own.features(), **verdict)
+        decision = Decision(transaction_id=tx.transaction_id, card_id=tx.card_id, features=own.features(), **verdict)
+        return Answered(tx, decision, own.seen())
 
     def predict(self, rows: Sequence[Mapping[str, float]]) -> Prediction:
         """Scores of vectors that the caller made, in one call of the model.

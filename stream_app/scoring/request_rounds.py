@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from stream_app.errors import AlreadyCounted, RecordError
+from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.money import Money
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.messages.transaction import Transaction
 from stream_app.scoring.decided_payments import DecidedPayments
 from stream_app.scoring.decision import Verdict
 from stream_app.scoring.intake import Decoded, Intake, merge_all
+from stream_app.scoring.provenance import rules_header, seen_header
 from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.state_reader import StateQuery, StateReader, StateSnapshot
 
@@ -59,6 +61,12 @@ class OwnDecision(NamedTuple):
     def features(self) -> dict[str, float]:
         """What it was scored by; raises as `place` does."""
         return self.decided.features(self.place)
+
+    def seen(self) -> OwnHeaders:
+        """The headers that say how far the state, rules and lists were that it was decided by."""
+        positions = self.decided.work.seen[self.n].positions
+        of_state = () if positions is None else (seen_header(positions),)
+        return (*of_state, *rules_header(self.decided.ruling.read))
 
 
 class RequestRounds:

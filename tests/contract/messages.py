@@ -111,6 +111,10 @@ VALID: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "transaction": st.fixed_dictionaries(_TRANSACTION, optional=_OPTIONAL),
     "label": st.fixed_dictionaries(_LABEL | {"is_fraud": st.booleans(), "labelled_at": _time}, optional={"source": st.none() | _text}),
     "alert": st.fixed_dictionaries({"alert_id": ID} | _DECIDED | {"case_id": ID, "action": _action}),
+    "answer": st.fixed_dictionaries(
+        {name: drawn for name, drawn in _DECIDED.items() if name != "source"}
+        | {"case_id": st.none() | ID, "action": st.none() | _action, "features": st.dictionaries(_any_text, _double, max_size=3)}
+    ),
     "score": st.fixed_dictionaries(
         _DECIDED
         | {

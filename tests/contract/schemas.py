@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from stream_app.errors import RecordError
-from stream_app.messages.alert import Alert, Beside, ModelReference, Reason, RuleHit, Score, Source
+from stream_app.messages.alert import Alert, AnsweredPayment, Beside, ModelReference, Reason, RuleHit, Score, Source
 from stream_app.messages.event_time import MAX_EVENT_TIME_MS
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 SCHEMAS = {p.name.removesuffix(".v1.json"): json.loads(p.read_text()) for p in (ROOT / "schemas").glob("*.v1.json")}
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
 READ: dict[str, type[Transaction | Label]] = {"transaction": Transaction, "label": Label}
-PUBLISHED: dict[str, type[Alert | Score]] = {"alert": Alert, "score": Score}
+PUBLISHED: dict[str, type[Alert | AnsweredPayment | Score]] = {"alert": Alert, "answer": AnsweredPayment, "score": Score}
 NESTED: dict[str, type[Beside | ModelReference | Reason | RuleHit | Source]] = {
     "beside": Beside,
     "model": ModelReference,
@@ -25,6 +25,8 @@ NESTED: dict[str, type[Beside | ModelReference | Reason | RuleHit | Source]] = {
     "rule_hit": RuleHit,
     "source": Source,
 }
+NOT_IN: dict[str, set[str]] = {"alert": {"beside"}, "answer": {"beside", "source"}, "score": set()}
+"""Of the parts of what is published, those that one of them has not."""
 
 RULES = IntakeRules(refuse_card_numbers=False)
 DECODERS: dict[str, Decoder[Any]] = {"transaction": Decoder(Transaction, RULES), "label": Decoder(Label, RULES)}

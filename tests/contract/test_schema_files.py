@@ -13,12 +13,12 @@ from jsonschema import Draft202012Validator
 from stream_app.messages.event_time import MAX_EVENT_TIME_MS
 from stream_app.messages.iso import COUNTRIES, CURRENCIES
 from stream_app.messages.refusals import DeadLetterCode
-from tests.contract.schemas import DECODERS, NESTED, PUBLISHED, READ, SCHEMAS
+from tests.contract.schemas import DECODERS, NESTED, NOT_IN, PUBLISHED, READ, SCHEMAS
 
 OF_RULES = ("rule", "rule_approval", "rule_release", "list", "list_entries", "list_removal", "checkpoint")
 
 
-@pytest.mark.parametrize("name", ["transaction", "label", "alert", "score", "dead_letter", *OF_RULES])
+@pytest.mark.parametrize("name", ["transaction", "label", "alert", "answer", "score", "dead_letter", *OF_RULES])
 def test_schema_is_itself_valid(name: str) -> None:
     """Each file is a JSON Schema 2020-12 with a relative name, a title and a description; the folder holds no others."""
     schema = SCHEMAS[name]
@@ -27,7 +27,7 @@ def test_schema_is_itself_valid(name: str) -> None:
     assert schema["$id"] == f"urn:fraudstream:{name}.v1"
     assert schema["title"]
     assert schema["description"]
-    assert len(SCHEMAS) == 5 + len(OF_RULES)
+    assert len(SCHEMAS) == 6 + len(OF_RULES)
 
 
 def _nodes(node: Any) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def test_schema_and_struct_have_the_same_fields(name: str) -> None:
     assert schema["additionalProperties"] is (name in READ)
 
 
-@pytest.mark.parametrize(("name", "part"), sorted((n, p) for n in PUBLISHED for p in NESTED if (n, p) != ("alert", "beside")))
+@pytest.mark.parametrize(("name", "part"), sorted((n, p) for n in PUBLISHED for p in NESTED if p not in NOT_IN[n]))
 def test_schema_and_nested_structs_have_the_same_fields(name: str, part: str) -> None:
     """Model, reason, source and the other model's say are closed, complete, and the Python types'."""
     schema = SCHEMAS[name]["$defs"][part]
@@ -87,6 +87,14 @@ def test_score_is_an_alert_with_features_and_sequence() -> None:
     assert all(score[f] == alert[f] for f in set(score) & set(alert) - nullable)
 
 
+def test_answer_is_a_score_that_no_worker_gave() -> None:
+    """`answer.v1` is `score.v1` without what the stream alone knows: where the payment stands, in which order, what the other model says."""
+    score, answer = (SCHEMAS[n]["properties"] for n in ("score", "answer"))
+    assert set(answer) == set(score) - {"source", "sequence", "beside"}
+    in_other_words = {"scored_at", "case_id", "action"}
+    assert all(score[f] == answer[f] for f in set(answer) - in_other_words)
+
+
 def test_dead_letter_codes_are_those_of_the_schema() -> None:
     """The header `error.code` has the codes of `DeadLetterCode`, no more and no less."""
     assert SCHEMAS["dead_letter"]["properties"]["error.code"]["enum"] == [c.value for c in DeadLetterCode]
@@ -97,6 +105,6 @@ def test_iso_lists_are_those_of_pycountry() -> None:
     """Currencies and countries are the present ISO 4217 and ISO 3166-1, in the program and in the schemas."""
     assert {c.alpha_3 for c in pycountry.currencies} == CURRENCIES
     assert {c.alpha_2 for c in pycountry.countries} == COUNTRIES
-    for name in ("transaction", "alert", "score"):
+    for name in ("transaction", "alert", "answer", "score"):
         assert set(SCHEMAS[name]["$defs"]["currency"]["enum"]) == CURRENCIES
         assert set(SCHEMAS[name]["$defs"]["country"]["enum"]) == COUNTRIES

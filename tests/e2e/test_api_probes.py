@@ -18,6 +18,7 @@ from stream_app.api.limits import MOST_AT_ONCE
 from stream_app.local.stack import LocalStack
 from tests.e2e.api_server import api_server
 from tests.faults import model as rule
+from tests.servers import Servers
 from tests.waiting import DEADLINE_S, until
 from tests.watch import model
 
@@ -85,14 +86,19 @@ async def outage(url: str) -> None:
                 return
 
 
-def test_an_api_whose_redis_hangs_lives_shows_its_metrics_and_is_well_again(port: int, tmp_path: Path) -> None:
+def test_an_api_whose_redis_hangs_lives_shows_its_metrics_and_is_well_again(stack: Servers, port: int, tmp_path: Path) -> None:
     """The Redis stands still (SIGSTOP) and goes on; the process is the same, and answers of Redis again."""
     home = LocalStack(tmp_path / "redis")
     own = home.up(("redis",))
     try:
         redis = psutil.Process(next(s.pid for s in home.status() if s.service == "redis"))
         model.place(tmp_path / "models", int(time.time() * 1000))
-        env = {"REDIS_URL": own.redis, "MODEL_CACHE": str(tmp_path / "models"), "MLFLOW_TRACKING_URI": rule.NO_REGISTRY}
+        env = {
+            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka,
+            "REDIS_URL": own.redis,
+            "MODEL_CACHE": str(tmp_path / "models"),
+            "MLFLOW_TRACKING_URI": rule.NO_REGISTRY,
+        }
         env |= {"MODEL_NAME": rule.NAME, "MODEL_ALIAS": rule.ALIAS}
         with api_server(env, port, tmp_path) as running:
             assert running.status("startupz")[0] == 200

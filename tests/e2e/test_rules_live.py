@@ -11,14 +11,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from stream_app.local.stack import free_ports
 from stream_app.messages.alert import Alert
 from stream_app.rules.lists import CardList, ListedValue, ListEntries
 from stream_app.rules.rule import Rule, release_of
 from stream_app.settings import PREFIX
+from tests.e2e.api_server import api_server
 from tests.e2e.kafka import NOW_MS, TRANSACTION, read
 from tests.e2e.workers import Worker, worker
 from tests.waiting import until
@@ -54,10 +57,10 @@ def told(env: dict[str, str], count: int) -> dict[str, Alert]:
     return {alert.transaction_id: alert for alert in (msgspec.json.decode(record.value, type=Alert) for record in records)}
 
 
-def verified(env: dict[str, str]) -> tuple[int, dict[str, Any], str]:
-    """`fraudstream verify`: its exit code, what it says, and the log."""
+def told_by(command_name: str, env: dict[str, str]) -> tuple[int, dict[str, Any], str]:
+    """A command: its exit code, the last line of what it says, and the log."""
     variables = {**os.environ, **{PREFIX + k: v for k, v in env.items()}}
-    command = [sys.executable, "-m", "stream_app.cli", "verify"]
+    command = [sys.executable, "-m", "stream_app.cli", command_name]
     found = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     return found.returncode, json.loads(found.stdout.splitlines()[-1]), found.stderr
 
@@ -65,9 +68,10 @@ def verified(env: dict[str, str]) -> tuple[int, dict[str, Any], str]:
 def test_rules_and_lists_decide_while_a_worker_runs_and_each_decision_is_computed_again(
     env: dict[str, str], port: int, tmp_path: Path
 ) -> None:
-    """A rule alerts a payment; a terminal is blocked and the next payment there is declined; the release is rolled back; nothing differs."""
+    """A rule alerts a payment; a terminal is blocked and the next payment there is declined, by the API first; the release is rolled back; nothing differs."""
     servers = env["KAFKA_BOOTSTRAP_SERVERS"]
-    env |= {"RULES_TOPIC": env["SCORES_TOPIC"].replace("scores", "rules"), "LISTS_TOPIC": env["SCORES_TOPIC"].replace("scores", "lists")}
+    own = ("RULES_TOPIC", "LISTS_TOPIC", "ANSWERS_TOPIC")
+    env |= {name: env["SCORES_TOPIC"].replace("scores", name.lower()) for name in own}
 
     def pay(one: Worker, id_: str, **fields: Any) -> None:
         before = one.metric("fraudstream_transactions_scored_total")
@@ -77,7 +81,7 @@ def test_rules_and_lists_decide_while_a_worker_runs_and_each_decision_is_compute
     async def make() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=servers)
         await admin.start()
-        await admin.create_topics([NewTopic(env[name], 1, 1) for name in ("RULES_TOPIC", "LISTS_TOPIC")])
+        await admin.create_topics([NewTopic(env[name], 1, 1) for name in own])
         await admin.close()
 
     with worker(env, port, tmp_path) as one:
@@ -90,11 +94,16 @@ def test_rules_and_lists_decide_while_a_worker_runs_and_each_decision_is_compute
         until(lambda: one.metric("fraudstream_rules_in_force") == 1, "the release to be in force")
         until(lambda: one.metric("fraudstream_rules_offset") == 4, "both topics to be read")
         pay(one, "large", amount=101.0)
-        send(servers, env["LISTS_TOPIC"], [msgspec.json.encode(ListEntries("bad", (ListedValue("M9"),), "ann", "seen"))])
-        began = time.monotonic()
-        until(lambda: one.metric("fraudstream_rules_offset") == 5, "the list to be changed")
-        assert time.monotonic() - began < 10, "a change is there within seconds"
-        pay(one, "blocked", amount=1.0, terminal_id="M9")
+        with api_server(env, free_ports(1)[0], tmp_path) as api:
+            send(servers, env["LISTS_TOPIC"], [msgspec.json.encode(ListEntries("bad", (ListedValue("M9"),), "ann", "seen"))])
+            began = time.monotonic()
+            until(lambda: one.metric("fraudstream_rules_offset") == api.metric("fraudstream_rules_offset") == 5, "the list to be changed")
+            assert time.monotonic() - began < 10, "a change is there within seconds"
+            body = payment("blocked", amount=1.0, terminal_id="M9")
+            answer = httpx.post(f"{api.url}/v1/score", content=body, headers={"Content-Type": "application/json"}, timeout=30).json()
+            assert (answer["action"], answer["decided_by"], answer["lists"]) == ("decline", "block", ["bad"])
+            pay(one, "blocked", amount=1.0, terminal_id="M9")
+            assert api.stop() == 0, api.log.read_text()
         send(servers, env["RULES_TOPIC"], [msgspec.json.encode(back)])
         until(lambda: one.metric("fraudstream_rules_in_force") == 0, "the rule to be out of force")
         pay(one, "over", amount=102.0)
@@ -106,7 +115,9 @@ def test_rules_and_lists_decide_while_a_worker_runs_and_each_decision_is_compute
         "blocked": ("decline", "block"),
     }
     assert (found["large"].reasons[0].text, found["blocked"].lists) == ("101 after 1", ("bad",))
-    code, summary, log = verified(env)
+    code, summary, log = told_by("answers", env)
+    assert (code, summary) == (0, {"answers": 1, "agreed": 1, "different": {}, "unmatched": {}, "unasked": 3}), log
+    code, summary, log = told_by("verify", env)
     assert (code, summary["decisions"], summary["decision_differences"], summary["differences"]) == (0, 4, 0, 0), log
     assert summary["rules_reach"] == {"rules": 0, "lists": 0}
     assert summary["apart"] == {}

@@ -211,10 +211,15 @@ class LazyPublisher:
                 self._publisher = publisher
             return self._publisher
 
+    async def ping(self) -> None:
+        """Connect where that was not done, and answer, or raise Unavailable."""
+        await (await self.started()).ping()
+
     async def stop(self) -> None:
-        """Disconnect, where it was connected."""
-        if self._publisher is not None:
-            await self._publisher.stop()
+        """Disconnect, where it was connected; who asks again is connected anew."""
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            await publisher.stop()
 
 
 async def _answers(

@@ -117,11 +117,11 @@ async def create_topics(
         Refused: if this user may not create one.
         Unavailable: if Kafka does not answer, or does not create one.
     """
-    names = settings.topics() + settings.rule_topics()
+    names = settings.topics() + settings.own_topics() + settings.rule_topics()
     there = await partition_counts(client_options, names)
     missing = [n for n in names if n not in there]
     partitions = next((there[n] for n in settings.topics() if n in there), partitions)
-    wanted = dict.fromkeys(settings.topics(), partitions) | dict.fromkeys(settings.rule_topics(), 1)
+    wanted = dict.fromkeys(settings.topics() + settings.own_topics(), partitions) | dict.fromkeys(settings.rule_topics(), 1)
     answer = None
     async with _admin(client_options) as admin:
         with suppress(TopicAlreadyExistsError):
@@ -158,7 +158,7 @@ def _config(name: str, settings: Settings) -> dict[str, str]:
     config = {"cleanup.policy": "delete", "retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_BATCH_BYTES)}
     if name in (settings.transactions_topic, settings.labels_topic):
         config |= {"compression.type": "producer", _AHEAD: str(PRODUCER_AHEAD_MS)}
-    if name == settings.scores_topic:  # the largest by far, and by workers alone
+    if name in (settings.scores_topic, settings.answers_topic):  # the largest by far, and written by us alone
         config |= {"compression.type": "zstd"}
     if name in settings.rule_topics():
         days = settings.rules_keep_days

@@ -219,6 +219,12 @@ API_REQUEST = HistogramMetric(
     ("method", "path", "status"),
     buckets=REQUEST_S,
 )
+ANSWERS_PUBLISHED = CounterMetric("fraudstream_api_answers_published", "Answers of /v1/score that are in their topic")
+ANSWERS_LOST = CounterMetric(
+    "fraudstream_api_answers_lost",
+    "Answers of /v1/score that were given and are not published: too many waited (full), too large, refused by Kafka, or the process ended (stopped)",
+    ("code",),
+)
 
 COUNTED: dict[EventKind, CounterMetric] = {
     "scored": SCORED,
@@ -271,7 +277,7 @@ RULES = (
 )
 """Of rules and lists."""
 
-API = (API_REQUEST,)
+API = (API_REQUEST, ANSWERS_PUBLISHED, ANSWERS_LOST)
 """Of the API alone. The path is the route's, never one with an id."""
 
 CATALOGUE: tuple[Metric, ...] = (

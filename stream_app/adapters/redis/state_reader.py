@@ -80,7 +80,9 @@ class RedisStateReader:
         known = tuple(
             tuple(sum(part[n] is not None for part in parts) for n in range(len(w))) for w, parts in zip(ids, by_entity, strict=True)
         )
-        seen = [StateSeen(self._doubts(cursors, *doubts)) for doubts in zip(unread, held, (q.at_ms for q in asked), strict=True)]
+        doubts = [self._doubts(cursors, *of) for of in zip(unread, held, (q.at_ms for q in asked), strict=True)]
+        stand = tuple(cursor.position for cursor in cursors if isinstance(cursor, Cursor))
+        seen = [StateSeen(why, stand if len(stand) == len(cursors) else None) for why in doubts]
         return StateSnapshot(WorkingSet(ids, tuple(rows), cases, tuple(seen)), tuple(holders), known)
 
     def _cards(self, ids: list[str], parts: list[list[bytes | None]], unread: list[Unread]) -> tuple[list[int | None], Any, list[str]]:

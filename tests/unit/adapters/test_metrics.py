@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_app.adapters.metrics import batch_histogram
 from stream_app.adapters.metrics.api_metrics import ApiMetrics
 from stream_app.adapters.metrics.batch_histogram import BatchHistogram
-from stream_app.adapters.metrics.catalogue import API, CATALOGUE, COUNTED, LATENCY_S, MODELS, Metric, metrics_table
+from stream_app.adapters.metrics.catalogue import API, CATALOGUE, COUNTED, LATENCY_S, MODELS, RULES, SERVER_UP, Metric, metrics_table
 from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
 from stream_app.messages.alert import ModelReference
 from stream_app.messages.refusals import DeadLetterCode
@@ -109,7 +109,7 @@ def test_every_metric_that_is_shown_is_in_the_catalogue_and_the_other_way_round(
     api.models.model_in_use("champion", FakeModel())
     api.request("GET", "/health", 200, 0.001)
     assert names(metrics.render()) | names(api.render()) == {m.name for m in CATALOGUE}
-    assert names(api.render()) == {m.name for m in (*MODELS, *API)}
+    assert names(api.render()) == {m.name for m in (*MODELS, *RULES, SERVER_UP, *API)}
 
 
 def test_no_caller_can_add_a_series_of_the_api() -> None:

@@ -28,7 +28,7 @@ from stream_app.messages.alert import alert_id_of
 from stream_app.messages.event_time import NOT_MILLISECONDS
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Decoder, IntakeRules, Label
-from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring
+from stream_app.scoring.online_scoring import Answered, LabelIntake, OnlineScoring
 from stream_app.scoring.ports import Ids, Scores, StateSeen, WorkingSet
 from stream_app.scoring.publication import NO_OUTPUT
 from stream_app.scoring.scorer import Scorer
@@ -91,6 +91,7 @@ class Api:
     history: MemoryHistory = field(default_factory=lambda: MemoryHistory({"c1": 3}))
     topics: MemoryTopics = field(default_factory=lambda: MemoryTopics(now_ms=NOW))
     seen: list[tuple[str, str, int]] = field(default_factory=list)
+    answered: list[tuple[Answered, int]] = field(default_factory=list)
     longest_s: float = 5.0
     most_bytes: int = 100_000
     why_not_ready: str | None = None
@@ -104,7 +105,7 @@ class Api:
 
         online, labels = OnlineScoring(lambda: scorer, self.history, Money("EUR")), LabelIntake(self.history, publisher, "labels")
         probes = Probes(lambda: self.why_not_ready, lambda: b"m 1\n")
-        parts = ApiParts(online, labels, self.keys, IntakeRules(), FakeClock(), 10, probes)
+        parts = ApiParts(online, labels, self.keys, IntakeRules(), FakeClock(), 10, probes, lambda *one: self.answered.append(one))
         app = create_app(parts)
         self.routes = app.routes
         self.app = Limits(app, self.most_bytes, self.longest_s, lambda m, p, s, _: self.seen.append((m, p, s)))
@@ -153,6 +154,17 @@ def test_a_transaction_gets_the_decision_that_a_worker_would_make() -> None:
     assert said["features"] == {"amount": 300.0, "card_count_1d": 1.0, "card_mean_amount_1d": 300.0}
     assert said["reasons"][0]["feature"] == "amount"
     assert api.seen == [("POST", "/v1/score", 200)]
+
+
+def test_what_was_answered_of_a_payment_is_handed_on_and_nothing_of_a_request_that_was_refused() -> None:
+    """With its size in bytes, about: what waits to be published is bounded by it."""
+    api = Api()
+    said = api.ask("POST", "/v1/score", json=payment("a", 300))
+    ((answered, size),) = api.answered
+    assert (answered.payment.transaction_id, msgspec.json.encode(answered.decision)) == ("a", said.content)
+    assert size > len(said.content)
+    assert api.ask("POST", "/v1/score", json=payment("b", -1)).status_code == 422
+    assert len(api.answered) == 1
 
 
 VECTOR = {"features": vector()}

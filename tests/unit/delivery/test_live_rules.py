@@ -395,6 +395,39 @@ def test_operators_are_told_when_topics_answered_what_lists_hold_and_what_rules_
     desk.run(body)
 
 
+def test_what_is_in_force_is_unknown_until_both_topics_were_read_and_known_from_then_on() -> None:
+    """Whoever does not wait for a start asks before each decision: neither an outage of one topic nor one that cannot be read is an empty release."""
+    desk, said = Desk(), list[str]()
+    desk.rules.trouble, desk.lists.trouble = Unavailable("Kafka did not answer."), TopologyError("no whole checkpoint")
+    sink = logger.add(said.append, level="WARNING", format="{message}")
+
+    def known() -> bool:
+        return not desk.live.unknown
+
+    async def body() -> None:
+        async with asyncio.timeout(30):
+            following = asyncio.create_task(desk.live.run(desk.rebind))
+            await until(lambda: len(said) == 2)
+            assert not known()
+            desk.rules.trouble = None
+            await until(lambda: desk.rules.opened == 1)
+            await asyncio.sleep(0.01)
+            assert not known()
+            desk.lists.trouble = None
+            await until(known)
+            desk.rules.trouble = desk.lists.trouble = Unavailable("Kafka did not answer.")
+            await until(lambda: len(said) == 4)
+            assert known()
+            following.cancel()
+            await asyncio.gather(following, *desk.live._begun.values(), return_exceptions=True)
+
+    asyncio.run(body())
+    logger.remove(sink)
+    assert [text.partition(":")[0] for text in said] == ["What rules and lists are in force is not known yet"] * 2 + [
+        "Rules and lists in force stay as they are"
+    ] * 2
+
+
 def test_a_rule_that_cannot_be_run_is_counted_each_time_and_said_once() -> None:
     """Its list is not there yet; where it comes, the rule is run without another release."""
     desk, said = Desk(), list[str]()
