@@ -19,7 +19,7 @@ from reference import openapi  # noqa: E402 - found by the line above, from wher
 
 FILE = ROOT / "examples" / "fraudstream.postman_collection.json"
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-KNOWN = {"card_id": "card-58c1", "terminal_id": "term-0042"}
+KNOWN = {"card_id": "card-58c1", "terminal_id": "term-0042", "code": "large_online", "name": "bad_terminals"}
 """Those of the API's own examples."""
 
 

@@ -83,7 +83,7 @@ def openapi() -> dict[str, Any]:
     nothing: Any = None
     key = new_key("docs", list(Scope))[1]
     most_rows = Settings.model_fields["api_max_batch"].default
-    parts = ApiParts(nothing, nothing, Keys((key,)), IntakeRules(), nothing, most_rows, Probes(nothing, nothing))
+    parts = ApiParts(nothing, nothing, nothing, Keys((key,)), IntakeRules(), nothing, most_rows, Probes(nothing, nothing))
     return create_app(parts).openapi()
 
 

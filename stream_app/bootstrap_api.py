@@ -14,9 +14,10 @@ from stream_app.adapters.kafka.publisher import LazyPublisher
 from stream_app.adapters.metrics.api_metrics import ApiMetrics
 from stream_app.adapters.redis.state_reader import RedisStateReader
 from stream_app.bootstrap import ASK_KAFKA, ASK_REDIS, serving_scorers
-from stream_app.bootstrap_rules import live_rules
+from stream_app.bootstrap_rules import live_rules, rule_desk
 from stream_app.delivery.answer_log import AnswerLog, AnswerTaker, not_kept
 from stream_app.delivery.live_rules import LiveRules
+from stream_app.delivery.rule_desk import RuleDesk
 from stream_app.errors import FraudstreamError, Unavailable
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
@@ -43,6 +44,7 @@ class BuiltApi:
 
     online: OnlineScoring
     labels: LabelIntake
+    desk: RuleDesk
     answered: AnswerTaker
     metrics: ApiMetrics
     not_ready: Callable[[], str | None]
@@ -92,7 +94,7 @@ def build_api(settings: Settings) -> BuiltApi:
     background = (serving.run, redis.run, kafka.run, follow, answers.run, lambda: _begin(live))
     online, labels = OnlineScoring(present, history, money), LabelIntake(history, publisher.started, settings.labels_topic)
     answered = answers.take if settings.answers_topic else not_kept
-    return BuiltApi(online, labels, answered, metrics, not_ready, ApiBackground(background, close))
+    return BuiltApi(online, labels, rule_desk(settings, live, publisher), answered, metrics, not_ready, ApiBackground(background, close))
 
 
 async def _begin(live: LiveRules) -> None:

@@ -1,4 +1,4 @@
-"""What the rules and lists of a process are followed with."""
+"""What the rules and lists of a process are followed with, and changed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from functools import partial
 
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
+from stream_app.adapters.kafka.publisher import LazyPublisher
 from stream_app.adapters.kafka.rule_topics import RuleTopic
+from stream_app.adapters.kafka.rule_writer import RuleWriter, is_due, write_record
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.delivery.live_rules import LiveRules, RuleTopics
+from stream_app.delivery.rule_desk import RuleDesk, RuleTopicWriter
 from stream_app.rules.lists_log import ListsLog
 from stream_app.rules.rules_log import RulesLog
 from stream_app.scoring.observation import RulesObserver
@@ -35,6 +38,24 @@ def live_rules(settings: Settings, observer: RulesObserver) -> LiveRules:
         ),
         observer,
     )
+
+
+def rule_desk(settings: Settings, live: LiveRules, publisher: LazyPublisher) -> RuleDesk:
+    """Where a process that follows rules and lists changes them."""
+    options = client_options(settings)
+
+    async def write(topic: str, value: bytes, checkpoint: int | None) -> int:
+        return await write_record(await publisher.started(), topic, value, checkpoint)
+
+    async def checkpoint(topic: str) -> None:
+        if topic == settings.rules_topic:
+            async with RuleWriter.open(options, topic, RulesLog) as rules:
+                await rules.checkpoint()
+            return
+        async with RuleWriter.open(options, topic, lists_log(settings)) as lists:
+            await lists.checkpoint()
+
+    return RuleDesk(live, RuleTopicWriter(write, checkpoint, is_due), needs_approval=settings.rules_need_approval)
 
 
 def lists_log(settings: Settings) -> partial[ListsLog]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from loguru import logger
 from starlette.exceptions import HTTPException
 
+from stream_app.api.bodies import Json, body_of, json_of, takes_only
 from stream_app.api.description import describe
 from stream_app.api.direct import Direct
 from stream_app.api.keys import Keys, Scope
@@ -33,13 +33,14 @@ from stream_app.api.own_name import ByItsOwnName
 from stream_app.api.pages import CONTENT_SECURITY, page_of
 from stream_app.api.probes import Probes
 from stream_app.api.problems import Refusal, answer_of, of_error, pointer_to, unexpected
+from stream_app.api.rules import ListRoutes, RuleRoutes
 from stream_app.delivery.answer_log import AnswerTaker, not_kept
+from stream_app.delivery.rule_desk import RuleDesk
 from stream_app.errors import FraudstreamError, Stop, Unavailable
 from stream_app.features.aggregations import Entity
 from stream_app.messages.card_numbers import is_card_number
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
 from stream_app.messages.fields import fields_of
-from stream_app.messages.refusals import shown
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring, RowError
 from stream_app.scoring.ports import Clock
@@ -58,7 +59,7 @@ class ApiParts:
     """What the routes serve from.
 
     Attributes:
-        online, labels: the use cases.
+        online, labels, desk: the use cases.
         keys: who may ask.
         rules: for transactions and labels, as in the worker.
         clock: transactions and labels may be an hour ahead of it, as of a worker's; that it is minutes wrong refuses nobody.
@@ -69,23 +70,13 @@ class ApiParts:
 
     online: OnlineScoring
     labels: LabelIntake
+    desk: RuleDesk
     keys: Keys
     rules: IntakeRules
     clock: Clock
     most_rows: int
     probes: Probes
     answered: AnswerTaker = not_kept
-
-
-class Json(Response):
-    """An answer that is JSON already."""
-
-    media_type = "application/json"
-
-
-def json_of(value: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> Json:
-    """An answer."""
-    return Json(msgspec.json.encode(value), status_code=status)
 
 
 def create_app(parts: ApiParts, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
@@ -100,6 +91,8 @@ def create_app(parts: ApiParts, lifespan: Callable[[FastAPI], AbstractAsyncConte
     transactions = _Transactions(parts)
     transactions.add_to(app)
     _Looks(parts).add_to(app)
+    RuleRoutes(parts.desk, parts.keys).add_to(app)
+    ListRoutes(parts.desk, parts.keys).add_to(app)
     parts.probes.add_to(app)
     scores = next(r for r in app.routes if isinstance(r, APIRoute) and r.path == _SCORE)
     app.add_middleware(Direct, route=scores, endpoint=transactions.score, refuses=_of_ours)
@@ -213,10 +206,7 @@ class _Looks:
 
     async def _standing(self, request: Request, entity: Entity, id_: str, at: int | None) -> Response:
         self._parts.keys.check(request.headers.get("authorization", ""), Scope.READ)
-        for name in request.query_params:
-            if name != "at":
-                told = f"Parameter {shown(name)[:64]!r} is unknown; `at` is the only one."
-                raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", told, f"query: {shown(name)[:64]}")
+        takes_only(request, "at")
         return json_of(await self._parts.online.look_up(entity, id_, at))
 
     async def model(self, request: Request) -> Response:
@@ -243,23 +233,6 @@ def _answer_head(app: FastAPI) -> None:
     """HEAD wherever there is GET; the server leaves the body out."""
     for route in [r for r in app.routes if isinstance(r, APIRoute) and r.methods == {"GET"}]:
         app.head(route.path, include_in_schema=False)(route.endpoint)
-
-
-async def body_of(request: Request) -> bytes:
-    """The body of a request that says it is JSON, as it is.
-
-    Raises:
-        Refusal: 415; a browser's form would not ask before it is sent, and what is packed is not unpacked.
-    """
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding != "identity":
-        told = f"Content-Encoding {shown(coding)[:64]!r} is not taken. Send the body as it is, without that header."
-        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-json", told)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        told = "Header Content-Type: application/json is needed."
-        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-json", told)
-    return await request.body()
 
 
 async def _docs(request: Request) -> Response:

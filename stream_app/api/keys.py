@@ -29,6 +29,8 @@ class Scope(StrEnum):
     SCORE = "score"
     READ = "read"
     LABEL = "label"
+    RULES = "rules"
+    LISTS = "lists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,21 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._keys)
 
-    def check(self, authorization: str, scope: Scope) -> None:
+    def check(self, authorization: str, *scopes: Scope) -> str | None:
         """Let a request pass, or refuse it. Every key is compared, each in constant time, whichever fits.
 
         Args:
             authorization: the header, `Bearer <key>`.
-            scope: that the request needs.
+            scopes: any one of them is enough.
+
+        Returns:
+            the key's name; None where no keys are asked for.
 
         Raises:
             Refusal: 401 without a known key, 403 with one that lacks the scope.
         """
         if not self._keys:
-            return
+            return None
         kind, _, given = authorization.partition(" ")
         digest, found = _digest(given.strip()), None
         for key in self._keys:
@@ -73,8 +78,10 @@ class Keys:
         if found is None or kind.lower() != "bearer":
             told = "Header Authorization: a known API key is needed, as `Authorization: Bearer fs_…`."
             raise Refusal(HTTPStatus.UNAUTHORIZED, "no-key", told, headers={"WWW-Authenticate": "Bearer"})
-        if scope not in found.scopes:
-            raise Refusal(HTTPStatus.FORBIDDEN, "no-scope", f"Header Authorization: key {found.name!r} has no scope {scope.value!r}.")
+        if found.scopes.isdisjoint(scopes):
+            lacking = " or ".join(repr(scope.value) for scope in scopes)
+            raise Refusal(HTTPStatus.FORBIDDEN, "no-scope", f"Header Authorization: key {found.name!r} has no scope {lacking}.")
+        return found.name
 
 
 def _digest(key: str) -> str:

@@ -39,7 +39,8 @@ def _section(document: Mapping[str, Any], base_url: str, path: str, method: str,
         shown = shown.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
     key = " -H 'Authorization: Bearer KEY'" if of.get("security") else ""
     body = "" if content is None else f" -H 'Content-Type: application/json' -d '{json.dumps(content['example'])}'"
-    yield f"<pre>curl -s {escape(base_url.rstrip('/') + shown + key + body)}</pre>"
+    verb = "" if method in {"get", "post"} else f"-X {method.upper()} "
+    yield f"<pre>curl -s {verb}{escape(base_url.rstrip('/') + shown + key + body)}</pre>"
     if content is not None:
         yield from _fields(document, content["schema"]["$ref"])
     yield "<table>" + "".join(

@@ -9,7 +9,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
-from stream_app.errors import AlreadyCounted, FraudstreamError, NotFound, RecordError, Refused, Unavailable
+from stream_app.errors import AlreadyCounted, FraudstreamError, NotFound, RecordError, Refused, RuleError, Unavailable
 from stream_app.messages.refusals import shown
 from stream_app.messages.transaction import Label, Transaction
 from stream_app.scoring.online_scoring import RowError
@@ -19,6 +19,12 @@ _AT = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED = re.compile(r"(?:field|key) `([^`]+)`")
 _RETRY_AFTER_S = "1"
 _AWAY = "A server behind the API does not answer or refuses, or no model is loaded yet; its log says which. Try again."
+_TOLD: dict[type[FraudstreamError], tuple[HTTPStatus, str, str]] = {
+    AlreadyCounted: (HTTPStatus.CONFLICT, "already-counted", "#/transaction_id"),
+    RuleError: (HTTPStatus.UNPROCESSABLE_ENTITY, "rule", "#"),
+    NotFound: (HTTPStatus.NOT_FOUND, "not-found", ""),
+}
+"""Status, word and place of those that the caller is told as they are."""
 _FIELDS = frozenset(Transaction.__struct_fields__) | frozenset(Label.__struct_fields__)
 
 
@@ -100,10 +106,9 @@ def of_error(error: FraudstreamError) -> Refusal:
         return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", f"Row {error.row}: {error.message}", at)
     if isinstance(error, RecordError):
         return of_record(error)
-    if isinstance(error, AlreadyCounted):
-        return Refusal(HTTPStatus.CONFLICT, "already-counted", text, "#/transaction_id")
-    if isinstance(error, NotFound):
-        return Refusal(HTTPStatus.NOT_FOUND, "not-found", text)
+    for kind, (status, word, pointer) in _TOLD.items():
+        if isinstance(error, kind):
+            return Refusal(status, word, text, pointer)
     if isinstance(error, Unavailable | Refused):
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", _AWAY, headers={"Retry-After": _RETRY_AFTER_S})
     return unexpected()

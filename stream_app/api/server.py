@@ -74,7 +74,7 @@ def application(shared: Path | None = None) -> Limits:
         background, render = replace(background, run=(*background.run, metrics.keep, metrics.end_with_supervisor)), metrics.render
     probes = Probes(built.not_ready, render)
     parts = ApiParts(
-        built.online, built.labels, keys, intake_rules(settings), SystemClock(), settings.api_max_batch, probes, built.answered
+        built.online, built.labels, built.desk, keys, intake_rules(settings), SystemClock(), settings.api_max_batch, probes, built.answered
     )
     app = create_app(parts, lambda _: _life(background))
     return Limits(app, settings.api_max_body_bytes, settings.api_timeout_s, built.metrics.request)

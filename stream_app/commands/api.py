@@ -21,7 +21,7 @@ def api_command() -> None:
 
 def key_command(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    scope: Annotated[list[Scope], typer.Option(help="What it may do: score, read, label; may be given several times.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it may do: score, read, label, rules, lists; may be given several times.")],
     file: Annotated[Path, typer.Option(help="File of the keys; made where it is missing.")] = Path("api-keys"),
 ) -> None:
     """Make a key: it is shown once, and its hash added to the file. The API reads the file when it starts."""

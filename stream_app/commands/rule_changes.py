@@ -21,10 +21,11 @@ from stream_app.commands.rule_files import read_rules
 from stream_app.commands.signing import Signature, TypedAuthor, TypedReason, made, signed
 from stream_app.commands.wide_rules import Confirmed, WideRules
 from stream_app.errors import RuleError
+from stream_app.rules.authoring import approval_of, check_lists, next_release, without
 from stream_app.rules.changes import acting, before, described, differences, in_force, is_known, newest, released, version_of
 from stream_app.rules.lists import Lists
 from stream_app.rules.lists_log import ListsLog
-from stream_app.rules.rule import Approval, CheckedRule, Release, ReleasePolicy, Rule, checked_rule, digest_of, release_of
+from stream_app.rules.rule import Approval, CheckedRule, Release, ReleasePolicy, Rule, checked_rule
 from stream_app.rules.rules_log import RulesLog
 from stream_app.settings import Settings, load_settings
 
@@ -55,13 +56,7 @@ async def lists_for(settings: Settings, rules: Iterable[CheckedRule]) -> Lists:
         return Lists()
     async with RuleTopic.open(client_options(settings), settings.lists_topic, _lists_log(settings)) as topic:
         lists = topic.log.lists
-    for one in asking:
-        for name in one.expression.lists:
-            if name not in lists.known:
-                raise RuleError(
-                    f"Rule {one.rule.code!r} asks list @{name}, which there is not. Make it: fraudstream lists create {name} --of KIND."
-                )
-        checked_rule(one.rule, lists.kinds)
+    check_lists(asking, lists)
     return lists
 
 
@@ -110,7 +105,7 @@ async def _put(writer: RuleWriter[RulesLog], versions: Sequence[Rule]) -> None:
         typer.echo(f"{'put' if rule in new else 'unchanged'}: {described(rule)}")
 
 
-def _fields(record: Rule | Release) -> dict[str, Any]:
+def _fields(record: Rule | Approval | Release) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(record)
     return fields
 
@@ -124,11 +119,8 @@ def approve(
 
     async def run() -> None:
         async with _writing(load_settings()) as writer:
-            rule = newest(writer.log, code) if version is None else writer.log.rules.get(code, {}).get(version)
-            if rule is None:
-                raise RuleError(f"There is no version {version} of rule {code!r}. `fraudstream rules show {code}` shows those that are.")
-            fields: dict[str, Any] = {"code": rule.code, "version": rule.version, "sha256": digest_of(rule)}
-            await writer.write([signed(Approval, approver=approver, **fields)])
+            rule, approval = approval_of(writer.log, code, version, approver)
+            await writer.write([signed(Approval, **_fields(approval))])
             typer.echo(f"approved by {approver}: {described(rule)}")
 
     asyncio.run(run())
@@ -183,17 +175,11 @@ async def _release(
 ) -> None:
     """Bring rules into force: those that are there, whose lists are there, that somebody approved, and that do not hit too much."""
     rules = [wanted[code] for code in sorted(wanted)]
-    now = writer.log.in_force
-    previous = now.name if now else None
-    one = release_of(rules, *signature, previous, policy)
-    if one.name == previous:
-        typer.echo(f"nothing changes: release {one.name[:12]} is in force")
+    one = next_release(writer.log, wanted, signature, policy, needs_approval=settings.rules_need_approval)
+    if one is None:
+        now = writer.log.in_force
+        typer.echo(f"nothing changes: release {now.name[:12] if now else ''} is in force")
         return
-    if settings.rules_need_approval and (lacking := writer.log.unapproved(one)):
-        raise RuleError(
-            f"Nobody approved {', '.join(lacking)} (FRAUDSTREAM_RULES_NEED_APPROVAL). Another than the author does it: "
-            f"fraudstream rules approve {lacking[0]} --as PERSON; then release again."
-        )
     lists = await lists_for(settings, [checked_rule(rule) for rule in rules])
     if wide is not None:
         await wide.refuse(acting(rules, writer.log), lists, settings)
@@ -210,11 +196,7 @@ def disable(author: TypedAuthor, why: TypedReason, codes: Annotated[list[str], t
     async def run() -> None:
         settings = load_settings()
         async with _writing(settings) as writer:
-            now = in_force(writer.log)
-            if absent := [code for code in codes if code not in now]:
-                raise RuleError(f"Rule {absent[0]!r} is not in force; these are: {', '.join(now) or 'none'}.")
-            wanted = {code: rule for code, rule in now.items() if code not in codes}
-            await _release(writer, wanted, Signature(author, why), settings, None, _policy(writer.log, None))
+            await _release(writer, without(writer.log, codes), Signature(author, why), settings, None, _policy(writer.log, None))
 
     asyncio.run(run())
 

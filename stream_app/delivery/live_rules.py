@@ -23,7 +23,7 @@ from typing import Protocol
 import numpy as np
 from loguru import logger
 
-from stream_app.errors import FraudstreamError, TopologyError, Unavailable
+from stream_app.errors import FraudstreamError, NotFound, TopologyError, Unavailable
 from stream_app.features.aggregations import DAY_MS
 from stream_app.messages.records import Record
 from stream_app.messages.transaction import Transaction
@@ -93,7 +93,13 @@ class _Bound:
 
 
 class LiveRules:
-    """See the module. `in_force` is what the next scorer is bound to."""
+    """See the module.
+
+    Attributes:
+        in_force: what the next scorer is bound to.
+        reading: held while a record is taken into the log of rules, by a thread: whoever looks at that log holds it.
+        unusable: the name of the newest release, where it could not be used; None else.
+    """
 
     def __init__(self, topics: RuleTopics, observer: RulesObserver) -> None:
         self._topics = topics
@@ -108,6 +114,11 @@ class LiveRules:
         self._rebind: Callable[[], None] = lambda: None
         self._begun: dict[str, asyncio.Future[None]] = {}
         self._known: set[str] = set()
+        self._read_to: dict[str, int] = {}
+        self._moved = asyncio.Event()
+        self._refusals: dict[tuple[str, int], str] = {}
+        self.reading = asyncio.Lock()
+        self.unusable: str | None = None
         self._said: dict[str, str] = {}
         self._failed: set[tuple[str, str]] = set()
 
@@ -142,6 +153,54 @@ class LiveRules:
     def unknown(self) -> bool:
         """Whether what is in force is not known yet: true until both topics were read to the end that they had, or are not there; for ever false then."""
         return len(self._known) < len((self._topics.rules_topic, self._topics.lists_topic))
+
+    @property
+    def rules_topic(self) -> str:
+        """The topic's name."""
+        return self._topics.rules_topic
+
+    @property
+    def lists_topic(self) -> str:
+        """The topic's name."""
+        return self._topics.lists_topic
+
+    @property
+    def rules_log(self) -> RulesLog:
+        """What the topic of rules came to so far; look at it while you hold `reading`.
+
+        Raises:
+            Unavailable: that is not known yet.
+            NotFound: there is no such topic.
+        """
+        self._must_be_followed(0, self.rules_topic)
+        return self._rules_log
+
+    @property
+    def lists_log(self) -> ListsLog:
+        """What the topic of lists came to so far; it changes whenever you wait.
+
+        Raises:
+            As `rules_log`.
+        """
+        self._must_be_followed(1, self.lists_topic)
+        return self._lists_log
+
+    def _must_be_followed(self, place: int, topic: str) -> None:
+        if self.unknown:
+            raise Unavailable("Rules and lists are not read yet.")
+        if not self._followed[place]:
+            raise NotFound(f"Topic {topic!r} does not exist. Create all that are missing: `fraudstream topics`.")
+
+    async def taken(self, topic: str, offset: int) -> str | None:
+        """Return once a record was taken here, and is in force where it says so; why it was refused, or None. The caller bounds the wait."""
+        while self._read_to.get(topic, 0) <= offset:
+            await self._moved.wait()
+        return self._refusals.get((topic, offset))
+
+    def _moves(self, topic: str, offset: int) -> None:
+        self._read_to[topic] = offset
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
 
     def _expect(self) -> dict[str, asyncio.Future[None]]:
         if not self._begun:
@@ -238,7 +297,8 @@ class LiveRules:
 
     async def _take_rule(self, topic: str, record: Record) -> None:
         log = self._rules_log
-        refused = await asyncio.to_thread(log.apply, record.offset, record.value, record.timestamp)
+        async with self.reading:
+            refused = await asyncio.to_thread(log.apply, record.offset, record.value, record.timestamp)
         if refused is not None:
             self._refused(topic)(refused)
         if log.in_force is not self._bound.release:
@@ -246,6 +306,7 @@ class LiveRules:
         else:
             self._bound.offset = log.offset
         self._observer.rules_read("rules", log.offset, record.timestamp)
+        self._moves(self.rules_topic, log.offset)
 
     async def _lists(self, topic: str) -> None:
         if not await self._there(topic, 1):
@@ -260,6 +321,7 @@ class LiveRules:
                     if refused is not None:
                         self._refused(topic)(refused)
                     self._observer.rules_read("lists", reading.log.offset, record.timestamp)
+                    self._moves(topic, reading.log.offset)
                     await asyncio.sleep(0)
 
     async def _tell_what_lists_hold(self) -> None:
@@ -274,6 +336,7 @@ class LiveRules:
         self._said.pop(topic, None)
         self._observer.rules_read("rules" if topic == self._topics.rules_topic else "lists", offset, None)
         logger.info("Topic {!r} is read up to offset {}, and followed.", topic, offset)
+        self._moves(topic, offset)
         self._begins(topic)
 
     async def _release(self, now: InForce | None, offset: int) -> None:
@@ -283,9 +346,11 @@ class LiveRules:
             await self._take(bound=_Bound(now, offset))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a release: the one before stays
             self._observer.release_refused()
+            self.unusable = now.name if now else None
             logger.opt(exception=error).error("Release {} cannot be used; the one before stays: {}", now.name[:12] if now else None, error)
             return
         self._failed.clear()
+        self.unusable = None
         self._observer.release_in_force(_told(now))
         if now is not None:
             logger.info("Release {}… of {} is in force, with {} rules: {}", now.name[:12], now.author, len(now.rules), now.why)
@@ -319,6 +384,9 @@ class LiveRules:
     def _refused(self, topic: str) -> OnRefused:
         def tell(refused: RefusedRecord) -> None:
             self._observer.record_refused("rules" if topic == self._topics.rules_topic else "lists")
+            self._refusals[topic, refused.offset] = refused.why
+            if len(self._refusals) > _MOST_SAID:
+                del self._refusals[next(iter(self._refusals))]
             logger.warning("Topic {!r}, offset {}: refused, nothing changed. {}", topic, refused.offset, refused.why)
 
         return tell

@@ -123,7 +123,9 @@ def test_a_request_sees_what_the_worker_sees_and_changes_nothing(redis_url: str,
             for n, (card, terminal, hour, amount) in enumerate(payments):
                 tx = transaction(f"t{n}", f"c{card}", f"t{terminal}", hour, amount)
                 before = await there.everything()
-                answer = (await there.online.decide(tx)).decision
+                stood = ",".join(f"{c.transactions}:{c.labels}" for _, c in (there.states[p] for p in range(PARTITIONS)))
+                _, answer, seen = await there.online.decide(tx)
+                assert seen == (("source.seen", stood.encode()),)
                 assert await there.everything() == before
                 (score,) = await there.count(card * 7 % PARTITIONS, [tx])
                 assert decided(answer) == decided(score)

@@ -393,7 +393,7 @@ _API = (
     Check(
         "A packed body is told to be no UTF-8.",
         (f"{UNIT}/api/test_api.py::test_a_packed_body_is_refused_as_such",),
-        "stream_app/api/app.py",
+        "stream_app/api/bodies.py",
         'if coding != "identity":',
         "if False:",
     ),

@@ -94,7 +94,7 @@ class RuleWriter[L: TopicLog[Any]]:
                     )
             written += len(some)
             told(written)
-        if self._is_due():
+        if is_due(self.log):
             await self.checkpoint()
 
     async def checkpoint(self) -> int:
@@ -116,14 +116,21 @@ class RuleWriter[L: TopicLog[Any]]:
             )
         return pieces
 
-    def _is_due(self) -> bool:
-        behind = self.log.offset - (self.log.checkpoint or 0)
-        return behind > MOST_TAIL_RECORDS or self.log.tail_bytes > MOST_TAIL_BYTES
-
     async def _publish(self, value: bytes, checkpoint: int | None) -> int:
         """Where the record stands."""
-        ends = await self._publisher.publish(0, [Outgoing(self._topic, None, value, checkpoint_header(checkpoint))])
-        return ends[self._topic] - 1
+        return await write_record(self._publisher, self._topic, value, checkpoint)
+
+
+def is_due(log: TopicLog[Any]) -> bool:
+    """Whether a start would have to read too much behind the newest checkpoint."""
+    behind = log.offset - (log.checkpoint or 0)
+    return behind > MOST_TAIL_RECORDS or log.tail_bytes > MOST_TAIL_BYTES
+
+
+async def write_record(publisher: KafkaPublisher, topic: str, value: bytes, checkpoint: int | None) -> int:
+    """Write a record, which says where the newest checkpoint begins; its offset, once all copies in step have it."""
+    ends = await publisher.publish(0, [Outgoing(topic, None, value, checkpoint_header(checkpoint))])
+    return ends[topic] - 1
 
 
 class _NewestRefusals(dict[int, str]):

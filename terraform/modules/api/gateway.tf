@@ -10,6 +10,17 @@ locals {
     "GET /v1/cards/{card_id}",
     "GET /v1/terminals/{terminal_id}",
     "GET /v1/model",
+    "GET /v1/rules",
+    "GET /v1/rules/{code}",
+    "POST /v1/rules",
+    "POST /v1/rules/approvals",
+    "POST /v1/rules/releases",
+    "POST /v1/rules/disabled",
+    "GET /v1/lists",
+    "GET /v1/lists/{name}",
+    "PUT /v1/lists/{name}",
+    "POST /v1/lists/{name}/entries",
+    "POST /v1/lists/{name}/removals",
   ]
 }
 

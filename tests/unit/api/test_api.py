@@ -34,6 +34,8 @@ from stream_app.scoring.publication import NO_OUTPUT
 from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.state_reader import StateQuery, StateSnapshot
 from tests.topics import MemoryTopics
+from tests.unit.delivery.rule_desks import desk_of
+from tests.unit.delivery.test_live_rules import Desk
 from tests.unit.scoring.test_scorer import HOUR, NOW, START, FakeClock, FakeModel, payment
 
 HEADER = "Authorization"
@@ -95,6 +97,7 @@ class Api:
     longest_s: float = 5.0
     most_bytes: int = 100_000
     why_not_ready: str | None = None
+    followed: Desk | None = None
 
     def __post_init__(self) -> None:
         """Put it together."""
@@ -105,20 +108,26 @@ class Api:
 
         online, labels = OnlineScoring(lambda: scorer, self.history, Money("EUR")), LabelIntake(self.history, publisher, "labels")
         probes = Probes(lambda: self.why_not_ready, lambda: b"m 1\n")
-        parts = ApiParts(online, labels, self.keys, IntakeRules(), FakeClock(), 10, probes, lambda *one: self.answered.append(one))
+        desk = desk_of(self.followed or Desk())
+        parts = ApiParts(online, labels, desk, self.keys, IntakeRules(), FakeClock(), 10, probes, lambda *one: self.answered.append(one))
         app = create_app(parts)
         self.routes = app.routes
         self.app = Limits(app, self.most_bytes, self.longest_s, lambda m, p, s, _: self.seen.append((m, p, s)))
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         """One request."""
+        answers: list[httpx.Response] = []
 
-        async def once() -> httpx.Response:
+        async def once() -> None:
             transport = httpx.ASGITransport(app=self.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-                return await client.request(method, path, **more)
+                answers.append(await client.request(method, path, **more))
 
-        return asyncio.run(once())
+        if self.followed is None:
+            asyncio.run(once())
+        else:
+            self.followed.run(once)
+        return answers[0]
 
 
 def problem(answer: httpx.Response) -> tuple[int, str, str]:
@@ -462,15 +471,19 @@ def test_the_openapi_document_describes_every_route_and_its_examples_are_taken()
     """Each body has a closed schema and an example; the examples of the topics' contracts are scored and published as they stand."""
     api = Api()
     document = api.ask("GET", "/openapi.json").json()
-    bodies = {p: o["post"]["requestBody"]["content"]["application/json"] for p, o in document["paths"].items() if "post" in o}
-    assert set(bodies) == {"/predict_one", "/predict_batch", "/v1/score", "/v1/labels"}
+    routes = {f"{method.upper()} {path}": operation for path, of in document["paths"].items() for method, operation in of.items()}
+    bodies = {route: of["requestBody"]["content"]["application/json"] for route, of in routes.items() if not route.startswith("GET ")}
+    assert {"POST /predict_one", "POST /v1/score", "POST /v1/labels", "POST /v1/rules", "PUT /v1/lists/{name}"} < set(bodies)
     for content in bodies.values():
         schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
         assert (schema["additionalProperties"], bool(content["example"])) == (False, True)
     assert api.ask("POST", "/v1/score", json={**TRANSACTION_EXAMPLE, "event_time": START}).is_success
     parameters = [p for path in document["paths"].values() for operation in path.values() for p in operation.get("parameters", ())]
     assert {p["name"]: p["example"] for p in parameters} == {n: TRANSACTION_EXAMPLE[n] for n in ("card_id", "terminal_id")} | {
-        "at": TRANSACTION_EXAMPLE["event_time"]
+        "at": TRANSACTION_EXAMPLE["event_time"],
+        "code": "large_online",
+        "name": "bad_terminals",
+        "limit": 100,
     }
 
 
@@ -486,6 +499,7 @@ def test_docs_are_a_page_of_every_route_that_asks_nobody_else() -> None:
     assert "<script" not in answer.text
     assert set(re.findall(r'(?:src|href)="([^"]*)"', answer.text)) == {"/openapi.json"}
     assert "/v1/cards/card-58c1" in answer.text
+    assert "curl -s -X PUT http://localhost/v1/lists/bad_terminals" in answer.text
     assert "&quot;card_id&quot;: &quot;card-58c1&quot;" in answer.text
     assert "Must have <code>transaction_id</code>" in answer.text
     assert "Bearer KEY" not in answer.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import runpy
 from typing import Any
@@ -14,22 +13,27 @@ import pytest
 
 from stream_app.api.app import ApiParts, create_app
 from stream_app.api.description import LABEL_EXAMPLE
-from stream_app.api.keys import Keys
+from stream_app.api.keys import Keys, Scope, new_key
 from stream_app.api.probes import Probes
+from stream_app.api.rule_messages import RuleDraft
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import VELOCITY
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import IntakeRules
+from stream_app.rules.lists import CardList
 from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring
 from stream_app.scoring.publication import NO_OUTPUT
 from stream_app.scoring.scorer import Scorer
 from tests.conftest import ROOT
 from tests.topics import MemoryTopics
 from tests.unit.api.test_api import MemoryHistory
+from tests.unit.delivery.rule_desks import desk_of
+from tests.unit.delivery.test_live_rules import Desk
 from tests.unit.scoring.test_scorer import FakeClock, FakeModel
 
 FILE = ROOT / "examples" / "fraudstream.postman_collection.json"
 COLLECTION: dict[str, Any] = json.loads(FILE.read_text())
+EXAMPLES = {item["name"]: json.loads(item["request"]["body"]["raw"]) for item in COLLECTION["item"] if "body" in item["request"]}
 NOW_MS = int(str(LABEL_EXAMPLE["labelled_at"])) + 1
 
 
@@ -53,8 +57,11 @@ class Then(FakeClock):
         return NOW_MS
 
 
-def app() -> Any:
-    """The API over a fake model, and a history that knows the examples' card and terminal."""
+def app(process: Desk, keys: Keys) -> Any:
+    """The API over a fake model, a history that knows the examples' card and terminal, and topics with their rule and their list."""
+    drafted = msgspec.convert(EXAMPLES["POST /v1/rules"]["rules"][0], RuleDraft).rule("ann")
+    process.release(drafted)
+    process.lists.put(CardList("bad_terminals", "terminal", "block", "ann", "for tests"))
     history, topics = MemoryHistory({"card-58c1": 3, "term-0042": 3}), MemoryTopics(now_ms=NOW_MS)
     scorer = Scorer(Whole(), Money("EUR"), NO_OUTPUT, Then())
 
@@ -62,19 +69,26 @@ def app() -> Any:
         return topics
 
     online, labels = OnlineScoring(lambda: scorer, history, Money("EUR")), LabelIntake(history, publisher, "labels")
-    return create_app(ApiParts(online, labels, Keys(()), IntakeRules(), Then(), 10, Probes(lambda: None, lambda: b"")))
+    return create_app(ApiParts(online, labels, desk_of(process), keys, IntakeRules(), Then(), 10, Probes(lambda: None, lambda: b"")))
 
 
-async def ask(request: dict[str, Any]) -> int:
-    """Send a request as Postman does: variables filled in. The status."""
+def ask(request: dict[str, Any]) -> int:
+    """Send a request as Postman does: variables filled in, with a key. The status."""
+    process, (text, key) = Desk(), new_key("bob", list(Scope))
+    found: list[int] = []
     url = request["url"]["raw"].replace("{{api}}", "http://localhost")
     for variable in request["url"].get("variable", []):
         url = url.replace(f":{variable['key']}", variable["value"])
-    headers = {h["key"]: h["value"] for h in request.get("header", [])}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app())) as client:
-        answer = await client.request(request["method"], url, headers=headers, content=request.get("body", {}).get("raw"))
-    status: int = answer.status_code
-    return status
+    headers = {h["key"]: h["value"] for h in request.get("header", [])} | {"Authorization": f"Bearer {text}"}
+    transport = httpx.ASGITransport(app=app(process, Keys((key,))))
+
+    async def send() -> None:
+        async with httpx.AsyncClient(transport=transport) as client:
+            answer = await client.request(request["method"], url, headers=headers, content=request.get("body", {}).get("raw"))
+            found.append(answer.status_code)
+
+    process.run(send)
+    return found[0]
 
 
 def test_the_collection_is_current() -> None:
@@ -86,5 +100,5 @@ def test_the_collection_is_current() -> None:
 @pytest.mark.parametrize("item", COLLECTION["item"], ids=lambda item: item["name"])
 def test_a_request_is_answered_as_the_collection_says(item: dict[str, Any]) -> None:
     """The status that its own test script wants."""
-    status = asyncio.run(ask(item["request"]))
+    status = ask(item["request"])
     assert f"to.have.status({status})" in item["event"][0]["script"]["exec"][0]

@@ -27,7 +27,9 @@ from stream_app.scoring.provenance import RulesRead
 from stream_app.scoring.scorer import Scorer
 from tests.unit.rules.made import rule
 from tests.unit.scoring.test_scorer import FakeRecord, Till, alerts, payment
+from tests.waiting import DEADLINE_S
 
+_POLL_S = 0.001
 LIST = CardList("bad", "terminal", "block", "ann", "for tests")
 
 
@@ -69,8 +71,8 @@ class Reading[L: TopicLog[Any]]:
     answered_s: float | None = None
 
     async def poll(self) -> Sequence[FakeRecord]:
-        """What came since."""
-        await asyncio.sleep(0)
+        """What came since; where nothing did, others get the processor first, as while Kafka is waited for."""
+        await asyncio.sleep(0 if self.at < len(self.topic.records or ()) else _POLL_S)
         if self.topic.trouble is not None:
             raise self.topic.trouble
         records = self.topic.records or []
@@ -168,9 +170,14 @@ class Desk:
 
     def run(self, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """While it is followed."""
+        self.live.reading, self.live._taking, self.live._moved = (
+            asyncio.Lock(),
+            asyncio.Lock(),
+            asyncio.Event(),
+        )  # of this loop: it may be another
 
         async def followed() -> None:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(DEADLINE_S):
                 task = asyncio.create_task(self.live.run(self.rebind))
                 try:
                     await self.live.begun()
@@ -185,7 +192,7 @@ class Desk:
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for what must become true; the caller bounds it."""
     while not holds():  # noqa: ASYNC110 - it stands for a topic, which tells nobody
-        await asyncio.sleep(0)
+        await asyncio.sleep(_POLL_S)
 
 
 @pytest.fixture(autouse=True)
