@@ -10,10 +10,11 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 from jgo.maven import MavenContext, PythonResolver
@@ -39,10 +40,19 @@ class Registry:
     url: str
     port: int
 
-    def register(self, subject: str, schema: object, kind: str = "AVRO") -> int:
-        """The id of a schema, registered where it was not."""
+    def register(self, subject: str, schema: object, kind: str = "AVRO", references: Mapping[str, str] | None = None) -> int:
+        """The id of a schema, registered where it was not.
+
+        Args:
+            subject: of it.
+            schema: as text, or to be written as such.
+            kind: AVRO, JSON or PROTOBUF.
+            references: the subjects, in their first version, of the types that it names.
+        """
         text = schema if isinstance(schema, str) else json.dumps(schema)
-        answer = httpx.post(f"{self.url}/subjects/{subject}/versions", json={"schema": text, "schemaType": kind}, timeout=30)
+        others = [{"name": name, "subject": of, "version": 1} for name, of in (references or {}).items()]
+        body = {"schema": text, "schemaType": kind, "references": others}
+        answer = httpx.post(f"{self.url}/subjects/{quote(subject, safe='')}/versions", json=body, timeout=30)
         assert answer.is_success, answer.text
         return int(answer.json()["id"])
 

@@ -4,7 +4,8 @@ Whoever may write to a registry writes what is parsed here, and by a schema a fe
 follows a record that holds itself until the stack is used up (a fault of memory, no exception), and a million nulls of an array take no byte.
 So before fastavro sees a schema:
 
-1. it has `MOST_SCHEMA_BYTES` and is nested `MOST_DEPTH` deep, at the most, also where types refer to one another;
+1. it has `MOST_SCHEMA_BYTES` and is nested `MOST_DEPTH` deep, at the most, also where types refer to one another, and with the schemas of other subjects that
+   it refers to: a type of theirs is written out where it is named first, so that one schema is left;
 2. no type holds itself, and all types written out are `MOST_TYPES` at the most;
 3. every type takes a byte at least, but for null as a branch of a union: what is read is bounded by the bytes of the record.
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -59,21 +60,21 @@ class AvroType:
 class AvroReader:
     """Reads records of one schema."""
 
-    def __init__(self, schema: str) -> None:
+    def __init__(self, schema: str, references: Sequence[str] = ()) -> None:
         """Look through a schema.
+
+        Args:
+            schema: as text.
+            references: the schemas that it refers to, and those that these do.
 
         Raises:
             RecordError: it cannot be used; why, for the producer's team.
         """
-        if len(schema) > MOST_SCHEMA_BYTES:
-            raise _unusable(f"it has {len(schema)} characters; {MOST_SCHEMA_BYTES} are allowed")
-        try:
-            written = msgspec.json.decode(schema)
-        except RecursionError:
-            raise _too_deep() from None
-        except (msgspec.MsgspecError, UnicodeError) as error:
-            raise _unusable(f"it is not JSON ({error})") from None
-        self.type, plain = _Look().through(written, "", 0)
+        size = len(schema) + sum(map(len, references))
+        if size > MOST_SCHEMA_BYTES:
+            raise _unusable(f"it has {size} characters{' with those it refers to' * bool(references)}; {MOST_SCHEMA_BYTES} are allowed")
+        others = {name: written for text in references for name, written in _types_of(_decoded(text))}
+        self.type, plain = _Look(others).through(_decoded(schema), "", 0)
         if self.type.name != "record":
             self.type = AvroType("", fields=MappingProxyType({"": self.type}), types=self.type.types, depth=self.type.depth)
         try:
@@ -101,9 +102,10 @@ class AvroReader:
 
 
 class _Look:
-    """One look through one schema."""
+    """One look through one schema; `others` are the types of those that it refers to, by their full names."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: Mapping[str, Any]) -> None:
+        self._others = others
         self._known: dict[str, AvroType] = {}
         self._open: set[str] = set()
 
@@ -113,7 +115,7 @@ class _Look:
             raise _too_deep()
         match written:
             case str():
-                return self._named(written, namespace, depth), written
+                return self._named(written, namespace, depth)
             case list():
                 return self._union(written, namespace, depth)
             case {"type": "record" | "error"}:
@@ -132,18 +134,19 @@ class _Look:
                 return of, plain
         raise _unusable(f"{shown(str(written))[:80]!r} is no type of Avro")
 
-    def _named(self, name: str, namespace: str, depth: int) -> AvroType:
+    def _named(self, name: str, namespace: str, depth: int) -> tuple[AvroType, Any]:
         if name in _PLAIN or name == "null":
-            return AvroType(name)
-        full = _full(name, namespace)
-        if full in self._open:
-            raise _unusable(f"{shown(name)!r} holds itself; a payment does not")
-        found = self._known.get(full) or self._known.get(name)
-        if found is None:
-            raise _unusable(f"it names {shown(name)!r}, which is not defined in it; schemas that refer to other subjects are not read")
-        if depth + found.depth > MOST_DEPTH:
-            raise _too_deep()
-        return found
+            return AvroType(name), name
+        for full in dict.fromkeys((_full(name, namespace), name)):
+            if full in self._open:
+                raise _unusable(f"{shown(name)!r} holds itself; a payment does not")
+            if (found := self._known.get(full)) is not None:
+                if depth + found.depth > MOST_DEPTH:
+                    raise _too_deep()
+                return found, _plain_name(full)
+            if full in self._others:
+                return self.through(self._others[full], "", depth)
+        raise _unusable(f"it names {shown(name)!r}, which is defined neither in it nor in the schemas that it refers to")
 
     def _union(self, written: list[Any], namespace: str, depth: int) -> tuple[AvroType, Any]:
         found = [self.through(branch, namespace, depth + 1) for branch in written]
@@ -171,7 +174,7 @@ class _Look:
         self._open.discard(name)
         of = self._of("record", "", list(fields.values()))
         self._known[name] = found = AvroType("record", "", MappingProxyType(fields), 0, of.types, of.depth)
-        return found, {"type": "record", "name": name, "fields": plain}
+        return found, {"type": "record", "name": _plain_name(name), "fields": plain}
 
     def _alone(self, written: dict[str, Any], namespace: str) -> tuple[AvroType, Any]:
         """An enum or a fixed."""
@@ -183,11 +186,11 @@ class _Look:
             size = written.get("size")
             if not isinstance(size, int) or size < 1:
                 raise _unusable(f"fixed {shown(name)!r} has no size: it {_WITHOUT_BYTES}")
-            return found, {"type": "fixed", "name": name, "size": size}
+            return found, {"type": "fixed", "name": _plain_name(name), "size": size}
         symbols = _list_of(written.get("symbols"))
         if not symbols or not all(isinstance(symbol, str) for symbol in symbols):
             raise _unusable(f"enum {shown(name)!r} has no symbols")
-        return found, {"type": "enum", "name": name, "symbols": symbols}
+        return found, {"type": "enum", "name": _plain_name(name), "symbols": symbols}
 
     def _begun(self, written: dict[str, Any], namespace: str) -> tuple[str, str]:
         """The full name of a named type, and the namespace in it."""
@@ -206,6 +209,30 @@ class _Look:
         if types > MOST_TYPES:
             raise _unusable(f"written out it has more than {MOST_TYPES} types")
         return AvroType(name, logical, types=types, depth=1 + max(of.depth for of in inner))
+
+
+def _decoded(schema: str) -> Any:
+    try:
+        return msgspec.json.decode(schema)
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise _unusable(f"it is not JSON ({error})") from None
+
+
+def _types_of(written: Any) -> Iterator[tuple[str, Any]]:
+    """The named types at the top of a schema, by their full names."""
+    for one in written if isinstance(written, list) else [written]:
+        match one:
+            case {"name": str() as name, "namespace": str() as namespace}:
+                yield _full(name, namespace), one
+            case {"name": str() as name}:
+                yield name, one
+
+
+def _plain_name(full: str) -> str:
+    """The name that fastavro is given: without a namespace it would be looked for in that of the type around it."""
+    return full if "." in full else f"_.{full}"
 
 
 def _full(name: str, namespace: str) -> str:

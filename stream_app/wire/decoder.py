@@ -148,7 +148,7 @@ class WireDecoder[T: (Transaction, Label)]:
     def _value_reader(self, known: KnownSchema) -> tuple[ReadContent[T] | None, int]:
         if known.kind == "JSON":
             return self._read_json, 1
-        reader = AvroReader(_avro(known))
+        reader = _avro(known)
         read = read_avro(self._kind, reader) if self._mapping is None else self._mapping.of_avro(reader)
         return read, reader.type.types
 
@@ -191,7 +191,7 @@ class _CardKey:
 def _key_reader(known: KnownSchema) -> tuple[ReadContent[Any], int]:
     if known.kind == "JSON":
         return _json_key, 1
-    reader = AvroReader(_avro(known))
+    reader = _avro(known)
     return reader.read, reader.type.types
 
 
@@ -202,13 +202,13 @@ def _json_key(content: bytes) -> Any:
         raise RecordError(DeadLetterCode.WRONG_KEY, "The record's key must be JSON, by its schema or the mapping, and is none.") from None
 
 
-def _avro(known: KnownSchema) -> str:
+def _avro(known: KnownSchema) -> AvroReader:
     if known.kind == "PROTOBUF":
         raise RecordError(DeadLetterCode.SCHEMA_REFUSED, _PROTOBUF)
     if known.kind != "AVRO":
         told = f"The schema of the record is of the kind {known.kind[:40]!r}; Avro and JSON Schema are read."
         raise RecordError(DeadLetterCode.SCHEMA_REFUSED, told)
-    return known.text
+    return AvroReader(known.text, known.references)
 
 
 def said_of_frames(record: Record, error: RecordError) -> RecordError:

@@ -21,10 +21,12 @@ class KnownSchema(NamedTuple):
     Attributes:
         kind: AVRO, JSON or PROTOBUF.
         text: what it says.
+        references: the texts of the schemas that it refers to, and of those that these do; of Avro alone.
     """
 
     kind: str
     text: str
+    references: tuple[str, ...] = ()
 
 
 class SchemaBook:
@@ -108,4 +110,4 @@ class SchemaBook:
 
 
 def _size(found: KnownSchema | RecordError) -> int:
-    return len(found.text) if isinstance(found, KnownSchema) else 0
+    return len(found.text) + sum(map(len, found.references)) if isinstance(found, KnownSchema) else 0

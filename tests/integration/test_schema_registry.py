@@ -20,7 +20,7 @@ from stream_app.wire.framing import SchemaId
 from stream_app.wire.schemas import KnownSchema, SchemaBook
 from tests.foreign import Client, Serializer
 from tests.schema_registry import Registry
-from tests.unit.wire.records import PAYMENT, Sent, schema
+from tests.unit.wire.records import PAYMENT, Sent, framed, schema, written
 
 PROTOBUF = 'syntax = "proto3"; message Payment { string transaction_id = 1; }'
 JSON_SCHEMA = json.dumps({"title": "Payment", "type": "object", "properties": {"amount": {"type": "number"}}})
@@ -84,6 +84,20 @@ def test_a_schema_of_five_megabytes_is_refused(registry: Registry) -> None:
     found = fetch(registry.url, registry.register("large-value", large))
     assert isinstance(found, RecordError)
     assert found.code == DeadLetterCode.SCHEMA_REFUSED
+
+
+def test_a_schema_that_refers_to_others_is_read_with_them(registry: Registry, tmp_path: Path) -> None:
+    """By two steps, as the registry keeps them: nobody's schema holds all types."""
+    code = {"type": "enum", "name": "Code", "namespace": "shared", "symbols": ["USD", "EUR"]}
+    money = {"type": "record", "name": "Money", "namespace": "shared", "fields": [{"name": "of", "type": "Code"}]}
+    registry.register("shared/code", code)
+    registry.register("shared/money", money, references={"shared.Code": "shared/code"})
+    text = schema(currency="shared.Code", money="shared.Money")
+    both = {"shared.Money": "shared/money", "shared.Code": "shared/code"}
+    number = registry.register("referring-value", text, references=both)
+    alone = schema(currency=code, money=money | {"fields": [{"name": "of", "type": "shared.Code"}]})
+    content = written(alone, PAYMENT | {"money": {"of": "USD"}})
+    assert decoded(registry, Sent(framed(number, content)), tmp_path) == Transaction(**PAYMENT)
 
 
 @pytest.mark.parametrize("kind", ["AVRO", "JSON"])

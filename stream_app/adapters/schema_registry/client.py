@@ -11,7 +11,7 @@ import ssl
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import msgspec
@@ -19,7 +19,7 @@ import msgspec
 from stream_app.errors import NoAccess, RecordError, SettingsError, Unavailable
 from stream_app.messages.addresses import without_password, without_passwords
 from stream_app.messages.certificates import why_no_tls
-from stream_app.messages.refusals import DeadLetterCode
+from stream_app.messages.refusals import DeadLetterCode, shown
 from stream_app.wire.avro import MOST_SCHEMA_BYTES
 from stream_app.wire.framing import SchemaId
 from stream_app.wire.schemas import KnownSchema
@@ -27,16 +27,28 @@ from stream_app.wire.schemas import KnownSchema
 ANSWER_WITHIN_S = 5.0
 MOST_ANSWER_BYTES = 2 * MOST_SCHEMA_BYTES
 """A schema stands in the answer as a text of JSON, its quotes escaped."""
-_NO_SUCH_SCHEMA = 40_403
+MOST_REFERENCES = 64
+REFERENCES_WITHIN_S = 30.0
+"""One after the other, each within `ANSWER_WITHIN_S`."""
+_BY_ID, _BY_GUID = "/schemas/ids", "/schemas/guids"
+_NO_SUCH_SUBJECT, _NO_SUCH_VERSION, _NO_SUCH_SCHEMA = 40_401, 40_402, 40_403
 _ACCEPT = "application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json, application/json"
 _URL = "FRAUDSTREAM_SCHEMA_REGISTRY_URL"
 
 
+class _Reference(msgspec.Struct, frozen=True):
+    """A schema that another one refers to: a version of a subject."""
+
+    subject: str
+    version: int
+
+
 class _Schema(msgspec.Struct, frozen=True):
-    """The answer to `schemas/ids/ID`. Avro is not named."""
+    """The answer to `schemas/ids/ID`, and to `subjects/SUBJECT/versions/VERSION`. Avro is not named."""
 
     schema: str
     schemaType: str = "AVRO"  # noqa: N815 - the registry's name
+    references: list[_Reference] | None = None
 
 
 class _RegistryFault(msgspec.Struct, frozen=True):
@@ -91,26 +103,62 @@ class SchemaRegistry:
         )
 
     async def fetch(self, schema: SchemaId) -> KnownSchema | RecordError:
-        """A schema, or why there is none of this id that could be used.
+        """A schema with those that it refers to, or why there is none of this id that could be used.
 
         Raises:
             NoAccess: the login is refused, or TLS is not agreed on.
             Unavailable: it is not known: no answer, not in time, or none of a registry.
         """
-        answer, content = await self._get(f"/schemas/{'ids' if isinstance(schema, int) else 'guids'}/{schema}")
+        folder = _BY_ID if isinstance(schema, int) else _BY_GUID
+        found = await self._schema(f"{folder}/{schema}", f"The schema of the record ({schema})")
+        if isinstance(found, RecordError):
+            return found
+        if found is None:
+            told = f"The schema registry knows no schema {schema}. Look at which registry the producer registers its schemas in."
+            return RecordError(DeadLetterCode.UNKNOWN_SCHEMA, told)
+        if found.schemaType != "AVRO" or not found.references:
+            return KnownSchema(found.schemaType, found.schema)
+        try:
+            async with asyncio.timeout(REFERENCES_WITHIN_S):
+                texts = await self._referred_to(schema, found)
+        except TimeoutError:
+            told = f"The schema registry at {self.shown} did not give all that schema {schema} refers to within {REFERENCES_WITHIN_S:g} s."
+            raise Unavailable(told) from None
+        return texts if isinstance(texts, RecordError) else KnownSchema(found.schemaType, found.schema, texts)
+
+    async def _referred_to(self, schema: SchemaId, found: _Schema) -> tuple[str, ...] | RecordError:
+        """The texts of all that a schema refers to, each once."""
+        texts: dict[_Reference, str] = {}
+        size, left = len(found.schema), dict.fromkeys(found.references or ())
+        while left and len(texts) + len(left) <= MOST_REFERENCES and size <= MOST_SCHEMA_BYTES:
+            one, _ = left.popitem()
+            what = f"Version {one.version} of subject {shown(one.subject)!r}, which schema {schema} of the record refers to,"
+            other = await self._schema(f"/subjects/{quote(one.subject, safe='')}/versions/{one.version}", what)
+            if isinstance(other, RecordError):
+                return other
+            if other is None:
+                return RecordError(DeadLetterCode.UNKNOWN_SCHEMA, f"{what} is not in the schema registry. Register it there again.")
+            texts[one] = other.schema
+            size += len(other.schema)
+            left.update(dict.fromkeys(each for each in other.references or () if each not in texts))
+        if not left and size <= MOST_SCHEMA_BYTES:
+            return tuple(texts.values())
+        told = f"it refers to more than {MOST_REFERENCES} others, or has with them more than {MOST_SCHEMA_BYTES} bytes"
+        return RecordError(DeadLetterCode.SCHEMA_REFUSED, f"The schema of the record ({schema}) cannot be used: {told}.")
+
+    async def _schema(self, path: str, what: str) -> _Schema | RecordError | None:
+        """What stands at a path; why it cannot be used, where it is too large; None where the registry says that there is none."""
+        answer, content = await self._get(path)
         if answer.is_success:
             if content is None and _is_json(answer):
-                told = f"The schema of the record ({schema}) cannot be used: it is larger than {MOST_SCHEMA_BYTES} bytes."
-                return RecordError(DeadLetterCode.SCHEMA_REFUSED, told)
-            found = self._decoded(_Schema, answer, content)
-            return KnownSchema(found.schemaType, found.schema)
+                return RecordError(DeadLetterCode.SCHEMA_REFUSED, f"{what} cannot be used: it is larger than {MOST_SCHEMA_BYTES} bytes.")
+            return self._decoded(_Schema, answer, content)
         if answer.status_code != HTTPStatus.NOT_FOUND:
             raise self._refused(answer, content)
         fault = self._decoded(_RegistryFault, answer, content)
-        if fault.error_code == _NO_SUCH_SCHEMA:
-            told = f"The schema registry knows no schema {schema}. Look at which registry the producer registers its schemas in."
-            return RecordError(DeadLetterCode.UNKNOWN_SCHEMA, told)
-        raise Unavailable(self._no_such_path(schema))
+        if fault.error_code in {_NO_SUCH_SUBJECT, _NO_SUCH_VERSION, _NO_SUCH_SCHEMA}:
+            return None
+        raise Unavailable(self._no_such_path(path))
 
     async def ping(self) -> None:
         """Answer as a registry does, or raise what `fetch` raises."""
@@ -159,11 +207,12 @@ class SchemaRegistry:
             f"Set {_URL} to the registry itself, with its path (Apicurio: /apis/ccompat/v7)."
         )
 
-    def _no_such_path(self, schema: SchemaId) -> str:
-        if isinstance(schema, int):
-            return f"The schema registry at {self.shown} has no /schemas/ids there. Set {_URL} with its path (Apicurio: /apis/ccompat/v7)."
+    def _no_such_path(self, path: str) -> str:
+        folder, _, last = path.rpartition("/")
+        if folder != _BY_GUID:
+            return f"The schema registry at {self.shown} has no {folder} there. Set {_URL} with its path (Apicurio: /apis/ccompat/v7)."
         return (
-            f"The schema registry at {self.shown} finds no schemas by GUID, and a record names its schema by one ({schema}). Have producers write the "
+            f"The schema registry at {self.shown} finds no schemas by GUID, and a record names its schema by one ({last}). Have producers write the "
             "id before the content, as Confluent's serializers do by default, or deploy a registry that has /schemas/guids."
         )
 

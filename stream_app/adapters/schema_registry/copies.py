@@ -23,6 +23,7 @@ class _Kept(msgspec.Struct, frozen=True):
     kind: str
     text: str
     sha256: str
+    references: tuple[str, ...] = ()
 
 
 class SchemaCopies:
@@ -44,8 +45,9 @@ class SchemaCopies:
         except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
             why = str(error)
         else:
-            if kept.schema == schema and kept.sha256 == _sum_of(schema, kept.kind, kept.text):
-                return KnownSchema(kept.kind, kept.text)
+            known = KnownSchema(kept.kind, kept.text, kept.references)
+            if kept.schema == schema and kept.sha256 == _sum_of(schema, known):
+                return known
             why = "its SHA-256 is another"
         logger.warning("The copy of schema {} in {} is damaged ({}): it is not used.", schema, file, why)
         return None
@@ -60,7 +62,7 @@ class SchemaCopies:
             if self._count >= MOST_COPIES:
                 return
             unfinished = file.with_suffix(f".{os.getpid()}")
-            unfinished.write_bytes(msgspec.json.encode(_Kept(schema, known.kind, known.text, _sum_of(schema, *known))))
+            unfinished.write_bytes(msgspec.json.encode(_Kept(schema, known.kind, known.text, _sum_of(schema, known), known.references)))
             unfinished.replace(file)
             self._count += 1
         except OSError as error:
@@ -78,5 +80,6 @@ class SchemaCopies:
         return self.folder / f"{schema}.json"
 
 
-def _sum_of(schema: SchemaId, kind: str, text: str) -> str:
-    return hashlib.sha256(f"{schema}\n{kind}\n{text}".encode()).hexdigest()
+def _sum_of(schema: SchemaId, known: KnownSchema) -> str:
+    texts = (str(schema), known.kind, known.text, *known.references)
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -115,8 +115,8 @@ class SchemaFetcher:
             self._told_copies = True
             return copy
         self._told_copies = False
-        if isinstance(found, RecordError) and copy is None:
-            return found
+        if copy is not None and _is_of_before(copy, found):
+            copy = None
         if copy is not None and found != copy:
             raise Unavailable(self._another(schema))
         if isinstance(found, KnownSchema):
@@ -132,3 +132,8 @@ class SchemaFetcher:
             f"made anew, or is it another one? Records of before cannot be told from those of now. The former one is {self._copies.file_of(schema)}: "
             "remove that file where all records were written by the new one."
         )
+
+
+def _is_of_before(copy: KnownSchema, found: KnownSchema | RecordError) -> bool:
+    """Whether a copy is that of an earlier version of this program, which kept none of the schemas that one refers to."""
+    return isinstance(found, KnownSchema) and bool(found.references) and copy == found._replace(references=())

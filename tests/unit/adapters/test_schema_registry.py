@@ -82,6 +82,64 @@ def test_a_schema_of_five_megabytes_is_refused_and_not_read() -> None:
             fetch(url, 8)
 
 
+def referring(*versions: int, text: str = '"int"') -> Page:
+    """An answer that refers to versions of subjects, each of a number of its own."""
+    references = [{"name": f"of.T{n}", "subject": f"shared/t{n}", "version": n} for n in versions]
+    return Page(json.dumps({"schema": text, "schemaType": "AVRO", "references": references}).encode())
+
+
+def test_what_a_schema_refers_to_is_fetched_with_it_each_once() -> None:
+    """What those refer to as well; two that refer to a third, and back to one another."""
+    pages = {"7": referring(1, 2), "1": referring(2, 3, text="1"), "2": referring(3, 1, text="2"), "3": referring(text="3")}
+    with web(pages) as url:
+        found = fetch(url)
+    assert isinstance(found, KnownSchema)
+    assert (found.text, sorted(found.references)) == ('"int"', ["1", "2", "3"])
+
+
+def test_of_json_nothing_that_it_refers_to_is_fetched() -> None:
+    """Its schema says no more than our checks."""
+    with web({"7": Page(referring(1).content.replace(b"AVRO", b"JSON"))}) as url:
+        assert fetch(url) == KnownSchema("JSON", '"int"')
+
+
+@pytest.mark.parametrize(
+    ("pages", "code", "says"),
+    [
+        ({"7": referring(1), "1": Page(b'{"error_code": 40401}', 404)}, "unknown_schema", "Version 1 of subject 'shared/t1', which schema 7"),
+        ({"7": referring(1), "1": Page(b'{"error_code": 40402}', 404)}, "unknown_schema", "is not in the schema registry"),
+        ({"7": referring(*range(8, 80))}, "schema_refused", "more than 64 others"),
+        ({"7": referring(1), "1": referring(2, text="1" * MIB), "2": referring()}, "schema_refused", "more than 1048576 bytes"),
+        ({str(n): referring(n + 1) for n in range(7, 90)}, "schema_refused", "more than 64 others"),
+        (
+            {"7": referring(1), "1": Page(b'{"schema": "' + b"1" * 3 * MIB + b'"}', kind="application/json")},
+            "schema_refused",
+            "Version 1 of subject 'shared/t1', which schema 7 of the record refers to, cannot be used: it is larger",
+        ),
+    ],
+    ids=["no subject", "no version", "many", "large", "a long line of them", "one too large"],
+)  # fmt: skip
+def test_what_cannot_be_had_of_what_a_schema_refers_to_is_named(pages: dict[str, Page], code: str, says: str) -> None:
+    """A dead letter with its code; the rest is not asked for."""
+    with web(pages) as url:
+        found = fetch(url)
+    assert isinstance(found, RecordError)
+    assert (found.code, says in found.message) == (code, True), found
+
+
+def test_a_reference_that_the_registry_does_not_give_now_is_no_records_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken, no path of a registry, too slow for all of them together."""
+    for page, says in (
+        (Page(b"", 503), "answered 503"),
+        (Page(b'{"error_code": 404}', 404), "has no /subjects/shared%2Ft1/versions there"),
+    ):
+        with web({"7": referring(1), "1": page}) as url, pytest.raises(Unavailable, match=says):
+            fetch(url)
+    monkeypatch.setattr(client_module, "REFERENCES_WITHIN_S", 0.0)
+    with web({"7": referring(1), "1": referring()}) as url, pytest.raises(Unavailable, match="did not give all that schema 7 refers to"):
+        fetch(url)
+
+
 @pytest.mark.parametrize(
     ("page", "kind", "says"),
     [
@@ -100,11 +158,8 @@ def test_a_schema_of_five_megabytes_is_refused_and_not_read() -> None:
         (Page(b"x", length="9"), Unavailable, "did not answer (peer closed"),
     ],
 )  # fmt: skip
-def test_what_answers_in_its_place_is_told_by_its_cause(
-    page: Page, kind: type[Unavailable], says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_answers_in_its_place_is_told_by_its_cause(page: Page, kind: type[Unavailable], says: str) -> None:
     """And nothing of the login."""
-    monkeypatch.setattr(client_module, "ANSWER_WITHIN_S", 1.0)
     with web({}, page) as url, pytest.raises(kind) as raised:
         fetch(url.replace("//", "//user:s3cret@"))
     assert says in str(raised.value)
@@ -123,9 +178,10 @@ def test_a_guid_that_the_registry_has_no_way_to_look_up_is_told_as_that() -> Non
 
 def test_a_registry_that_is_silent_or_away_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """As two causes."""
-    monkeypatch.setattr(client_module, "ANSWER_WITHIN_S", 0.2)
-    with silent() as url, pytest.raises(Unavailable, match=r"did not answer within 0\.2 s"):
-        fetch(url)
+    with silent() as url, monkeypatch.context() as patch:
+        patch.setattr(client_module, "ANSWER_WITHIN_S", 0.2)
+        with pytest.raises(Unavailable, match=r"did not answer within 0\.2 s"):
+            fetch(url)
     with pytest.raises(Unavailable, match=r"did not answer \(.*connect"):
         fetch(url)
 
@@ -213,6 +269,23 @@ def test_another_schema_for_an_id_is_believed_by_nobody(tmp_path: Path) -> None:
     registry.says = KnownSchema("AVRO", '"bytes"')
     asyncio.run(fetcher.fetched())
     assert book.of(7) == registry.says
+
+
+def test_copies_hold_what_a_schema_refers_to_and_one_of_a_version_that_did_not_is_no_lie(tmp_path: Path) -> None:
+    """While the registry is away all of it is there; a former copy is written anew; another text of what is referred to is believed by nobody."""
+    whole = AVRO._replace(references=('"int"', '"long"'))
+    registry = Fickle(AVRO)
+    asyncio.run(wanted(registry, tmp_path)[1].fetched())
+    registry.says = whole
+    asyncio.run(wanted(registry, tmp_path)[1].fetched())
+    registry.says = Unavailable("away")
+    book, fetcher = wanted(registry, tmp_path)
+    asyncio.run(fetcher.fetched())
+    assert book.of(7) == whole
+    for lie in (AVRO, AVRO._replace(references=('"int"', '"string"'))):
+        registry.says = lie
+        with pytest.raises(Unavailable, match="has another schema 7"):
+            asyncio.run(wanted(registry, tmp_path)[1].fetched())
 
 
 async def told(fetcher: SchemaFetcher) -> FraudstreamError:

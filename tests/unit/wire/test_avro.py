@@ -52,7 +52,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("records without a byte", record({"type": "array", "items": record(name="S")}), "takes no byte"),
     ("null without a byte", record("null"), "takes no byte"),
     ("fixed without a byte", record({"type": "fixed", "name": "F", "size": 0}), "takes no byte"),
-    ("another subject's type", record("other.Type"), "'other.Type', which is not defined in it"),
+    ("another subject's type", record("other.Type"), "'other.Type', which is defined neither in it nor in the schemas that it refers to"),
     ("a name twice", record({"type": "fixed", "name": "R", "size": 2}), "'R' is defined twice"),
     ("a field twice", {"type": "record", "name": "R", "fields": [{"name": "x", "type": "int"}] * 2}, "no name of its own"),
     ("no type", record({"type": 7}), "is no type of Avro"),
@@ -68,6 +68,51 @@ def test_a_schema_that_could_harm_or_is_none_is_refused(of: Any, says: str) -> N
     """Without fastavro having seen it: by the first of these it reads until the process ends, by others until the memory is full."""
     found = refusal(of)
     assert (found.code, says in found.message) == (DeadLetterCode.SCHEMA_REFUSED, True), found
+
+
+MONEY: dict[str, Any] = {
+    "type": "record",
+    "name": "Money",
+    "namespace": "shared",
+    "fields": [{"name": "sum", "type": "double"}, {"name": "of", "type": "Code"}],
+}
+CODE = {"type": "enum", "name": "Code", "namespace": "shared", "symbols": ["EUR", "USD"]}
+PLAIN = {"type": "fixed", "name": "Plain", "size": 2}
+
+
+def test_types_of_other_subjects_are_read_where_they_are_named() -> None:
+    """In whatever order they came; one that another names, one that is named twice, one without a namespace named out of two, several of one subject."""
+    names = {"f0": "shared.Money", "f1": "Plain", "f2": "shared.Money", "f3": "shared.Code", "f4": record("Plain", name="third.Other")}
+    types = {**names, "f0": MONEY | {"fields": [MONEY["fields"][0], {"name": "of", "type": CODE}]}, "f1": PLAIN | {"name": "own.Plain"}}
+    types["f4"] = record("own.Plain", name="third.Other")
+    whole, alone = ({"type": "record", "name": "own.R", "fields": [{"name": n, "type": t} for n, t in of.items()]} for of in (names, types))
+    expected = {"f0": {"sum": 1.5, "of": "USD"}, "f1": b"ab", "f2": {"sum": 2.5, "of": "EUR"}, "f3": "USD", "f4": {"f0": b"cd"}}
+    content = written(json.dumps(alone), expected)
+    for references in ((MONEY, CODE, PLAIN), (PLAIN, CODE, MONEY), ([PLAIN, CODE], MONEY)):
+        reader = AvroReader(json.dumps(whole), tuple(map(json.dumps, references)))
+        assert reader.read(content) == expected
+        assert reader.type.fields["f0"].fields["of"].name == "enum"
+
+
+@pytest.mark.parametrize(
+    ("references", "says"),
+    [
+        ([MONEY], "'Code', which is defined neither"),
+        ([record("R", name="shared.Money")], "'R' holds itself"),
+        ([record(["null", "Money"], name="Money") | {"namespace": "shared"}], "'Money' holds itself"),
+        (["no schema"], "'shared.Money', which is defined neither"),
+        ([record(nested(MOST_DEPTH - 1), name="shared.Money")], f"nested more than {MOST_DEPTH} deep"),
+        ([record(laughs(16), name="shared.Money")], "more than 10000 types"),
+        ([MONEY | {"doc": "x" * MOST_SCHEMA_BYTES}, CODE], "characters with those it refers to; 1048576 are allowed"),
+        ([record(record(name="S"), name="shared.Money")], "takes no byte"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_what_is_referred_to_is_bounded_as_if_it_stood_there(references: list[Any], says: str) -> None:
+    """Also what refers back: no type holds itself by way of another subject."""
+    with pytest.raises(RecordError) as refused:
+        AvroReader(json.dumps(record("shared.Money")), [json.dumps(one) for one in references])
+    assert (refused.value.code, says in refused.value.message) == (DeadLetterCode.SCHEMA_REFUSED, True), refused.value
 
 
 def test_what_is_large_and_harmless_is_read() -> None:
