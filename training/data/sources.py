@@ -18,15 +18,14 @@ import os
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as arrow_fs
 
 from stream_app.errors import DataError
+from training.data import object_store
 
 KINDS = {".parquet": ".parquet", ".csv": ".csv", ".jsonl": ".jsonl", ".ndjson": ".jsonl", ".tsv": ".csv"}
 PACKINGS = {".gz": "gzip", ".zst": "zstd"}
@@ -34,7 +33,6 @@ MOST_PARTS = 10_000
 _S3 = re.compile(r"s3:/{1,2}(?=[^/])")
 """A path makes one stroke of two."""
 _PATTERN = re.compile(r"[*?\[]")
-_CONNECT_S, _ANSWER_S, _TRIES = 10, 60, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +73,13 @@ def parts_of(path: Path) -> list[FilePart]:
         DataError: there are none, they are of no known format or of several, one is empty, or the store does not answer.
     """
     text = str(path)
+    is_stored = _S3.match(text) is not None
+    files, name = (object_store.store(), _S3.sub("", text)) if is_stored else (arrow_fs.LocalFileSystem(), os.path.abspath(text))  # noqa: PTH100 - links stay
     try:
-        files, name = (_store(), _S3.sub("", text)) if _S3.match(text) else (arrow_fs.LocalFileSystem(), os.path.abspath(text))  # noqa: PTH100 - links stay
         parts = _found(path, files, name)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{shown(path)} cannot be reached: {' '.join(str(error).split())[:300]}. Check the path, login and AWS_ENDPOINT_URL."
-        ) from None
+        why = object_store.why_not(name, error) if is_stored else f"{' '.join(str(error).split())[:300]}. Check the path and its rights."
+        raise DataError(f"{shown(path)} cannot be reached: {why}") from None
     if len({part.kind for part in parts}) > 1:
         kinds = ", ".join(sorted({part.kind for part in parts}))
         raise DataError(f"{shown(path)} has files of several formats ({kinds}). Give one format, as {shown(path)}/*{parts[0].kind}.")
@@ -115,22 +113,6 @@ def kind_of_name(name: str) -> tuple[str, str] | None:
     return None if kind is None or (kind == ".parquet" and packing) else (kind, packing)
 
 
-@cache
-def _store() -> Any:
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    address = urlsplit(
-        os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    )  # Arrow 25 does not look there by itself
-    return arrow_fs.S3FileSystem(
-        region=region,
-        endpoint_override=address.netloc or None,
-        scheme=address.scheme or "https",
-        connect_timeout=_CONNECT_S,
-        request_timeout=_ANSWER_S,
-        retry_strategy=arrow_fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
-    )
-
-
 def _found(path: Path, files: Any, name: str) -> list[FilePart]:
     info = files.get_file_info(name)
     kind = kind_of_name(name)
@@ -144,7 +126,7 @@ def _found(path: Path, files: Any, name: str) -> list[FilePart]:
     folder = name if pattern is None else str(PurePosixPath(name[: pattern.start()] + "x").parent)
     below = files.get_file_info(arrow_fs.FileSelector(folder, recursive=True, allow_not_found=True))
     if pattern is None and info.type == arrow_fs.FileType.NotFound and not below:
-        raise DataError(f"{shown(path)} is not there. Check the path; `fraudstream simulate --out {path}` makes such a file.")
+        raise DataError(_not_there(path, name))
     fits = [
         one
         for one in below
@@ -152,12 +134,23 @@ def _found(path: Path, files: Any, name: str) -> list[FilePart]:
     ]
     parts = [FilePart(files, one.path, *kind, one.size) for one in fits if (kind := kind_of_name(one.path)) is not None]
     if not parts:
+        if not below and _S3.match(str(path)) and (why := object_store.why_not(name)):
+            raise DataError(f"{shown(path)} cannot be reached: {why}")
         raise DataError(f"{shown(path)} has no file of a known format ({', '.join(KINDS)}). Check the path, or the suffixes.")
     if len(parts) > MOST_PARTS:
         raise DataError(
             f"{shown(path)} has {len(parts):,} files; {MOST_PARTS:,} are read at the most. Put them together, or give a pattern."
         )
     return sorted(parts, key=lambda part: part.name)
+
+
+def _not_there(path: Path, name: str) -> str:
+    """What is said of a path where nothing is: in a store the bucket, or the whole of it, may be what is not there."""
+    if not _S3.match(str(path)):
+        return f"{path} is not there. Check the path; `fraudstream simulate --out {path}` makes such a file."
+    if why := object_store.why_not(name):
+        return f"{shown(path)} cannot be reached: {why}"
+    return f"{shown(path)} is not there, and its bucket is. Check the path."
 
 
 def _hidden(one: Any, folder: str) -> bool:

@@ -12,7 +12,7 @@ import zstandard
 
 from stream_app.errors import DataError
 from stream_app.local.stack import free_ports
-from training.data import sources
+from training.data import object_store
 from training.data.dataset import read_transactions
 from training.data.rows import rows_of
 from training.data.sources import digest_of, kind_of_name, parts_of
@@ -116,7 +116,7 @@ def test_a_store_that_is_away_is_told_with_the_address_that_was_asked(monkeypatc
     login = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_EC2_METADATA_DISABLED": "true"}
     for name, value in (login | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}).items():
         monkeypatch.setenv(name, value)
-    sources._store.cache_clear()
+    object_store.store.cache_clear()
     with pytest.raises(DataError, match=r"s3://payments/x\.csv cannot be reached: .*127\.0\.0\.1"):
         parts_of(Path("s3://payments/x.csv"))
-    sources._store.cache_clear()
+    object_store.store.cache_clear()
