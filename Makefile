@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-peers bench-compare bench-growth bench-events bench-features bench-rules bench-wire bench-training exact-windows bench-challenger api-load api-fuzz rollout-check rules-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check wire-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-peers bench-compare bench-growth bench-events bench-features bench-rules bench-wire bench-training exact-windows bench-challenger api-load api-fuzz rollout-check rules-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -73,6 +73,9 @@ security-check: install ## What was mended stays mended, and each test of it can
 
 parity: install ## Replay the Handbook's history through real workers; online must equal offline to the bit
 	@$(BIN)/python -m tests.parity.run
+
+wire-check: install ## What others write, by every codec, framing and partitioner, becomes what it should; its controls fail
+	@$(BIN)/python -m tests.wire.run
 
 watch-check: install ## Every query of the dashboards has data, every alarm fires when its fault is made
 	@$(BIN)/python -m tests.watch.run

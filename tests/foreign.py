@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,12 @@ from stream_app.local.record import locked
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 _PACKAGE = "confluent-kafka[avro,json,schemaregistry]==2.16.1"
 _INSTALL_S, _SEND_S = 180, 180
+_UV = Path(__file__).parents[1] / ".tools" / "uv" / "bin" / "uv"
+"""Where `make install` puts it, where there is none on PATH."""
 _NOW = 0
+
+type Placed = tuple[int, int]
+"""Partition and offset of a record."""
 
 
 class NoForeignClientError(Exception):
@@ -28,6 +36,7 @@ class Raw:
     """A record, byte for byte.
 
     Attributes:
+        partition: -1 for the one that the client's partitioner picks by the key.
         timestamp_ms: 0 for the time of sending.
     """
 
@@ -86,18 +95,32 @@ class Client:
         Returns:
             the offset of each.
         """
-        ours = {
-            "bootstrap.servers": brokers,
-            "compression.codec": codec,
-            "linger.ms": 60_000,  # `flush` sends what waits, at once
-            "message.max.bytes": 1_000_000_000,
-            "batch.size": 1_000_000_000,
-            "batch.num.messages": 1_000_000,
-            "queue.buffering.max.kbytes": 2_000_000,
-        }
-        lines = [{"settings": ours | dict(settings or {}), "topic": topic}, *map(_line, records)]
-        offsets: list[int] = json.loads(self._ran("foreign_producer.py", lines))
-        return offsets
+        return [offset for _, offset in self.placed(brokers, topic, records, codec, settings)]
+
+    def placed(
+        self, brokers: str, topic: str, records: Sequence[Raw], codec: str = "none", settings: Mapping[str, Any] | None = None
+    ) -> list[Placed]:
+        """As `send`: the partition and offset of each, for records that leave the partition to librdkafka's partitioner."""
+        lines = [_head(brokers, topic, codec, settings or {}), *map(record_line, records)]
+        return [(partition, offset) for partition, offset in json.loads(self._ran("foreign_producer.py", lines))]
+
+    @contextmanager
+    def transaction(self, brokers: str, topic: str, records: Sequence[Raw], codec: str, *, commit: bool) -> Iterator[list[Placed]]:
+        """Publish all within a transaction that is open until the block ends, and then committed or aborted; where each record stands."""
+        settings = {"transactional.id": f"{topic}-{time.monotonic_ns()}", "linger.ms": 1_000}
+        lines = [_head(brokers, topic, codec, settings), *map(record_line, records)]
+        command: list[str | Path] = [self.python, Path(__file__).with_name("foreign_producer.py")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdin is not None
+            assert running.stdout is not None
+            try:
+                running.stdin.write("\n".join(map(json.dumps, lines)) + "\n\n")
+                running.stdin.flush()
+                yield [(partition, offset) for partition, offset in json.loads(running.stdout.readline())]
+                running.communicate("commit\n" if commit else "abort\n", _SEND_S)
+            finally:
+                running.kill()
+        assert running.returncode == 0, f"a transaction of {topic} did not end"
 
     def serialized(self, registry: str, form: Serializer, messages: Sequence[Any]) -> list[Serialized]:
         """Messages as Confluent's serializers write them, their schemas registered by them.
@@ -121,7 +144,22 @@ class Client:
         return ran.stdout
 
 
-def _line(record: Raw) -> dict[str, Any]:
+def _head(brokers: str, topic: str, codec: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The first line of what `foreign_producer.py` is given."""
+    ours = {
+        "bootstrap.servers": brokers,
+        "compression.codec": codec,
+        "linger.ms": 60_000,  # `flush` sends what waits, at once
+        "message.max.bytes": 1_000_000_000,
+        "batch.size": 1_000_000_000,
+        "batch.num.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 2_000_000,
+    }
+    return {"settings": ours | dict(settings), "topic": topic}
+
+
+def record_line(record: Raw) -> dict[str, Any]:
+    """A record as the foreign producers are given it."""
     return {
         "value": _text(record.value),
         "key": _text(record.key),
@@ -147,13 +185,25 @@ def foreign_client(folder: Path) -> Client:
         if failed.exists():
             raise NoForeignClientError(failed.read_text())
         if not (home / "ready").exists():
-            for command in (
-                [sys.executable, "-m", "venv", str(home)],
-                [str(client.python), "-m", "pip", "install", "--quiet", "--no-input", "--only-binary", ":all:", _PACKAGE],
-            ):
+            for command in _installing(home, client.python):
                 ran = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
                 if ran.returncode:
                     failed.write_text(f"{_PACKAGE} could not be installed: {(ran.stderr or ran.stdout).strip().splitlines()[-1]}")
                     raise NoForeignClientError(failed.read_text())
             (home / "ready").touch()
     return client
+
+
+def _installing(home: Path, python: Path) -> tuple[list[str], list[str]]:
+    """The commands that make the environment: uv's, which are done in a second where it has the wheels, or Python's own."""
+    uv, wheels = shutil.which("uv") or (str(_UV) if _UV.exists() else None), ["--quiet", "--only-binary", ":all:", _PACKAGE]
+    if uv is None:
+        return [sys.executable, "-m", "venv", str(home)], [str(python), "-m", "pip", "install", "--no-input", *wheels]
+    return [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(home)], [
+        uv,
+        "pip",
+        "install",
+        "--python",
+        str(python),
+        *wheels,
+    ]
