@@ -81,8 +81,10 @@ SERVED = {
     "operating": {"logs", "progress"},
 }
 """What adapters see of these rooms: ports and the types in them, nothing that decides."""
-OF_TRAINING = {"errors", "messages", "wire/mapping", "features", "explaining", "scoring/ranking", "comparing/live_comparison"}
-"""What training may import of stream_app, rooms and two modules; its commands also the settings."""
+OF_TRAINING = {
+    "errors", "messages", "wire/mapping", "wire/mapping_text", "wire/times", "features", "explaining", "scoring/ranking", "comparing/live_comparison",
+}  # fmt: skip
+"""What training may import of stream_app, rooms and some modules: a mapping is one for files and records. Its commands also the settings."""
 COMMANDS_OF_TRAINING = {"train", "promote", "stages"}
 
 
