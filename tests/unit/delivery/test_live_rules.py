@@ -335,7 +335,7 @@ def test_a_topic_that_was_made_anew_or_is_gone_is_read_no_further_and_what_was_i
     kind: str, now: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rule 6 of `live_rules`: by its id, also where it holds more than was read; told once, with what to do, until the process is started again."""
-    monkeypatch.setattr(live_rules, "LOOK_S", 0.0)
+    monkeypatch.setattr(live_rules, "LOOK_S", 0.01)
     monkeypatch.setattr(live_rules, "_ID_HOLDS_S", 0.0)
     desk, said = Desk(), list[str]()
     desk.release(rule("terminal_id in @bad"))
@@ -388,7 +388,7 @@ def test_an_id_that_nobody_tells_refuses_nothing(monkeypatch: pytest.MonkeyPatch
 
 def test_operators_are_told_when_topics_answered_what_lists_hold_and_what_rules_expect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Again and again: of entries those that hold now, and of these the ones that end within a day."""
-    monkeypatch.setattr(live_rules, "LOOK_S", 0.0)
+    monkeypatch.setattr(live_rules, "LOOK_S", 0.01)
     desk, now_ms = Desk(), int(time.time() * 1000)
     desk.release(rule("amount > 15", expected_share=0.25))
     ends = {"ended": now_ms - 1000, "soon": now_ms + 3_600_000, "later": now_ms + 3 * 86_400_000, "never": None}
