@@ -121,6 +121,7 @@ def test_an_interval_is_that_of_days_drawn_anew(payments: list[Judged]) -> None:
 
 @examples(60)
 @given(JUDGED, st.integers(1, 3))
+@example([Judged(0, "a", 0.9, 0, fraud=True), Judged(1, "a", 0.9, 0), Judged(1, "b", 0.5, 0, fraud=True), Judged(1, "c", 0.3, 0)], 1)
 def test_card_precision_over_a_stream_is_that_of_all_payments_together(payments: list[Judged], k: int) -> None:
     """With fewer cards in memory than there are: those that cannot be among the best are let go."""
     top = TopCards(0, k)
