@@ -87,8 +87,7 @@ def explain(score: Score, features: Sequence[Feature], additive: Additive, curre
     """
     vector = np.array([[score.features[feature.name] for feature in features]], dtype=np.float32)
     evidence = ValueEvidence(features)
-    along = additive.contributions(vector)
-    added = along if isinstance(additive, Sampled) else shapley(additive, vector), along
+    added = shapley(additive, vector), additive.contributions(vector)
     exact, along = (evidence.without_the_payment_itself(vector, parts)[0] for parts in added)
     found = additive.expected + float(along.sum())
     if not abs(found - score.raw_score) <= TOLERANCE * max(1.0, abs(score.raw_score)):

@@ -8,13 +8,17 @@ A tree ensemble needs the attribute `nodes_hitrates`: how much training data cam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from msgspec import UnsetType
 
 from stream_app.errors import ModelError
 from stream_app.explaining.contributions import LEAF, NODE, Additive, Linear, Scaled, Trees, settled
+from stream_app.explaining.sampling import Sampled
+from stream_app.features.compute import Floats, Vectors
 from stream_app.features.model_metadata import INPUT_NAME
 
 _TREES = {"TreeEnsembleClassifier": "class", "TreeEnsembleRegressor": "target"}
@@ -64,6 +68,27 @@ def additive_of(content: bytes) -> Additive:
         return _linear(_attributes(node), scaler)
     trees = _trees(_attributes(node), _TREES[node.op_type])
     return Scaled(trees, scaler["offset"].astype(np.float32), scaler["scale"].astype(np.float32)) if scaler else trees
+
+
+def additive_for(content: bytes, reference: tuple[float, ...] | UnsetType, raw: Callable[[Vectors], Floats]) -> Additive:
+    """What a model's reasons are made of: read off its graph, or sampled where its metadata have a reference.
+
+    Args:
+        content: the ONNX file.
+        reference: of its metadata.
+        raw: its raw score of each row.
+
+    Raises:
+        ModelError: it has no reference and cannot be read.
+    """
+    if isinstance(reference, UnsetType):
+        return additive_of(content)
+    begin = np.array([reference], dtype=np.float32)
+    try:
+        expected = float(raw(begin)[0])
+    except Exception as error:  # noqa: BLE001 - the runtime raises classes that it does not export
+        raise ModelError(f"The model cannot score the reference of its own reasons: {error}. Train it again.") from None
+    return Sampled(raw, begin[0], expected)
 
 
 def _scaler_before(node: Any, nodes: list[Any]) -> dict[str, Any] | None:

@@ -15,11 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from msgspec import UnsetType
 
-from stream_app.errors import ModelError
-from stream_app.explaining.contributions import Additive
-from stream_app.explaining.onnx_graph import additive_of
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.plan import Ints
 
@@ -28,7 +24,7 @@ ORDERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A model that only scores, see `Additive`.
+    """A model that only scores, see `contributions.Additive`.
 
     Attributes:
         raw: the raw score of each row.
@@ -43,7 +39,7 @@ class Sampled:
     orders: int = ORDERS
 
     def contributions(self, vectors: Vectors) -> Floats:
-        """See `Additive`."""
+        """See `contributions.Additive`."""
         added = np.zeros(vectors.shape, dtype=np.float64)
         for row, vector in enumerate(vectors):
             asked = np.flatnonzero(vector != self.reference)
@@ -60,27 +56,6 @@ class Sampled:
         scores = np.asarray(self.raw(reached.reshape(-1, len(vector))), dtype=np.float64).reshape(self.orders, len(asked))
         moves = np.diff(scores, axis=1, prepend=self.expected)
         return np.asarray(np.take_along_axis(moves, places, axis=1).mean(axis=0))
-
-
-def additive_for(content: bytes, reference: tuple[float, ...] | UnsetType, raw: Callable[[Vectors], Floats]) -> Additive:
-    """What a model's reasons are made of: read off its graph, or sampled where its metadata have a reference.
-
-    Args:
-        content: the ONNX file.
-        reference: of its metadata.
-        raw: its raw score of each row.
-
-    Raises:
-        ModelError: it has no reference and cannot be read.
-    """
-    if isinstance(reference, UnsetType):
-        return additive_of(content)
-    begin = np.array([reference], dtype=np.float32)
-    try:
-        expected = float(raw(begin)[0])
-    except Exception as error:  # noqa: BLE001 - the runtime raises classes that it does not export
-        raise ModelError(f"The model cannot score the reference of its own reasons: {error}. Train it again.") from None
-    return Sampled(raw, begin[0], expected)
 
 
 def _orders(features: int, count: int) -> Ints:

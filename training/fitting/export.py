@@ -12,8 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from stream_app.errors import ModelError
 from stream_app.explaining.contributions import Additive
-from stream_app.explaining.onnx_graph import additive_of
-from stream_app.explaining.sampling import additive_for
+from stream_app.explaining.onnx_graph import additive_for, additive_of
 from stream_app.features.model_metadata import (
     INPUT_NAME,
     METADATA_KEY,

@@ -7,7 +7,7 @@ import onnxruntime
 
 from stream_app.errors import ModelError
 from stream_app.explaining.contributions import Additive
-from stream_app.explaining.sampling import additive_for
+from stream_app.explaining.onnx_graph import additive_for
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.model_metadata import INPUT_NAME, OUTPUT_NAME, RAW_NAME, ModelMetadata, read_metadata
 from stream_app.messages.alert import ModelReference

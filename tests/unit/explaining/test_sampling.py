@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from stream_app.errors import ModelError
-from stream_app.explaining.sampling import ORDERS, Sampled, additive_for
+from stream_app.explaining.onnx_graph import additive_for
+from stream_app.explaining.sampling import ORDERS, Sampled
 
 if TYPE_CHECKING:
     from stream_app.features.compute import Floats, Vectors
