@@ -10,7 +10,16 @@ from stream_app.features.aggregations import AGGREGATIONS
 from stream_app.features.definitions import Feature
 
 _OF_THE_PAYMENT = MappingProxyType(
-    {"amount": "AMOUNT", "weekend": "TIME_OF_WEEK", "night": "TIME_OF_DAY", "attributes": "ATTRIBUTE", "category": "ATTRIBUTE"}
+    {
+        "amount": "AMOUNT",
+        "weekend": "TIME_OF_WEEK",
+        "night": "TIME_OF_DAY",
+        "channel_code": "CHANNEL",
+        "type_code": "TYPE",
+        "mcc_code": "CATEGORY",
+        "attributes": "ATTRIBUTE",
+        "category": "ATTRIBUTE",
+    }
 )
 _OF_AN_ENTITY = MappingProxyType(
     {
@@ -33,6 +42,11 @@ _OF_AN_ENTITY = MappingProxyType(
         "distance_km": "TRAVEL",
         "speed_kmh": "TRAVEL",
         "first_time": "FIRST_TIME",
+        "distinct": "VARIETY",
+        "cards": "CARDS",
+        "same_amount": "SAME_AMOUNT",
+        "amount_to_largest": "AMOUNT_UNUSUAL",
+        "other": "OTHER_COUNTRY",
     }
 )
 

@@ -20,6 +20,7 @@ from stream_app.features.aggregations import (
     Entity,
 )
 from stream_app.features.definitions import Feature
+from stream_app.features.facts import CHANNELS, TYPES
 from stream_app.features.own_values import told_by
 from stream_app.messages.iso import in_currency
 from stream_app.messages.transaction import Transaction
@@ -47,8 +48,8 @@ class Usual:
 
 
 def said_by(payment: Transaction) -> frozenset[str]:
-    """What a payment says that it might have left out: `place`, `country`, `device_id`, `attributes.<name>` of each of its own values, `declined`."""
-    optional = ("country", *(f"{entity}_id" for entity in OPTIONAL))
+    """What a payment says that it might have left out: `place`, `country`, `channel`, `mcc`, `device_id`, `attributes.<name>` of each of its own values, `declined`."""
+    optional = ("country", "channel", "mcc", *(f"{entity}_id" for entity in OPTIONAL))
     said = [name for name in optional if getattr(payment, name) is not None]
     said += [PLACE] if payment.latitude is not None and payment.longitude is not None else []
     said += [DECLINED] if payment.approved is False else []
@@ -69,7 +70,9 @@ def needs_said(feature: Feature) -> str | None:
         return f"{feature.entity}_id"
     if feature.of.of_place:
         return PLACE
-    return feature.field if feature.field and feature.field != "terminal_id" else None
+    if feature.aggregation in _OF_FIELD:
+        return _OF_FIELD[feature.aggregation]
+    return feature.field if feature.of.compares and feature.field and feature.field not in _ALWAYS_SAID else None
 
 
 def _unsaid(feature: Feature) -> str:
@@ -80,7 +83,11 @@ def _unsaid(feature: Feature) -> str:
             else f"The payment has no number {feature.field} of its own"
         )
     needed = needs_said(feature)
-    return "The payment does not say where it was made" if needed == PLACE else f"The payment names no {str(needed).removesuffix('_id')}"
+    return (
+        "The payment does not say where it was made"
+        if needed == PLACE
+        else f"The payment names no {_CALLED.get(str(needed), str(needed).removesuffix('_id'))}"
+    )
 
 
 def usual_value(feature: Feature, usual: Usual) -> float | None:
@@ -259,6 +266,33 @@ def _first(feature: Feature, value: float) -> str:
     return f"The card pays {what} for the first time {_BEFORE}"
 
 
+def _channel(value: float) -> str:
+    text = _TEXT_OF_CHANNEL.get(round(value))
+    return f"The payment was made {_MADE[text]}" if text else "The payment was made in a way that is not known"
+
+
+def _distinct(feature: Feature, value: float) -> str:
+    what, many = _DIFFERENT[feature.field]
+    if not value:
+        return f"No payment of the card {_BEFORE} names a {what}"
+    about = "" if feature.field in {"country", "hour"} else "about "
+    return f"The card's payments {_BEFORE} name {f'1 {what}' if value == 1 else f'{about}{value:.0f} different {many}'}"
+
+
+def _other_country(value: float) -> str:
+    return f"The card's last payment that names a country names {'another' if value else 'the same, or there is none'}"
+
+
+def _cards(feature: Feature, value: float) -> str:
+    if not value:
+        return f"No card paid{_where(feature)} {_when(feature)} before"
+    return f"{'1 card' if value == 1 else f'About {value:.0f} different cards'} paid{_where(feature)} {_when(feature)} before"
+
+
+def _to_largest(value: float) -> str:
+    return f"{_EVEN} {_LARGEST}, or there is none" if value == 1 else _times(value, _LARGEST)
+
+
 _TOLD: Mapping[str, Callable[[Feature, float, str], str]] = MappingProxyType(
     {
         "amount": lambda _, value, currency: f"The amount is {in_currency(value, currency)} {currency}",
@@ -281,6 +315,14 @@ _TOLD: Mapping[str, Callable[[Feature, float, str], str]] = MappingProxyType(
         "distance_km": lambda _, value, __: _distance(value),
         "speed_kmh": lambda _, value, __: _speed(value),
         "first_time": lambda feature, value, _: _first(feature, value),
+        "distinct": lambda feature, value, _: _distinct(feature, value),
+        "cards": lambda feature, value, _: _cards(feature, value),
+        "same_amount": lambda _, value, __: f"The card has {'' if value else 'not '}paid this very amount in the 2 days before",
+        "amount_to_largest": lambda _, value, __: _to_largest(value),
+        "other": lambda _, value, __: _other_country(value),
+        "channel_code": lambda _, value, __: _channel(value),
+        "type_code": lambda _, value, __: f"The payment is a {_TEXT_OF_TYPE.get(round(value), 'payment of an unknown type')}",
+        "mcc_code": lambda _, value, __: f"The merchant's category is {value:04.0f}",
         "attributes": lambda feature, value, _: f"The payment's own number {feature.field} is {value:g}",
         "category": lambda feature, value, _: _category(feature, value),
     }
@@ -297,12 +339,46 @@ _COMPARED: Mapping[str, Callable[[float, str, bool], str]] = MappingProxyType(
 )
 """The same for each that is one: of a value, the mean that it is held against, and whether that is known."""
 _AT: Mapping[Entity, str] = MappingProxyType({"card": "", "terminal": " at this terminal", "device": " on this device"})
-_WHERE_FIRST = MappingProxyType({"terminal_id": "at this terminal", "country": "in this country", "device_id": "on this device"})
+_WHERE_FIRST = MappingProxyType(
+    {
+        "terminal_id": "at this terminal",
+        "country": "in this country",
+        "device_id": "on this device",
+        "mcc": "in this merchant category",
+        "hour": "in this hour of the day (UTC)",
+    }
+)
+_DIFFERENT = MappingProxyType(
+    {
+        "terminal_id": ("terminal", "terminals"),
+        "country": ("country", "countries"),
+        "device_id": ("device", "devices"),
+        "mcc": ("merchant category", "merchant categories"),
+        "hour": ("hour", "hours of the day"),
+    }
+)
+_OF_FIELD = MappingProxyType({"channel_code": "channel", "mcc_code": "mcc"})
+_ALWAYS_SAID = frozenset({"terminal_id", "hour"})
+_CALLED = MappingProxyType({"mcc": "merchant category"})
+_MADE = MappingProxyType(
+    {
+        "chip": "by chip",
+        "contactless": "without contact",
+        "atm": "at a cash machine",
+        "magstripe": "by magnetic stripe",
+        "moto": "by mail or telephone",
+        "online": "online",
+    }
+)
+_TEXT_OF_CHANNEL: Mapping[int, str] = {number: text for text, number in CHANNELS.items() if text}
+_TEXT_OF_TYPE: Mapping[int, str] = {number: text for text, number in TYPES.items() if text}
 
 
 check_covered(AGGREGATIONS, {*_TOLD, *_COMPARED}, "a sentence in `sentences._TOLD`")
 check_covered(ENTITIES, _AT, "words in `sentences._AT`")
 check_covered(FIELD_OF_SET, _WHERE_FIRST, "words in `sentences._WHERE_FIRST`")
+check_covered(FIELD_OF_SET, _DIFFERENT, "words in `sentences._DIFFERENT`")
+check_covered([name for name in CHANNELS if name], _MADE, "words in `sentences._MADE`")
 
 
 def _window(feature: Feature) -> str:
@@ -313,6 +389,7 @@ _ROUNDS_TO_A_TENTH, _ROUNDS_TO_A_CENT = 0.05, 0.005
 _ONE_PERCENT, _ALL_BUT_ONE_PERCENT = 0.01, 0.99
 _EVEN = "The amount does not stand out from"
 _TOO_FEW = "the payments of that time are too few or too alike to tell"
+_LARGEST = f"the card's largest of the {HORIZON_S // DAY_S} days before"
 _BEFORE = f"in the {HORIZON_S // DAY_S} days before"
 
 

@@ -27,8 +27,9 @@ HORIZON_S = HORIZON_DAYS * DAY_S
 EPISODE_GAP_DAYS = 10
 """Known frauds with gaps of at most so many days are one episode: longer than most weeks without one, shorter than a month."""
 
-HOPS_S = {HOUR_S: 300, DAY_S: HOUR_S, 7 * DAY_S: 6 * HOUR_S, 30 * DAY_S: DAY_S, HORIZON_S: HORIZON_S // 2}
-"""Hop of each window. Measured on the Handbook's history: no loss against exact windows. That of the horizon is for sets alone."""
+HOPS_S = {HOUR_S: 300, DAY_S: HOUR_S, 2 * DAY_S: DAY_S, 7 * DAY_S: 6 * HOUR_S, 30 * DAY_S: DAY_S, HORIZON_S: HORIZON_S // 2}
+"""Hop of each window. Measured on the Handbook's history: no loss against exact windows. Those of two days and of the horizon are two tiles, for what needs no
+sharper edge."""
 
 Entity = Literal["card", "terminal", "device"]
 ENTITIES: tuple[Entity, ...] = get_args(Entity)
@@ -42,7 +43,8 @@ OPTIONAL: tuple[Entity, ...] = ("device",)
 class Fact(IntEnum):
     """What the kernel reads of a payment beside time and money: columns of `Events.facts`, 0 where the payment has none.
 
-    Places are millionths of a degree + `PLACE_ZERO`; ids are hashes; a country is 1 + its place in AA … ZZ.
+    Places are millionths of a degree + `PLACE_ZERO`; ids are hashes; a country is 1 + its place in AA … ZZ. Those from `HOUR` on follow from time,
+    money and others: `facts.derived` fills them in.
     """
 
     ONLINE = 0
@@ -51,9 +53,18 @@ class Fact(IntEnum):
     TERMINAL = 3
     COUNTRY = 4
     DEVICE = 5
+    CARD = 6
+    CHANNEL = 7
+    TYPE = 8
+    MCC = 9
+    HOUR = 10
+    AMOUNT = 11
+    CATEGORY = 12
 
 
 PLACE_ZERO = 1_000_000_000
+COUNTRY_NUMBERS = 1024
+"""More than there are: a time times that, plus a country's number, is the larger the later."""
 
 
 class Measure(IntEnum):
@@ -66,6 +77,7 @@ class Measure(IntEnum):
     ONLINE = 4
     DECLINED = 5
     CREDITED = 6
+    COUNTRY_AT = 7
 
 
 TAKEN_BACK = frozenset({Measure.FRAUD})
@@ -108,7 +120,7 @@ class Quantity(IntEnum):
         combination: a scalar is a sum, or the largest of numbers that are 0 or more; else it is a set.
         of: what an event leaves there; of a set, the fact that is its member.
         unit: what it counts, or measures, for people.
-        words, bits: of a set: words of 64 bits of a tile, and bits that one member sets. Countries have a bit each: that set never errs.
+        words, bits: of a set: words of 64 bits of a tile, and bits that one member sets. Countries and hours have a bit each: those sets never err.
 
     Raises:
         SettingsError: if the declaration makes no sense, naming what is allowed.
@@ -128,8 +140,15 @@ class Quantity(IntEnum):
     DECLINED = 5, Combination.SUM, Measure.DECLINED, "declined payments"
     CREDITED = 6, Combination.SUM, Measure.CREDITED, "refunds and reversals"
     TERMINALS = 8, Combination.SET, Fact.TERMINAL, "terminals", 8, 4
+    LARGEST = 7, Combination.LARGEST, Measure.MONEY, "minor units"
+    LAST_COUNTRY = 11, Combination.LARGEST, Measure.COUNTRY_AT, "ms, and a country"
     COUNTRIES = 9, Combination.SET, Fact.COUNTRY, "countries", 11, 1
     DEVICES = 10, Combination.SET, Fact.DEVICE, "devices", 4, 4
+    HOURS = 12, Combination.SET, Fact.HOUR, "hours of the day", 1, 1
+    CATEGORIES = 13, Combination.SET, Fact.CATEGORY, "merchant categories", 2, 4
+    AMOUNTS = 14, Combination.SET, Fact.AMOUNT, "amounts", 2, 4
+    CARDS_OF_HOUR = 15, Combination.SET, Fact.CARD, "cards", 1, 1
+    CARDS_OF_DAY = 16, Combination.SET, Fact.CARD, "cards", 1, 1
 
     def __new__(cls, number: int, combination: Combination, of: Measure | Fact, unit: str, words: int = 1, bits: int = 0) -> Self:
         """A member, as its line declares it."""
@@ -142,8 +161,16 @@ class Quantity(IntEnum):
 
 
 FIELD_OF_SET: Mapping[str, Quantity] = MappingProxyType(
-    {"terminal_id": Quantity.TERMINALS, "country": Quantity.COUNTRIES, "device_id": Quantity.DEVICES}
+    {
+        "terminal_id": Quantity.TERMINALS,
+        "country": Quantity.COUNTRIES,
+        "device_id": Quantity.DEVICES,
+        "mcc": Quantity.CATEGORIES,
+        "hour": Quantity.HOURS,
+    }
 )
+CARDS_IN: Mapping[int, Quantity] = MappingProxyType({HOUR_S: Quantity.CARDS_OF_HOUR, DAY_S: Quantity.CARDS_OF_DAY})
+"""Of a window, the set of cards in its tiles."""
 
 
 FIRST_OF_TILES, FIRST_OF_ROW = 50, 100
@@ -162,6 +189,7 @@ class Op(IntEnum):
     PRIOR_MEAN = 5
     PRIOR_COUNT = 6
     SHARE = 7
+    OF_LARGEST = 8
     SINCE_FRAUD = FIRST_OF_TILES
     SINCE_EPISODE = 51
     GENUINE_SINCE = 52
@@ -172,6 +200,13 @@ class Op(IntEnum):
     DECLINES_IN_A_ROW = 103
     FIRST_TIME = 104
     OF_RECORD = 105
+    KNOWN = 106
+    DISTINCT = 107
+    OTHER_COUNTRY = 108
+
+
+OF_SERIES = frozenset({Op.FIRST_TIME, Op.KNOWN, Op.DISTINCT, Op.OTHER_COUNTRY})
+"""Those of the row that look into one series, in place of its window's sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +242,7 @@ class Aggregation:
     @property
     def compares(self) -> bool:
         """Whether it holds the present payment's money, place or names against the history: without a payment it says nothing."""
-        return self.of_money or self.of_place or self.op is Op.FIRST_TIME
+        return self.of_money or self.of_place or self.op in {Op.FIRST_TIME, Op.OTHER_COUNTRY}
 
     @property
     def adds_own_money(self) -> bool:
@@ -218,6 +253,7 @@ class Aggregation:
 _WINDOWS = (HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S)
 _ANY = ENTITIES
 _CARD: tuple[Entity, ...] = ("card",)
+_SHARED: tuple[Entity, ...] = ("terminal", "device")
 _Q = Quantity
 _NEVER = float(HORIZON_DAYS)
 
@@ -232,6 +268,9 @@ AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
         "amount": Aggregation("amount in the base currency", Op.OF_RECORD, of_money=True),
         "weekend": Aggregation("1 on Saturday and Sunday (UTC)", Op.OF_RECORD),
         "night": Aggregation("1 from 00:00 to 06:59 (UTC)", Op.OF_RECORD),
+        "channel_code": Aggregation("how the payment was made: 1 chip, 2 contactless, 3 atm, 4 magstripe, 5 moto, 6 online", Op.OF_RECORD),
+        "type_code": Aggregation("0 purchase, 1 withdrawal, 2 verification", Op.OF_RECORD),
+        "mcc_code": Aggregation("the merchant's category code as a number; neighbours are of one trade (ISO 18245)", Op.OF_RECORD, neutral=-1.0),
         "attributes": Aggregation("the producer's own number `{field}`", Op.OF_RECORD, fields=None),
         "category": Aggregation("the producer's own text `{field}`, as its place in a vocabulary that training learns", Op.OF_RECORD, fields=None),
         "count": Aggregation(
@@ -284,6 +323,26 @@ AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
         "first_time": Aggregation(
             "1 if the {entity} has no payment with this {field} in {window}",
             Op.FIRST_TIME, entities=_CARD, windows_s=(HORIZON_S,), fields=tuple(FIELD_OF_SET),
+        ),
+        "distinct": Aggregation(
+            "about how many different ones of {field} the {entity}'s payments of {window} before have",
+            Op.DISTINCT, entities=_CARD, windows_s=(HORIZON_S,), fields=tuple(FIELD_OF_SET),
+        ),
+        "cards": Aggregation(
+            "about how many different cards paid at the {entity} in {window} before, at most 266",
+            Op.DISTINCT, entities=_SHARED, windows_s=tuple(CARDS_IN),
+        ),
+        "same_amount": Aggregation(
+            "1 if the {entity} has paid this very amount in {window} before",
+            Op.KNOWN, (_Q.AMOUNTS,), entities=_CARD, windows_s=(2 * DAY_S,), of_money=True,
+        ),
+        "amount_to_largest": Aggregation(
+            "amount ÷ the {entity}'s largest of {window} before",
+            Op.OF_LARGEST, (_Q.LARGEST,), neutral=1.0, entities=_CARD, windows_s=(HORIZON_S,), of_money=True,
+        ),
+        "other": Aggregation(
+            "1 if the {entity}'s last payment that names a country, of {window}, names another",
+            Op.OTHER_COUNTRY, (_Q.LAST_COUNTRY,), entities=_CARD, windows_s=(HORIZON_S,), fields=("country",),
         ),
     }
 )  # fmt: skip

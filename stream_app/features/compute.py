@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from stream_app.features import kernel
 from stream_app.features.aggregations import DAY_MS, HOUR_MS, Fact, Measure
 from stream_app.features.definitions import Feature
+from stream_app.features.facts import derived
 from stream_app.features.own_values import OwnColumn
 from stream_app.features.plan import EntityPlan, Ints, Plan
 
@@ -35,7 +37,7 @@ class Events:
         ids: hash of the transaction id, never 0.
         minor: amount in minor units of the base currency, -1 where it cannot be converted.
         entities: for each entity of the plan, the place of the event's card, terminal … among the rows; -1 where it has none.
-        facts: int64 [events, facts], see `aggregations.Fact`; None where no payment has any.
+        facts: int64 [events, facts], from `facts.facts_of`; None where no payment has any.
         own: the payments' own values of a name, of a run of the events. None where no payment has any.
         told: int64, the label before of a label's transaction, 2 * labelled_at + is_fraud, as far as it is known beside the card's own last
             labels; 0 where it is not. None where none is.
@@ -129,7 +131,7 @@ def compute(plan: Plan, events: Events, rows: Sequence[Rows], unit: int = 100, a
     """
     count = len(events.kinds)
     vectors = np.repeat(plan.neutral[None], count, axis=0)
-    facts = np.zeros((count, len(Fact)), dtype=np.int64) if events.facts is None else events.facts
+    facts = derived(np.zeros((count, len(Fact)), dtype=np.int64) if events.facts is None else events.facts, events.times_ms, events.minor)
     told = np.zeros(count, dtype=np.int64) if events.told is None else events.told
     effects = np.empty(count, dtype=np.int8)
     kinds = events.kinds.copy()
@@ -176,9 +178,20 @@ def _of_record(feature: Feature, events: Events, unit: int) -> Vectors:
             return ((events.times_ms // DAY_MS + _EPOCH_WEEKDAY) % 7 >= _SATURDAY).astype(np.float32)
         case "night":
             return (events.times_ms // HOUR_MS % 24 <= _LAST_NIGHT_HOUR).astype(np.float32)
+        case "channel_code" | "type_code" | "mcc_code":
+            return _code(feature, events)
         case "attributes" | "category":
             return _own(feature, events)
     raise NotImplementedError(f"Nobody says what {feature.aggregation!r} makes of a payment. Add it to `compute._of_record`.")
+
+
+_CODES = MappingProxyType({"channel_code": Fact.CHANNEL, "type_code": Fact.TYPE, "mcc_code": Fact.MCC})
+
+
+def _code(feature: Feature, events: Events) -> Vectors:
+    if events.facts is None:
+        return np.full(len(events.kinds), feature.of.neutral, dtype=np.float32)
+    return (events.facts[:, _CODES[feature.aggregation]] + feature.of.neutral).astype(np.float32)
 
 
 def _own(feature: Feature, events: Events) -> Vectors:

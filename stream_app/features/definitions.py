@@ -16,12 +16,23 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from stream_app.errors import ModelError, SettingsError
-from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, HOPS_S, HORIZON_S, HOUR_S, LABELLED, Aggregation, Entity
+from stream_app.features.aggregations import (
+    AGGREGATIONS,
+    CARDS_IN,
+    DAY_S,
+    DELAY_S,
+    HOPS_S,
+    HORIZON_S,
+    HOUR_S,
+    LABELLED,
+    Aggregation,
+    Entity,
+)
 from stream_app.features.own_values import MOST_VALUES
 
 KERNEL_VERSION = 2
 """Raised when the meaning of an aggregation changes; part of each feature's hash."""
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """Raised when rows keep other tiles than before. A cursor says which its state may hold: who knows only earlier ones would drop what came since."""
 
 LONGEST_ATTRIBUTE = 64
@@ -177,11 +188,22 @@ VELOCITY = _velocity()
 
 def _payments() -> tuple[Feature, ...]:
     of_episodes = ("days_since_fraud", "days_since_episode", "genuine_since_fraud", "episode_risk")
-    return (*VELOCITY, *(Feature(name, entity, 30 * DAY_S, DELAY_S) for entity in LABELLED for name in of_episodes))
+    more = [Feature(name, entity, 30 * DAY_S, DELAY_S) for entity in LABELLED for name in of_episodes]
+    more += [Feature("channel_code"), Feature("type_code"), Feature("mcc_code")]
+    more += [Feature("first_time", "card", HORIZON_S, field=field) for field in ("mcc", "hour")]
+    more += [Feature("distinct", "card", HORIZON_S, field=field) for field in ("terminal_id", "country", "device_id", "mcc")]
+    more += [
+        Feature("other", "card", HORIZON_S, field="country"),
+        Feature("amount_to_largest", "card", HORIZON_S),
+        Feature("same_amount", "card", 2 * DAY_S),
+    ]
+    return (*VELOCITY, *more, *(Feature("cards", entity, window) for entity in ("terminal", "device") for window in CARDS_IN))
 
 
 PAYMENTS = _payments()
-"""Those, and what labels say of the card's and the terminal's episode of fraud. A feature that is not for `velocity` is added here."""
+"""Those, what labels say of the card's and the terminal's episode of fraud, and who, where and how: channel, category, hour, country, amounts and
+cards that stand out. A feature that is not for `velocity` is added here.
+"""
 
 CONTEXT_FEATURES = (Feature("prior_count", "card", 30 * DAY_S), Feature("prior_mean_amount", "card", 30 * DAY_S))
 """Never given to a model: what is usual for the card, without the present payment. Reasons quote them."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stream_app.features.aggregations import (
+    COUNTRY_NUMBERS,
     FIRST_OF_ROW,
     FIRST_OF_TILES,
     HORIZON_S,
@@ -39,7 +40,7 @@ from stream_app.features.plan import (
     RECENT_NEXT,
 )
 from stream_app.features.prefetch import ask_for_row
-from stream_app.features.tiles import CLIP_MINOR, absorb, add_up, count, has, retained
+from stream_app.features.tiles import CLIP_MINOR, absorb, add_up, count, distinct, has, largest, retained
 
 PAYMENT, DECLINED, CREDIT, LABEL_GENUINE, LABEL_FRAUD = 0, 1, 2, 3, 4
 """Kinds of event, the kernel's input. DECLINED is scored, CREDIT (refund, reversal) is not; both have counters of their own."""
@@ -47,15 +48,16 @@ PAYMENT, DECLINED, CREDIT, LABEL_GENUINE, LABEL_FRAUD = 0, 1, 2, 3, 4
 SKIP, COUNT, SCORE, ADD_FRAUD, TAKE_FRAUD, GIVE_BACK = 0, 1, 2, 3, 4, 5
 """What `admit` made of an event. COUNT is scored and counted, SCORE is scored and counted as declined, SKIP has no effect."""
 
-_COUNT, _MEAN, _RATIO, _ZSCORE, _RISK, _PRIOR_MEAN, _PRIOR_COUNT, _SHARE = (
-    int(op) for op in (Op.COUNT, Op.MEAN, Op.RATIO, Op.ZSCORE, Op.RISK, Op.PRIOR_MEAN, Op.PRIOR_COUNT, Op.SHARE)
+_COUNT, _MEAN, _RATIO, _ZSCORE, _RISK, _PRIOR_MEAN, _PRIOR_COUNT, _SHARE, _OF_LARGEST = (
+    int(op) for op in (Op.COUNT, Op.MEAN, Op.RATIO, Op.ZSCORE, Op.RISK, Op.PRIOR_MEAN, Op.PRIOR_COUNT, Op.SHARE, Op.OF_LARGEST)
 )
-_SINCE_LAST, _DISTANCE, _SPEED, _IN_A_ROW, _FIRST_TIME = (
-    int(op) for op in (Op.SINCE_LAST, Op.DISTANCE, Op.SPEED, Op.DECLINES_IN_A_ROW, Op.FIRST_TIME)
-)
+_SINCE_LAST, _DISTANCE, _SPEED, _IN_A_ROW = (int(op) for op in (Op.SINCE_LAST, Op.DISTANCE, Op.SPEED, Op.DECLINES_IN_A_ROW))
+_FIRST_TIME, _KNOWN, _DISTINCT, _OTHER_COUNTRY = (int(op) for op in (Op.FIRST_TIME, Op.KNOWN, Op.DISTINCT, Op.OTHER_COUNTRY))
 _M_PAYMENT, _M_MONEY, _M_MONEY_SQ, _M_FRAUD = (int(m) for m in (Measure.PAYMENT, Measure.MONEY, Measure.MONEY_SQ, Measure.FRAUD))
-_M_ONLINE, _M_DECLINED, _M_CREDITED = (int(m) for m in (Measure.ONLINE, Measure.DECLINED, Measure.CREDITED))
-_FACT_ONLINE, _FACT_LATITUDE, _FACT_LONGITUDE = (int(f) for f in (Fact.ONLINE, Fact.LATITUDE, Fact.LONGITUDE))
+_M_ONLINE, _M_DECLINED, _M_CREDITED, _M_COUNTRY_AT = (
+    int(m) for m in (Measure.ONLINE, Measure.DECLINED, Measure.CREDITED, Measure.COUNTRY_AT)
+)
+_FACT_ONLINE, _FACT_LATITUDE, _FACT_LONGITUDE, _FACT_COUNTRY = (int(f) for f in (Fact.ONLINE, Fact.LATITUDE, Fact.LONGITUDE, Fact.COUNTRY))
 _HORIZON_MS = HORIZON_S * 1000
 _AHEAD = 2
 """Events. A row is some kB and lies anywhere: it is asked for while those before it are folded, else a fifth of the time is waiting for it."""
@@ -142,6 +144,8 @@ def _of_sums(op: int, a: int, b: int, c: int, minor: int, counted: int, unit: in
         mean = b / a if a else 0.0
         variance = c / a - mean * mean if a > 1 else 0.0
         return (min(amount, CLIP_MINOR) - mean) / np.sqrt(variance) if variance >= 1.0 and minor >= 0 else 0.0
+    if op == _OF_LARGEST:
+        return amount / a if a and minor >= 0 else 1.0
     if op == _RISK:
         return min(1.0, b / a) if a else 0.0
     raise NotImplementedError(
@@ -151,7 +155,7 @@ def _of_sums(op: int, a: int, b: int, c: int, minor: int, counted: int, unit: in
 
 @jit  # type: ignore[untyped-decorator]
 def _of_row(op: int, series: Any, s: int, row: Any, t: int, facts: Any) -> Any:
-    """One feature from what the row remembers beside its tiles; `s` is the series of a set."""
+    """One feature from what the row remembers beside its tiles, or from one series of them, `s`."""
     if op == _SINCE_LAST:
         last = row[LAST]
         return min(max(t - last, 0), _HORIZON_MS) / 1000.0 if last else _HORIZON_MS / 1000.0
@@ -167,9 +171,14 @@ def _of_row(op: int, series: Any, s: int, row: Any, t: int, facts: Any) -> Any:
             return 0.0
         km = _kilometres(row[LATITUDE], row[LONGITUDE], facts[_FACT_LATITUDE], facts[_FACT_LONGITUDE])
         return km if op == _DISTANCE else km * 3_600_000.0 / max(away_ms, 1000)
-    if op == _FIRST_TIME:
+    if op == _FIRST_TIME or op == _KNOWN:
         name = facts[series[s].of]
-        return 1.0 if name != 0 and not has(series, s, row, t, name) else 0.0
+        return 1.0 if name != 0 and has(series, s, row, t, name) == (op == _KNOWN) else 0.0
+    if op == _DISTINCT:
+        return float(distinct(series, s, row, t))
+    if op == _OTHER_COUNTRY:
+        last, country = largest(series, s, row, t) % COUNTRY_NUMBERS, facts[_FACT_COUNTRY]
+        return 1.0 if last != 0 and country != 0 and last != country else 0.0
     raise NotImplementedError(
         "Nobody says what this operation makes of a row. Add it to `kernel._of_row`; one of sums has a number below 100."
     )
@@ -185,13 +194,14 @@ def _kilometres(latitude: int, longitude: int, other_latitude: int, other_longit
 
 
 @jit  # type: ignore[untyped-decorator]
-def _weigh(effect: int, counted: bool, minor: int, facts: Any, weights: Any) -> None:  # noqa: FBT001 - numba takes no keywords
+def _weigh(effect: int, counted: bool, t: int, minor: int, facts: Any, weights: Any) -> None:  # noqa: FBT001 - numba takes no keywords
     """What an event leaves of each `Measure`. `minor` < 0: its money is not known, and leaves nothing."""
     weights[:] = 0
     if counted:
         clipped = min(max(minor, 0), CLIP_MINOR)
         weights[_M_PAYMENT], weights[_M_MONEY], weights[_M_MONEY_SQ] = 1, max(minor, 0), clipped * clipped
         weights[_M_ONLINE] = facts[_FACT_ONLINE]
+        weights[_M_COUNTRY_AT] = t * COUNTRY_NUMBERS + facts[_FACT_COUNTRY] if facts[_FACT_COUNTRY] else 0
     elif effect == SCORE:
         weights[_M_DECLINED] = 1
     elif effect == GIVE_BACK:
@@ -268,7 +278,7 @@ def fold(
                 else:
                     a, b, c = sums[wanted.a], sums[wanted.b], sums[wanted.c]
                     out[i, wanted.column] = _of_sums(op, a, b, c, minor[i], 1 if counted else 0, unit)
-        _weigh(effect, counted, minor[i], facts[i], weights)
+        _weigh(effect, counted, t, minor[i], facts[i], weights)
         if effect == COUNT and not counted:
             continue
         count(series, header, part, t, weights, facts[i])

@@ -35,7 +35,7 @@ FORMAT = FORMER_FORMAT + 1
 """Of packed values. Hops and quantities keep their numbers, sets their shape: what changes one of these is a format of its own."""
 
 _CHECKSUM, _PREFIX = 4, 9
-_HOPS_MS = tuple(1000 * hop for hop in sorted(HOPS_S.values()))
+_HOPS_MS = tuple(1000 * hop for hop in sorted({*HOPS_S.values()}))
 _SET = SCALARS  # first mark of a set; below stand marks of hops
 _IS_SET = int(Combination.SET)
 

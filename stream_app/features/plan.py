@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from stream_app.errors import SettingsError
 from stream_app.features.aggregations import (
+    CARDS_IN,
     ENTITIES,
     FIELD_OF_SET,
     FIRST_OF_ROW,
     FIRST_OF_TILES,
     HOUR_S,
+    OF_SERIES,
     Combination,
     Entity,
     Op,
@@ -44,7 +46,7 @@ SERIES = columns("hop_ms", "tiles", "first", "quantity", "words", "bits", "combi
 TERM = columns("span", "window_ms", "delay_ms", "hop_ms", "coarse_hop_ms", "tiles", "reads", "first", "sum", "combination")
 """A run of tiles: when it is, the ring (hop, tiles, first column), how many of its tiles it may read, and into which sum they go, and how."""
 FEATURE = columns("op", "a", "b", "c", "column")
-"""A feature: its operation, the sums that it is made of (`a` of FIRST_TIME, `a` and `b` of tiles: their series), and where it stands in the vector."""
+"""A feature: its operation, the sums that it is made of (`a` of `OF_SERIES`, `a` and `b` of tiles: their series), and where it stands in the vector."""
 
 NEWEST, LAST, HEADER = 0, 1, 2
 """Columns of every row: newest time seen (payments, credits, labels), time of the last payment counted; how many they are."""
@@ -73,7 +75,9 @@ class Span(IntEnum):
 
 def needs_of(feature: Feature) -> tuple[Quantity, ...]:
     """The quantities that a feature is made of."""
-    return (FIELD_OF_SET[feature.field],) if feature.of.op is Op.FIRST_TIME else feature.of.needs
+    if feature.of.needs or feature.of.op not in OF_SERIES:
+        return feature.of.needs
+    return (FIELD_OF_SET[feature.field],) if feature.field else (CARDS_IN[feature.window_s],)
 
 
 def is_of_tiles(feature: Feature) -> bool:
@@ -224,8 +228,8 @@ def _entity_plan(entity: Entity, features: Sequence[Feature], layout: RowLayout)
         if feature.entity != entity:
             continue
         needs = needs_of(feature)
-        if feature.of.op is Op.FIRST_TIME:
-            rows.append((Op.FIRST_TIME, order.index((feature.hop_s, needs[0])), 0, 0, column))
+        if feature.of.op in OF_SERIES:
+            rows.append((feature.of.op, order.index((feature.hop_s, needs[0])), 0, 0, column))
             continue
         if is_of_tiles(feature):
             payments, frauds = (order.index((feature.hop_s, quantity)) for quantity in needs)
@@ -233,7 +237,9 @@ def _entity_plan(entity: Entity, features: Sequence[Feature], layout: RowLayout)
             continue
         for quantity in needs:
             if quantity.combination is Combination.SET:
-                raise SettingsError(f"Feature {feature.name!r} adds up {quantity.name}, which is a set. Only FIRST_TIME looks into sets.")
+                raise SettingsError(
+                    f"Feature {feature.name!r} adds up {quantity.name}, which is a set. Only {', '.join(op.name for op in sorted(OF_SERIES))} look into one."
+                )
             key = (feature.window_s, feature.delay_s, quantity)
             if key in sums:
                 continue

@@ -21,7 +21,7 @@ def features_of(profile: str, attributes: Sequence[str] = ()) -> tuple[Feature, 
 
     - `handbook`: the 15 of the Fraud Detection Handbook;
     - `velocity`: those, and what card, terminal and device did in the last hour, day, week and month;
-    - `payments`: those, and what labels say of the card's and the terminal's episode of fraud;
+    - `payments`: those, what labels say of the card's and the terminal's episode of fraud, and who, where and how;
     - `passthrough`: the amount alone, beside `attributes`, as v1 … v28 of the ULB data. No history is needed.
 
     The producer's own `attributes`, numbers or texts, may stand beside each of them. Which of them are texts is for the data to say: those become

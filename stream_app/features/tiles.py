@@ -24,6 +24,7 @@ _PLAIN, _DELAYED, _DELAYED_HEAD = int(Span.PLAIN), int(Span.DELAYED), int(Span.D
 _SUM, _LARGEST, _SET = int(Combination.SUM), int(Combination.LARGEST), int(Combination.SET)
 _PAYMENT, _DECLINED = int(Measure.PAYMENT), int(Measure.DECLINED)
 _FACT_LATITUDE, _FACT_LONGITUDE = int(Fact.LATITUDE), int(Fact.LONGITUDE)
+_FACT_COUNTRY, _FACT_HOUR = int(Fact.COUNTRY), int(Fact.HOUR)
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -159,6 +160,38 @@ def has(series: Any, s: int, row: Any, t: int, name: int) -> Any:
         if there:
             return True
     return False
+
+
+@jit  # type: ignore[untyped-decorator]
+def distinct(series: Any, s: int, row: Any, t: int) -> Any:
+    """About how many members the set of series s has in its last tiles at time t: as many as leave so many of its bits free, by chance (linear
+    counting; Whang, 1990), rounded. One bit at least is taken for free: so there is a most. Countries and hours have a bit each, and are counted.
+    """
+    ring = series[s]
+    hop, n, words, bits = ring.hop_ms, ring.tiles, ring.words, ring.bits
+    head, k, there = row[NEWEST] // hop, t // hop, 0
+    for w in range(words):
+        union = 0
+        for tile in range(max(k - n + 1, head - n + 1), min(k, head) + 1):
+            union |= row[ring.first + tile % n * words + w]
+        while union != 0:
+            union &= union - 1
+            there += 1
+    if ring.of == _FACT_COUNTRY or ring.of == _FACT_HOUR:
+        return there
+    whole = 64 * words
+    return round(-whole / bits * np.log(1 - min(there, whole - 1) / whole))
+
+
+@jit  # type: ignore[untyped-decorator]
+def largest(series: Any, s: int, row: Any, t: int) -> Any:
+    """The largest in a ring's tiles at time t, later ones too: what is newest of a card is so for a late payment."""
+    ring = series[s]
+    hop, n, found = ring.hop_ms, ring.tiles, 0
+    head = row[NEWEST] // hop
+    for tile in range(max(t // hop, head) - n + 1, head + 1):
+        found = max(found, row[ring.first + tile % n])
+    return found
 
 
 @jit  # type: ignore[untyped-decorator]

@@ -15,7 +15,7 @@ from stream_app.errors import RecordError, Unavailable
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, Fact
 from stream_app.features.compute import Events, to_minor
-from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
+from stream_app.features.facts import CHANNELS, ONLINE, TYPES, country_numbers, facts_of, hashes, mcc_numbers, numbers_of
 from stream_app.features.own_values import OwnColumn
 from stream_app.features.plan import Ints
 from stream_app.messages.money import Money
@@ -275,13 +275,17 @@ def _payment_events(messages: list[Transaction], index: _IdIndex, money: Money) 
 
 def _facts(messages: list[Transaction], index: _IdIndex) -> Ints:
     """See `aggregations.Fact`; columns that no payment fills cost nothing."""
-    at = [ENTITIES.index(e) for e in ("terminal", "device")]
-    terminals, devices = (np.append(hashes(index.ids[n]), 0)[index.of_payments[n]] for n in at)
-    channels, countries = [m.channel for m in messages], [m.country for m in messages]
+    at = [ENTITIES.index(e) for e in ("card", "terminal", "device")]
+    cards, terminals, devices = (np.append(hashes(index.ids[n]), 0)[index.of_payments[n]] for n in at)
+    channels, countries, mccs = [m.channel for m in messages], [m.country for m in messages], [m.mcc for m in messages]
     latitudes = [m.latitude for m in messages]
     return facts_of(
         terminals,
+        cards=cards,
         devices=devices,
+        channels=numbers_of(CHANNELS, channels) if any(channels) else None,
+        types=numbers_of(TYPES, [m.type for m in messages]),
+        mccs=mcc_numbers(mccs) if any(mccs) else None,
         online=np.array([c == ONLINE for c in channels], dtype=np.bool_) if ONLINE in channels else None,
         countries=country_numbers(countries) if any(countries) else None,
         place=None

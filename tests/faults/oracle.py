@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 
 from stream_app.features.aggregations import Combination, Entity, Fact, Measure, Quantity
-from stream_app.features.facts import country_numbers, facts_of, hashes
+from stream_app.features.facts import country_numbers, derived, facts_of, hashes, mcc_numbers
 from stream_app.features.plan import (
     CASE_LAST,
     DECLINES,
@@ -108,6 +108,7 @@ class Tally:
             Measure.ONLINE: [(at, int(facts[Fact.ONLINE])) for at, _, facts in self.paid],
             Measure.DECLINED: [(at, 1) for at in self.declined],
             Measure.CREDITED: [(at, 1) for at in self.credited],
+            Measure.COUNTRY_AT: [(at, at * 1024 + int(facts[Fact.COUNTRY])) for at, _, facts in self.paid if facts[Fact.COUNTRY]],
         }
         for (hop_s, quantity), (first, tiles) in self.layout.series.items():
             hop = hop_s * 1000
@@ -285,11 +286,15 @@ class Oracle:
 def _facts(payment: Any) -> Ints:
     """What the kernel reads of a payment beside time and money."""
     place = [np.array([payment.get(n, np.nan)], dtype=np.float64) for n in ("latitude", "longitude")]
-    facts: Ints = facts_of(
+    facts = facts_of(
         hashes([payment["terminal_id"]]),
+        cards=hashes([payment["card_id"]]),
+        mccs=mcc_numbers([payment.get("mcc")]),
         online=np.array([payment.get("channel") == "online"]),
         place=(place[0], place[1]),
         countries=country_numbers([payment.get("country")]),
         devices=hashes([payment["device_id"]]) if "device_id" in payment else None,
-    )[0]
-    return facts
+    )
+    minor = round(payment["amount"] * 100) if payment["currency"] == "EUR" else -1
+    whole: Ints = derived(facts, np.array([payment["event_time"]]), np.array([minor]))[0]
+    return whole

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_app.features.compute import Rows, compute
-from stream_app.features.definitions import VELOCITY, Feature
+from stream_app.features.definitions import PAYMENTS, Feature
 from stream_app.features.own_values import LARGEST_NUMBER
 from stream_app.features.plan import compile_plan
 from stream_app.messages.money import Money
@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 START_MS, HOUR_MS = 1_522_540_800_000, 3_600_000
 MONEY = Money("EUR")
 CATEGORY = Feature("category", field="way", vocabulary=("frictionless", "été", "challenge"))
-FEATURES = (*VELOCITY, *(Feature("attributes", field=name) for name in ("v1", "v2")), CATEGORY)
+FEATURES = (*PAYMENTS, *(Feature("attributes", field=name) for name in ("v1", "v2")), CATEGORY)
 
 OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "device_id": st.sampled_from(("d1", "d2", "")),
     "country": st.sampled_from(("BE", "FR", "ZA", "ZW", "AD")),
     "channel": st.sampled_from(("online", "chip", "moto")),
+    "mcc": st.sampled_from(("0742", "5411", "9999")),
     "latitude": st.floats(-90, 90),
     "longitude": st.floats(-180, 180),
     "approved": st.booleans(),
-    "type": st.sampled_from(("purchase", "refund", "withdrawal")),
+    "type": st.sampled_from(("purchase", "refund", "withdrawal", "verification")),
     "attributes": st.fixed_dictionaries(
         {},
         optional={
@@ -58,6 +59,7 @@ def messages_of(drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
         "device_id": "d1",
         "country": "BE",
         "channel": "online",
+        "mcc": "5411",
         "latitude": 1.0,
         "longitude": 2.0,
         "approved": True,
@@ -74,7 +76,7 @@ def messages_of(drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "event_time": START_MS + m["hours"] * HOUR_MS,
             "card_id": f"C{m['card']}",
             "terminal_id": f"M{n % 3}",
-            "amount": 10.0 + n,
+            "amount": 10.0 + n % 5,
             "currency": "EUR",
         }
         | {name: value for name, value in m.items() if name not in {"card", "hours"}}

@@ -6,6 +6,8 @@ Each of ten million events as arrays would take 120 bytes; in runs, only the ord
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +16,13 @@ import pandas as pd
 from stream_app.features import kernel
 from stream_app.features.aggregations import ENTITIES, LABELLED
 from stream_app.features.compute import Events
-from stream_app.features.facts import ONLINE, country_numbers, facts_of, hashes
+from stream_app.features.facts import CHANNELS, ONLINE, TYPES, country_numbers, facts_of, hashes, mcc_numbers, numbers_of
 from stream_app.features.own_values import OwnColumn
 from stream_app.messages.transaction import ATTRIBUTE, CREDITS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
 
     from stream_app.features.aggregations import Entity
@@ -111,34 +115,41 @@ class ReplayedHistory:
 class _Facts:
     """What the facts of a row are made of; see `stream_app.features.facts.facts_of`. A pair: ids, and the number of each distinct one."""
 
-    terminals: tuple[Numbered, Ints]
-    devices: tuple[Numbered, Ints]
-    countries: tuple[Numbered, Ints]
+    ids: dict[str, tuple[Numbered, Ints]]
     online: NDArray[np.bool_] | None
     place: tuple[Floats, Floats] | None
 
     @staticmethod
     def of(frame: pd.DataFrame, numbered: dict[Entity, Numbered]) -> _Facts:
-        countries = Numbered.of(frame.get("country"), len(frame))
         placed = {"latitude", "longitude"} <= set(frame.columns)
+        ids = {f"{entity}s": (of, hashes(of.distinct.tolist())) for entity, of in numbered.items()}
+        for name, numbers in _NUMBERS.items():
+            codes = Numbered.of(frame.get(_COLUMNS[name]), len(frame))
+            ids[name] = codes, numbers(codes.distinct.tolist())
         return _Facts(
-            terminals=(numbered["terminal"], hashes(numbered["terminal"].distinct.tolist())),
-            devices=(numbered["device"], hashes(numbered["device"].distinct.tolist())),
-            countries=(countries, country_numbers(countries.distinct.tolist())),
+            ids=ids,
             online=(frame["channel"] == ONLINE).to_numpy() if "channel" in frame.columns else None,
             place=(frame["latitude"].to_numpy(), frame["longitude"].to_numpy()) if placed else None,
         )
 
     def each(self, rows: Ints) -> Ints:
         """Of some rows, as the worker makes them of a message."""
-        terminals, devices, countries = (ids.each(values, rows) for ids, values in (self.terminals, self.devices, self.countries))
         return facts_of(
-            terminals,
-            devices=devices,
+            **{name: ids.each(values, rows) for name, (ids, values) in self.ids.items()},
             online=None if self.online is None else self.online[rows],
-            countries=countries,
             place=None if self.place is None else (self.place[0][rows], self.place[1][rows]),
         )
+
+
+_NUMBERS: Mapping[str, Callable[[list[str]], Ints]] = MappingProxyType(
+    {
+        "countries": country_numbers,
+        "mccs": mcc_numbers,
+        "channels": partial(numbers_of, CHANNELS),
+        "types": partial(numbers_of, TYPES),
+    }
+)
+_COLUMNS = MappingProxyType({"countries": "country", "mccs": "mcc", "channels": "channel", "types": "type"})
 
 
 def _of_events(entity: Entity, codes: Ints, is_label: NDArray[np.bool_]) -> Ints:

@@ -14,7 +14,7 @@ from stream_app.features.aggregations import AGGREGATIONS, DAY_S, Op
 from stream_app.features.definitions import CATALOGUE, Feature
 
 OWN_NUMBER = "The payment's own number"
-SAID = frozenset({"place", "country", "device_id", "attributes.v1"})
+SAID = frozenset({"place", "country", "channel", "mcc", "device_id", "attributes.v1"})
 
 
 def definable() -> list[Feature]:

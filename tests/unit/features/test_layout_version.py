@@ -8,6 +8,7 @@ from stream_app.features.plan import catalogue_plan
 LAYOUTS = {
     1: {"card": "b5cc3803", "terminal": "4f9bb2fa", "device": "4d43c70b"},
     2: {"card": "a819a392", "terminal": "4f9bb2fa", "device": "4d43c70b"},
+    3: {"card": "a7e53f54", "terminal": "ed09e623", "device": "a153b2ba"},
 }
 """Fingerprints of the rows of each entity, by number. A line is never changed once a version has it."""
 

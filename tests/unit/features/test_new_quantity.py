@@ -171,6 +171,6 @@ def test_every_measure_is_left_by_some_event() -> None:
     left, weights = np.zeros(len(Measure), dtype=np.int64), np.zeros(len(Measure), dtype=np.int64)
     facts = np.ones(len(Fact), dtype=np.int64)
     for effect, counted in ((kernel.COUNT, True), (kernel.SCORE, False), (kernel.GIVE_BACK, False), (kernel.ADD_FRAUD, False)):
-        kernel._weigh(effect, counted, 500, facts, weights)
+        kernel._weigh(effect, counted, 1, 500, facts, weights)
         left += weights
     assert [measure.name for measure in Measure if not left[measure]] == []

@@ -48,6 +48,8 @@ def facts(draw: np.random.Generator, events: int) -> Ints:
         place=place,
         countries=draw.integers(0, 677, events),
         devices=draw.choice([0, *names.tolist()], events),
+        cards=draw.choice(names, events),
+        mccs=draw.integers(0, 10_001, events),
     )
 
 
@@ -319,9 +321,9 @@ def test_the_fullest_row_keeps_to_the_stated_bound(plan: EntityPlan) -> None:
     assert np.array_equal(back, row)
 
 
-@pytest.mark.parametrize(("entity", "aim"), [("card", 6000), ("terminal", 8000), ("device", 3000)])
+@pytest.mark.parametrize(("entity", "aim"), [("card", 6000), ("terminal", 8500), ("device", 3000)])
 def test_the_bound_of_the_busiest_entity_keeps_to_what_is_aimed_at(entity: str, aim: int) -> None:
-    """However busy: a card within 6 kB, a terminal 8 kB, a device 3 kB. A quantity that goes beyond is a decision on memory: raise it here."""
+    """However busy: a card within 6 kB, a terminal 8.5 kB, a device 3 kB. A quantity that goes beyond is a decision on memory: raise it here."""
     assert largest_packed(PLANS[entity].layout) <= aim
 
 

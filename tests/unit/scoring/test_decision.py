@@ -178,6 +178,9 @@ def test_the_payment_itself_is_no_velocity_unless_it_was_declined() -> None:
 DISTANCE, SPEED, SHARE = Feature("distance_km", "card"), Feature("speed_kmh", "card"), Feature("online_share", "card", 30 * DAY_S)
 OF_DEVICE, OWN = Feature("mean_amount", "device", HOUR_S), Feature("attributes", field="v1")
 NEW_TERMINAL, NEW_COUNTRY, NEW_DEVICE = (Feature("first_time", "card", HORIZON_S, field=f) for f in ("terminal_id", "country", "device_id"))
+NEW_CATEGORY, NEW_HOUR = (Feature("first_time", "card", HORIZON_S, field=f) for f in ("mcc", "hour"))
+SAME_AMOUNT, TO_LARGEST = Feature("same_amount", "card", 2 * DAY_S), Feature("amount_to_largest", "card", HORIZON_S)
+OTHER_COUNTRY = Feature("other", "card", HORIZON_S, field="country")
 OF_TERMINAL, IN_A_WEEK = Feature("amount_ratio", "terminal", 7 * DAY_S), Feature("amount_zscore", "card", 7 * DAY_S)
 
 
@@ -214,6 +217,33 @@ OF_TERMINAL, IN_A_WEEK = Feature("amount_ratio", "terminal", 7 * DAY_S), Feature
         (IN_A_WEEK, 0, said(), "The amount does not stand out from the card's mean of the 7 days before, or the payments of that time are too few or too alike to tell."),
         (ZSCORE, 0, said(payments=1), "The amount does not stand out from the card's mean of the 30 days before, 25.00 EUR, or the payments of that time are too few or too alike to tell."),
         (AMOUNT, 9, said(mean_amount=0), "The amount is 9.00 EUR."),
+        (Feature("channel_code"), 0, said(), "The payment names no channel."),
+        (Feature("channel_code"), 4, said("channel"), "The payment was made by magnetic stripe."),
+        (Feature("channel_code"), 6, said("channel"), "The payment was made online."),
+        (Feature("type_code"), 0, said(), "The payment is a purchase."),
+        (Feature("type_code"), 2, said(), "The payment is a verification."),
+        (Feature("mcc_code"), -1, said(), "The payment names no merchant category."),
+        (Feature("mcc_code"), 742, said("mcc"), "The merchant's category is 0742."),
+        (NEW_CATEGORY, 0, said(), "The payment names no merchant category."),
+        (NEW_CATEGORY, 1, said("mcc"), "The card pays in this merchant category for the first time in the 38 days before."),
+        (NEW_HOUR, 0, said(), "The card has paid in this hour of the day (UTC) before."),
+        (NEW_HOUR, 1, said(), "The card pays in this hour of the day (UTC) for the first time in the 38 days before."),
+        (Feature("distinct", "card", HORIZON_S, field="country"), 0, said(), "No payment of the card in the 38 days before names a country."),
+        (Feature("distinct", "card", HORIZON_S, field="country"), 3, said(), "The card's payments in the 38 days before name 3 different countries."),
+        (Feature("distinct", "card", HORIZON_S, field="device_id"), 1, said(), "The card's payments in the 38 days before name 1 device."),
+        (Feature("distinct", "card", HORIZON_S, field="mcc"), 7, said(), "The card's payments in the 38 days before name about 7 different merchant categories."),
+        (Feature("cards", "terminal", HOUR_S), 0, said(), "No card paid at this terminal in the last hour before."),
+        (Feature("cards", "terminal", HOUR_S), 1, said(), "1 card paid at this terminal in the last hour before."),
+        (Feature("cards", "device", DAY_S), 12, said(), "The payment names no device."),
+        (Feature("cards", "device", DAY_S), 12, said("device_id"), "About 12 different cards paid on this device in the last day before."),
+        (SAME_AMOUNT, 1, said(), "The card has paid this very amount in the 2 days before."),
+        (SAME_AMOUNT, 0, said(), "The card has not paid this very amount in the 2 days before."),
+        (SAME_AMOUNT, 0, said(priced=False), "The amount is in another currency and there is no rate into EUR: it is taken for unknown."),
+        (TO_LARGEST, 1, said(), "The amount does not stand out from the card's largest of the 38 days before, or there is none."),
+        (TO_LARGEST, 3, said(), "The amount is 3.0 times the card's largest of the 38 days before."),
+        (OTHER_COUNTRY, 0, said(), "The payment names no country."),
+        (OTHER_COUNTRY, 0, said("country"), "The card's last payment that names a country names the same, or there is none."),
+        (OTHER_COUNTRY, 1, said("country"), "The card's last payment that names a country names another."),
         (Feature("mean_amount", "card", DAY_S), 5, said(priced=False), "The card's mean amount over the last day is 5.00 EUR, where an amount without a rate counts as 0."),
     ],
     ids=lambda f: f.name if isinstance(f, Feature) else "",
@@ -227,9 +257,11 @@ def test_what_a_payment_says_of_itself_is_read_from_its_message() -> None:
     """Each optional field that a feature is made of; half a place is none."""
     plain = Transaction("a", 1, "c", "t", 1.0, "EUR")
     assert said_by(plain) == frozenset()
-    full = msgspec.structs.replace(plain, country="FR", device_id="d", latitude=0.0, longitude=0.0, attributes={"v1": 0.0})
-    assert said_by(full) == {"country", "device_id", "place", "attributes.v1"}
-    assert said_by(msgspec.structs.replace(full, longitude=None)) == {"country", "device_id", "attributes.v1"}
+    full = msgspec.structs.replace(
+        plain, country="FR", channel="chip", mcc="0742", device_id="d", latitude=0.0, longitude=0.0, attributes={"v1": 0.0}
+    )
+    assert said_by(full) == {"country", "channel", "mcc", "device_id", "place", "attributes.v1"}
+    assert said_by(msgspec.structs.replace(full, longitude=None)) == {"country", "channel", "mcc", "device_id", "attributes.v1"}
 
 
 def test_without_what_it_is_made_of_no_feature_states_a_value() -> None:
@@ -237,7 +269,7 @@ def test_without_what_it_is_made_of_no_feature_states_a_value() -> None:
     for feature in CATALOGUE:
         if lacks(feature, frozenset()):
             assert not any(c.isdigit() for c in sentence(feature, 7777.0, UNKNOWN, "EUR"))
-    assert {f.entity for f in CATALOGUE if lacks(f, frozenset())} == {"card", "device"}
+    assert {f.entity for f in CATALOGUE if lacks(f, frozenset())} == {None, "card", "device"}
 
 
 def test_every_feature_that_a_model_may_name_has_a_code_and_a_sentence() -> None:
