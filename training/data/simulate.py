@@ -9,7 +9,7 @@
    3: three customers drawn each day are compromised for 14 days, one third of their payments (together, drawn once) x 5 and fraud.
 
 Beyond the book, each from a random stream of its own, so that none of it changes the payments: countries (the grid's quadrants, and
-online shops anywhere), channels, and terminals whose clocks are wrong.
+online shops anywhere), channels, and terminals whose clocks are wrong. Merchants, devices and frauds with names are `training.data.scenarios`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from scipy.spatial import KDTree  # type: ignore[import-untyped]  # scipy ships no types
 
 from stream_app.features.aggregations import DAY_MS, DAY_S
+from training.data.scenarios import SCENARIOS, with_scenarios
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +73,8 @@ class Simulation:
     clock_skew_s: int = 0
     """Terminals with a wrong clock are off by up to so many seconds, either way; the frame then has `sent_at`, the true time."""
     skewed_share: float = 0.05
+    scenarios: tuple[str, ...] = ()
+    """Names of `training.data.scenarios`: with any, merchants, categories, devices and these frauds are added."""
 
     def __post_init__(self) -> None:
         date.fromisoformat(self.start)
@@ -79,6 +82,10 @@ class Simulation:
             raise ValueError("customers, terminals and days must be at least 1")
         if min(self.clock_skew_s, self.label_delay_days, self.compromised_terminals, self.compromised_customers, self.radius) < 0:
             raise ValueError("clock_skew_s, label_delay_days, radius and what is compromised daily must not be negative")
+        if unknown := [name for name in self.scenarios if name not in SCENARIOS]:
+            raise ValueError(f"scenario {unknown[0]!r} is not known; there are {', '.join(SCENARIOS)}")
+        if self.scenarios and (self.clock_skew_s or not self.realism):
+            raise ValueError("scenarios need countries and channels, and clocks that are right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,8 @@ def simulate(simulation: Simulation) -> pd.DataFrame:
     frame = _frame(payments, simulation, extra, clock_rng)
     if simulation.clock_skew_s:
         frame = frame.sort_values(["event_time", "transaction_id"], kind="stable", ignore_index=True)
+    if simulation.scenarios and len(frame):
+        return with_scenarios(frame, simulation.scenarios, simulation.seed, round(simulation.label_delay_days * DAY_MS))
     return frame
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from training.data.scenarios import SCENARIOS
 from training.data.simulate import Simulation, simulate, write
 
 
@@ -27,6 +28,14 @@ def simulate_command(  # noqa: PLR0913 - the command's options
     compromised_customers: Annotated[
         float | None, typer.Option(min=0, help="Customers compromised each day; default: three in 5,000.")
     ] = None,
+    scenarios: Annotated[
+        str,
+        typer.Option(
+            help="Also merchants, categories, devices, and these frauds: `all`, or some of "
+            + ", ".join(SCENARIOS)
+            + " with commas between."
+        ),
+    ] = "",
 ) -> None:
     """Make card payments with known frauds, after the Fraud Detection Handbook; 1.77 M by default, in seconds."""
     if out.suffix != ".parquet":
@@ -43,9 +52,10 @@ def simulate_command(  # noqa: PLR0913 - the command's options
             clock_skew_s=clock_skew_s,
             compromised_terminals=terminals / 5_000 if compromised_terminals is None else compromised_terminals,
             compromised_customers=customers * 3 / 5_000 if compromised_customers is None else compromised_customers,
+            scenarios=tuple(SCENARIOS) if scenarios == "all" else tuple(name.strip() for name in scenarios.split(",") if name.strip()),
         )
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--start") from None
+        raise typer.BadParameter(str(error), param_hint="--scenarios" if "scenario" in str(error) else "--start") from None
     frame = simulate(simulation)
     labels = write(frame, out)
     frauds = int(frame["is_fraud"].sum())
