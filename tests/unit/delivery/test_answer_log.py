@@ -127,7 +127,7 @@ def test_an_answer_stands_in_the_topic_with_what_it_had_seen_at_the_time_at_whic
     st.integers(1, 6),
 )
 def test_every_answer_is_published_or_counted_as_lost(troubles: list[Exception | None], large: set[str], at_once: int) -> None:
-    """Whatever Kafka does meanwhile: an outage keeps them, in their order; a refusal loses those that were tried; what is too large is lost alone."""
+    """Rules 3, 4 and 5 of `answer_log`, whatever Kafka does meanwhile: an outage keeps them, in their order; a refusal loses those that were tried; what is too large is lost alone."""
     topic = AnswerTopic(list(troubles), large)
 
     async def body(log: AnswerLog) -> None:
@@ -149,7 +149,7 @@ def test_every_answer_is_published_or_counted_as_lost(troubles: list[Exception |
 
 @pytest.mark.parametrize(("size", "kept"), [(1, MOST_RECORDS), (MOST_BYTES // 4, 4)])
 def test_what_comes_to_a_full_queue_is_lost_counted_and_told_once(size: int, kept: int) -> None:
-    """Bounded in records and in bytes while Kafka is away; at the end what waits is lost too, and counted as that."""
+    """Rules 1 and 2 of `answer_log`: bounded in records and in bytes while Kafka is away; at the end what waits is lost too, and counted as that."""
     topic, said = AnswerTopic([Unavailable("Kafka did not answer.")] * 1_000_000), list[str]()
     sink = logger.add(said.append, level="ERROR", format="{message}")
 

@@ -85,7 +85,7 @@ def test_a_list_that_is_changed_decides_when_its_author_is_answered() -> None:
 
 
 def test_what_would_be_refused_is_not_written() -> None:
-    """Of rules and lists, for the reasons of the commands; the topics stay as they were."""
+    """Rule 1 of `rule_desk`, of rules and lists, for the reasons of the commands; the topics stay as they were."""
     process = Desk()
     desk = desk_of(process)
 
@@ -111,7 +111,7 @@ def test_what_would_be_refused_is_not_written() -> None:
 
 
 def test_an_author_who_was_not_the_fastest_is_told_where_the_record_stands() -> None:
-    """Another program wrote between the look and the record: the topic decides, and what is in force is the other's."""
+    """Rule 2 of `rule_desk`: another program wrote between the look and the record: the topic decides, and what is in force is the other's."""
     process = Desk()
     desk = desk_of(process)
     other = rule("amount > 5", code="other")
@@ -137,7 +137,7 @@ def test_an_author_who_was_not_the_fastest_is_told_where_the_record_stands() -> 
 
 
 def test_changes_of_one_process_follow_one_another() -> None:
-    """Asked for at the same time, each gets a version of its own."""
+    """Rule 3 of `rule_desk`: asked for at the same time, each gets a version of its own."""
     process = Desk()
     desk = desk_of(process)
 
@@ -162,7 +162,7 @@ def test_a_release_that_cannot_be_used_here_is_told_to_its_author() -> None:
 
 
 def test_a_checkpoint_that_is_due_is_written_beside_the_answer() -> None:
-    """Of the topic that was written to."""
+    """Rule 4 of `rule_desk`, of the topic that was written to."""
     process, checkpoints = Desk(), list[str]()
     desk = desk_of(process, checkpoints)
 

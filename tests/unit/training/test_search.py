@@ -108,7 +108,7 @@ def test_without_a_fold_there_is_nothing_to_choose_on() -> None:
 
 
 def test_every_kind_is_searched_with_and_without_weights() -> None:
-    """And each recipe of the list can be made."""
-    assert {recipe.model for recipe in SPACE} == set(KINDS)
+    """And each recipe of the list can be made. Those of the extra `boosting` may not be installed, and are not searched."""
+    assert {recipe.model for recipe in SPACE} == set(KINDS) - {"lightgbm", "xgboost"}
     assert {recipe.fraud_weight for recipe in SPACE} == {1.0, 10.0}
     assert len({str(recipe.described()) for recipe in SPACE}) == len(SPACE)
