@@ -144,10 +144,10 @@ class Quantity(IntEnum):
     LAST_COUNTRY = 11, Combination.LARGEST, Measure.COUNTRY_AT, "ms, and a country"
     COUNTRIES = 9, Combination.SET, Fact.COUNTRY, "countries", 11, 1
     DEVICES = 10, Combination.SET, Fact.DEVICE, "devices", 4, 4
-    HOURS = 12, Combination.SET, Fact.HOUR, "hours of the day", 1, 1
-    CATEGORIES = 13, Combination.SET, Fact.CATEGORY, "merchant categories", 2, 4
-    AMOUNTS = 14, Combination.SET, Fact.AMOUNT, "amounts", 2, 4
-    CARDS_OF_HOUR = 15, Combination.SET, Fact.CARD, "cards", 1, 1
+    HOURS = 17, Combination.SET, Fact.HOUR, "hours of the day", 1, 1
+    CATEGORIES = 18, Combination.SET, Fact.CATEGORY, "merchant categories", 2, 4
+    AMOUNTS = 19, Combination.SET, Fact.AMOUNT, "amounts", 2, 4
+    CARDS_OF_HOUR = 20, Combination.SET, Fact.CARD, "cards", 1, 1
     CARDS_OF_DAY = 16, Combination.SET, Fact.CARD, "cards", 1, 1
 
     def __new__(cls, number: int, combination: Combination, of: Measure | Fact, unit: str, words: int = 1, bits: int = 0) -> Self:

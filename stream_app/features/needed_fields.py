@@ -11,8 +11,10 @@ from stream_app.features.definitions import Feature
 _OF_OPS: Mapping[Op, tuple[str, ...]] = MappingProxyType({Op.DISTANCE: ("latitude", "longitude"), Op.SPEED: ("latitude", "longitude")})
 _OF_HISTORIES = frozenset({"approved", "type"})
 """What says which of an entity's payments were declined or given back: all that is counted of them follows."""
-_OPTIONAL = frozenset({"country", "device_id"})
-"""Of the names that first times are of."""
+_OPTIONAL = frozenset({"country", "device_id", "mcc"})
+"""Of the names that first times, and numbers of different ones, are of."""
+_CODES: Mapping[str, str] = MappingProxyType({"channel_code": "channel", "type_code": "type", "mcc_code": "mcc"})
+"""Of features that are a field of the payment itself."""
 
 
 def fields_read(features: Iterable[Feature]) -> tuple[str, ...]:
@@ -25,6 +27,7 @@ def _read_by(feature: Feature) -> set[str]:
     if of.fields is None:
         return {feature.name}
     found = {*_OF_OPS.get(of.op, ()), *(("channel",) if Quantity.ONLINE in of.needs else ())}
+    found |= {_CODES[feature.name]} if feature.name in _CODES else set()
     found |= _OF_HISTORIES if feature.entity else set()
     found |= {f"{feature.entity}_id"} if feature.entity in OPTIONAL else set()
     return found | ({feature.field} & _OPTIONAL)
