@@ -14,7 +14,7 @@ from stream_app.features.plan import Ints
 from tests.faults.decisions import check_decisions, recorded, stands
 from tests.faults.findings import Findings
 from tests.faults.ledger import Record
-from tests.faults.oracle import CARD_LAYOUT, LAYOUTS, Name, Oracle
+from tests.faults.oracle import LAYOUTS, Name, Oracle
 from tests.faults.published import Copies, books, name_of, outputs, publisher
 from tests.faults.rulings import Asked, Ruling
 from tests.faults.scene import MOST_RECORDS, PARTITIONS, Scene
@@ -105,9 +105,9 @@ async def _check_state(scene: Scene, oracle: Oracle, findings: Findings) -> None
             except StateError as error:
                 findings.wrong_state.append(f"{key}: {error}")
                 continue
-            if layout is CARD_LAYOUT:
-                for first, tiles in (layout.series[series] for series in scene.not_kept):
-                    kept[0, first : first + tiles] = row[first : first + tiles]
+            for ring in layout.table[np.isin(layout.table["quantity"], [*scene.not_kept.get(layout.entity, ())])]:
+                columns = slice(ring["first"], ring["first"] + ring["tiles"] * ring["words"])
+                kept[0, columns] = row[columns]
             if case != case_id or not np.array_equal(kept[0], row):
-                columns = np.flatnonzero(kept[0] != row)[:4].tolist()
-                findings.wrong_state.append(f"{key}: case {case!r} {case_id!r}, columns {columns}: {kept[0][columns]} {row[columns]}")
+                wrong = np.flatnonzero(kept[0] != row)[:4].tolist()
+                findings.wrong_state.append(f"{key}: case {case!r} {case_id!r}, columns {wrong}: {kept[0][wrong]} {row[wrong]}")

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from stream_app.features.aggregations import Quantity
+from stream_app.features.aggregations import Entity, Quantity
 from stream_app.settings import PREFIX, Settings
 from tests.faults import model
 from tests.faults.fleet import Fleet, Worker
@@ -74,7 +74,7 @@ class Scene:
         unnamed: damaged values that no worker named.
         unbidden: workers that a fault ended which should stop nobody, and state that was rebuilt without need.
         left_alone: whether workers hold state of a later version, whose cursor stays: what is decided is what is awaited.
-        not_kept: series of cards of which tiles may be missing: a version worked here that had no place for them, and knew no list of features.
+        not_kept: of each entity, quantities of which tiles may be missing: a version worked here that had no place for them, and knew no list of features.
         decided_by: who took how many decisions, once they were checked.
         whole_from_ms: from when on no decision may be degraded because of another version; None: no other version worked here.
     """
@@ -95,7 +95,7 @@ class Scene:
         self.unnamed: list[str] = []
         self.unbidden: list[str] = []
         self.left_alone = False
-        self.not_kept: frozenset[tuple[int, Quantity]] = frozenset()
+        self.not_kept: Mapping[Entity, Collection[Quantity]] = {}
         self.decided_by: Counter[str] = Counter()
         self.whole_from_ms: int | None = None
         self._tasks: list[asyncio.Task[None]] = []

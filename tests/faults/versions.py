@@ -12,17 +12,25 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from stream_app.features import definitions
-from stream_app.features.aggregations import DAY_S, Quantity
+from stream_app.features.aggregations import Entity, Quantity
 from stream_app.settings import PREFIX
 from tests.faults import model
 
 LATER = "later"
 OTHER_FORMATS = "be02a78"
 """A commit whose cursors know neither a last record nor a layout, and whose notes say less."""
-KEPT_SINCE = frozenset({(DAY_S, Quantity.FRAUD)})
-"""Series of cards that came after it. It drops their tiles where it writes a card: only versions that know of a later list of features leave it alone."""
+_OF_SHARED = frozenset({Quantity.CARDS_OF_HOUR, Quantity.CARDS_OF_DAY})
+KEPT_SINCE: Mapping[Entity, frozenset[Quantity]] = MappingProxyType({
+    "card": frozenset({
+        Quantity.FRAUD, Quantity.LARGEST, Quantity.LAST_COUNTRY, Quantity.AMOUNTS, Quantity.CATEGORIES, Quantity.HOURS,
+    }),
+    "terminal": _OF_SHARED,
+    "device": _OF_SHARED,
+})  # fmt: skip
+"""What rows keep that came after it. It drops their tiles where it writes a row: only versions that know of a later list of features leave it alone."""
 LEAVES_ALONE = "d0618ab"
 """A commit that leaves a later version's state alone, and knows of its cursor's layout nothing."""
 _SINCE = {"RULES_TOPIC", "LISTS_TOPIC"}
