@@ -38,9 +38,13 @@ _SEEK_WITHIN_S = 60.0
 _POLL_S = 1.0
 _POLL_WHILE_FULL_S = 0.02
 _ASK_GROUP_AGAIN_S = 2.0
-_FETCH_WAIT_MS = 10
-"""aiokafka keeps one fetch a broker in flight, for the partitions whose records were all taken; one that is taken up a moment later is
-asked for only after that fetch. Faust lets the broker hold it for 1.5 s where idle partitions alone are in it: measured 60 % idleness."""
+_FETCH_WAIT_MS, _FETCH_MIN_BYTES = 5, 8_192
+"""The broker answers a fetch when it has so many bytes, or after so long. An answer for each record is what costs a worker most where few come: 460
+fetches a second, and rounds of a few payments each. In turns with an answer at once, at rest: at 2,000 payments/s p50 15.9 → 10.0 ms, p99 75 → 27, worker
+0.62 → 0.54 of a core; at 500/s p50 5.6 → 8.1 ms, worker 0.67 → 0.50. With 8 ms it was slower at both.
+
+aiokafka keeps one fetch a broker in flight, for the partitions whose records were all taken; one that is taken up a moment later is asked for only
+after that fetch. Faust lets the broker hold it for 1.5 s where idle partitions alone are in it: measured 60 % idleness."""
 
 
 class PartitionFlow(Protocol):
@@ -82,7 +86,7 @@ class FetchedBatch(NamedTuple):
 
 
 class _ConsumerThread(ConsumerInLoop):
-    """Faust's consumer "thread"; the broker answers a fetch after `_FETCH_WAIT_MS` where there is nothing, and with committed records alone.
+    """Faust's consumer "thread"; the broker answers a fetch with `_FETCH_MIN_BYTES` or after `_FETCH_WAIT_MS`, and with committed records alone.
 
     What keeps it out of its group is told. aiokafka waits with it until somebody polls, and Faust polls nothing while nothing is assigned.
     """
@@ -105,6 +109,7 @@ class _ConsumerThread(ConsumerInLoop):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - Faust passes a constant; pinned by a test
+        consumer._fetch_min_bytes = _FETCH_MIN_BYTES  # noqa: SLF001 - Faust passes one byte; pinned too
         consumer._fetch_max_bytes = MOST_FETCHED_BYTES  # noqa: SLF001 - Faust passes none; pinned too
         consumer._isolation_level = COMMITTED  # noqa: SLF001 - Faust reads so only where it writes in transactions; pinned too
         return consumer

@@ -95,6 +95,7 @@ def test_the_broker_holds_no_fetch_for_long() -> None:
     assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in inspect.getsource(Consumer._new_consumer_thread)
     assert "_create_worker_consumer" in vars(AIOKafkaConsumerThread)
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
+    assert "fetch_min_bytes=self._fetch_min_bytes" in inspect.getsource(AIOKafkaConsumer.start)
     assert "fetch_max_bytes=self._fetch_max_bytes" in inspect.getsource(AIOKafkaConsumer.start)
 
 
