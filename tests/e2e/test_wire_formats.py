@@ -124,6 +124,12 @@ columns:
   terminal_id: payload.after.shop
   amount: {path: payload.after.cents, unit: minor}
   type: {path: payload.after.kind, values: {P: purchase, R: refund}, default: purchase}
+  approved: payload.after.approved
+  country: payload.after.country
+  channel: payload.after.channel
+  device_id: payload.after.device
+  latitude: payload.after.where.latitude
+  longitude: payload.after.where.longitude
 constants: {currency: EUR}
 tokens: [card_id]
 key: payload.pan

@@ -32,13 +32,13 @@ SEGMENTS = st.sampled_from(["c1", "none", "..", "%2e%2e", "%00", "%ff", "a" * 30
 @examples(50)
 @given(data=st.data())
 def test_no_request_is_answered_with_a_fault_of_ours(data: st.DataObject) -> None:
-    """Any path, method, header and body: below 500, and every refusal is a problem."""
+    """Any path, method, header and body: below 500, and every refusal is a problem. Rules and lists are not read here, which is told."""
     path = data.draw(st.sampled_from(PATHS))
     while "{" in path:
         before, _, rest = path.partition("{")
         path = before + quote(data.draw(SEGMENTS), safe="%/") + rest.partition("}")[2]
     method = data.draw(st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]))
     answer = API.ask(method, path, content=data.draw(BODIES), headers=data.draw(HEADERS))
-    assert answer.status_code < 500, answer.text
+    assert answer.status_code < 500 or (answer.status_code == 503 and path.startswith(("/v1/rules", "/v1/lists"))), answer.text
     if answer.status_code >= 400 and method != "HEAD":
         problem(answer)

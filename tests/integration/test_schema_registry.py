@@ -103,9 +103,9 @@ def test_a_schema_that_refers_to_others_is_read_with_them(registry: Registry, tm
 @pytest.mark.parametrize("kind", ["AVRO", "JSON"])
 def test_what_confluents_serializers_write_is_read(registry: Registry, foreign: Client, tmp_path: Path, kind: str) -> None:
     """Values and keys, each with its schema, as a client that shares no code with ours frames them."""
-    text = schema() if kind == "AVRO" else JSON_SCHEMA
-    (value,) = foreign.serialized(registry.url, Serializer("payments", text, kind), [PAYMENT])
-    (key,) = foreign.serialized(registry.url, Serializer("payments", '"string"', part="key"), [PAYMENT["card_id"]])
+    text, topic = schema() if kind == "AVRO" else JSON_SCHEMA, f"payments-{kind}"  # a subject keeps the kind of its first schema there
+    (value,) = foreign.serialized(registry.url, Serializer(topic, text, kind), [PAYMENT])
+    (key,) = foreign.serialized(registry.url, Serializer(topic, '"string"', part="key"), [PAYMENT["card_id"]])
     assert value.content[0] == key.content[0] == 0
     assert decoded(registry, Sent(value.content, key.content), tmp_path) == Transaction(**PAYMENT)
 

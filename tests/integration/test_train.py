@@ -169,7 +169,8 @@ def test_a_ready_file_is_measured_and_told_of_as_one(history: Path, tmp_path: Pa
     graph = "model (float[N, 1] x) => (float[N, 1] p) <float w = {100}> { z = Div (x, w)\n p = Tanh (z) }"
     ready.write_bytes(parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {graph}').SerializeToString())
     asked = ["--data", str(history), "--no-register", "--out", str(out)]
-    assert main([*asked, "--onnx", str(ready), "--profile", "passthrough"]) == 0
+    (tmp_path / "amount.yml").write_text("features: [amount]")
+    assert main([*asked, "--onnx", str(ready), "--features", str(tmp_path / "amount.yml")]) == 0
     told = capfd.readouterr().out
     assert "on which days it was fitted is not known here" in told
     assert main([*asked, "--onnx", str(ready)]) != 0

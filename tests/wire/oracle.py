@@ -8,6 +8,7 @@ README's table; one of an aborted transaction is nothing.
 from __future__ import annotations
 
 import json
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,12 @@ PARTITIONS = 3
 """Of each topic."""
 BASE = "EUR"
 """Others have no rate: their money counts for nothing."""
+
+
+def _as_a_feature(amount: float) -> float:
+    """What a model sees of it: 32 bits."""
+    return float(struct.unpack("f", struct.pack("f", amount))[0])
+
 
 type Fate = Mapping[str, Any]
 """What is published of a record: of a score its values, of a dead letter its code, each with partition and key."""
@@ -85,7 +92,7 @@ def expected(kept: Iterable[Kept], *, aborted_count: bool = False) -> dict[Place
             continue
         counts[partition, payment["card_id"]] += 1
         count = counts[partition, payment["card_id"]]
-        money = payment["amount"] if payment["currency"] == BASE else 0.0
+        money = _as_a_feature(payment["amount"]) if payment["currency"] == BASE else 0.0
         values = {name: payment.get(name) for name in VALUES} | {"type": payment.get("type", "purchase")}
         score = ALERTED if money >= DEAR or count % EVERY == 0 else PASSED
         fates[one.at] = values | {"count": count, "money": money, "score": score, "partition": partition, "key": payment["card_id"]}
