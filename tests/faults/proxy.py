@@ -34,6 +34,7 @@ class Proxy:
         """
         self.port = port
         self._server_port = server_port
+        self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -73,7 +74,8 @@ class Proxy:
         self._server = await asyncio.start_server(self._serve, HOST, self.port)
 
     async def _close(self) -> None:
-        self._server.close()
+        if self._server is not None:  # somebody else had the port
+            self._server.close()
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)

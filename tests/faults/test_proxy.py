@@ -130,3 +130,11 @@ def test_one_that_refuses_serves_nobody(proxy: Proxy, heard: list[bytes]) -> Non
     with connected(proxy) as client:
         assert ended(client)
     assert not heard
+
+
+def test_a_proxy_whose_port_is_taken_can_be_stopped(proxy: Proxy) -> None:
+    """Else the servers of the run stay: what ends them comes after it."""
+    second = Proxy(proxy.port, 1)
+    with pytest.raises(OSError, match="in use"):
+        second.start()
+    second.stop()
