@@ -6,12 +6,13 @@ GET /schemas/guids/GUID     {"schema": …, "guid": …}, or 404 with the error 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import httpx
+
+from tests.web import served
 
 _GUIDS = "/schemas/guids/"
 _NO_SUCH = json.dumps({"error_code": 40_403, "message": "Schema not found"}).encode()
@@ -38,11 +39,5 @@ def with_guids(registry: str, schemas: Mapping[str, str]) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Handler) as url:
+        yield url

@@ -366,3 +366,14 @@ def test_the_app_uses_fausts_own_assignor() -> None:
     assert app.conf.table_standby_replicas > 0
     chosen = "self.app.assignor if self.app.conf.table_standby_replicas > 0 or has_changelog_tables else RoundRobinPartitionAssignor"
     assert chosen in source(AIOKafkaConsumerThread)
+
+
+def test_the_consumer_that_faust_makes_is_told_how_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that aiokafka does not read would change nothing, and say nothing: each stands in what it starts with."""
+    made: Any = SimpleNamespace()
+    monkeypatch.setattr(AIOKafkaConsumerThread, "_create_worker_consumer", lambda _self, _transport: made)
+    thread: Any = _ConsumerThread.__new__(_ConsumerThread)
+    assert thread._create_worker_consumer(None) is made
+    assert vars(made).keys() == {"_fetch_max_wait_ms", "_fetch_min_bytes", "_fetch_max_bytes", "_isolation_level"}
+    started = inspect.getsource(AIOKafkaConsumer.start)
+    assert all(f"self.{name}" in started for name in vars(made))
