@@ -34,7 +34,7 @@ ONLY = frozenset(filter(None, os.environ.get("GROWTH_ONLY", "").split(",")))
 CARDS, MIDDLE = (10_000, 1_000_000, 5_000_000), 100_000
 PARTITION_COUNTS = (1, 16, 32)
 WORKERS = (1, 2, 3)
-PROFILES = ("passthrough", "handbook", "payments")
+PROFILES = ("handbook", "payments")
 TREES = (25, 400)
 PUBLISHED = {
     "1 in 9 payments alerted": {"THRESHOLD": "0.02"},
