@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -24,6 +24,20 @@ from tests.foreign import foreign_client
 PARTITIONS = 4
 _CLIENT_S = 900
 _TOPICS = ("TRANSACTIONS", "LABELS", "ALERTS", "TRANSACTIONS_DLQ", "LABELS_DLQ")
+
+
+class AlertSeen(NamedTuple):
+    """An alert in its topic.
+
+    Attributes:
+        due_ms: when its payment was due, Unix ms.
+        late_ms: how long after that the broker appended it, ms.
+        partition: where, which is where its payment is too.
+    """
+
+    due_ms: float
+    late_ms: float
+    partition: int
 
 
 @dataclass(slots=True)
@@ -70,8 +84,8 @@ class Bank:
         told: dict[str, Any] = json.loads(ran.stdout)
         return told
 
-    def alerted(self, name: str) -> list[tuple[float, float]]:
-        """Of each alert of a payment of this name: when the payment was due, Unix ms, and how long after that the broker appended the alert, ms."""
+    def alerted(self, name: str) -> list[AlertSeen]:
+        """The alerts of payments of this name."""
         return asyncio.run(_alerted(self.env, f'"transaction_id":"{name}-'.encode(), self.partitions))
 
 
@@ -93,19 +107,19 @@ async def _topic_of_broker_time(brokers: str, topic: str, partitions: int) -> No
         await admin.close()
 
 
-async def _alerted(env: Mapping[str, str], named: bytes, partitions: int) -> list[tuple[float, float]]:
+async def _alerted(env: Mapping[str, str], named: bytes, partitions: int) -> list[AlertSeen]:
     places = [TopicPartition(env["ALERTS_TOPIC"], n) for n in range(partitions)]
     consumer = AIOKafkaConsumer(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"])
     await consumer.start()
     try:
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
-        ends, found = await consumer.end_offsets(places), list[tuple[float, float]]()
+        ends, found = await consumer.end_offsets(places), list[AlertSeen]()
         while any([await consumer.position(p) < ends[p] for p in places]):
-            for records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).values():
+            for place, records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).items():
                 ids = ((r.timestamp, r.value.partition(named)[2]) for r in records)
                 due_ms = ((appended_ms, int(rest.partition(b"-")[0]) / 1000) for appended_ms, rest in ids if rest)
-                found += [(due, appended_ms - due) for appended_ms, due in due_ms]
+                found += [AlertSeen(due, appended_ms - due, place.partition) for appended_ms, due in due_ms]
     finally:
         await consumer.stop()
     return found

@@ -19,13 +19,13 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.ground import fraudstream, of_its_own, scored
+from stream_app.local.watching import free_port
 from tests.e2e.models import Shelf, metadata_of, variant
 from tests.e2e.workers import Worker, servers_alone, worker
 from tests.waiting import until
 
 TURNS = int(os.environ.get("CHALLENGER_TURNS", "5"))
 PAYMENTS = 15_000
-PORT = 19_467
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     history = pd.read_parquet(file)
     env = of_its_own(servers, "challenger")
     alone, with_one = list[float](), list[float]()
-    with worker(env, PORT, home) as running:
+    with worker(env, free_port(), home) as running:
         until(running.ready, "the worker")
         _cpu_us(env, running, history.iloc[:PAYMENTS])
         for turn in range(TURNS):

@@ -30,8 +30,9 @@ import redis
 from benchmarks.bank import Bank, bank
 from benchmarks.ground import fraudstream, scored
 from benchmarks.payments import Portfolio
-from benchmarks.worker_runs import LOOK_EVERY_S, PORT, drained, percentiles
+from benchmarks.worker_runs import LOOK_EVERY_S, drained, percentiles
 from stream_app.local.stack import LocalStack
+from stream_app.local.watching import free_port
 from tests.e2e.models import Shelf, metadata_of, variant
 from tests.e2e.workers import Worker, servers_alone, worker
 from tests.waiting import until
@@ -41,6 +42,7 @@ CARDS, HISTORY = 100_000, 200_000
 CALM_S, AFTER_S = 15, 30
 THRESHOLD = "0.02"
 QUIET_S = 10
+REBUILT = 0
 DEADLINE_S = 300
 
 
@@ -71,7 +73,7 @@ class Scene:
 
     def joined(self) -> None:
         """One worker more."""
-        self.running.append(self.stack.enter_context(worker(self.of.env, PORT + len(self.running), self.of.home)))
+        self.running.append(self.stack.enter_context(worker(self.of.env, free_port(), self.of.home)))
 
     def shared(self) -> bool:
         """Whether all that run hold a share."""
@@ -111,9 +113,9 @@ def _redis_restarts(scene: Scene) -> None:
 
 
 def _partition_is_rebuilt(scene: Scene) -> None:
-    """One of four loses its state."""
+    """One of four loses its state: its payments wait, those of the others should not."""
     with redis.Redis.from_url(scene.of.env["REDIS_URL"]) as client:
-        for key in client.scan_iter(match=f"{{{scene.of.env['CONSUMER_GROUP']}:0}}*", count=1000):
+        for key in client.scan_iter(match=f"{{{scene.of.env['CONSUMER_GROUP']}:{REBUILT}}}*", count=1000):
             client.unlink(key)
 
 
@@ -136,7 +138,7 @@ def _during(name: str, event: Callable[[Scene], None], of: Bank) -> dict[str, An
         for _ in range(2 if event in _OF_TWO else 1):
             scene.joined()
         until(lambda: all(one.ready() for one in scene.running) and scene.shared(), "the workers", DEADLINE_S)
-        of.publish(10 * RATE, RATE, f"{ids}-warm")
+        of.publish(10 * RATE, RATE, f"warm-{ids}")
         client: dict[str, Any] = {}
         load = threading.Thread(target=lambda: client.update(of.publish((CALM_S + AFTER_S) * RATE, RATE, ids)))
         before = scene.scored()
@@ -148,18 +150,22 @@ def _during(name: str, event: Callable[[Scene], None], of: Bank) -> dict[str, An
         until(lambda: _quiet(of, ids), "the last alerts", DEADLINE_S, 1.0)
         for one in scene.running:
             one.stop()
-    told = {**_told(np.array(of.alerted(ids)), at_ms), "client": client}
+    alerts = np.array(of.alerted(ids))
+    told = {**_told(alerts, at_ms), "client": client}
+    if event is _partition_is_rebuilt:
+        told["other_partitions"] = _told(alerts[alerts[:, 2] != REBUILT], at_ms)
     print(f"bench-events: {name}: {told}", file=sys.stderr)
     return told
 
 
 def _quiet(of: Bank, ids: str) -> bool:
     """Whether the last alert of these payments is `QUIET_S` old: a ninth of `RATE` a second is alerted where any payment is scored."""
-    return time.time() * 1000 - max(due_ms + late_ms for due_ms, late_ms in of.alerted(ids)) > QUIET_S * 1_000
+    return time.time() * 1000 - max(seen.due_ms + seen.late_ms for seen in of.alerted(ids)) > QUIET_S * 1_000
 
 
 def _told(alerts: Any, at_ms: float) -> dict[str, Any]:
-    due_ms, late_ms = alerts.T
+    """Of alerts [any, `AlertSeen`] around an event."""
+    due_ms, late_ms, _ = alerts.T
     before, after = late_ms[due_ms < at_ms - 1_000], late_ms[due_ms >= at_ms]
     during = late_ms[(due_ms >= at_ms - 1_000) & (due_ms < at_ms + AFTER_S * 1_000)]
     usual_ms = float(np.percentile(before, 99))
@@ -167,7 +173,7 @@ def _told(alerts: Any, at_ms: float) -> dict[str, Any]:
     return {
         "before": {**percentiles(before), "alerts": len(before)},
         "during": {**percentiles(during), "largest": round(float(during.max()), 1), "alerts": len(after)},
-        "slow_for_s": round(max(0.0, (slow_ms.max() - at_ms) / 1_000), 1) if len(slow_ms) else 0.0,
+        "slow_for_s": round(max(0.0, float(slow_ms.max() - at_ms) / 1_000), 1) if len(slow_ms) else 0.0,
     }
 
 

@@ -31,6 +31,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.ground import fraudstream, scored
 from stream_app.local.stack import LocalStack
+from stream_app.local.watching import free_port
 from tests.e2e.models import Shelf, metadata_of, variant, without_parity
 from tests.e2e.workers import Worker, worker
 from tests.waiting import until
@@ -39,7 +40,6 @@ RATE = float(os.environ.get("ROLLOUT_RATE", "500"))
 PARTITIONS = 2
 SEEN_WITHIN_S = 30.0
 WARM_UP = 2000
-PORT = 19_466
 TOPICS = ("TRANSACTIONS", "LABELS", "ALERTS", "SCORES", "TRANSACTIONS_DLQ", "LABELS_DLQ")
 
 
@@ -64,7 +64,7 @@ def _checked(servers: dict[str, str], home: Path) -> dict[str, Any]:
     fraudstream(servers, "train", "--data", str(file))
     env = {**servers, "CONSUMER_GROUP": "rollout", "CHALLENGER_SHARE": "0.2"} | {f"{t}_TOPIC": f"{t.lower()}-rollout" for t in TOPICS}
     fraudstream(env, "topics", "--partitions", str(PARTITIONS))
-    with worker(env, PORT, home) as running:
+    with worker(env, free_port(), home) as running:
         until(running.ready, "the worker")
         traffic = Traffic(env)
         with traffic.flowing():

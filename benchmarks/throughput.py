@@ -23,8 +23,9 @@ from benchmarks.bank import Bank, bank
 from benchmarks.costs import cpu_s
 from benchmarks.ground import fraudstream, scored
 from benchmarks.payments import Portfolio
-from benchmarks.worker_runs import LOOK_EVERY_S, PORT, drained, percentiles, told
+from benchmarks.worker_runs import LOOK_EVERY_S, drained, percentiles, told
 from stream_app.local.stack import LocalStack
+from stream_app.local.watching import free_port
 from stream_app.settings import PREFIX
 from tests.e2e.workers import servers_alone, worker
 from tests.waiting import until
@@ -94,7 +95,7 @@ def latency(of: Bank, rate: int, name: str, longest_s: int = LONGEST_S) -> dict[
         name: what the ids of these payments begin with, and no others of its topics.
         longest_s: no longer than this, whatever `ALERTS` says.
     """
-    with worker({**of.env, "THRESHOLD": THRESHOLD}, PORT, of.home) as running:
+    with worker({**of.env, "THRESHOLD": THRESHOLD}, free_port(), of.home) as running:
         until(running.ready, "the worker")
         of.publish(10 * rate, rate, "warm-up")
         until(lambda: scored(running) >= 10 * rate, "the warm-up", 120, LOOK_EVERY_S)
@@ -106,7 +107,7 @@ def latency(of: Bank, rate: int, name: str, longest_s: int = LONGEST_S) -> dict[
         spent = cpu_s({"worker": running.process.pid})["worker"] - used
         until(lambda: scored(running) >= 10 * rate + count, "the last payment", 120, LOOK_EVERY_S)
         running.stop()
-    found = [latency_ms for _, latency_ms in of.alerted(name)]
+    found = [seen.late_ms for seen in of.alerted(name)]
     return {
         **percentiles(found),
         "alerts": len(found),

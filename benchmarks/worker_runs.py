@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks.bank import Bank
 from benchmarks.costs import cpu_s, peak_mb
 from benchmarks.ground import scored
+from stream_app.local.watching import free_port
 from tests.e2e.workers import Worker, worker
 from tests.waiting import until
 
-PORT = 19464
 LOOK_EVERY_S = 0.25  # whoever asks for metrics ten times a second measures that
 DRAINED_S = 1800
 PERCENTILES = (50, 99, 99.9)
@@ -39,7 +39,7 @@ class Drain(NamedTuple):
 def drained(of: Bank, count: int, servers: Mapping[str, int]) -> Drain:
     """So many payments are there before a worker starts. What `servers` use, process ids by name, is measured too."""
     of.publish(count)
-    with worker(of.env, PORT, of.home) as running:
+    with worker(of.env, free_port(), of.home) as running:
         first = until(lambda: scored(running), "the first payment")
         return _to_the_end([running], first, count, servers)
 
@@ -47,7 +47,7 @@ def drained(of: Bank, count: int, servers: Mapping[str, int]) -> Drain:
 def drained_by(workers: int, of: Bank, count: int, servers: Mapping[str, int]) -> Drain:
     """So many payments are published at once when so many workers share the partitions."""
     with ExitStack() as stack:
-        running = [stack.enter_context(worker(of.env, PORT + n, of.home)) for n in range(workers)]
+        running = [stack.enter_context(worker(of.env, free_port(), of.home)) for n in range(workers)]
         until(lambda: all(one.ready() for one in running) and _shared(running, of.partitions), "all workers to hold their share", 120)
         of.publish(count)
         first = until(lambda: sum(map(scored, running)), "the first payment")

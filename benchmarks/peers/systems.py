@@ -19,9 +19,9 @@ from aiokafka.errors import KafkaError
 from benchmarks.bank import Bank
 from benchmarks.ground import scored
 from benchmarks.peers.environments import PROJECT
+from stream_app.local.watching import free_port
 from tests.e2e.workers import Worker, worker
 
-PORT = 19465
 _END_S = 90
 _OFFSETS_S = 60
 
@@ -74,7 +74,7 @@ class System:
             payments: a multiple of the partitions is best.
         """
         if not self.command:
-            with worker(of.env, PORT, of.home) as ours:
+            with worker(of.env, free_port(), of.home) as ours:
                 yield _Fraudstream(ours)
                 ours.stop()
             return
