@@ -20,7 +20,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 _LEAD_S = 1.0
-_TICK_S = 0.001
+_TICK_S = 0.0002
 """Nothing is looked at more often: a client that is woken for each payment and each answer took more of the machine than the worker it measures."""
 _WAITING = 200_000
 

@@ -123,6 +123,7 @@ class Growth:
         points = {}
         for name, changed in settings:
             of = replace(middle, env={**middle.env, **changed})
+            fraudstream(dict(of.env), "topics", "--partitions", str(of.partitions))
             points[name] = self._point(name, of)
             middle.sent, middle.at_ms = of.sent, of.at_ms
         return points

@@ -29,6 +29,7 @@ from stream_app.features.former import FORMER_FORMAT, FormerLayout, unpack_forme
 from stream_app.features.ledger import LARGEST_LEDGER, pack_ledger, pack_recent, unpack_head, unpack_recent
 from stream_app.features.numbers import VARINT_MAX, get, get_word, put, put_word
 from stream_app.features.plan import CARD_HEADER, LAST, NEWEST, Ints, RowLayout
+from stream_app.features.prefetch import ask_for_chosen
 from stream_app.features.tiles import absorb, advance, combined
 
 FORMAT = FORMER_FORMAT + 1
@@ -259,6 +260,7 @@ def _add_rows(series: Any, places: Any, former: Any, header: int, rows: Any, cho
 def _pack_rows(series: Any, places: Any, header: int, rows: Any, chosen: Any, scratch: Any, buffer: Any, ends: Any) -> None:
     at = 0
     for i in range(len(chosen)):
+        ask_for_chosen(rows, chosen, i + 1)
         at = _pack_row(series, places, header, rows[chosen[i]], scratch, buffer, at)
         ends[i] = at
 
@@ -266,6 +268,7 @@ def _pack_rows(series: Any, places: Any, header: int, rows: Any, chosen: Any, sc
 @jit  # type: ignore[untyped-decorator]
 def _unpack_rows(series: Any, places: Any, former: Any, header: int, rows: Any, chosen: Any, buffer: Any, bounds: Any, ends: Any) -> None:
     for i in range(len(chosen)):
+        ask_for_chosen(rows, chosen, i + 1)
         row, at, end = rows[chosen[i]], bounds[i] + _PREFIX, bounds[i + 1]
         row[:] = 0
         if buffer[bounds[i] + _CHECKSUM] == FORMAT:

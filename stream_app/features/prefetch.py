@@ -33,9 +33,21 @@ def _prefetch(_typing: Any, array: Any, index: Any) -> Any:  # noqa: ARG001 - nu
 
 
 @jit  # type: ignore[untyped-decorator]
+def _ask_for(rows: Any, row: int) -> None:
+    start = row * rows.shape[1]
+    for j in range(start, start + rows.shape[1], _WORDS_OF_A_LINE):
+        _prefetch(rows, j)
+
+
+@jit  # type: ignore[untyped-decorator]
 def ask_for_row(rows: Any, at: Any, slots: Any, i: int) -> None:
     """Prefetch the row of event i, if there is such an event and it has one."""
     if i < len(slots) and slots[i] >= 0:
-        start = at[slots[i]] * rows.shape[1]
-        for j in range(start, start + rows.shape[1], _WORDS_OF_A_LINE):
-            _prefetch(rows, j)
+        _ask_for(rows, at[slots[i]])
+
+
+@jit  # type: ignore[untyped-decorator]
+def ask_for_chosen(rows: Any, chosen: Any, i: int) -> None:
+    """Prefetch the i-th chosen row, if there is one."""
+    if i < len(chosen):
+        _ask_for(rows, chosen[i])
