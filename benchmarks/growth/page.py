@@ -119,17 +119,41 @@ def _bytes_of(full: Mapping[str, Any], entity: str) -> int:
 
 def sizing_table(result: Mapping[str, Any]) -> str:
     """A column for each estate, computed from the curves."""
-    largest, many = [*points(result, "cards")][-1][1], [*result["full"].values()][-1]
-    columns = [_sized(estate, largest, many) for estate in ESTATES]
+    many = [*result["full"].values()][-1]
+    columns = [_sized(estate, result, many) for estate in ESTATES]
     rows = ["| computed from these | " + " | ".join(f"{e.peak_per_s:,}/s at the peak, {e.cards / 1e6:g} M cards" for e in ESTATES) + " |"]
     rows += ["|---|" + "---|" * len(ESTATES)]
     rows += [f"| {name} | " + " | ".join(column[name] for column in columns) + " |" for name in columns[0]]
     return "\n".join(rows)
 
 
-def _sized(estate: Estate, largest: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, str]:
-    cpu_us = largest["cpu_us"]
-    workers = math.ceil(estate.peak_per_s / (_KEEPS_FREE * largest["scored_per_s"]))
+def _workers(estate: Estate, result: Mapping[str, Any]) -> tuple[int, dict[str, float]]:
+    """How many workers, and CPU of a payment by process, µs: with the most cards, so many partitions, and others beside each."""
+    largest, middle = [*points(result, "cards")][-1][1], result["middle"]
+    workers, needed = 0, 1
+    while needed > workers:
+        workers = needed
+        dearer = _times(middle, _of_partitions(result, _partitions(workers)))
+        if workers > 1:
+            alone, *_, shared = [point for _, point in points(result, "workers")]
+            dearer = {name: dearer[name] * times for name, times in _times(alone, shared).items()}
+        needed = math.ceil(estate.peak_per_s * dearer["worker"] / (_KEEPS_FREE * largest["scored_per_s"]))
+    return workers, {name: largest["cpu_us"][name] * times for name, times in dearer.items()}
+
+
+def _times(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
+    """How many times the CPU of one point another takes, by process."""
+    return {name: other["cpu_us"][name] / one["cpu_us"][name] for name in _PROCESSES}
+
+
+def _of_partitions(result: Mapping[str, Any], partitions: int) -> Mapping[str, Any]:
+    """The point of so many partitions, or of the next that was measured; the last one where there are more."""
+    measured = [(int(name), point) for name, point in points(result, "partitions")]
+    return next((point for many, point in measured if many >= partitions), measured[-1][1])
+
+
+def _sized(estate: Estate, result: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, str]:
+    (workers, cpu_us), largest = _workers(estate, result), [*points(result, "cards")][-1][1]
     cores = {name: estate.peak_per_s * cpu_us[name] / 1e6 / _KEEPS_FREE for name in _PROCESSES}
     of_a_card = _bytes_of(full, "card") + _bytes_of(full, "device") + _bytes_of(full, "terminal") / 10
     redis_gb = estate.cards * of_a_card / 1e9

@@ -27,6 +27,7 @@ from stream_app.bootstrap import SystemClock, intake_rules
 from stream_app.bootstrap_api import ApiBackground, build_api
 from stream_app.errors import SettingsError
 from stream_app.features.warm import warm
+from stream_app.operating.garbage import spare_the_collector
 from stream_app.operating.logs import set_up_logs
 from stream_app.rules.warm import warm as warm_rules
 from stream_app.settings import Settings, load_settings
@@ -122,6 +123,7 @@ async def _life(background: ApiBackground) -> AsyncIterator[None]:
     """Compile the kernels, follow model, rules and lists, watch Redis and Kafka; at the end let go of all connections."""
     await asyncio.to_thread(warm)
     await asyncio.to_thread(warm_rules)
+    spare_the_collector()
     beside = [asyncio.create_task(run()) for run in background.run]
     try:
         yield

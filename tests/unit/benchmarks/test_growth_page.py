@@ -59,11 +59,14 @@ def test_what_an_entity_takes_counts_all_its_keys() -> None:
 
 
 def test_worked_examples_follow_from_the_curves() -> None:
-    """Half of what one worker can with the most cards; state of the most partitions; a day is a third of the peak."""
+    """Half of what a worker can with the most cards, so many partitions (1.5 times as dear) and others beside it (1.125 times); state of the most
+    partitions; a day is a third of the peak.
+    """
     rows = {row.split(" | ")[0].strip("| "): row.split(" | ")[1:] for row in sizing_table(RESULT).splitlines()}
-    assert rows["workers"] == ["1", "10 |"]
-    assert rows["partitions"] == ["4", "32 |"]
+    assert rows["workers"] == ["1", "17 |"]
+    assert rows["partitions"] == ["4", "64 |"]
     assert rows["cores: workers, Redis, brokers"][0] == "0.5, 0.1, 0.0"
+    assert rows["cores: workers, Redis, brokers"][1] == "13.5, 1.0, 0.5 |"  # 50,000/s x 80 us x 1.5 x 1.125, twice
     assert rows["Redis: keys and values; memory to give it"][0] == "12 GB; 23 GB"  # 5 M x (1,000 + 300 + 10,000 / 10)
     assert rows["Kafka a day: transactions, alerts, scores; one copy"][0] == "21.6, 0.9, 34.6 GB"  # 1,000/s x 86,400 x 250 bytes
 
