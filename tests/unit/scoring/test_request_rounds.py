@@ -15,6 +15,7 @@ from stream_app.features.compute import Rows, Vectors
 from stream_app.features.plan import catalogue_plan
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Transaction
+from stream_app.scoring import request_rounds
 from stream_app.scoring.ports import Ids, Scores, StateSeen, WorkingSet
 from stream_app.scoring.publication import NO_OUTPUT
 from stream_app.scoring.request_rounds import MOST, RequestRounds
@@ -118,6 +119,27 @@ def test_while_one_round_is_under_way_the_next_gathers() -> None:
         answers = await first + await rest
         assert history.reads == [1, MOST, 3]
         assert all(not isinstance(answer, BaseException) for answer in answers)
+
+    asyncio.run(body())
+
+
+def test_who_asks_soon_after_a_round_waits_for_those_that_ask_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks first waits for nobody; two that ask one after the other once that is answered are one round."""
+    monkeypatch.setattr(request_rounds, "APART_S", 0.3)
+
+    async def body() -> None:
+        history = History()
+        history.open.set()
+        rounds = rounds_of(history)
+        began = asyncio.get_running_loop().time()
+        await rounds.decide(paid("a"))
+        second = asyncio.create_task(rounds.decide(paid("b")))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert history.reads == [1]
+        await asyncio.gather(second, rounds.decide(paid("c")))
+        assert history.reads == [1, 2]
+        assert asyncio.get_running_loop().time() - began >= 0.3
 
     asyncio.run(body())
 
