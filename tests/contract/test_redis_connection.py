@@ -84,6 +84,28 @@ def test_requests_that_wait_for_a_slow_redis_are_not_told_that_it_is_away(redis_
     asyncio.run(body())
 
 
+@pytest.mark.servers
+def test_a_connection_that_was_ended_while_nobody_used_it_costs_no_read_an_error(stack: Any) -> None:
+    """Reads one after the other take one connection; the server ends it, as one does that restarts, and the next read is answered."""
+
+    async def body() -> None:
+        servers, client, keys = RedisServers(stack.redis, 60, 60), client_of(stack.redis), [f"test-{uuid4().hex}"]
+        for _ in range(3):
+            assert await servers.mget(keys) == [None]
+        (line,) = servers._lines._idle
+        connection: Any = line._connection
+        host, port = connection._writer.get_extra_info("sockname")[:2]
+        assert await client.execute_command("CLIENT", "KILL", "ADDR", f"{host}:{port}") == 1
+        async with asyncio.timeout(30):
+            while not await connection.can_read():  # noqa: ASYNC110 - the end of the connection comes when it comes
+                await asyncio.sleep(0.01)
+        assert await servers.mget(keys) == [None]
+        await servers.close()
+        await client.aclose()
+
+    asyncio.run(body())
+
+
 async def disconnect(line: Line) -> None:
     """Break every connection that a partition has."""
     for each in [line] if isinstance(line, RedisLine) else line._lines.values():

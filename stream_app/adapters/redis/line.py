@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from hiredis import pack_command
@@ -16,6 +17,7 @@ from stream_app.errors import Unavailable
 
 ANSWER_WITHIN_S = 10.0
 CONNECT_WITHIN_S = 5.0
+_MOST_IDLE = 32
 FAILURES = (RedisError, RedisClusterException, OSError)
 """What redis-py and the way to a server fail with."""
 
@@ -57,20 +59,54 @@ class RedisLine:
         """Disconnect, which ends a WATCH and throws away what was not read."""
         await self._connection.disconnect(nowait=True)  # nobody waits for a server that does not answer
 
+    async def drop_if_lost(self) -> None:
+        """Where the server ended the connection meanwhile: the next command connects again."""
+        with suppress(*FAILURES):  # redis-py has disconnected it then
+            if self._connection.is_connected and await self._connection.can_read():
+                await self.drop()
+
     async def close(self) -> None:
         """Disconnect for good."""
         self.closed = True
         await self.drop()
 
 
-async def exchange(parts: Sequence[tuple[RedisLine, Sequence[Command]]]) -> list[list[Any]]:
+class IdleLines:
+    """Lines of nobody, each taken for one exchange: what redis-py's own pool does for a command costs more than the command."""
+
+    def __init__(self, connection: Callable[[], AbstractConnection], answer_within_s: float) -> None:
+        """Args: `connection` makes one without a socket timeout, see `RedisLine`."""
+        self._connection = connection
+        self._answer_within_s = answer_within_s
+        self._idle: list[RedisLine] = []
+        self._closed = False
+
+    async def round_trip(self, commands: Sequence[Command]) -> list[Any]:
+        """See `RedisLine.round_trip`."""
+        line = self._idle.pop() if self._idle else RedisLine(self._connection())
+        await line.drop_if_lost()
+        (answers,) = await exchange([(line, commands)], self._answer_within_s)
+        if self._closed or len(self._idle) >= _MOST_IDLE:
+            await line.close()
+        else:
+            self._idle.append(line)
+        return answers
+
+    async def close(self) -> None:
+        """Let go of all."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().close()
+
+
+async def exchange(parts: Sequence[tuple[RedisLine, Sequence[Command]]], answer_within_s: float = ANSWER_WITHIN_S) -> list[list[Any]]:
     """The answers of each line to its commands. All is sent before the first answer is read: one round trip, to however many servers.
 
     Raises:
         Unavailable, NoAccess, Refused: if a server did not answer, or refused; see `redis_error`. All of these lines are disconnected then.
     """
     try:
-        async with asyncio.timeout(ANSWER_WITHIN_S):
+        async with asyncio.timeout(answer_within_s):
             for line, commands in parts:
                 await line.send(commands)
             return [await line.answers(len(commands)) for line, commands in parts]

@@ -13,11 +13,12 @@ from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 
-from stream_app.adapters.redis.line import FAILURES, Command, RedisLine, exchange
+from stream_app.adapters.redis.line import FAILURES, Command, IdleLines, RedisLine, exchange
 from stream_app.adapters.redis.refusals import redis_error
 from stream_app.errors import SettingsError, Unavailable
 from stream_app.messages.majority import median
@@ -50,6 +51,7 @@ class RedisServers:
             self._one = Redis.from_url(url, **self._options)
         except (ValueError, TypeError) as error:  # its text names a part of the query, and never a value
             raise SettingsError(f"FRAUDSTREAM_REDIS_URL is wrong: {error} Example: rediss://user:password@redis:6379/0") from None
+        self._lines = IdleLines(self._connection, answer_within_s)
         self._cluster: RedisCluster | None = None
         self._known = False
         self._moved = False
@@ -103,10 +105,13 @@ class RedisServers:
 
     async def line(self, tag: str) -> Line:
         """A line of one's own for the keys under a hash tag, and on a cluster to those under others; it connects when first used."""
-        if await self.cluster():
-            return ClusterLine(self, tag)
+        return ClusterLine(self, tag) if await self.cluster() else RedisLine(self._connection())
+
+    def _connection(self) -> AbstractConnection:
+        """One to the one Redis, for a line."""
         pool = self._one.connection_pool
-        return RedisLine(pool.connection_class(**pool.connection_kwargs | _OF_A_LINE))
+        connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs | _OF_A_LINE)
+        return connection
 
     async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values. Those under one hash tag are of one moment; on one Redis, all.
@@ -115,9 +120,12 @@ class RedisServers:
             Unavailable: if Redis does not answer.
         """
         cluster = await self.cluster()
-        async with self._answering():
-            values: list[Any] = await (_mget(cluster, keys) if cluster else self._one.mget(keys))
-        return values
+        if cluster:
+            async with self._answering():
+                return await _mget(cluster, keys)
+        (values,) = await self._lines.round_trip([("MGET", *keys)])
+        found: list[bytes | None] = values
+        return found
 
     async def ping(self) -> None:
         """Raise Unavailable where a server that holds keys does not answer."""
@@ -154,6 +162,7 @@ class RedisServers:
         """Let go of all connections but the lines."""
         if self._cluster:
             await _close(self._cluster)
+        await self._lines.close()
         await self._one.aclose()
         await self._one.connection_pool.disconnect()
 

@@ -31,6 +31,9 @@ from stream_app.scoring.state_reader import StateQuery, StateSnapshot
 _ANSWER_WITHIN_S = 5.0
 _CONNECT_WITHIN_S = 2.0
 
+type _CardValue = tuple[int, int, bytes]
+"""The place of a card, a partition that knows it, and what that one has of it."""
+
 
 class RedisStateReader:
     """See `state_reader.StateReader`; `group` is the workers' consumer group."""
@@ -87,26 +90,35 @@ class RedisStateReader:
 
     def _cards(self, ids: list[str], parts: list[list[bytes | None]], unread: list[Unread]) -> tuple[list[int | None], Any, list[str]]:
         """Holder, row and case of each card; of one that several partitions know, those of the newest. `unread`: of each card's query."""
-        width, packer = self._plans[0].layout.width, self._packers[0]
+        width = self._plans[0].layout.width
         rows = np.zeros((len(ids), width), dtype=np.int64)
         holders: list[int | None] = [None] * len(ids)
         cases = [""] * len(ids)
-        one, first = np.zeros((1, width), dtype=np.int64), np.zeros(1, dtype=np.int64)
-        for partition, values in enumerate(parts):
-            for n, value in enumerate(values):
-                if value is None:
-                    continue
-                try:
-                    (case,) = packer.unpack([value], [ids[n]], one, first)
-                except NewerState:
-                    unread[n].newer.add(partition)
-                    continue
-                except StateError as error:
-                    unread[n].damaged[partition] = str(error)
-                    continue
-                if holders[n] is None or one[0, NEWEST] > rows[n, NEWEST]:
-                    holders[n], rows[n], cases[n] = partition, one[0], case
+        there = [(n, partition, value) for partition, values in enumerate(parts) for n, value in enumerate(values) if value is not None]
+        read = np.zeros((len(there), width), dtype=np.int64)
+        for i, case in self._unpacked(there, ids, read, unread):
+            n, partition, _ = there[i]
+            if holders[n] is None or read[i, NEWEST] > rows[n, NEWEST]:
+                holders[n], rows[n], cases[n] = partition, read[i], case
         return holders, rows, cases
+
+    def _unpacked(self, there: list[_CardValue], ids: list[str], read: Ints, unread: list[Unread]) -> list[tuple[int, str]]:
+        """Unpack values into the rows of their places, all at once; the places and cases of those that can be read. Whose cannot, is found one by one."""
+        packer, at = self._packers[0], np.arange(len(there))
+        try:
+            return list(enumerate(packer.unpack([value for *_, value in there], [ids[n] for n, *_ in there], read, at)))
+        except StateError:
+            readable: list[tuple[int, str]] = []
+        for i, (n, partition, value) in enumerate(there):
+            try:
+                (case,) = packer.unpack([value], [ids[n]], read, at[i : i + 1])
+            except NewerState:
+                unread[n].newer.add(partition)
+            except StateError as error:
+                unread[n].damaged[partition] = str(error)
+            else:
+                readable.append((i, case))
+        return readable
 
     def _doubts(self, cursors: list[StoredCursor], unread: Unread, held: list[int], at_ms: int | None) -> str | None:
         """Of one query: `held` are the partitions that hold its cards."""
@@ -144,30 +156,34 @@ class _SharedParts:
             parts: the values, of each partition.
             homes: of each id.
         """
-        total, own = (np.zeros((len(self.ids), self.layout.width), dtype=np.int64) for _ in range(2))
-        at = np.arange(len(self.ids))
-        for number, values in enumerate(parts):
-            readable = self._add(total, values, number)
-            at_home = [v if home == number else None for v, home in zip(readable, homes, strict=True)]
-            add_parts(self.packer, own, at, self.ids, at_home, number)
+        count = len(self.ids)
+        sums, at = np.zeros((2 * count, self.layout.width), dtype=np.int64), np.arange(count)
+        total, own = sums[:count], sums[count:]
+        there = [(n, value) for values in parts for n, value in enumerate(values) if value is not None]
+        there += [(count + n, value) for n, home in enumerate(homes) if (value := parts[home][n]) is not None]
+        if there and not self._added(sums, there):
+            sums[:] = 0
+            self._add_singly(total, own, parts, homes)
         return Rows(own, total, at, at)
 
-    def _add(self, total: Ints, values: list[bytes | None], partition: int) -> list[bytes | None]:
-        """Add a partition's parts; those that can be read. Whose cannot, is found one by one."""
-        every = np.arange(len(self.ids))
+    def _added(self, sums: Ints, there: list[tuple[int, bytes]]) -> bool:
+        """Add values to the rows of their places; whether each could be read."""
+        names = [self.ids[n % len(self.ids)] for n, _ in there]
         try:
-            if not add_parts(self.packer, total, every, self.ids, values, partition):
-                return values
-            added = True
+            return not self.packer.add([value for _, value in there], names, sums, np.array([n for n, _ in there]))
         except StateError:
-            added = False
-        readable, nothing = list(values), np.zeros((1, self.layout.width), dtype=np.int64)
-        for n, value in enumerate(values):
-            try:
-                if add_parts(self.packer, nothing, every[:1], [self.ids[n]], [value], partition):
-                    self.unread[n].newer.add(partition)
-            except StateError as error:
-                self.unread[n].damaged[partition], readable[n] = str(error), None
-        if not added:
-            add_parts(self.packer, total, every, self.ids, readable, partition)
-        return readable
+            return False
+
+    def _add_singly(self, total: Ints, own: Ints, parts: list[list[bytes | None]], homes: list[int]) -> None:
+        """The same one by one, passing over what cannot be read, which is noted."""
+        at = np.arange(len(self.ids))
+        for partition, values in enumerate(parts):
+            for n, value in enumerate(values):
+                name, here = [self.ids[n]], at[n : n + 1]
+                try:
+                    if add_parts(self.packer, total, here, name, [value], partition):
+                        self.unread[n].newer.add(partition)
+                    elif homes[n] == partition:
+                        add_parts(self.packer, own, here, name, [value], partition)
+                except StateError as error:
+                    self.unread[n].damaged[partition] = str(error)
