@@ -160,7 +160,7 @@ class _Transactions:
         parts.keys.check(request.headers.get("authorization", ""), Scope.SCORE)
         content = await body_of(request)
         given = self._transaction.of(content)
-        tx = self._checked.decode(content, given.card_id.encode(), None, parts.clock.now_ms())
+        tx = self._checked.decode(content, given.card_id.encode(), None, parts.clock.now_ms(), lambda _: given)
         answered = await parts.online.decide(tx)
         answer = json_of(answered.decision)
         parts.answered(answered, len(content) + len(answer.body))
@@ -173,7 +173,7 @@ class _Transactions:
         content = await body_of(request)
         given = self._label.of(content)
         now_ms = parts.clock.now_ms()
-        label = self._checked_label.decode(content, given.card_id.encode(), None, now_ms)
+        label = self._checked_label.decode(content, given.card_id.encode(), None, now_ms, lambda _: given)
         try:
             accepted = await parts.labels.take(label, now_ms)
         except Unavailable as error:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 
@@ -135,6 +136,7 @@ def _key(file: str, number: int, line: str) -> Key:
     return Key(match["name"], frozenset(Scope(s) for s in match["scopes"].split(",")), match["digest"])
 
 
+@lru_cache(maxsize=16)
 def is_loopback(host: str) -> bool:
     """Whether this name or address leads to this machine alone, whatever a name server says."""
     if host.lower() == "localhost":

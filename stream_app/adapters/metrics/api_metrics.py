@@ -27,10 +27,14 @@ class ApiMetrics:
         for why in get_args(LostAnswer):
             self._lost.labels(why)
         self._requests = API_REQUEST.made(self.registry)
+        self._observe: dict[tuple[str, str, int], Callable[[float], None]] = {}
 
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """One request was answered; status 0: its caller went away."""
-        self._requests.labels(method if method in _METHODS else "other", path, str(status)).observe(seconds)
+        of = (method if method in _METHODS else "other", path, status)
+        if of not in self._observe:
+            self._observe[of] = self._requests.labels(*of).observe
+        self._observe[of](seconds)
 
     def answers_published(self, count: int) -> None:
         """See `observation.AnswersObserver`."""
