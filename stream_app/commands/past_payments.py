@@ -17,6 +17,7 @@ from msgspec import structs
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.topics import partition_counts
+from stream_app.delivery.ports import Log
 from stream_app.errors import DataError, TopologyError
 from stream_app.messages.records import Place
 from stream_app.messages.transaction import ATTRIBUTE, Label, PaymentKey, Transaction
@@ -31,6 +32,9 @@ DataFile = Annotated[Path | None, typer.Option("--data", help="Past transactions
 FromTopics = Annotated[bool, typer.Option("--topics", help="The newest payments of the topics, with the labels that came since.")]
 MOST_PAYMENTS = 1_000_000
 """Of the topics: about half a gigabyte as a table."""
+MOST_LABELS = 1_000_000
+"""Of the topics, of that time: some hundred bytes of memory each."""
+_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,12 @@ class PastPayments:
 
 
 async def spool(settings: Settings, most: int, into: IO[str]) -> int:
-    """Write the newest payments of the topics, a line each; how many records could not be read. One batch is in memory, and the newest labels.
+    """Write the newest payments of the topics, a line each; how many records could not be read. One batch is in memory, and the labels since.
 
     Without any label the lines say nothing of fraud; else a payment without one counts as genuine.
+
+    Raises:
+        DataError: the topics hold no payment, or more labels of that time than are held.
     """
     from stream_app.bootstrap import inputs_of  # noqa: PLC0415 - Redis and MLflow load only where topics are read
 
@@ -88,12 +95,10 @@ async def spool(settings: Settings, most: int, into: IO[str]) -> int:
     if missing := [name for name in names if name not in counts]:
         raise TopologyError(f"Topic {missing[0]!r} does not exist. Create all that are missing: `fraudstream topics --partitions 4`.")
     log, (inputs, _) = KafkaLog(client_options(settings), settings.consumer_group), inputs_of(settings)
-    labels: dict[PaymentKey, bool] = {}
-    written = refused = 0
-    async for of_labels in _decoded(log, await _newest(log, names[1], counts[names[1]], most), inputs, inputs.labels):
-        labels |= {PaymentKey.of(label): label.is_fraud for label in of_labels.messages}
-        refused += len(of_labels.refused)
-    async for of_payments in _decoded(log, await _newest(log, names[0], counts[names[0]], most), inputs, inputs.payments):
+    starts = await newest(log, names[0], counts[names[0]], most)
+    labels, refused = await labels_since(log, starts, (names[1], counts[names[1]]), inputs)
+    written = 0
+    async for of_payments in _decoded(log, starts, inputs, inputs.payments):
         for payment in of_payments.messages:
             known = {"is_fraud": labels.get(PaymentKey.of(payment), False)} if labels else {}
             into.write(json.dumps(_row(payment) | known) + "\n")
@@ -104,14 +109,46 @@ async def spool(settings: Settings, most: int, into: IO[str]) -> int:
     return refused
 
 
-async def _newest(log: KafkaLog, topic: str, partitions: int, most: int) -> Mapping[Place, int]:
+async def newest(log: Log, topic: str, partitions: int, most: int) -> Mapping[Place, int]:
     """Where to begin in each partition."""
     bounds = await log.bounds([(topic, number) for number in range(partitions)])
     return {place: max(begin, end - most // partitions) for place, (begin, end) in bounds.items()}
 
 
+async def labels_since(
+    log: Log, starts: Mapping[Place, int], topic: tuple[str, int], inputs: Inputs, most: int = MOST_LABELS
+) -> tuple[dict[PaymentKey, bool], int]:
+    """Each payment's newest label, and how many could not be read: of all that were published since these payments were, for none comes before its own.
+
+    Args:
+        log: of the topics.
+        starts: where the payments begin.
+        topic: of the labels, and its partitions.
+        inputs: how records are read.
+        most: labels that are held; leaving some out would count frauds as genuine.
+
+    Raises:
+        DataError: there are more.
+    """
+    name, partitions = topic
+    begun = [at for place, start in starts.items() if (at := await log.timestamp(place, start)) is not None]
+    since_ms = min(begun, default=0) - _DAY_MS  # clocks of producers differ
+    of_labels = await log.from_time({(name, number): max(0, since_ms) for number in range(partitions)})
+    labels: dict[PaymentKey, bool] = {}
+    refused = 0
+    async for decoded in _decoded(log, of_labels, inputs, inputs.labels):
+        labels |= {PaymentKey.of(label): label.is_fraud for label in decoded.messages}
+        refused += len(decoded.refused)
+        if len(labels) > most:
+            raise DataError(
+                f"Topic {name!r} holds labels of more than {most:,} payments of the time of those that are tried, which is more than fits. "
+                "Try on fewer: write some into a file, and give it with --data."
+            )
+    return labels, refused
+
+
 async def _decoded[T: (Transaction, Label)](
-    log: KafkaLog, starts: Mapping[Place, int], inputs: Inputs, decoder: Reads[T]
+    log: Log, starts: Mapping[Place, int], inputs: Inputs, decoder: Reads[T]
 ) -> AsyncIterator[Decoded[T]]:
     async for _, records in log.walk(starts):
         async for ready in some_ready(records, decoder, inputs):
