@@ -28,7 +28,7 @@ from stream_app.commands.coroutines import result_of
 from stream_app.commands.topic_records import read_topic
 from stream_app.errors import DataError, RecordError
 from stream_app.inspecting.columns import SourceColumn
-from stream_app.inspecting.guesses import OURS, Guess, GuessedMapping, guessed
+from stream_app.inspecting.guesses import OURS, Guess, GuessedMapping, guessed, with_all_values
 from stream_app.inspecting.inspection import Inspection, flattened
 from stream_app.inspecting.report import InspectionReport
 from stream_app.inspecting.suspicions import suspicions
@@ -40,7 +40,7 @@ from stream_app.wire.decoder import WireDecoder
 from stream_app.wire.inputs import Reads, decode_one
 from stream_app.wire.mapped import MappedReader
 from stream_app.wire.mapping import MappingError, SourceMapping
-from stream_app.wire.times import TimeForm, UnmappedError
+from stream_app.wire.times import ISO, TimeForm, UnmappedError
 
 _GUESSED_FROM = 1_000
 _MOST_ROWS = 100_000
@@ -90,6 +90,8 @@ def _of_file(path: Path, mapping: Path | None, most: int, settings: Settings) ->
     )
     for row in islice(chain(head, every), most):
         found.add({name: value for name, value in row.items() if name != read.ROW or (given and read.ROW in given.columns.values())})
+    if given is None:
+        found.mapping = with_all_values(found.mapping, found.columns)
     return (found, []), next(every, None) is None, given is None
 
 
@@ -108,7 +110,7 @@ def _as_guess(said: SourceMapping, ours: str, places: list[str]) -> Guess:
     form, (theirs, *also) = said.time_of(ours), places
     read = _reader(ours, " and ".join(places), form) if form.is_text and ours in OURS and OURS[ours].kind is FieldKind.TIME else None
     values = said.columns[ours].values if ours in said.columns else {}
-    return Guess(theirs, "" if form.is_text else form.unit, form.since_ms, values, tuple(also), form.written, read)
+    return Guess(theirs, "" if form.is_text else form.unit, form.since_ms, values, tuple(also), form.written, read=read)
 
 
 def _reader(ours: str, theirs: str, form: TimeForm) -> Callable[[Any], Any]:
@@ -132,8 +134,15 @@ def _guessed_from(head: Iterable[Mapping[str, Any]], row: str = "") -> GuessedMa
             if name != row:
                 columns.setdefault(name, SourceColumn(name)).add(value)
     found = guessed(columns)
-    formats = {ours: TimeForm(zone="UTC", written=guess.written) for ours, guess in found.columns.items() if guess.written}
-    read = {ours: replace(found.columns[ours], read=_reader(ours, found.columns[ours].theirs, form)) for ours, form in formats.items()}
+    if found.is_ours:  # times of ISO 8601 are taken as they are, without a mapping
+        return found
+    texts = {ours: guess for ours, guess in found.columns.items() if guess.written or guess.unit == ISO}
+    zone = "UTC" if found.zone_guessed else ""
+    forms = {ours: TimeForm(guess.unit or "ms", zone, written=guess.written) for ours, guess in texts.items()}
+    read = {
+        ours: replace(texts[ours], read=_reader(ours, " and ".join((texts[ours].theirs, *texts[ours].also)), form))
+        for ours, form in forms.items()
+    }
     return replace(found, columns={**found.columns, **read})
 
 

@@ -31,6 +31,7 @@ class Form(StrEnum):
     ZONELESS = "times without a zone"
     DATE = "dates"
     OTHER_DATE = "dates, day or month first"
+    CLOCK = "times of day"
     TEXT = "text"
     LIST = "lists"
     OBJECT = "objects"
@@ -45,6 +46,7 @@ _OF_TEXT: tuple[tuple[Form, re.Pattern[str]], ...] = (
     (Form.ZONED, re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})")),
     (Form.ZONELESS, re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+")),
     (Form.OTHER_DATE, re.compile(r"[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}([T ,].*)?")),
+    (Form.CLOCK, re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?")),
 )
 
 

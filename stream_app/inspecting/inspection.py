@@ -14,10 +14,12 @@ import msgspec
 
 from stream_app.errors import RecordError
 from stream_app.inspecting.columns import Form, SourceColumn, form_of, number_of
-from stream_app.inspecting.guesses import NEEDED, OURS, Guess, GuessedMapping
+from stream_app.inspecting.guesses import NEEDED, OURS, Guess, GuessedMapping, words
 from stream_app.messages.fields import Field, FieldKind, one_of_own
-from stream_app.messages.refusals import LABEL_BEFORE_EVENT_TOLD, DeadLetterCode, missing, refused
+from stream_app.messages.refusals import LABEL_BEFORE_EVENT_TOLD, DeadLetterCode, missing, refused, shown
 from stream_app.messages.transaction import ATTRIBUTE, MAX_MESSAGE_BYTES, Transaction, too_large
+from stream_app.wire.mapping import as_written
+from stream_app.wire.times import ISO
 
 MOST_COLUMNS = 500
 _EXAMPLES = 3
@@ -25,7 +27,7 @@ _DAY_MS = 86_400_000
 _DEEPEST = 4
 _FEW_COLUMNS = 100
 """A row of more is held against the bound of a record."""
-_SCALE = {"s": 1000.0, "": 1.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
+_SCALE = {"s": 1000.0, "": 1.0, ISO: 1.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 
 
 @dataclass(slots=True)
@@ -113,7 +115,13 @@ class Inspection:
                 return guess.read(value)
             except RecordError as refusal:
                 return refusal
-        return spelt(_field(name), value, guess, self.mapping.decimal) if self.is_file else value
+        if self.mapping.is_said and guess.values and form_of(value) is not None and as_written(value) not in guess.values:
+            told = f"{name}, at {guess.theirs}, is {shown(repr(value))}; the mapping knows {shown(', '.join(guess.values))}."
+            return RecordError(DeadLetterCode.UNKNOWN_VALUE, told)
+        if not self.is_file:
+            return value
+        table = guess.values if self.mapping.is_said or name not in OURS else {**words([as_written(value)], OURS[name]), **guess.values}
+        return spelt(_field(name), value, guess, self.mapping.decimal, table)
 
     def _refusals(self, ours: Mapping[str, Any]) -> Iterator[tuple[str, RecordError]]:
         for name, of in OURS.items():
@@ -185,12 +193,12 @@ def flattened(row: Mapping[str, Any], before: str = "", depth: int = 0) -> Itera
             yield before + name, value
 
 
-def spelt(of: Field, value: Any, guess: Guess, decimal: str) -> Any:
+def spelt(of: Field, value: Any, guess: Guess, decimal: str, table: Mapping[str, str]) -> Any:
     """A value as a record has it, of one as a file may spell it; what cannot be one stays as it is, and is refused for that."""
     if value is None or form_of(value) is None:
         return None
-    if guess.values:
-        value = guess.values.get(str(value), value)
+    if table:
+        value = table.get(as_written(value), value)
     match of.kind:
         case FieldKind.TEXT | FieldKind.CODE:
             return value if isinstance(value, (bool, float, list, dict)) else str(value)

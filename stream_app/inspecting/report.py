@@ -47,11 +47,12 @@ class InspectionReport:
 
     def hints(self) -> list[str]:
         """What the mapping lacks, as comments in it."""
-        taken = {guess.theirs for guess in self.found.mapping.columns.values()}
+        taken = {name for guess in self.found.mapping.columns.values() for name in (guess.theirs, *guess.also)}
         left = ", ".join(shown(name) for name in self.found.columns if name not in taken) or "none"
         lines = [
             f"# {name} is needed: name its column under `columns`, or write it under `constants`" for name in self.found.mapping.missing
         ]
+        lines += ["# zone: UTC is a guess, for the times name none: write which it is"] if self.found.mapping.zone_guessed else []
         return [*lines, f"# columns that are nothing to us yet: {left}; a number or a short text may be `attributes.NAME: column`"]
 
     def as_json(self) -> dict[str, Any]:

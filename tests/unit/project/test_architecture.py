@@ -20,7 +20,7 @@ ROOMS = {
         "messages": "errors",
         "wire": "errors messages",
         "settings": "errors messages",
-        "inspecting": "errors messages",
+        "inspecting": "errors messages wire",
         "features": "errors",
         "explaining": "errors messages features",
         "rules": "errors messages features explaining",
