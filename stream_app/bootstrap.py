@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
@@ -38,6 +39,7 @@ from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import ServerClock, TrustedClock
 from stream_app.errors import ModelError, SettingsError
+from stream_app.labelling.report_reader import ReportReader, ReportRules
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
@@ -246,6 +248,24 @@ def intake_rules(settings: Settings) -> IntakeRules:
         max_ahead_s=settings.max_ahead_s,
         max_ahead_of_clock_s=settings.max_ahead_of_clock_s,
     )
+
+
+def reports_of(settings: Settings, mapping: SourceMapping) -> tuple[ReportReader, Callable[[], Awaitable[None]]]:
+    """What reads reports of labels by a mapping, and what returns when all schemas that it was found lacking are here.
+
+    Raises:
+        MappingError: the mapping cannot be used.
+    """
+    rules, url = ReportRules(ZoneInfo(mapping.zone or "UTC"), settings.refuse_card_numbers), settings.schema_registry_url
+    if not url:
+        return ReportReader(mapping, rules), _nothing_lacks
+    book = SchemaBook()
+    fetcher = SchemaFetcher(registry_of(settings), SchemaCopies(settings.model_cache / "schemas", url), book, RETRY_FOR_S)
+    return ReportReader(mapping, rules, book), fetcher.fetched
+
+
+async def _nothing_lacks() -> None:
+    """No schema is needed."""
 
 
 def inputs_of(settings: Settings) -> tuple[Inputs, SchemaFetcher | None]:

@@ -30,6 +30,9 @@ COMMANDS = {
     "produce": _CommandEntry(
         "stream_app.commands.produce", "produce_command", "Publish a file of transactions, and its labels at their delay."
     ),
+    "labels": _CommandEntry(
+        "stream_app.commands.labels", "labels_command", "Join the labels of a topic of their own to their payments, and publish each once."
+    ),
     "train": _CommandEntry("training.train", "train_command", "Train a model and register it; the same as `python -m training.train`."),
     "promote": _CommandEntry(
         "training.registry.promote", "promote_command", "Make a version the one that workers follow, if its gates pass."

@@ -50,6 +50,9 @@ class DeadLetterCode(StrEnum):
     NOT_AVRO = "not_avro"
     FUTURE = "future"
     LABEL_BEFORE_EVENT = "label_before_event"
+    LABEL_AMBIGUOUS = "label_ambiguous"
+    LABEL_UNMATCHED = "label_unmatched"
+    LABEL_INCOMPLETE = "label_incomplete"
     DECISION_TOO_LARGE = "decision_too_large"
     SCORING_FAILED = "scoring_failed"
 

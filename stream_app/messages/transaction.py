@@ -178,7 +178,7 @@ class Decoder[T: (Transaction, Label)]:
             RecordError: with a code of `DeadLetterCode` and a sentence.
         """
         if not value or len(value) > MAX_MESSAGE_BYTES:
-            raise _refused_size(value)
+            raise refused_size(value)
         try:
             message = self._decode(str(value, "utf-8")) if read is None else read(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -219,7 +219,8 @@ class Decoder[T: (Transaction, Label)]:
         return RecordError(DeadLetterCode.NOT_JSON, f"The message is not JSON: {shown(str(error))}.")
 
 
-def _refused_size(value: bytes | None) -> RecordError:
+def refused_size(value: bytes | None) -> RecordError:
+    """What is said of a record that is too large, or has no value."""
     if isinstance(value, UnreadBytes):
         told = f"The record could not be unpacked from its batch ({value.why}). Look at the producer that packed it."
         return RecordError(DeadLetterCode.NOT_UNPACKED, told)

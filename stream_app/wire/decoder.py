@@ -45,7 +45,7 @@ class Mapped[T: (Transaction, Label)](Protocol):
         """What reads records of a schema."""
 
 
-class _BySchema[R]:
+class BySchema[R]:
     """What was made of schemas, bounded; what they are refused for too."""
 
     def __init__(self, book: SchemaBook, make: Callable[[KnownSchema], tuple[R, int]]) -> None:
@@ -96,8 +96,8 @@ class WireDecoder[T: (Transaction, Label)]:
         self._read_key = _CardKey(mapping)
         self.has_registry = book is not None
         book = SchemaBook() if book is None else book
-        self._values: _BySchema[ReadContent[T] | None] = _BySchema(book, self._value_reader)
-        self._keys: _BySchema[ReadContent[Any]] = _BySchema(book, _key_reader)
+        self._values: BySchema[ReadContent[T] | None] = BySchema(book, self._value_reader)
+        self._keys: BySchema[ReadContent[Any]] = BySchema(book, _key_reader)
 
     def lacks(self, record: Record) -> bool:
         """Whether a schema that the record was written by is not here yet; it is wanted from now on.
@@ -148,7 +148,7 @@ class WireDecoder[T: (Transaction, Label)]:
     def _value_reader(self, known: KnownSchema) -> tuple[ReadContent[T] | None, int]:
         if known.kind == "JSON":
             return self._read_json, 1
-        reader = _avro(known)
+        reader = avro_reader(known)
         read = read_avro(self._kind, reader) if self._mapping is None else self._mapping.of_avro(reader)
         return read, reader.type.types
 
@@ -191,7 +191,7 @@ class _CardKey:
 def _key_reader(known: KnownSchema) -> tuple[ReadContent[Any], int]:
     if known.kind == "JSON":
         return _json_key, 1
-    reader = _avro(known)
+    reader = avro_reader(known)
     return reader.read, reader.type.types
 
 
@@ -202,7 +202,8 @@ def _json_key(content: bytes) -> Any:
         raise RecordError(DeadLetterCode.WRONG_KEY, "The record's key must be JSON, by its schema or the mapping, and is none.") from None
 
 
-def _avro(known: KnownSchema) -> AvroReader:
+def avro_reader(known: KnownSchema) -> AvroReader:
+    """What reads records of a schema; raises RecordError where it is none of Avro, or cannot be used."""
     if known.kind == "PROTOBUF":
         raise RecordError(DeadLetterCode.SCHEMA_REFUSED, _PROTOBUF)
     if known.kind != "AVRO":

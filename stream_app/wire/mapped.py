@@ -27,56 +27,33 @@ from stream_app.wire.times import UnmappedError, joined
 _QUOTED = 40
 
 
-class MappedReader:
-    """Reads payments by a mapping.
+class MappedFields:
+    """The fields of a message by a mapping: made of an object of plain values, one by one. This way knows every sentence."""
 
-    Attributes:
-        key: the path of the card in a record's key; empty: it is the whole key.
-        card_token: what the card's id is replaced by, where it is.
-    """
+    def __init__(self, mapping: SourceMapping, fields: Mapping[str, Field]) -> None:
+        """Look through a mapping.
 
-    def __init__(self, mapping: SourceMapping) -> None:
-        """Compile a mapping.
+        Args:
+            mapping: what it says of other fields is passed over.
+            fields: of the message, by name.
 
         Raises:
-            MappingError: it takes what has the name of a field that every payment needs for another one, and does not say where that is.
+            MappingError: it takes what has the name of a field that every message needs for another one, and does not say where that is.
         """
-        self._mapping = mapping
-        self.key = mapping.key
-        self.card_token: Callable[[str], str] | None = token_of if "card_id" in mapping.tokens else None
-        self._fields = {f.name: f for f in fields_of(Transaction)}
-        self._constants = {name: typed(of, text) for name, text in mapping.constants.items() if (of := self._of_payment(name)) is not None}
+        self._mapping, self._fields = mapping, fields
+        self._constants = {name: typed(of, text) for name, text in mapping.constants.items() if (of := self._of_message(name)) is not None}
         self._taken = [self._take(of, mapping.columns.get(of.name, MappedField((of.name,)))) for of in self._named()]
-        self._decode, self._make = fast_way(self._taken, self._constants)
 
-    def of_json(self, content: bytes) -> Transaction:
-        """The payment in a JSON text.
-
-        Raises:
-            RecordError: there is none; why.
-            msgspec.MsgspecError, UnicodeDecodeError, RecursionError: it is no JSON.
-        """
-        text = str(content, "utf-8")
-        try:
-            return self._make(self._decode(text))
-        except (msgspec.ValidationError, AttributeError, KeyError, ValueError, TypeError, OverflowError, UnmappedError):
-            return self.of_values(msgspec.json.decode(text))
-
-    def of_avro(self, reader: AvroReader) -> Callable[[bytes], Transaction]:
-        """What reads records of a schema.
+    def types_in(self, reader: AvroReader) -> Mapping[str, Convert]:
+        """What the types of a schema say of the values.
 
         Raises:
             RecordError: the schema lacks a field that the mapping names, or it is of a type that cannot be one.
         """
-        of_types = {of.of.name: found for of in self._taken if (found := self._typed_by(reader.type, of)) is not None}
+        return {of.of.name: found for of in self._taken if (found := self._typed_by(reader.type, of)) is not None}
 
-        def read(content: bytes) -> Transaction:
-            return self.of_values(reader.read(content), of_types)
-
-        return read
-
-    def of_values(self, record: Any, of_types: Mapping[str, Convert] | None = None) -> Transaction:
-        """The payment in an object of plain values; with `of_types`, what their types say first."""
+    def values_in(self, record: Any, of_types: Mapping[str, Convert] | None = None) -> dict[str, Any]:
+        """The values of ours in an object of plain values; with `of_types`, what their types say first. They are not checked."""
         if not isinstance(record, dict):
             raise RecordError(DeadLetterCode.WRONG_SHAPE, "The message is no object; send one object.")
         values: dict[str, Any] = {name: value for name, value in self._constants.items() if name in self._fields}
@@ -99,10 +76,10 @@ class MappedReader:
             values[name] = values[name] / minor_units(str(values.get(MONEY[name], "")))
         if (given := values.get(OWN)) is None or (own and isinstance(given, dict)):
             values[OWN] = own_values(given, *own)
-        return made(Transaction, self._fields, {name: value for name, value in values.items() if value is not None})
+        return {name: value for name, value in values.items() if value is not None}
 
-    def _of_payment(self, name: str) -> Field | None:
-        return ours(name) if name in self._fields or name.startswith(ATTRIBUTE) else None
+    def _of_message(self, name: str) -> Field | None:
+        return ours(name) if name in self._fields or (name.startswith(ATTRIBUTE) and OWN in self._fields) else None
 
     def _named(self) -> list[Field]:
         """Those that are taken from a record: what the mapping names, and what it says nothing of."""
@@ -110,7 +87,7 @@ class MappedReader:
         for field in self._fields.values():
             if field.required and field.name in mapping.taken - mapping.columns.keys() - mapping.constants.keys():
                 raise MappingError(f"It takes {field.name} of a record for another field, and does not say where {field.name} is. Add it.")
-        named = [of for name in mapping.columns if self._of_payment(name) is not None and (of := mapping.field_of(name)) is not None]
+        named = [of for name in mapping.columns if self._of_message(name) is not None and (of := mapping.field_of(name)) is not None]
         return [*(f for f in self._fields.values() if mapping.has_our_name(f.name)), *named]
 
     def _take(self, of: Field, column: MappedField) -> TakenField:
@@ -161,6 +138,48 @@ class MappedReader:
                 return None
             of = of.fields[name]
         return of
+
+
+class MappedReader(MappedFields):
+    """Reads payments by a mapping.
+
+    Attributes:
+        key: the path of the card in a record's key; empty: it is the whole key.
+        card_token: what the card's id is replaced by, where it is.
+    """
+
+    def __init__(self, mapping: SourceMapping) -> None:
+        """Compile a mapping. Raises as `MappedFields`."""
+        super().__init__(mapping, {f.name: f for f in fields_of(Transaction)})
+        self.key = mapping.key
+        self.card_token: Callable[[str], str] | None = token_of if "card_id" in mapping.tokens else None
+        self._decode, self._make = fast_way(self._taken, self._constants)
+
+    def of_json(self, content: bytes) -> Transaction:
+        """The payment in a JSON text.
+
+        Raises:
+            RecordError: there is none; why.
+            msgspec.MsgspecError, UnicodeDecodeError, RecursionError: it is no JSON.
+        """
+        text = str(content, "utf-8")
+        try:
+            return self._make(self._decode(text))
+        except (msgspec.ValidationError, AttributeError, KeyError, ValueError, TypeError, OverflowError, UnmappedError):
+            return self.of_values(msgspec.json.decode(text))
+
+    def of_avro(self, reader: AvroReader) -> Callable[[bytes], Transaction]:
+        """What reads records of a schema. Raises as `types_in`."""
+        of_types = self.types_in(reader)
+
+        def read(content: bytes) -> Transaction:
+            return self.of_values(reader.read(content), of_types)
+
+        return read
+
+    def of_values(self, record: Any, of_types: Mapping[str, Convert] | None = None) -> Transaction:
+        """The payment in an object of plain values, see `values_in`."""
+        return made(Transaction, self._fields, self.values_in(record, of_types))
 
 
 def _at(record: Any, path: Path) -> Any:

@@ -21,9 +21,11 @@ import pandas as pd
 
 from stream_app.errors import DataError
 from stream_app.features.aggregations import DAY_MS
-from stream_app.messages.fraud_types import BY_CODE, FRAUD_TYPE
+from stream_app.messages.fraud_types import FRAUD_TYPE
+from stream_app.messages.label_reports import BY_PAYMENT, source_of
 from training.data.columns import Column
 from training.data.files import LABEL_TEXTS, columns_of, field_of
+from training.data.sources import shown as shown_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 
 MOST_LABELS = 5_000_000
 """Some hundred bytes of memory each."""
-BY_PAYMENT = ("card_id", "amount", "event_time")
-"""What names a payment where its id does not."""
-SOURCE = "chargeback"
 _READ = ("transaction_id", *BY_PAYMENT, "currency", "labelled_at", "is_fraud", *sorted(LABEL_TEXTS))
 
 
@@ -85,11 +84,13 @@ def read_labels(path: Path, *, mapping: Path | None = None, refuse_card_numbers:
     if "transaction_id" not in names and not {*BY_PAYMENT} <= {*names}:
         lacking = next(name for name in BY_PAYMENT if name not in names)
         raise DataError(
-            f"{path} does not say which payments it means: it has neither column {column_mapping.theirs('transaction_id')!r} nor all of "
+            f"{shown_path(path)} does not say which payments it means: it has neither column {column_mapping.theirs('transaction_id')!r} nor all of "
             f"{', '.join(BY_PAYMENT)} (no {column_mapping.theirs(lacking)!r}). Add one, or say in a mapping which column it is."
         )
     if table.num_rows > MOST_LABELS:
-        raise DataError(f"{path} has {table.num_rows:,} rows; {MOST_LABELS:,} labels are read at the most. Give it in parts, by time.")
+        raise DataError(
+            f"{shown_path(path)} has {table.num_rows:,} rows; {MOST_LABELS:,} labels are read at the most. Give it in parts, by time."
+        )
     columns = {
         name: Column(path, column_mapping.called(name), _optional(name), table[name]).values(refuse_card_numbers=refuse_card_numbers)
         for name in names
@@ -135,5 +136,4 @@ def _ended(labelled: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
 
 
 def _sources(sources: NDArray[Any], types: NDArray[Any]) -> NDArray[Any]:
-    named = [f"{source or SOURCE}:{BY_CODE[kind]}" if kind else source or SOURCE for source, kind in zip(sources, types, strict=True)]
-    return np.asarray([name[:64] for name in named], object)
+    return np.asarray([source_of(source, kind) for source, kind in zip(sources, types, strict=True)], object)

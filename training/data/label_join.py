@@ -19,7 +19,9 @@ import pandas as pd
 
 from stream_app.errors import DataError
 from stream_app.features.aggregations import DAY_MS
-from training.data.label_file import BY_PAYMENT
+from stream_app.messages.label_reports import UNJOINED
+from stream_app.messages.refusals import DeadLetterCode
+from training.data.sources import shown as shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +66,10 @@ class LabelJoin:
             both = f" ({self.contradicted:,} payments have both verdicts; the newest stands)" if self.contradicted else ""
             yield f"  {twice:,} are of a payment that has another one{both}"
         for rows, told in (
-            (self.ambiguous, "fit several payments, so none was taken"),
-            (self.without, "fit no payment of the file"),
-            (self.before, "are from before their payment"),
-            (self.incomplete, f"name no payment: neither transaction_id nor all of {', '.join(BY_PAYMENT)}"),
+            (self.ambiguous, UNJOINED[DeadLetterCode.LABEL_AMBIGUOUS].many),
+            (self.without, f"{UNJOINED[DeadLetterCode.LABEL_UNMATCHED].many} of the file"),
+            (self.before, UNJOINED[DeadLetterCode.LABEL_BEFORE_EVENT].many),
+            (self.incomplete, UNJOINED[DeadLetterCode.LABEL_INCOMPLETE].many),
         ):
             if rows:
                 shown = ", ".join(map(str, rows[:SHOWN_ROWS])) + (", …" if len(rows) > SHOWN_ROWS else "")
@@ -104,7 +106,9 @@ def join_labels(frame: pd.DataFrame, labels: LabelTable, delay_ms: int) -> tuple
     )
     if not len(usable):
         told = " ".join(line.strip() for line in joined.lines())
-        raise DataError(f"{labels.path}: not one label has its payment. {told} Are cards tokens in both files, and days of one zone?")
+        raise DataError(
+            f"{shown_path(labels.path)}: not one label has its payment. {told} Are cards tokens in both files, and days of one zone?"
+        )
     verdict = _verdicts(found[usable], known_ms[usable], labels.is_fraud[usable])
     return _labelled(frame, labels, usable, verdict), replace(
         joined, payments=len(verdict.payments), frauds=int(verdict.is_fraud.sum()), contradicted=verdict.contradicted

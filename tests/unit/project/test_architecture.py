@@ -27,6 +27,7 @@ ROOMS = {
         "scoring": "errors messages wire features explaining rules",
         "comparing": "messages features scoring",
         "delivery": "errors messages wire features rules scoring",
+        "labelling": "errors messages wire",
         "operating": "errors",
         "audit": "errors messages features rules scoring",
         "adapters/kafka": "errors messages settings features rules delivery",
@@ -36,12 +37,12 @@ ROOMS = {
         "adapters/metrics": "errors messages features scoring operating",
         "adapters/faust": "errors messages settings operating adapters/kafka",
         "bootstrap_rules": "settings rules scoring delivery adapters/kafka",
-        "bootstrap": "errors messages wire settings scoring delivery operating adapters/kafka adapters/redis adapters/models adapters/schema_registry adapters/metrics bootstrap_rules",
+        "bootstrap": "errors messages wire settings scoring delivery labelling operating adapters/kafka adapters/redis adapters/models adapters/schema_registry adapters/metrics bootstrap_rules",
         "bootstrap_api": "errors messages settings scoring delivery operating adapters/kafka adapters/redis adapters/metrics bootstrap_rules bootstrap",
         "worker": "errors messages settings features rules delivery operating adapters/faust bootstrap",
         "api": "errors messages settings features rules scoring delivery operating bootstrap bootstrap_api",
         "local": "errors messages settings",
-        "commands": "errors messages wire inspecting settings features explaining rules scoring comparing delivery audit adapters/kafka adapters/redis adapters/models bootstrap_rules bootstrap worker api",
+        "commands": "errors messages wire inspecting settings features explaining rules scoring comparing delivery labelling audit adapters/kafka adapters/redis adapters/models bootstrap_rules bootstrap worker api",
         "cli": "errors",
     },
     "training": {
@@ -54,7 +55,7 @@ ROOMS = {
     },
 }
 """Each room, a folder or a file at the top, and the rooms that it may import beside itself. What it promises is the first sentence of its docstring."""
-PURE = ("messages", "wire", "inspecting", "features", "explaining", "rules", "scoring", "comparing", "audit")
+PURE = ("messages", "wire", "inspecting", "features", "explaining", "rules", "scoring", "comparing", "labelling", "audit")
 OUTSIDE = {
     "aiohttp",
     "aiokafka",
