@@ -82,7 +82,9 @@ def _of_file(path: Path, mapping: Path | None, most: int, settings: Settings) ->
     every = read.rows_of(path, most + 1, mapped.said.delimiter if mapped else "")
     head = list(islice(every, min(_GUESSED_FROM, most)))
     if not head:
-        raise DataError(f"{path} has no rows. Give a file with transactions; `fraudstream simulate` makes one.")
+        raise DataError(
+            f"{importlib.import_module('training.data.sources').shown(path)} has no rows. Give a file with transactions; `fraudstream simulate` makes one."
+        )
     names = [name for name in head[0] if name != read.ROW]
     given = mapped or read.known_layout(names)
     found = Inspection(

@@ -83,7 +83,9 @@ def produce_command(  # noqa: PLR0913 - the command's options
             console.print(line, highlight=False, soft_wrap=True)
     replay = replay_of(frame, labels=not no_labels, window=window, limit=limit)
     if not len(replay):
-        raise DataError(f"{file} has no transactions between --start and --end (it has {_span(frame)}). Widen them.")
+        raise DataError(
+            f"{importlib.import_module('training.data.sources').shown(file)} has no transactions between --start and --end (it has {_span(frame)}). Widen them."
+        )
     ahead = int((replay.order()[1] > time.time() * 1000 + settings.max_ahead_s * 1000).sum())
     if ahead:
         console.print(f"[yellow]{ahead:,} records are dated later than now: workers refuse such (code 'future'). --end leaves them out.")

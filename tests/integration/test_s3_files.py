@@ -164,3 +164,24 @@ def test_inspect_reads_a_bucket_and_ends_with_the_code_of_data_where_there_is_no
     assert f"s3://payments/packed/*.csv.*: all {len(pd.read_parquet(bucket / 'whole.parquet')):,} rows" in seen.stdout
     refused = inspected("s3://none/x.csv")
     assert (refused.returncode, "there is no bucket 'none'" in refused.stderr) == (65, True), refused.stderr
+
+
+def test_train_and_produce_read_a_bucket_as_commands(bucket: Path, tmp_path: Path) -> None:
+    """A model of a prefix of parts; payments of a pattern of packed files; 65 with the cause where there is no bucket. Nothing is asked of Kafka or MLflow."""
+    assert bucket.exists()
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "stream_app.cli", *arguments], capture_output=True, text=True, check=False)
+
+    labels = ["--labels", "s3://payments/chargebacks.csv"]
+    trained = run(
+        "train", "--data", "s3://payments/parts/", "--no-register", "--trees", "5", "--max-depth", "6", "--out", str(tmp_path / "m.onnx")
+    )
+    assert (trained.returncode, (tmp_path / "m.onnx").exists()) == (0, True), trained.stderr
+    produced = run("produce", "s3://payments/packed/*.csv.*", *labels, "--start", "2100-01-01")
+    assert produced.returncode == 65, produced.stderr
+    assert "Labels: 1; 1 joined to 1 payments" in produced.stderr
+    assert "s3://payments/packed/*.csv.* has no transactions between --start and --end" in produced.stderr
+    for command in (["train", "--no-register", "--data"], ["produce"]):
+        refused = run(*command, "s3://none/x.csv")
+        assert (refused.returncode, "there is no bucket 'none'" in refused.stderr) == (65, True), refused.stderr

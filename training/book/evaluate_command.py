@@ -55,6 +55,7 @@ def evaluate_command(  # noqa: PLR0913 - the command's options
     from training.book.table_report import report, show  # noqa: PLC0415
     from training.data.backfill import backfill  # noqa: PLC0415
     from training.data.dataset import check_for_training, read_transactions  # noqa: PLC0415
+    from training.data.sources import shown as shown_path  # noqa: PLC0415
 
     chosen = PROTOCOLS[_one_of(protocol, list(PROTOCOLS), "--protocol")]
     profiles = [_one_of(name, list(tables.PROFILES), "--profile") for name in profile or chosen.profiles]
@@ -63,7 +64,7 @@ def evaluate_command(  # noqa: PLR0913 - the command's options
     console, begun = Console(stderr=True), time.monotonic()
     with console.status("Read the transactions, compute the features …") as status:
         frame = read_transactions(data, label_delay_days=LABEL_DELAY_DAYS)
-        check_for_training(frame, str(data))
+        check_for_training(frame, shown_path(data))
         late = frame["labelled_at"] + (label_delay_days - LABEL_DELAY_DAYS) * DAY_MS
         features = backfill(frame.assign(labelled_at=late), max((tables.PROFILES[name] for name in profiles), key=len))
         kept, tried = _searched(frame, features, kept, profiles[-1], console) if search else (kept, ())

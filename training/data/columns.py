@@ -20,6 +20,7 @@ from stream_app.errors import DataError, RecordError
 from stream_app.messages.event_time import seems_to_be
 from stream_app.messages.fields import Field, FieldKind
 from stream_app.messages.refusals import CONTROL_CHARACTERS, DeadLetterCode, missing, refused, shown
+from training.data.sources import shown as shown_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +87,9 @@ class Column:
         raise self._stopped(row, refusal_of_row(row), more)
 
     def _stopped(self, row: int, refusal: RecordError, more: str) -> RefusedRow:
-        return RefusedRow(f"{self.path}: {self.called} is wrong in row {row + 1}{more}: {refusal.message}", refusal.code, row + 1)
+        return RefusedRow(
+            f"{shown_path(self.path)}: {self.called} is wrong in row {row + 1}{more}: {refusal.message}", refusal.code, row + 1
+        )
 
     def _refuse_missing(self, is_missing: Any) -> None:
         if self.field.required:
@@ -97,7 +100,7 @@ class Column:
         if isinstance(kind, pa.UuidType):
             held = held.cast(pa.binary(16))
         if pa.types.is_floating(kind) or pa.types.is_nested(kind) or pa.types.is_temporal(kind):
-            raise DataError(f"{self.path}: {self.called} holds {kind}, where text (or integers) must be. Write it as text.")
+            raise DataError(f"{shown_path(self.path)}: {self.called} holds {kind}, where text (or integers) must be. Write it as text.")
         if pa.types.is_boolean(kind):
             self.refuse(held.is_valid().to_numpy(), lambda row: refused(self.field, held[row].as_py()))
         if self.field.name == "transaction_id":  # all different: a dictionary of them would only be a copy more

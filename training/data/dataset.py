@@ -40,6 +40,7 @@ from training.data.label_file import read_labels
 from training.data.label_join import LabelJoin, join_labels
 from training.data.record_size import refuse_too_large
 from training.data.sources import parts_of
+from training.data.sources import shown as shown_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,10 +67,10 @@ def read_transactions(
         if name not in table.column_names:
             given = ", ".join(table.column_names) or "none that is known"
             raise DataError(
-                f"{path}: column {column_mapping.theirs(name)!r} is missing (known ones there: {given}). Add it, or rename the one that holds it."
+                f"{shown_path(path)}: column {column_mapping.theirs(name)!r} is missing (known ones there: {given}). Add it, or rename the one that holds it."
             )
     if not table.num_rows:
-        raise DataError(f"{path} has no rows. Give a file with transactions; `fraudstream simulate` makes one.")
+        raise DataError(f"{shown_path(path)} has no rows. Give a file with transactions; `fraudstream simulate` makes one.")
     columns: dict[str, Any] = {}
     checked = partial(_checked, path, of_text_file=parts_of(path)[0].kind == ".csv", refuse_card_numbers=refuse_card_numbers)
     for name in sorted(table.column_names, key=_place):

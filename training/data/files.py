@@ -62,14 +62,14 @@ def columns_of(path: Path, mapping: Path | None = None, also: frozenset[str] = f
     given = read_mapping(mapping) if mapping else None
     table, column_mapping, names = _read_all(path, given, also)
     if given and (missing := column_mapping.missing(table)):
-        raise DataError(f"{path}: column {min(missing)!r} of {mapping} is not there. It has {', '.join(names)}.")
+        raise DataError(f"{shown_path(path)}: column {min(missing)!r} of {mapping} is not there. It has {', '.join(names)}.")
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if twice:
-        raise DataError(f"{path}: column {twice[0]!r} is there twice. Rename one of the two.")
+        raise DataError(f"{shown_path(path)}: column {twice[0]!r} is there twice. Rename one of the two.")
     try:
         table = column_mapping.applied(table)
     except MappingError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{shown_path(path)}: {error}") from None
     return _flat(table.select([name for name in table.column_names if is_known(name) or name in also])), column_mapping
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.messages.transaction import ATTRIBUTE, MAX_MESSAGE_BYTES, Transaction, too_large
 from training.data.columns import RefusedRow
+from training.data.sources import shown as shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +39,9 @@ def refuse_too_large(path: Path, columns: Mapping[str, Any]) -> None:
     for row, record in enumerate(_records(columns), 1):
         size = len(msgspec.json.encode(record))
         if size > MAX_MESSAGE_BYTES:
-            raise RefusedRow(f"{path}: row {row} is wrong: {too_large(size)} Leave attributes out.", DeadLetterCode.TOO_LARGE, row)
+            raise RefusedRow(
+                f"{shown_path(path)}: row {row} is wrong: {too_large(size)} Leave attributes out.", DeadLetterCode.TOO_LARGE, row
+            )
 
 
 def _most_of(values: Any) -> int:

@@ -12,6 +12,7 @@ from stream_app.features.needed_fields import fields_read
 from training.data.backfill import backfill
 from training.data.dataset import check_for_training, read_transactions, with_labels
 from training.data.sources import digest_of
+from training.data.sources import shown as shown_path
 from training.data.split import FoldParts, Parts, prequential, split
 from training.data.vocabularies import Vocabulary, learnt, with_vocabularies
 from training.fitting.evaluate import card_ranks
@@ -108,7 +109,7 @@ def read(options: Options, told: Callable[[LabelJoin], None] = lambda _: None) -
             refuse_card_numbers=options.refuse_card_numbers,
         )
         told(joined)
-    check_for_training(frame, str(options.data))
+    check_for_training(frame, shown_path(options.data))
     return frame, options.split.windows(int(frame["event_time"].iloc[0]), int(frame["event_time"].iloc[-1]))
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import zstandard
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from stream_app.errors import DataError
 from stream_app.local.stack import free_ports
 from training.data import object_store
-from training.data.dataset import read_transactions
+from training.data.dataset import read_transactions, with_labels
 from training.data.rows import rows_of
 from training.data.sources import digest_of, kind_of_name, parts_of
 
@@ -120,3 +121,20 @@ def test_a_store_that_is_away_is_told_with_the_address_that_was_asked(monkeypatc
     with pytest.raises(DataError, match=r"s3://payments/x\.csv cannot be reached: .*127\.0\.0\.1"):
         parts_of(Path("s3://payments/x.csv"))
     object_store.store.cache_clear()
+
+
+def test_what_is_wrong_in_a_file_of_a_store_is_told_with_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path has one stroke less than the address that its user wrote: a row, a column, a label, order of time."""
+    monkeypatch.setattr(object_store, "store", lambda: SubTreeFileSystem(str(tmp_path), LocalFileSystem()))
+    (tmp_path / "b").mkdir()
+    head = "transaction_id,event_time,card_id,terminal_id,amount,currency,is_fraud\n"
+    (tmp_path / "b" / "row.csv").write_text(f"{head}T1,1522540800000,C1,M1,x,EUR,1\n")
+    (tmp_path / "b" / "column.csv").write_text("event_time\n1522540800000\n")
+    (tmp_path / "b" / "order.csv").write_text(f"{head}T1,1522540800001,C1,M1,1,EUR,1\nT2,1522540800000,C1,M1,1,EUR,0\n")
+    (tmp_path / "b" / "labels.csv").write_text("transaction_id\nT9\n")
+    for name, says in (("row", "column 'amount' is wrong in row 1"), ("column", "column 'transaction_id' is missing")):
+        with pytest.raises(DataError, match=f"^s3://b/{name}.csv: {says}"):
+            read_transactions(Path(f"s3://b/{name}.csv"))
+    frame = read_transactions(Path("s3://b/order.csv"))
+    with pytest.raises(DataError, match=r"^s3://b/labels\.csv: not one label has its payment"):
+        with_labels(frame, Path("s3://b/labels.csv"), mapping=None, label_delay_days=7)
