@@ -115,8 +115,8 @@ def test_of_two_runs_at_once_the_first_gives_way(settings: Settings, unique: str
     async def both() -> None:
         async with returning_producer(client, unique, counts, "fraudstream labels") as first:
             async with returning_producer(client, unique, counts, "fraudstream labels") as second:
-                await second.send([message], {("chargebacks", 0): 1})
-            await first.send([message], {("chargebacks", 0): 1})
+                await second.send([message], {(settings.labels_topic, 0): 1})
+            await first.send([message], {(settings.labels_topic, 0): 1})
 
     with pytest.raises(Refused, match="Another `fraudstream labels` has begun since"):
         asyncio.run(both())
