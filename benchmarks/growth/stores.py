@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from stream_app.adapters.redis.namespace import prefix_of
-from stream_app.features.aggregations import Entity
+from stream_app.features.entities import Entity
 from stream_app.features.plan import catalogue_plan
 
 _SAMPLE = 2_000

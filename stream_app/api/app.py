@@ -37,7 +37,7 @@ from stream_app.api.rules import ListRoutes, RuleRoutes
 from stream_app.delivery.answer_log import AnswerTaker, not_kept
 from stream_app.delivery.rule_desk import RuleDesk
 from stream_app.errors import FraudstreamError, Stop, Unavailable
-from stream_app.features.aggregations import Entity
+from stream_app.features.entities import Entity
 from stream_app.messages.card_numbers import is_card_number
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS, MAX_EVENT_TIME_MS
 from stream_app.messages.fields import fields_of

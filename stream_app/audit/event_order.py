@@ -20,9 +20,10 @@ from stream_app.audit.arrivals import Arrivals, swapped
 from stream_app.audit.decisions import ServedBatch
 from stream_app.audit.history import PartitionHistory, joined, selected
 from stream_app.features import kernel
-from stream_app.features.aggregations import ENTITIES, Measure
+from stream_app.features.aggregations import Measure
 from stream_app.features.compute import Rows, Vectors, compute
 from stream_app.features.definitions import Feature
+from stream_app.features.entities import ENTITIES
 from stream_app.features.plan import Ints, Plan, needs_of
 
 KINDS = ("card", "label", "shared_delayed", "shared")

@@ -10,7 +10,7 @@ import numpy as np
 from stream_app.audit.history import Count, PartitionHistory
 from stream_app.audit.verification import Difference
 from stream_app.features import kernel
-from stream_app.features.aggregations import ENTITIES
+from stream_app.features.entities import ENTITIES
 
 MOST_EVENTS = 20
 

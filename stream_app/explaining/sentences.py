@@ -10,16 +10,14 @@ from stream_app.explaining.reason_codes import check_covered
 from stream_app.features.aggregations import (
     AGGREGATIONS,
     DAY_S,
-    ENTITIES,
     EPISODE_GAP_DAYS,
     FIELD_OF_SET,
     HORIZON_DAYS,
     HORIZON_S,
     HOUR_S,
-    OPTIONAL,
-    Entity,
 )
 from stream_app.features.definitions import Feature
+from stream_app.features.entities import ENTITIES, KINDS, OPTIONAL, Entity
 from stream_app.features.facts import CHANNELS, TYPES
 from stream_app.features.own_values import told_by
 from stream_app.messages.iso import in_currency
@@ -49,8 +47,8 @@ class Usual:
 
 def said_by(payment: Transaction) -> frozenset[str]:
     """What a payment says that it might have left out: `place`, `country`, `channel`, `mcc`, `device_id`, `attributes.<name>` of each of its own values, `declined`."""
-    optional = ("country", "channel", "mcc", *(f"{entity}_id" for entity in OPTIONAL))
-    said = [name for name in optional if getattr(payment, name) is not None]
+    said = [name for name in ("country", "channel", "mcc") if getattr(payment, name) is not None]
+    said += [kind.field for kind in map(KINDS.__getitem__, OPTIONAL) if kind.id_of(payment) is not None]
     said += [PLACE] if payment.latitude is not None and payment.longitude is not None else []
     said += [DECLINED] if payment.approved is False else []
     return frozenset([*said, *(f"attributes.{name}" for name, value in (payment.attributes or {}).items() if value != "")])
@@ -67,7 +65,7 @@ def needs_said(feature: Feature) -> str | None:
     if feature.of.fields is None:
         return feature.name
     if feature.entity in OPTIONAL:
-        return f"{feature.entity}_id"
+        return KINDS[feature.entity].field
     if feature.of.of_place:
         return PLACE
     if feature.aggregation in _OF_FIELD:
@@ -179,7 +177,7 @@ def _where(feature: Feature) -> str:
 
 
 def _name(feature: Feature) -> str:
-    return feature.entity or "payment"
+    return KINDS[feature.entity].called if feature.entity else "payment"
 
 
 def _last(feature: Feature, value: float) -> str:

@@ -1,8 +1,8 @@
-"""What can be computed, as data: the entities, and one entry for each aggregation over their payments.
+"""What can be computed, as data: one entry for each aggregation over the payments of an entity.
 
 A new aggregation is an entry here and, where no operation makes it yet, one in `Op` and a line in the kernel. What it is made of is a
-`Quantity`: how that combines is declared with it, and tiles, kernel, plan and packed rows follow. A new entity is a name here and in the
-sentences: shared state, training, worker and the list in the documents follow.
+`Quantity`: how that combines is declared with it, and tiles, kernel, plan and packed rows follow.
+Entities are a table of their own, `entities`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, unique
 from types import MappingProxyType
-from typing import Literal, Self, get_args
+from typing import Self
 
 from stream_app.errors import SettingsError
+from stream_app.features.entities import ENTITIES, LABELLED, SHARED, Entity
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
@@ -30,14 +31,6 @@ EPISODE_GAP_DAYS = 10
 HOPS_S = {HOUR_S: 300, DAY_S: HOUR_S, 2 * DAY_S: DAY_S, 7 * DAY_S: 6 * HOUR_S, 30 * DAY_S: DAY_S, HORIZON_S: HORIZON_S // 2}
 """Hop of each window. Measured on the Handbook's history: no loss against exact windows. Those of two days and of the horizon are two tiles, for what needs no
 sharper edge."""
-
-Entity = Literal["card", "terminal", "device"]
-ENTITIES: tuple[Entity, ...] = get_args(Entity)
-"""Cards first: theirs is the order of the log. All others are shared: their payments come through many partitions. Their first letters differ."""
-LABELLED: tuple[Entity, ...] = ("card", "terminal")
-"""What a label names. The others have no counts of fraud."""
-OPTIONAL: tuple[Entity, ...] = ("device",)
-"""What a payment may lack: its features are neutral then."""
 
 
 class Fact(IntEnum):
@@ -253,7 +246,6 @@ class Aggregation:
 _WINDOWS = (HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S)
 _ANY = ENTITIES
 _CARD: tuple[Entity, ...] = ("card",)
-_SHARED: tuple[Entity, ...] = ("terminal", "device")
 _Q = Quantity
 _NEVER = float(HORIZON_DAYS)
 
@@ -330,7 +322,7 @@ AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
         ),
         "cards": Aggregation(
             "about how many different cards paid at the {entity} in {window} before, at most 266",
-            Op.DISTINCT, entities=_SHARED, windows_s=tuple(CARDS_IN),
+            Op.DISTINCT, entities=SHARED, windows_s=tuple(CARDS_IN),
         ),
         "same_amount": Aggregation(
             "1 if the {entity} has paid this very amount in {window} before",

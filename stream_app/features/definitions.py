@@ -24,10 +24,9 @@ from stream_app.features.aggregations import (
     HOPS_S,
     HORIZON_S,
     HOUR_S,
-    LABELLED,
     Aggregation,
-    Entity,
 )
+from stream_app.features.entities import KINDS, LABELLED, Entity
 from stream_app.features.own_values import MOST_VALUES
 
 KERNEL_VERSION = 2
@@ -125,9 +124,9 @@ class Feature:
         """What it says, for people."""
         window = {HOUR_S: "1 hour", DAY_S: "1 day"}.get(self.window_s, f"{self.window_s // DAY_S} days")
         ended = f"the {window} that ended 7 days ago" if self.delay_s else f"the last {window}"
-        return self.of.meaning.format(entity=self.entity, window=ended, field=self.field.removesuffix("_id")).replace(
-            "last 38 days", "last 19 to 38 days"
-        )
+        return self.of.meaning.format(
+            entity=KINDS[self.entity].called if self.entity else None, window=ended, field=self.field.removesuffix("_id")
+        ).replace("last 38 days", "last 19 to 38 days")
 
     @property
     def hash(self) -> str:

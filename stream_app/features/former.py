@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.features.aggregations import Entity, Quantity
+from stream_app.features.aggregations import Quantity
 from stream_app.features.compiled import jit
+from stream_app.features.entities import Entity
 from stream_app.features.ledger import unpack_head
 from stream_app.features.numbers import get
 from stream_app.features.plan import NEWEST, RowLayout, Table, columns

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from stream_app.features.aggregations import OPTIONAL, Op, Quantity
+from stream_app.features.aggregations import Op, Quantity
 from stream_app.features.definitions import Feature
+from stream_app.features.entities import KINDS, OPTIONAL
 
 _OF_OPS: Mapping[Op, tuple[str, ...]] = MappingProxyType({Op.DISTANCE: ("latitude", "longitude"), Op.SPEED: ("latitude", "longitude")})
 _OF_HISTORIES = frozenset({"approved", "type"})
@@ -29,5 +30,5 @@ def _read_by(feature: Feature) -> set[str]:
     found = {*_OF_OPS.get(of.op, ()), *(("channel",) if Quantity.ONLINE in of.needs else ())}
     found |= {_CODES[feature.name]} if feature.name in _CODES else set()
     found |= _OF_HISTORIES if feature.entity else set()
-    found |= {f"{feature.entity}_id"} if feature.entity in OPTIONAL else set()
+    found |= {KINDS[feature.entity].field} if feature.entity in OPTIONAL else set()
     return found | ({feature.field} & _OPTIONAL)

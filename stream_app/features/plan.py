@@ -18,18 +18,17 @@ from numpy.typing import NDArray
 from stream_app.errors import SettingsError
 from stream_app.features.aggregations import (
     CARDS_IN,
-    ENTITIES,
     FIELD_OF_SET,
     FIRST_OF_ROW,
     FIRST_OF_TILES,
     HOUR_S,
     OF_SERIES,
     Combination,
-    Entity,
     Op,
     Quantity,
 )
 from stream_app.features.definitions import CATALOGUE, Feature
+from stream_app.features.entities import ENTITIES, Entity
 
 type Ints = NDArray[np.int64]
 type Table = NDArray[np.void]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from stream_app.features import kernel
-from stream_app.features.aggregations import DAY_MS, ENTITIES
+from stream_app.features.aggregations import DAY_MS
 from stream_app.features.compute import Events, PlacedRows, Rows, compute
+from stream_app.features.entities import ENTITIES
 from stream_app.features.packing import Packer
 from stream_app.features.plan import CARD_HEADER, RowLayout, catalogue_plan
 

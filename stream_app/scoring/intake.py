@@ -13,8 +13,9 @@ import numpy as np
 
 from stream_app.errors import RecordError, Unavailable
 from stream_app.features import kernel
-from stream_app.features.aggregations import ENTITIES, Fact
+from stream_app.features.aggregations import Fact
 from stream_app.features.compute import Events, to_minor
+from stream_app.features.entities import ENTITIES, KINDS
 from stream_app.features.facts import CHANNELS, ONLINE, TYPES, country_numbers, facts_of, hashes, mcc_numbers, numbers_of
 from stream_app.features.own_values import OwnColumn
 from stream_app.features.plan import Ints
@@ -220,11 +221,11 @@ class _IdIndex:
         found: tuple[list[list[int]], ...] = tuple([[] for _ in ENTITIES] for _ in ("payments", "labels"))
         self._counts: list[list[int]] = []
         for of_partition in of_each:
-            for n, (entity, ids) in enumerate(zip(ENTITIES, self.ids, strict=True)):
+            for n, (kind, ids) in enumerate(zip(KINDS.values(), self.ids, strict=True)):
                 known: dict[str, int] = {}
-                first, name = len(ids), f"{entity}_id"
+                first = len(ids)
                 for messages, places in zip(of_partition, found, strict=True):
-                    named = (getattr(m, name, None) for m in messages)
+                    named = map(kind.id_of, messages)
                     places[n] += [-1 if i is None else known.setdefault(i, first + len(known)) for i in named]
                 ids.extend(known)
             self._counts.append([len(ids) for ids in self.ids])

@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from stream_app.errors import NotFound, RecordError
 from stream_app.features import kernel
-from stream_app.features.aggregations import ENTITIES, Entity
 from stream_app.features.compute import Events, Vectors, compute
 from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, Feature
+from stream_app.features.entities import ENTITIES, KINDS, Entity
 from stream_app.features.plan import LAST, NEWEST, Plan, compile_plan
 from stream_app.messages.alert import Action, ModelReference
 from stream_app.messages.event_time import EventTimeMs
@@ -168,7 +168,7 @@ class OnlineScoring:
         ids = tuple([id_] if e == entity else [""] if e == ENTITIES[0] else [] for e in ENTITIES)
         seen = await self.history.read([StateQuery(ids, at_ms)])
         if not seen.parts[window.place][0]:
-            raise NotFound(f"{entity}_id {id_!r} is not known: no payment of it was counted in the last weeks.")
+            raise NotFound(f"{KINDS[entity].field} {id_!r} is not known: no payment of it was counted in the last weeks.")
         row = seen.work.rows[window.place].total[0]
         last, newest = int(row[LAST]), int(row[NEWEST])
         at = newest if at_ms is None else at_ms

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from stream_app.features.aggregations import Combination, Entity, Fact, Measure, Quantity
+from stream_app.features.aggregations import Combination, Fact, Measure, Quantity
+from stream_app.features.entities import Entity
 from stream_app.features.facts import country_numbers, derived, facts_of, hashes, mcc_numbers
 from stream_app.features.plan import (
     CASE_LAST,

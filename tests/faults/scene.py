@@ -15,7 +15,8 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from stream_app.features.aggregations import Entity, Quantity
+from stream_app.features.aggregations import Quantity
+from stream_app.features.entities import Entity
 from stream_app.settings import PREFIX, Settings
 from tests.faults import model
 from tests.faults.fleet import Fleet, Worker

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from stream_app.features import definitions
-from stream_app.features.aggregations import Entity, Quantity
+from stream_app.features.aggregations import Quantity
+from stream_app.features.entities import Entity
 from stream_app.settings import PREFIX
 from tests.faults import model
 

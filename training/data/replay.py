@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from stream_app.features import kernel
-from stream_app.features.aggregations import ENTITIES, LABELLED
 from stream_app.features.compute import Events
+from stream_app.features.entities import KINDS
 from stream_app.features.facts import CHANNELS, ONLINE, TYPES, country_numbers, facts_of, hashes, mcc_numbers, numbers_of
 from stream_app.features.own_values import OwnColumn
 from stream_app.messages.transaction import ATTRIBUTE, CREDITS
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from stream_app.features.aggregations import Entity
     from stream_app.features.compute import Bytes, Floats
+    from stream_app.features.entities import Entity
     from stream_app.features.plan import Ints
 
 
@@ -87,7 +87,7 @@ class ReplayedHistory:
             minor: money of each of its rows.
         """
         times = frame["event_time"].to_numpy()
-        numbered = {entity: Numbered.of(frame.get(f"{entity}_id"), len(frame)) for entity in ENTITIES}
+        numbered = {entity: Numbered.of(frame.get(kind.field), len(frame)) for entity, kind in KINDS.items()}
         payments, (labels, labelled_at) = _payment_order(frame, times), _labels(frame)
         at = np.searchsorted(times[payments], labelled_at, side="left")
         is_label = np.insert(np.zeros(len(payments), dtype=np.bool_), at, True)
@@ -153,8 +153,8 @@ _COLUMNS = MappingProxyType({"countries": "country", "mccs": "mcc", "channels": 
 
 
 def _of_events(entity: Entity, codes: Ints, is_label: NDArray[np.bool_]) -> Ints:
-    """A label names no device: what is not in `label.v1` the stream would not know."""
-    return codes if entity in LABELLED else np.where(is_label, -1, codes)
+    """What a label does not name the stream would not know."""
+    return codes if KINDS[entity].labelled else np.where(is_label, -1, codes)
 
 
 def _own(frame: pd.DataFrame, name: str, rows: Ints) -> OwnColumn:

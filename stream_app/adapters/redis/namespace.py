@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from stream_app.features.aggregations import Entity
+from stream_app.features.entities import KINDS, Entity
 from stream_app.scoring.outcomes import KEPT_S, NoteKey, Notes
 
 CURSOR, DAMAGED = "cursor", "damaged"
@@ -19,8 +19,8 @@ def space_of(group: str, partition: int) -> str:
 
 
 def prefix_of(entity: Entity) -> str:
-    """What the keys of an entity begin with, behind that: first letters differ."""
-    return f"{entity[0]}:"
+    """What the keys of an entity begin with, behind that."""
+    return f"{KINDS[entity].key}:"
 
 
 class Namespace:

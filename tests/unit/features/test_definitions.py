@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from stream_app.errors import ModelError, SettingsError
-from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, ENTITIES, HORIZON_S, HOUR_S
+from stream_app.features.aggregations import AGGREGATIONS, DAY_S, DELAY_S, HORIZON_S, HOUR_S
 from stream_app.features.definitions import CATALOGUE, CONTEXT_FEATURES, HANDBOOK, PAYMENTS, VELOCITY, Feature, check_unique, resolve
+from stream_app.features.entities import ENTITIES
 from stream_app.features.model_metadata import METADATA_KEY, Bands, ModelMetadata, ParityVectors, read_metadata
 from stream_app.features.profiles import features_of
 

@@ -33,9 +33,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_app.features import aggregations, kernel
-from stream_app.features.aggregations import ENTITIES, FIRST_OF_ROW, FIRST_OF_TILES
+from stream_app.features.aggregations import FIRST_OF_ROW, FIRST_OF_TILES
 from stream_app.features.compute import Computed, Events, Rows, compute
 from stream_app.features.definitions import CATALOGUE, Feature
+from stream_app.features.entities import ENTITIES
 from stream_app.features.facts import facts_of, hashes
 from stream_app.features.plan import LAST, NEWEST, EntityPlan, Ints, Plan, catalogue_plan, compile_plan
 from tests.examples import examples

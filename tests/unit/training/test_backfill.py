@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import DataError
-from stream_app.features.aggregations import DAY_MS, DAY_S, DELAY_S, HOUR_S, LABELLED
+from stream_app.features.aggregations import DAY_MS, DAY_S, DELAY_S, HOUR_S
 from stream_app.features.compute import compute
 from stream_app.features.definitions import CATALOGUE, Feature
+from stream_app.features.entities import LABELLED
 from stream_app.features.plan import compile_plan
 from stream_app.messages.money import Money
 from training.data import backfill as module
