@@ -39,6 +39,7 @@ from stream_app.delivery.takeover import Takeover
 from stream_app.delivery.topics import Topics
 from stream_app.delivery.trusted_clock import ServerClock, TrustedClock
 from stream_app.errors import ModelError, SettingsError
+from stream_app.features.entities import KeptEntities, kept_of
 from stream_app.labelling.report_reader import ReportReader, ReportRules
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
@@ -54,7 +55,7 @@ from stream_app.scoring.registered import CHALLENGER, CHAMPION, FetchedModel, Mo
 from stream_app.scoring.rehearsal import rehearse
 from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.serving import FollowedAlias, ModelSource, Serving
-from stream_app.scoring.supply import refuse_unsupplied
+from stream_app.scoring.supply import refuse_unkept, refuse_unsupplied
 from stream_app.settings import Settings
 from stream_app.wire.decoder import WireDecoder
 from stream_app.wire.inputs import Inputs
@@ -94,8 +95,8 @@ class WorkerParts:
     background: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
 
 
-def model_loader(money: Money, mapping: SourceMapping | None = None) -> Callable[[FetchedModel], Model]:
-    """A function that makes a model of its file, checked against the registry, the settings and the mapping of payments, and warmed up."""
+def model_loader(money: Money, kept: KeptEntities, mapping: SourceMapping | None = None) -> Callable[[FetchedModel], Model]:
+    """A function that makes a model of its file, checked against the registry, the settings (and of what they keep state) and the mapping of payments, and warmed up."""
 
     def load(fetched: FetchedModel) -> Model:
         model = OnnxModel(fetched.content, fetched.reference)
@@ -108,6 +109,7 @@ def model_loader(money: Money, mapping: SourceMapping | None = None) -> Callable
             raise ModelError(
                 f"{named} was trained on amounts in {model.metadata.base_currency}; FRAUDSTREAM_BASE_CURRENCY is {money.currency}. Make them one."
             )
+        refuse_unkept(named, model.metadata.resolved(), kept)
         if mapping is not None:
             refuse_unsupplied(named, model.metadata, mapping)
         rehearse(model, money, SystemClock())
@@ -125,7 +127,10 @@ def serving_scorers(
     mapping: SourceMapping | None = None,
 ) -> Serving[Scorer]:
     """Follows the aliases of the settings, and binds a scorer to the models that they point to, and to the rules in force then."""
-    registry, load = ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache), model_loader(money, mapping)
+    registry, load = (
+        ModelRegistry(settings.mlflow_tracking_uri, settings.model_cache),
+        model_loader(money, kept_of(settings.entities), mapping),
+    )
 
     def bind(champion: Model, challenger: Model | None) -> Scorer:
         beside = Challenger(challenger, settings.challenger_share) if challenger else None
@@ -168,7 +173,7 @@ def build_worker(
         publisher.know({topic: config.max_message_bytes for topic, config in configs.items()})
         return too_little(settings, configs)
 
-    store = RedisStore(settings.redis_url, settings.consumer_group)
+    store = RedisStore(settings.redis_url, settings.consumer_group, kept_of(settings.entities))
     inputs, registry = inputs_of(settings)
     watches, witness = _watches(settings, publisher, store, registry), ServerClock(present, store.now_ms)
 

@@ -19,6 +19,7 @@ from stream_app.delivery.answer_log import AnswerLog, AnswerTaker, not_kept
 from stream_app.delivery.live_rules import LiveRules
 from stream_app.delivery.rule_desk import RuleDesk
 from stream_app.errors import FraudstreamError, Unavailable
+from stream_app.features.entities import kept_of
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
 from stream_app.operating.outage import ANSWER_TIMEOUT_S, Watch
@@ -57,7 +58,10 @@ def build_api(settings: Settings) -> BuiltApi:
     Until rules and lists were read to the ends that they had, it answers nothing that they have a say in. From then on what was read last stays in
     force while Kafka is away.
     """
-    metrics, history = ApiMetrics(settings.threshold), RedisStateReader(settings.redis_url, settings.consumer_group)
+    metrics, history = (
+        ApiMetrics(settings.threshold),
+        RedisStateReader(settings.redis_url, settings.consumer_group, kept_of(settings.entities)),
+    )
     money = Money(settings.base_currency, read_rates(settings.rates_file))
     live = live_rules(settings, metrics.rules)
     serving = serving_scorers(settings, metrics.models, money, NO_OUTPUT, lambda: live.in_force)

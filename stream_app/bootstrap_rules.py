@@ -12,6 +12,7 @@ from stream_app.adapters.kafka.rule_writer import RuleWriter, is_due, write_reco
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.delivery.live_rules import LiveRules, RuleTopics
 from stream_app.delivery.rule_desk import RuleDesk, RuleTopicWriter
+from stream_app.features.entities import kept_of
 from stream_app.rules.lists_log import ListsLog
 from stream_app.rules.rules_log import RulesLog
 from stream_app.scoring.observation import RulesObserver
@@ -37,6 +38,7 @@ def live_rules(settings: Settings, observer: RulesObserver) -> LiveRules:
             lists=lambda topic, refused: RuleTopic.open(options, topic, lists_log(settings), refused),
         ),
         observer,
+        kept_of(settings.entities),
     )
 
 

@@ -133,6 +133,11 @@ class Settings(BaseSettings):
         "Folder of the verified copies of the model and of schemas, used when MLflow or the registry is down",
         "/var/lib/fraudstream/models",
     )
+    entities: Annotated[str, _matching(r"[a-z]+(,[a-z]+)*", "names with commas between them, and nothing else")] = _setting(
+        "terminal,device",
+        "What state is kept of beside cards: terminal, device, merchant, mcc, country, ip; the same for every worker and the API",
+        "terminal,device,merchant,mcc,country,ip",
+    )
     consumer_group: Group = _setting("fraudstream", "Kafka consumer group; also the namespace of the state in Redis", "fraud-eu")
     transactions_topic: Topic = _setting("transactions", "Topic of transactions, in", "payments.authorised")
     labels_topic: Topic = _setting("fraud-labels", "Topic of labels (chargebacks, analysts), in", "chargebacks")

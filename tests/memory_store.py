@@ -20,6 +20,7 @@ from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.delivery.ports import Packed, PartitionState, StateRequest
 from stream_app.errors import NotOwner, StateError
 from stream_app.features.compute import Rows
+from stream_app.features.entities import KEPT_BY_DEFAULT, KeptEntities
 from stream_app.features.packing import Packer
 from stream_app.features.plan import EntityPlan, catalogue_plan
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
@@ -40,7 +41,8 @@ class _Kept:
 class MemoryStore:
     """Values and cursors in dicts, packed as in Redis."""
 
-    def __init__(self) -> None:
+    def __init__(self, entities: KeptEntities = KEPT_BY_DEFAULT) -> None:
+        self.entities = entities
         self.kept: dict[int, _Kept] = {}
         self._partitions = 0
 
@@ -56,7 +58,7 @@ class MemoryStore:
         found = kept.cursor or Cursor("", begun=False)
         kept.cursor, kept.mark = found.taken_over(fresh_token()), None
         others = {p: self.kept.setdefault(p, _Kept()) for p in range(self._partitions) if p != partition}
-        return _MemoryPartition(partition, kept, others, kept.cursor), kept.cursor
+        return _MemoryPartition(partition, kept, others, kept.cursor, self.entities), kept.cursor
 
     async def read(self, asked: Sequence[StateRequest]) -> WorkingSet:
         """See `ports.FeatureStore`: each partition's by itself, then all as if those before it in the round were written."""
@@ -77,7 +79,8 @@ class MemoryStore:
 
 
 class _MemoryPartition:
-    def __init__(self, partition: int, kept: _Kept, others: dict[int, _Kept], cursor: Cursor) -> None:
+    def __init__(self, partition: int, kept: _Kept, others: dict[int, _Kept], cursor: Cursor, entities: KeptEntities) -> None:
+        self._entities = entities
         self.number = self._partition = partition
         self._kept = kept
         self._others = others
@@ -104,11 +107,12 @@ class _MemoryPartition:
             else:
                 rows.append(self._shared(entity, wanted, own, unread))
         unfinished = {p for p, other in self._others.items() if other.cursor is None or other.cursor.rebuilding}
+        without = {p for p, other in self._others.items() if other.cursor is not None and other.cursor.lacks(self._entities)}
         unread.newer |= {self._partition} if self._of_newer else set()
         cursors = {p: other.cursor for p, other in self._others.items()} | {self._partition: self._cursor}
         positions = tuple(cursor.position if cursor else START for _, cursor in sorted(cursors.items()))
         notes = {key: self._kept.notes[key] for key in noted if key in self._kept.notes}
-        return WorkingSet(ids, tuple(rows), cases, (StateSeen(unread.doubts(unfinished), positions, notes, self._of_newer),))
+        return WorkingSet(ids, tuple(rows), cases, (StateSeen(unread.doubts(unfinished, without), positions, notes, self._of_newer),))
 
     async def confirm(self) -> None:
         self._check()

@@ -23,6 +23,7 @@ from stream_app.delivery.held_partitions import one_count
 from stream_app.delivery.placement import verified
 from stream_app.delivery.repartition import Repartition, RepartitionDependencies, Repartitioned
 from stream_app.errors import SettingsError, TopologyError
+from stream_app.features.entities import kept_of
 from stream_app.messages.money import Money, read_rates
 from stream_app.settings import Settings, load_settings
 
@@ -63,7 +64,8 @@ async def repartition(settings: Settings, new: Settings, partitioner: str = "mur
     options, rules, clock = client_options(settings), intake_rules(settings), SystemClock()
     await _refuse_members(settings, new)
     counts = await partition_counts(options, settings.topics())
-    stores = RedisStore(settings.redis_url, settings.consumer_group), RedisStore(new.redis_url, new.consumer_group)
+    kept = kept_of(settings.entities)
+    stores = RedisStore(settings.redis_url, settings.consumer_group, kept), RedisStore(new.redis_url, new.consumer_group, kept)
     dependencies = RepartitionDependencies(
         old=stores[0],
         new=stores[1],

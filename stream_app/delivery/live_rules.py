@@ -25,6 +25,7 @@ from loguru import logger
 
 from stream_app.errors import FraudstreamError, NotFound, TopologyError, Unavailable
 from stream_app.features.aggregations import DAY_MS
+from stream_app.features.entities import KeptEntities
 from stream_app.messages.records import Record
 from stream_app.messages.transaction import Transaction
 from stream_app.rules.columns import ScoredBatch
@@ -36,6 +37,7 @@ from stream_app.rules.verdicts import RuleBook
 from stream_app.scoring.bound_rules import RulesInForce
 from stream_app.scoring.observation import ListFill, ReleaseInForce, RulesObserver
 from stream_app.scoring.provenance import RulesRead
+from stream_app.scoring.supply import refuse_unkept
 
 START_WITHIN_S = 60.0
 AGAIN_S = 2.0
@@ -101,7 +103,9 @@ class LiveRules:
         unusable: the name of the newest release, where it could not be used; None else.
     """
 
-    def __init__(self, topics: RuleTopics, observer: RulesObserver) -> None:
+    def __init__(self, topics: RuleTopics, observer: RulesObserver, kept: KeptEntities) -> None:
+        """Args: `kept`: the entities that state is kept of; a release that asks for others is refused."""
+        self._kept = kept
         self._topics = topics
         self._observer = observer
         self._ids = ["", ""]
@@ -342,7 +346,7 @@ class LiveRules:
     async def _release(self, now: InForce | None, offset: int) -> None:
         """Take a release, by rule 2."""
         try:
-            await asyncio.to_thread(_try, now)
+            await asyncio.to_thread(_try, now, self._kept)
             await self._take(bound=_Bound(now, offset))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a release: the one before stays
             self._observer.release_refused()
@@ -411,11 +415,12 @@ def _told(release: InForce | None) -> ReleaseInForce | None:
     return ReleaseInForce(release.name, {rule.code: rule.mode for rule in rules}, expected)
 
 
-def _try(release: InForce | None) -> None:
+def _try(release: InForce | None, kept: KeptEntities) -> None:
     """Compile a release and ask it about a payment: what is wrong with it breaks here."""
     if release is None:
         return
     book = RuleBook(release.rules, Lists())
+    refuse_unkept("One of its rules", book.features, kept)
     columns = [feature.name for feature in book.features]
     payment = Transaction("trial", 10**12, "trial", "trial", 1.0, "EUR")
     vectors = np.zeros((1, len(columns)), dtype=np.float32)

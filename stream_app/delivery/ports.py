@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from stream_app.features.entities import KeptEntities
 from stream_app.messages.records import Place, Published, Record
 from stream_app.scoring.outcomes import NO_NOTES, NoteKey, Notes
 from stream_app.scoring.ports import Ids, WorkingSet
@@ -84,7 +85,11 @@ class StateRequest(NamedTuple):
 
 
 class FeatureStore(Protocol):
-    """Where the state of cards and terminals is kept."""
+    """Where state is kept."""
+
+    @property
+    def entities(self) -> KeptEntities:
+        """The entities that this deployment keeps state of: payments name no others to it."""
 
     def hold(self, owned: Collection[int], partitions: int) -> None:
         """Say which partitions, of how many, this worker holds from now on. What was remembered before is dropped."""

@@ -26,6 +26,7 @@ from stream_app.delivery.timeline import LogSpans, Moment, Timeline, decoded
 from stream_app.delivery.topics import Topics, Topology
 from stream_app.errors import TopologyError
 from stream_app.features.compute import Computed, compute
+from stream_app.features.entities import in_order
 from stream_app.features.plan import catalogue_plan
 from stream_app.messages.alert import alert_id_of
 from stream_app.messages.money import Money
@@ -281,11 +282,12 @@ class Repartition:
                 full_from_ms=full_from_ms,
                 topic_ids=dict(old_group.ids),
                 partitions=self._dependencies.partitions,
+                entities=in_order(self._dependencies.new.entities),
             )
             await self._states[number].write([], cursor)
 
     def _intake(self, moments: Sequence[Moment]) -> Intake:
-        intake = merge(*decoded(moments), self._dependencies.money)
+        intake = merge(*decoded(moments), self._dependencies.money, self._dependencies.new.entities)
         return intake.told(before_each(intake.labels.messages, self._notes))
 
     def _compute(self, work: WorkingSet, intake: Intake, moments: Sequence[Moment], decisions: PublishedDecisions) -> None:

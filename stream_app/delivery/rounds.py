@@ -200,7 +200,7 @@ class Rounds:
     async def _round(self, parts: Sequence[RoundPart]) -> list[RoundShare]:
         """Read, compute, pack: from the answer of the store on, nothing else runs in between."""
         shared, clock = self._shared, time.perf_counter
-        intake = merge_all([(part.batch.payments, part.batch.labels) for part in parts], shared.money)
+        intake = merge_all([(part.batch.payments, part.batch.labels) for part in parts], shared.money, shared.store.entities)
         asked = [_asked(part, intake, n) for n, part in enumerate(parts)]
         began = clock()
         work = await (shared.store.read(asked) if len(asked) > 1 else parts[0].state.read(intake.ids, asked[0].noted))

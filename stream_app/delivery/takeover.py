@@ -15,6 +15,7 @@ from stream_app.delivery.ports import Bounds, FeatureStore, Log, PartitionState
 from stream_app.delivery.rebuild import Horizon
 from stream_app.delivery.topics import Topics, Topology
 from stream_app.errors import TopologyError
+from stream_app.features.entities import in_order
 from stream_app.messages.records import Place
 from stream_app.scoring.already_published import AlreadyPublished, Refusals, RefusedRecords
 from stream_app.scoring.ports import Clock
@@ -43,6 +44,7 @@ class Takeover:
         self._topics = topics
         self._identity = LogIdentity(log, topics)
         self._horizon = Horizon(log, outputs, topics, clock)
+        self._kept = in_order(store.entities)
 
     async def of(self, number: int, partitions: int, *, lost: bool = False, remembered: Cursor | None = None) -> OwnedPartition:
         """Become the owner of a partition.
@@ -62,13 +64,16 @@ class Takeover:
         ids = await self._log.topic_ids(topics.read)
         bounds = await self._log.bounds([(t, number) for t in (*topics.read, *topics.written)])
         state, cursor = await self._store.take_over(number)
-        if cursor.begun and not lost:
+        lacking = () if cursor.of_later_layout else cursor.lacks(self._store.entities)
+        if cursor.begun and not lost and not lacking:
             found = checked(cursor, number, Topology(topics.read, ids, partitions), bounds)
             cursor = await self._identity.known(found, number, bounds)
             if cursor.noted_from_ms is None:  # written before alerts were noted
                 last = await self._horizon.last_decided((topics.transactions, number), cursor.transactions)
                 cursor = msgspec.structs.replace(cursor, noted_from_ms=last.newest_ms if last else 0)
             cursor = await self._gone_back(number, cursor, bounds)
+            if not cursor.of_later_layout:  # what is kept no more is not counted any more
+                cursor = msgspec.structs.replace(cursor, entities=self._kept)
             if cursor != found:  # of before there were fingerprints or notes, or Redis went back
                 await state.write([], cursor)
         else:
@@ -78,13 +83,16 @@ class Takeover:
             anew = await self._horizon.cursor(number, bounds, ids, kept)
             if anew.rebuilding:
                 logger.warning(
-                    "Partition {}: its state is not in Redis, or damaged. It is rebuilt from {} transactions; nothing is published for them again.",
+                    "Partition {}: its state {}. It is rebuilt from {} transactions; nothing is published for them again.",
                     number,
+                    f"has no {', '.join(lacking)}, which FRAUDSTREAM_ENTITIES asks for"
+                    if cursor.begun and not lost
+                    else "is not in Redis, or damaged",
                     anew.decided.transactions - anew.transactions,
                 )
             full_from_ms = max(anew.full_from_ms, await self._horizon.moved_until(partitions))
             cursor = msgspec.structs.replace(
-                anew, owner=cursor.owner, topic_ids=dict(ids), partitions=partitions, full_from_ms=full_from_ms
+                anew, owner=cursor.owner, topic_ids=dict(ids), partitions=partitions, full_from_ms=full_from_ms, entities=self._kept
             )
             await state.begin(cursor)
         return OwnedPartition(state, cursor, await self._published(number, cursor, bounds))

@@ -336,7 +336,17 @@ _COMPARED: Mapping[str, Callable[[float, str, bool], str]] = MappingProxyType(
     }
 )
 """The same for each that is one: of a value, the mean that it is held against, and whether that is known."""
-_AT: Mapping[Entity, str] = MappingProxyType({"card": "", "terminal": " at this terminal", "device": " on this device"})
+_AT: Mapping[Entity, str] = MappingProxyType(
+    {
+        "card": "",
+        "terminal": " at this terminal",
+        "device": " on this device",
+        "merchant": " at this merchant",
+        "mcc": " in this merchant category",
+        "country": " in this country",
+        "ip": " from this IP network",
+    }
+)
 _WHERE_FIRST = MappingProxyType(
     {
         "terminal_id": "at this terminal",
@@ -357,7 +367,7 @@ _DIFFERENT = MappingProxyType(
 )
 _OF_FIELD = MappingProxyType({"channel_code": "channel", "mcc_code": "mcc"})
 _ALWAYS_SAID = frozenset({"terminal_id", "hour"})
-_CALLED = MappingProxyType({"mcc": "merchant category"})
+_CALLED = MappingProxyType({"mcc": "merchant category", "ip": "IP address that can be read"})
 _MADE = MappingProxyType(
     {
         "chip": "by chip",

@@ -160,6 +160,8 @@ def _fold(  # noqa: PLR0913 - arrays
     vectors: Vectors,
     late: NDArray[np.uint8],
 ) -> None:
+    if not len(rows.own_at):  # no event names one: every value is the neutral one
+        return
     layout, scratch = plan.layout, (np.empty(plan.sums, dtype=np.int64), np.empty(len(Measure), dtype=np.int64))
     own, total = PlacedRows(rows.own, rows.own_at), PlacedRows(rows.total, rows.total_at)
     of_events = slots, effects, events.times_ms, events.minor, facts

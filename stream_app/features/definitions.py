@@ -1,6 +1,6 @@
 """The feature list: each feature is data, with a name and a hash that derive from its definition.
 
-A window of a payment at time t holds the payments of the same card (or terminal, device) in (t-w, t], kept as tiles of one hop h:
+A window of a payment at time t holds the payments of the same card (or terminal, device, merchant …) in (t-w, t], kept as tiles of one hop h:
 with k(x) = floor(x/h) it is the tiles k(t-w)+1 … k(t). A delayed window (t-7d-w, t-7d] is the tiles k(t-7d-w) … up to the
 last full hour before t-7d. The tiled value is the feature, in training as in the stream.
 
@@ -26,12 +26,12 @@ from stream_app.features.aggregations import (
     HOUR_S,
     Aggregation,
 )
-from stream_app.features.entities import KINDS, LABELLED, Entity
+from stream_app.features.entities import KINDS, Entity
 from stream_app.features.own_values import MOST_VALUES
 
 KERNEL_VERSION = 2
 """Raised when the meaning of an aggregation changes; part of each feature's hash."""
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 """Raised when rows keep other tiles than before. A cursor says which its state may hold: who knows only earlier ones would drop what came since."""
 
 LONGEST_ATTRIBUTE = 64
@@ -185,9 +185,32 @@ VELOCITY = _velocity()
 """Those, and what the card, the terminal and the device did in the last hour, day, week and month. To add a feature, add it here."""
 
 
+_WITH_EPISODES: tuple[Entity, ...] = ("card", "terminal")
+
+
+def _of_merchants_and_networks() -> list[Feature]:
+    """Those of entities that a deployment keeps only where it is asked to. Few are of categories and countries: each partition has a part of each."""
+    month = 30 * DAY_S
+    of_merchant = [*_over("merchant", "count", "mean_amount"), Feature("amount_ratio", "merchant", month)]
+    of_network = [Feature("count", "ip", window) for window in CARDS_IN] + [Feature("cards", "ip", window) for window in CARDS_IN]
+    return [
+        *of_merchant,
+        Feature("declines", "merchant", HOUR_S),
+        *(Feature("risk", "merchant", window, DELAY_S) for window in (7 * DAY_S, month)),
+        Feature("mean_amount", "mcc", month),
+        Feature("amount_ratio", "mcc", month),
+        Feature("risk", "mcc", month, DELAY_S),
+        Feature("count", "country", DAY_S),
+        Feature("risk", "country", month, DELAY_S),
+        *of_network,
+        Feature("declines", "ip", HOUR_S),
+        *(Feature("risk", "ip", window, DELAY_S) for window in (7 * DAY_S, month)),
+    ]
+
+
 def _payments() -> tuple[Feature, ...]:
     of_episodes = ("days_since_fraud", "days_since_episode", "genuine_since_fraud", "episode_risk")
-    more = [Feature(name, entity, 30 * DAY_S, DELAY_S) for entity in LABELLED for name in of_episodes]
+    more = [Feature(name, entity, 30 * DAY_S, DELAY_S) for entity in _WITH_EPISODES for name in of_episodes]
     more += [Feature("channel_code"), Feature("type_code"), Feature("mcc_code")]
     more += [Feature("first_time", "card", HORIZON_S, field=field) for field in ("mcc", "hour")]
     more += [Feature("distinct", "card", HORIZON_S, field=field) for field in ("terminal_id", "country", "device_id", "mcc")]
@@ -196,12 +219,13 @@ def _payments() -> tuple[Feature, ...]:
         Feature("amount_to_largest", "card", HORIZON_S),
         Feature("same_amount", "card", 2 * DAY_S),
     ]
-    return (*VELOCITY, *more, *(Feature("cards", entity, window) for entity in ("terminal", "device") for window in CARDS_IN))
+    more += [Feature("cards", entity, window) for entity in ("terminal", "device") for window in CARDS_IN]
+    return (*VELOCITY, *more, *_of_merchants_and_networks())
 
 
 PAYMENTS = _payments()
 """Those, what labels say of the card's and the terminal's episode of fraud, and who, where and how: channel, category, hour, country, amounts and
-cards that stand out. A feature that is not for `velocity` is added here.
+cards that stand out, and what merchant, category, country and IP network are known for. A feature that is not for `velocity` is added here.
 """
 
 CONTEXT_FEATURES = (Feature("prior_count", "card", 30 * DAY_S), Feature("prior_mean_amount", "card", 30 * DAY_S))

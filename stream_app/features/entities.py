@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
 from typing import Literal, get_args
 
 from stream_app.errors import SettingsError
 
-Entity = Literal["card", "terminal", "device"]
+Entity = Literal["card", "terminal", "device", "merchant", "mcc", "country", "ip"]
+type KeptEntities = frozenset[Entity]
+"""Of which entities a deployment keeps state. Of others nothing is named, read or written: they cost nothing, and their features are neutral."""
+
+_IPV4_BITS, _IPV6_BITS = 24, 48
+"""Of an address, what its network has in common: a /24, and a /48, as one site is given."""
+_KNOWN_ADDRESSES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +50,31 @@ class EntityKind:
         return text if text is None or self.named is None else self.named(text)
 
 
+@lru_cache(_KNOWN_ADDRESSES)
+def ip_prefix(text: str) -> str | None:
+    """The network of an IP address: `203.0.113.0/24`, `2001:db8:1::/48`; None where the text is no address. An IPv4 address in the clothes of IPv6
+    is one of IPv4.
+    """
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    bits = _IPV6_BITS if isinstance(address, IPv6Address) else _IPV4_BITS
+    rest = address.max_prefixlen - bits
+    return f"{type(address)(int(address) >> rest << rest)}/{bits}"
+
+
 KINDS: Mapping[Entity, EntityKind] = MappingProxyType(
     {
         "card": EntityKind("card_id", "card", "c", required=True, labelled=True),
         "terminal": EntityKind("terminal_id", "terminal", "t", required=True, labelled=True),
         "device": EntityKind("device_id", "device", "d"),
+        "merchant": EntityKind("merchant_id", "merchant", "m", labelled=True),
+        "mcc": EntityKind("mcc", "merchant category", "mc", labelled=True),
+        "country": EntityKind("country", "country", "co", labelled=True),
+        "ip": EntityKind("ip", "IP network", "i", labelled=True, named=ip_prefix),
     }
 )
 ENTITIES: tuple[Entity, ...] = tuple(KINDS)
@@ -56,6 +84,27 @@ LABELLED: tuple[Entity, ...] = tuple(entity for entity, kind in KINDS.items() if
 """What a label names. The others have no counts of fraud."""
 OPTIONAL: tuple[Entity, ...] = tuple(entity for entity, kind in KINDS.items() if not kind.required)
 """What a payment may lack: its features are neutral then."""
+KEPT_BY_DEFAULT: KeptEntities = frozenset({"card", "terminal", "device"})
+ALL: KeptEntities = frozenset(ENTITIES)
+
+
+def kept_of(names: str) -> KeptEntities:
+    """The entities of a list with commas, as `terminal,device,merchant`; cards always.
+
+    Raises:
+        SettingsError: if one is unknown, naming it.
+    """
+    known = {str(entity): entity for entity in ENTITIES}
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    for name in asked:
+        if name not in known:
+            raise SettingsError(f"FRAUDSTREAM_ENTITIES names {name!r}, which is no entity. Allowed: {', '.join(SHARED)}.")
+    return frozenset({ENTITIES[0], *(known[name] for name in asked)})
+
+
+def in_order(kept: KeptEntities) -> tuple[Entity, ...]:
+    """The shared ones among them, in the order of the table."""
+    return tuple(entity for entity in SHARED if entity in kept)
 
 
 def check_kinds(kinds: Mapping[Entity, EntityKind]) -> None:

@@ -307,6 +307,8 @@ class Packer:
 
     def pack(self, rows: Ints, chosen: Ints, case_ids: Sequence[str] | None = None) -> list[bytes]:
         """The packed values of `rows[chosen]`; `case_ids` stand beside `chosen`."""
+        if not len(chosen):
+            return []
         if len(self._buffer) < len(chosen) * self._largest:
             self._buffer = np.empty(len(chosen) * self._largest, dtype=np.uint8)
         ends = np.empty(len(chosen), dtype=np.int64)

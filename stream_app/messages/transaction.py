@@ -106,7 +106,9 @@ class PaymentKey(NamedTuple):
 
 
 class Label(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What became known of a transaction, `label.v1`: a chargeback, or an analyst's verdict."""
+    """What became known of a transaction, `label.v1`: a chargeback, or an analyst's verdict. A fraud counts for the merchant, category, country and
+    IP network that it names, as its transaction named them.
+    """
 
     transaction_id: Identifier
     card_id: Identifier
@@ -116,6 +118,10 @@ class Label(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     is_fraud: bool
     labelled_at: EventTimeMs
     source: Optional64 = None
+    merchant_id: Optional64 = None
+    mcc: Mcc | None = None
+    country: CountryCode | None = None
+    ip: Optional64 = None
 
 
 _WRONG_KEY_TOLD = "The record's key is not its card_id. Key the topic by card_id in UTF-8, so that a card keeps its order."

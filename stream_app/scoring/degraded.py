@@ -19,6 +19,11 @@ def of_later_version(partitions: Iterable[int]) -> str:
     return f"a later version wrote state of partition {_named(partitions)}, which this one cannot go on with"
 
 
+def lacking(partitions: Iterable[int]) -> str:
+    """These partitions are held by workers that keep state of fewer entities."""
+    return f"the state of partition {_named(partitions)} has not all entities of FRAUDSTREAM_ENTITIES yet"
+
+
 def full_from(at_ms: int) -> str:
     """Windows lack what came before: they are full from this event time on."""
     return f"state was lost and the topics keep less than the windows need: they are full from {day_of(at_ms)}"

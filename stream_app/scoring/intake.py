@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from stream_app.errors import RecordError, Unavailable
 from stream_app.features import kernel
 from stream_app.features.aggregations import Fact
 from stream_app.features.compute import Events, to_minor
-from stream_app.features.entities import ENTITIES, KINDS
+from stream_app.features.entities import ALL, ENTITIES, KINDS, Entity, KeptEntities
 from stream_app.features.facts import CHANNELS, ONLINE, TYPES, country_numbers, facts_of, hashes, mcc_numbers, numbers_of
 from stream_app.features.own_values import OwnColumn
 from stream_app.features.plan import Ints
@@ -172,19 +172,20 @@ def decode_all[T: (Transaction, Label)](records: Sequence[Record], decoder: Read
     return Decoded(messages, read, offsets, timestamps, refused)
 
 
-def merge(payments: Decoded[Transaction], labels: Decoded[Label], money: Money) -> Intake:
+def merge(payments: Decoded[Transaction], labels: Decoded[Label], money: Money, kept: KeptEntities = ALL) -> Intake:
     """The round of one partition, see `merge_all`."""
-    return merge_all([(payments, labels)], money)
+    return merge_all([(payments, labels)], money, kept)
 
 
-def merge_all(of_each: Sequence[tuple[Decoded[Transaction], Decoded[Label]]], money: Money) -> Intake:
+def merge_all(of_each: Sequence[tuple[Decoded[Transaction], Decoded[Label]]], money: Money, kept: KeptEntities = ALL) -> Intake:
     """One order of the payments and labels of some partitions: within each a label comes before the first payment at or after `labelled_at`, as
     in training.
 
-    Payments keep the order of the log, labels that of theirs; what counts for a label is the newest payment so far.
+    Payments keep the order of the log, labels that of theirs; what counts for a label is the newest payment so far. Of entities that are not
+    `kept` no id is named: nothing of them is read, computed or written.
     """
     payments, labels = (Decoded.together(of_topic) for of_topic in zip(*of_each, strict=True))
-    index = _IdIndex([(p.messages, m.messages) for p, m in of_each])
+    index = _IdIndex([(p.messages, m.messages) for p, m in of_each], kept)
     events = _payment_events(payments.messages, index, money)
     places = np.arange(len(payments.messages))
     if labels.messages:
@@ -215,17 +216,18 @@ class _IdIndex:
         payments, labels: of each partition.
     """
 
-    def __init__(self, of_each: Sequence[tuple[Sequence[Transaction], Sequence[Label]]]) -> None:
+    def __init__(self, of_each: Sequence[tuple[Sequence[Transaction], Sequence[Label]]], kept: KeptEntities) -> None:
+        self.kept = kept
         self.ids: Ids = tuple([] for _ in ENTITIES)
         self.payments, self.labels = (_slices([len(messages) for messages in of_topic]) for of_topic in zip(*of_each, strict=True))
         found: tuple[list[list[int]], ...] = tuple([[] for _ in ENTITIES] for _ in ("payments", "labels"))
         self._counts: list[list[int]] = []
         for of_partition in of_each:
-            for n, (kind, ids) in enumerate(zip(KINDS.values(), self.ids, strict=True)):
+            for n, (entity, ids) in enumerate(zip(ENTITIES, self.ids, strict=True)):
                 known: dict[str, int] = {}
                 first = len(ids)
                 for messages, places in zip(of_partition, found, strict=True):
-                    named = map(kind.id_of, messages)
+                    named = map(KINDS[entity].id_of, messages) if entity in kept else repeat(None, len(messages))
                     places[n] += [-1 if i is None else known.setdefault(i, first + len(known)) for i in named]
                 ids.extend(known)
             self._counts.append([len(ids) for ids in self.ids])
@@ -276,8 +278,7 @@ def _payment_events(messages: list[Transaction], index: _IdIndex, money: Money) 
 
 def _facts(messages: list[Transaction], index: _IdIndex) -> Ints:
     """See `aggregations.Fact`; columns that no payment fills cost nothing."""
-    at = [ENTITIES.index(e) for e in ("card", "terminal", "device")]
-    cards, terminals, devices = (np.append(hashes(index.ids[n]), 0)[index.of_payments[n]] for n in at)
+    cards, terminals, devices = (_hashes(messages, index, entity) for entity in _NAMED_IN_FACTS)
     channels, countries, mccs = [m.channel for m in messages], [m.country for m in messages], [m.mcc for m in messages]
     latitudes = [m.latitude for m in messages]
     return facts_of(
@@ -293,6 +294,19 @@ def _facts(messages: list[Transaction], index: _IdIndex) -> Ints:
         if latitudes.count(None) == len(latitudes)
         else (np.array(latitudes, dtype=np.float64), np.array([m.longitude for m in messages], dtype=np.float64)),
     )
+
+
+_NAMED_IN_FACTS: tuple[Entity, ...] = ("card", "terminal", "device")
+
+
+def _hashes(messages: list[Transaction], index: _IdIndex, entity: Entity) -> Ints:
+    """Of each payment, the hash of the id that it names, whether state of it is kept or not; 0 where it names none."""
+    n = ENTITIES.index(entity)
+    if entity in index.kept:
+        found: Ints = np.append(hashes(index.ids[n]), 0)[index.of_payments[n]]
+        return found
+    names = [KINDS[entity].id_of(m) for m in messages]
+    return np.where([name is None for name in names], 0, hashes([name or "" for name in names]))
 
 
 def _kind(tx: Transaction) -> int:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from stream_app.features.definitions import LAYOUT_VERSION
+from stream_app.features.entities import KEPT_BY_DEFAULT, Entity, KeptEntities, in_order
 from stream_app.messages.records import Record
 
 
@@ -70,6 +71,7 @@ class Cursor(msgspec.Struct, frozen=True):
         noted_from_ms: event time from which alerts are noted; None in cursors of before.
         layout: `LAYOUT_VERSION` of the newest version that took it over: its rows may hold tiles that earlier ones have no place for. Cursors of
             before have none: nothing in their rows is newer than this version.
+        entities: shared entities of which the state is whole; cursors of before have those that there were then.
         begun: False between a takeover that found nothing and the first position.
         format: version of this structure; a reader reads the one before.
     """
@@ -86,12 +88,17 @@ class Cursor(msgspec.Struct, frozen=True):
     noted_from_ms: int | None = None
     last: dict[str, Fingerprint] = {}
     layout: int = LAYOUT_VERSION
+    entities: tuple[str, ...] = in_order(KEPT_BY_DEFAULT)
     format: int = 2
 
     @property
     def position(self) -> Position:
         """Where the partition stands."""
         return Position(self.transactions, self.labels)
+
+    def lacks(self, kept: KeptEntities) -> tuple[Entity, ...]:
+        """Which of these entities it has no whole state of."""
+        return tuple(entity for entity in in_order(kept) if entity not in self.entities)
 
     @property
     def of_later_layout(self) -> bool:

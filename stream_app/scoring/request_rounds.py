@@ -132,7 +132,7 @@ class RequestRounds:
             return
         try:
             scorer = self._scorer()
-            intake = merge_all([(_alone(tx), Decoded.of_none()) for tx, _ in taken], self._money)
+            intake = merge_all([(_alone(tx), Decoded.of_none()) for tx, _ in taken], self._money, self._history.entities)
             seen = await self._history.read([_query(intake, n) for n in range(len(taken))])
         except Exception as error:  # noqa: BLE001 - each of them says it
             for _, answer in taken:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from stream_app.features.entities import KeptEntities
 from stream_app.scoring.ports import Ids, WorkingSet
 
 
@@ -38,6 +39,10 @@ class StateSnapshot:
 
 class StateReader(Protocol):
     """Reads state as the workers see it."""
+
+    @property
+    def entities(self) -> KeptEntities:
+        """The entities that state is kept of, as for the workers: of others nothing need be asked."""
 
     async def read(self, asked: Sequence[StateQuery]) -> StateSnapshot:
         """The state of these cards, terminals …, whichever partitions hold them, as of one moment.

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from stream_app.errors import ModelError
+from stream_app.features.definitions import Feature
+from stream_app.features.entities import KeptEntities, in_order
 from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.transaction import ATTRIBUTE, Transaction
 from stream_app.wire.mapping import SourceMapping
@@ -30,6 +32,27 @@ def refuse_unsupplied(named: str, metadata: ModelMetadata, mapping: SourceMappin
         raise ModelError(
             f"{named} needs {shares}, and FRAUDSTREAM_MAPPING_FILE does not say where that is. Name it there, also where it has our name "
             f"({lacking[0]}: {lacking[0]}), or train without it."
+        )
+
+
+def refuse_unkept(named: str, features: Iterable[Feature], kept: KeptEntities) -> None:
+    """Refuse what needs an entity that no state is kept of: each of its features would be neutral for every payment.
+
+    Args:
+        named: what needs them, for the error: a model, a release.
+        features: that are needed.
+        kept: the entities that this deployment keeps state of.
+
+    Raises:
+        ModelError: naming the entities, and what to set.
+    """
+    needed = {feature.entity: feature.name for feature in features if feature.entity is not None and feature.entity not in kept}
+    if needed:
+        told = ", ".join(f"{entity} (as {name})" for entity, name in needed.items())
+        wanted = ",".join(in_order(kept | needed.keys()))
+        raise ModelError(
+            f"{named} needs state of {told}, which is not kept here. Set FRAUDSTREAM_ENTITIES={wanted} for every worker and the API; each partition "
+            "is then rebuilt from the topics once. Or do without these features."
         )
 
 

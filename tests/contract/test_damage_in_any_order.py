@@ -17,11 +17,12 @@ from stream_app.errors import StateError
 from stream_app.scoring.ports import Ids
 from tests.contract.stores import joined, moved, taken, wrote
 from tests.examples import examples
+from tests.named_ids import ids_of
 from tests.redis_cluster import Client, client_of
 from tests.waiting import DEADLINE_S
 
-ASKED: Ids = (["c1"], ["t1"], [])
-OWN: Ids = (["c2"], [], [])
+ASKED: Ids = ids_of(["c1"], ["t1"], [])
+OWN: Ids = ids_of(["c2"], [], [])
 STEPS = st.lists(st.sampled_from(["reader", "owner", "owner", "harm", "take over", "begin anew"]), max_size=40)
 READ_BEFORE = ["harm", "reader", "begin anew", *["owner"] * 12, "reader"]
 READ_AMID = ["harm", "begin anew", *["owner"] * 3, "reader", *["owner"] * 9, "reader"]

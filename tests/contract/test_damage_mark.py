@@ -12,8 +12,9 @@ from stream_app.errors import StateError
 from stream_app.scoring.ports import Ids
 from stream_app.scoring.positions import Cursor
 from tests.contract.stores import START, Subject, in_redis, moved, pay, run, taken, wrote
+from tests.named_ids import ids_of
 
-NOTHING: Ids = ([], [], [])
+NOTHING: Ids = ids_of([], [], [])
 SENTENCE = "another worker cannot read a part of this partition (found by partition 0). It is rebuilt."
 """A mark of the version before."""
 
@@ -46,7 +47,7 @@ def test_a_mark_that_comes_between_read_and_write_is_not_lost(subject: Subject) 
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
         state, cursor = await owned(store)
-        work = await state.read((["c2"], [], []))
+        work = await state.read(ids_of(["c2"], [], []))
         await subject.mark(1, cursor.owner)
         await wrote(state, work, moved(cursor, 1))
         with pytest.raises(StateError):
@@ -67,7 +68,7 @@ def test_a_mark_of_before_is_passed_over_and_falls_with_the_next_write(subject: 
         if of_before == "begin":
             await state.begin(moved(cursor, 0))
         await subject.mark(1, mark)
-        work = await state.read((["c2"], [], []))
+        work = await state.read(ids_of(["c2"], [], []))
         assert await subject.marked(1)
         await wrote(state, work, moved(cursor, 1))
         assert not await subject.marked(1)
@@ -105,16 +106,16 @@ def test_a_takeover_removes_the_mark_and_the_next_reader_sets_it_again(subject: 
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         theirs, cursor = await owned(other)
-        work = await theirs.read((["c2"], ["t1"], []))
+        work = await theirs.read(ids_of(["c2"], ["t1"], []))
         pay(work, [START])
         await wrote(theirs, work, moved(cursor, 1))
         await subject.replace(1, "t", "t1", lambda value: value[:-1])
         ours, _ = await taken(store, 0, 2)
-        assert "partition 1" in str((await ours.read((["c1"], ["t1"], []))).seen[0].degraded)
+        assert "partition 1" in str((await ours.read(ids_of(["c1"], ["t1"], []))).seen[0].degraded)
         theirs, _ = await taken(other, 1, 2)
         assert not await subject.marked(1)
         await theirs.read(NOTHING)
-        assert "partition 1" in str((await ours.read((["c1"], ["t1"], []))).seen[0].degraded)
+        assert "partition 1" in str((await ours.read(ids_of(["c1"], ["t1"], []))).seen[0].degraded)
         with pytest.raises(StateError):
             await theirs.read(NOTHING)
 

@@ -16,6 +16,7 @@ from stream_app.scoring.positions import Cursor, Position
 from tests.contract.stores import HOUR, START, Subject, cards, in_redis, joined, moved, own, pay, run, taken, total, wrote
 from tests.contract.test_sweeping import LATER, swept
 from tests.later import later, later_cursor, of_later_layout, of_today
+from tests.named_ids import ids_of
 from tests.redis_cluster import client_of
 
 DOUBT = "a later version wrote state of partition {}, which this one cannot go on with"
@@ -33,7 +34,7 @@ def told() -> Iterator[list[str]]:
 async def paid(store: FeatureStore, partition: int, partitions: int, card: str = "c1", at: int = START) -> tuple[PartitionState, Cursor]:
     """A partition in which this card paid at terminal t1."""
     state, cursor = await taken(store, partition, partitions)
-    work = await state.read(([card], ["t1"], []))
+    work = await state.read(ids_of([card], ["t1"], []))
     pay(work, [at])
     await wrote(state, work, moved(cursor, 1))
     return state, moved(cursor, 1)
@@ -50,7 +51,7 @@ def test_a_partition_with_a_value_of_a_later_version_is_read_without_it_and_noth
         await subject.replace(0, kind, name, later)
         state, cursor = await taken(store, 0, 1)
         for card, terminal in (("c1", "t1"), ("c2", "t2")):
-            work = await state.read(([card], [terminal], []))
+            work = await state.read(ids_of([card], [terminal], []))
             assert work.seen[0].of_newer
             assert work.seen[0].degraded == DOUBT.format(0)
             pay(work, [START + HOUR])
@@ -59,7 +60,7 @@ def test_a_partition_with_a_value_of_a_later_version_is_read_without_it_and_noth
             await state.write(packed, cursor)
         await subject.replace(0, kind, name, of_today)
         state, _cursor = await taken(store, 0, 1)
-        work = await state.read((["c1", "c2"], ["t1", "t2"], []))
+        work = await state.read(ids_of(["c1", "c2"], ["t1", "t2"], []))
         assert (work.seen[0].of_newer, work.seen[0].degraded) == (False, None)
         assert cards(work)[:, NEWEST].tolist() == [START, 0]
         assert own(work)[:, NEWEST].tolist() == [START, 0]
@@ -76,7 +77,7 @@ def test_a_partition_of_a_later_layout_is_read_and_nothing_of_it_is_packed_until
         for _again in range(2):
             state, cursor = await taken(store, 0, 2)
             assert cursor.of_later_layout
-            work = await state.read((["c1", "c2"], ["t1"], []))
+            work = await state.read(ids_of(["c1", "c2"], ["t1"], []))
             assert (work.seen[0].of_newer, cards(work)[:, NEWEST].tolist(), own(work)[:, NEWEST].tolist()) == (True, [START, 0], [START])
             assert DOUBT.format(0) in str(work.seen[0].degraded)
             pay(work, [START + HOUR])
@@ -84,10 +85,10 @@ def test_a_partition_of_a_later_layout_is_read_and_nothing_of_it_is_packed_until
             assert packed == []
             await state.write(packed, cursor)
         theirs, _ = await taken(other, 1, 2)
-        work = await theirs.read((["c3"], ["t1"], []))
+        work = await theirs.read(ids_of(["c3"], ["t1"], []))
         assert (work.seen[0].of_newer, work.seen[0].degraded, total(work)[0, NEWEST]) == (False, None, START)
         await state.begin(of_later_layout(cursor, 0))
-        assert not (await state.read((["c1"], ["t1"], []))).seen[0].of_newer
+        assert not (await state.read(ids_of(["c1"], ["t1"], []))).seen[0].of_newer
 
     run(subject, test)
 
@@ -100,7 +101,7 @@ def test_a_cursor_of_an_earlier_layout_is_of_this_one_from_the_takeover_on(subje
         await state.write([], of_later_layout(cursor, -1))
         state, cursor = await taken(store, 0, 1)
         assert cursor.layout == LAYOUT_VERSION
-        assert not (await state.read((["c1"], ["t1"], []))).seen[0].of_newer
+        assert not (await state.read(ids_of(["c1"], ["t1"], []))).seen[0].of_newer
 
     run(subject, test)
 
@@ -110,17 +111,17 @@ def test_a_part_of_another_worker_that_a_later_version_wrote_condemns_nobody(sub
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         theirs, cursor = await paid(other, 1, 2)
-        work = await theirs.read((["c1"], ["t2"], []))
+        work = await theirs.read(ids_of(["c1"], ["t2"], []))
         pay(work, [START + HOUR])
         await wrote(theirs, work, moved(cursor, 2))
         await subject.replace(1, "t", "t1", later)
         ours, _ = await taken(store, 0, 2)
-        work = await ours.read((["c2"], ["t1", "t2"], []))
+        work = await ours.read(ids_of(["c2"], ["t1", "t2"], []))
         assert work.seen[0].degraded == DOUBT.format(1)
         assert not work.seen[0].of_newer
         assert total(work)[:, NEWEST].tolist() == [0, START + HOUR]
         assert not await subject.marked(1)
-        assert (await theirs.read((["c1"], [], []))).seen[0].degraded is None
+        assert (await theirs.read(ids_of(["c1"], [], []))).seen[0].degraded is None
 
     run(subject, test)
 
@@ -133,7 +134,7 @@ def test_a_part_of_a_later_version_beside_a_damaged_one_hides_no_damage(subject:
             await paid(other, partition, 3)
             await subject.replace(partition, "t", "t1", damage)
         ours, _ = await taken(store, 0, 3)
-        assert "the state of partition 1, 2 is being rebuilt" in str((await ours.read((["c2"], ["t1"], []))).seen[0].degraded)
+        assert "the state of partition 1, 2 is being rebuilt" in str((await ours.read(ids_of(["c2"], ["t1"], []))).seen[0].degraded)
         assert await subject.marked(1)
         assert await subject.marked(2)
 
@@ -145,14 +146,14 @@ def test_a_damaged_card_beside_one_of_a_later_version_is_damaged(subject: Subjec
 
     async def test(store: FeatureStore, _: FeatureStore) -> None:
         state, cursor = await taken(store, 0, 1)
-        work = await state.read((["c1", "c2"], ["t1"], []))
+        work = await state.read(ids_of(["c1", "c2"], ["t1"], []))
         pay(work, [START, START], card=1)
         await wrote(state, work, moved(cursor, 1))
         await subject.replace(0, "c", "c1", later)
         await subject.replace(0, "c", "c2", lambda value: value[:-1])
         state, _cursor = await taken(store, 0, 1)
         with pytest.raises(StateError, match="c2") as raised:
-            await state.read((["c1", "c2"], [], []))
+            await state.read(ids_of(["c1", "c2"], [], []))
         assert not isinstance(raised.value, NewerState)
 
     run(subject, test)
@@ -169,9 +170,9 @@ def test_a_later_part_in_another_partition_of_the_same_worker_leaves_that_one_al
         store.hold([0, 1], 2)
         first, second = [(await joined(store, partition))[0] for partition in (0, 1)]
         for _again in range(2):
-            work = await first.read((["c2"], ["t1"], []))
+            work = await first.read(ids_of(["c2"], ["t1"], []))
             assert (work.seen[0].of_newer, work.seen[0].degraded) == (False, DOUBT.format(1))
-        work = await second.read((["c1"], [], []))
+        work = await second.read(ids_of(["c1"], [], []))
         assert (work.seen[0].of_newer, work.seen[0].degraded) == (True, DOUBT.format(1))
         assert [line for line in told if "later version" in line] == [told[0]]
 
@@ -187,7 +188,7 @@ def test_sweeping_passes_over_what_a_later_version_wrote(subject: Subject) -> No
         assert await swept(state, LATER) == 1
         await subject.replace(0, "c", "c1", of_today)
         state, _cursor = await taken(store, 0, 1)
-        work = await state.read((["c1"], ["t1"], []))
+        work = await state.read(ids_of(["c1"], ["t1"], []))
         assert cards(work)[0, NEWEST] == START
         assert not own(work).any()
 
@@ -209,7 +210,7 @@ def test_a_cursor_of_a_later_format_is_read_by_its_format(redis_url: str) -> Non
         await paid(other, 1, 2)
         await _cursor_of_tomorrow(redis_url, 1, other)
         ours, _ = await taken(store, 0, 2)
-        work = await ours.read((["c2"], ["t1"], []))
+        work = await ours.read(ids_of(["c2"], ["t1"], []))
         assert work.seen[0].degraded == DOUBT.format(1)
         assert work.seen[0].positions is None
         assert total(work)[0, NEWEST] == START

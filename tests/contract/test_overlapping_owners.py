@@ -12,6 +12,7 @@ from stream_app.adapters.redis.store import RedisStore
 from stream_app.delivery.ports import FeatureStore
 from stream_app.features.plan import NEWEST, catalogue_plan
 from tests.contract.stores import START, in_redis, joined, moved, own, pay, run, taken, total, wrote
+from tests.named_ids import ids_of
 
 pytestmark = pytest.mark.servers
 
@@ -34,7 +35,7 @@ def test_the_cursor_of_another_workers_partition_comes_in_one_command_with_the_p
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         theirs, cursor = await taken(other, 1, 2)
-        work = await theirs.read((["c2"], ["t1"], ["d1"]))
+        work = await theirs.read(ids_of(["c2"], ["t1"], ["d1"]))
         pay(work, [START])
         await wrote(theirs, work, moved(cursor, 1))
         ours, _ = await taken(store, 0, 2)
@@ -45,7 +46,7 @@ def test_the_cursor_of_another_workers_partition_comes_in_one_command_with_the_p
             sent.extend(commands)
 
         between(store._held[0]._line, noted)
-        assert total(await ours.read((["c1"], ["t1"], ["d1"])))[0, NEWEST] == START
+        assert total(await ours.read(ids_of(["c1"], ["t1"], ["d1"])))[0, NEWEST] == START
         tag = store._held[0].space.all[1]
         of_theirs = [command for command in sent if any(str(key).startswith(tag) for key in command)]
         assert of_theirs == [("MGET", f"{tag}cursor", f"{tag}t:t1", f"{tag}d:d1")]
@@ -65,8 +66,8 @@ def test_a_takeover_forgets_what_was_read_while_the_owner_before_still_wrote(red
         line_of = store._servers.line
 
         async def meanwhile(_: Any) -> None:
-            assert not own(await ours.read((["c1"], ["t1"], [])))[0, NEWEST]
-            work = await theirs.read((["c2"], ["t1"], []))
+            assert not own(await ours.read(ids_of(["c1"], ["t1"], [])))[0, NEWEST]
+            work = await theirs.read(ids_of(["c2"], ["t1"], []))
             pay(work, [START])
             await wrote(theirs, work, moved(cursor, 1))
 
@@ -78,7 +79,7 @@ def test_a_takeover_forgets_what_was_read_while_the_owner_before_still_wrote(red
         vars(store._servers)["line"] = overtaken
         _, found = await store.take_over(1)
         assert found.transactions == 1
-        assert total(await ours.read((["c1"], ["t1"], [])))[0, NEWEST] == START
+        assert total(await ours.read(ids_of(["c1"], ["t1"], [])))[0, NEWEST] == START
 
     run(in_redis(redis_url), test)
 
@@ -90,7 +91,7 @@ def test_a_read_under_which_sums_were_dropped_is_done_again(redis_url: str) -> N
         store.hold([0, 1], 2)
         ours, cursor = await joined(store, 0)
         fails, _cursor = await joined(store, 1)
-        work = await ours.read((["c1"], ["t1"], []))
+        work = await ours.read(ids_of(["c1"], ["t1"], []))
         pay(work, [START])
         await wrote(ours, work, moved(cursor, 1))
         assert isinstance(store, RedisStore)
@@ -99,7 +100,7 @@ def test_a_read_under_which_sums_were_dropped_is_done_again(redis_url: str) -> N
             fails.forget()
 
         between(store._held[0]._line, failed)
-        assert total(await ours.read((["c1"], ["t1"], [])))[0, NEWEST] == START
+        assert total(await ours.read(ids_of(["c1"], ["t1"], [])))[0, NEWEST] == START
 
     run(in_redis(redis_url), test)
 
@@ -117,7 +118,7 @@ def test_what_is_counted_after_an_owner_was_told_of_damage_is_in_the_sums_that_o
         ours, cursor = await joined(store, 0)
         beside, _ = await joined(store, 1)
         theirs, of_theirs = await taken(other, 2, 3)
-        work = await theirs.read((["c2"], ["t1"], []))
+        work = await theirs.read(ids_of(["c2"], ["t1"], []))
         pay(work, [START])
         await wrote(theirs, work, moved(of_theirs, 1))
         await subject.replace(2, "t", "t1", lambda value: value[:-1])
@@ -125,16 +126,16 @@ def test_what_is_counted_after_an_owner_was_told_of_damage_is_in_the_sums_that_o
         line = store._held[0]._line
 
         async def read_much(_: Any) -> None:
-            await beside.read((["c9"], [f"other{n}" for n in range(3 * room)], []))
+            await beside.read(ids_of(["c9"], [f"other{n}" for n in range(3 * room)], []))
 
         async def told_next(_: Any) -> None:
             between(line, read_much)
 
         between(line, told_next)
-        work = await ours.read((["c1"], ["t1"], []))
+        work = await ours.read(ids_of(["c1"], ["t1"], []))
         assert await subject.marked(2)
         pay(work, [START + 1])
         await wrote(ours, work, moved(cursor, 1))
-        assert total(await beside.read((["c9"], ["t1"], [])))[0, NEWEST] == START + 1
+        assert total(await beside.read(ids_of(["c9"], ["t1"], [])))[0, NEWEST] == START + 1
 
     run(subject, test)

@@ -18,6 +18,7 @@ from stream_app.api.limits import MOST_AT_ONCE
 from stream_app.errors import Unavailable
 from stream_app.features.plan import NEWEST
 from tests.contract.stores import START, cards, moved, pay, taken, wrote
+from tests.named_ids import ids_of
 from tests.redis_cluster import client_of
 
 
@@ -46,7 +47,7 @@ def test_a_batch_costs_two_round_trips(stack: Any) -> None:
         store = RedisStore(stack.redis, f"test-{uuid4().hex}")
         state: Any
         state, cursor = await taken(store, 0, 8)
-        await wrote(state, await state.read((["c0"], [], [])), moved(cursor, 1))  # connects
+        await wrote(state, await state.read(ids_of(["c0"], [], [])), moved(cursor, 1))  # connects
         connection, sent = state._line._connection, 0
         send = connection.send_packed_command
 
@@ -56,7 +57,7 @@ def test_a_batch_costs_two_round_trips(stack: Any) -> None:
             return await send(*args, **options)
 
         connection.send_packed_command = counted
-        work = await state.read(([f"c{i}" for i in range(300)], [f"t{i}" for i in range(200)], []))
+        work = await state.read(ids_of([f"c{i}" for i in range(300)], [f"t{i}" for i in range(200)], []))
         await wrote(state, work, moved(cursor, 2))
         connection.send_packed_command = send
         await store.close()
@@ -121,7 +122,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(redis_url: str, *, done: boo
         store = RedisStore(redis_url, f"test-{uuid4().hex}")
         state: Any
         state, cursor = await taken(store, 0, 1)
-        work = await state.read((["c1"], ["t1"], []))
+        work = await state.read(ids_of(["c1"], ["t1"], []))
         pay(work, [START])
         packed, trip = state.pack(work, (1, 0)), state._line.round_trip
 
@@ -136,7 +137,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(redis_url: str, *, done: boo
         with pytest.raises(Unavailable):
             await state.write(packed, moved(cursor, 1))
         await state.write(packed, moved(cursor, 1))
-        again = await state.read((["c1"], ["t1"], []))
+        again = await state.read(ids_of(["c1"], ["t1"], []))
         pay(again, [START + 1])
         await wrote(state, again, moved(cursor, 2))
         assert (await taken(store, 0, 1))[1].transactions == 2
@@ -153,7 +154,7 @@ def test_after_a_lost_connection_the_batch_is_read_and_written_again(stack: Any)
         store = RedisStore(stack.redis, f"test-{uuid4().hex}")
         state: Any
         state, cursor = await taken(store, 0, 1)
-        work = await state.read((["c1"], ["t1"], []))
+        work = await state.read(ids_of(["c1"], ["t1"], []))
         redis: Any
         async with Redis.from_url(stack.redis) as redis:
             connection = state._line._connection
@@ -165,7 +166,7 @@ def test_after_a_lost_connection_the_batch_is_read_and_written_again(stack: Any)
             await state.write(packed, moved(cursor, 1))
         await state.write(packed, moved(cursor, 1))
         state.forget()
-        assert cards(await state.read((["c1"], ["t1"], [])))[0, NEWEST] == START
+        assert cards(await state.read(ids_of(["c1"], ["t1"], [])))[0, NEWEST] == START
         await store.close()
 
     asyncio.run(body())

@@ -30,10 +30,11 @@ from stream_app.scoring.scorer import Scorer
 from tests.contract.stores import HOUR, START, in_redis, joined, moved, next_id, number_from, own, pay, run, taken, total, wrote
 from tests.examples import examples
 from tests.memory_store import MemoryStore
+from tests.named_ids import ids_of
 from tests.unit.delivery.world import Counted, Fussy
 from tests.unit.scoring.test_scorer import FakeClock, FakeRecord, payment
 
-IDS: Ids = (["c"], ["t"], [])
+IDS: Ids = ids_of(["c"], ["t"], [])
 type Held = tuple[PartitionState, Cursor]
 
 
@@ -67,7 +68,7 @@ async def counted(other: FeatureStore) -> list[int]:
     """The newest payment of the card in each partition, as another worker finds it; 0 where it has none."""
     other.hold(range(3), 3)
     states = [(await other.take_over(n))[0] for n in range(3)]
-    return [int(own_card(await state.read((["c"], [], [])))) for state in states]
+    return [int(own_card(await state.read(ids_of(["c"], [], [])))) for state in states]
 
 
 def own_card(work: WorkingSet) -> Any:
@@ -86,7 +87,7 @@ def test_a_round_is_as_if_its_partitions_batches_came_one_after_the_other(
     async def together(store: FeatureStore) -> list[Any]:
         held, found = await three(store), []
         for at, (partitions, hours, card, terminal) in enumerate(steps):
-            ids: Ids = ([f"c{card}"], [f"t{terminal}"], [])
+            ids: Ids = ids_of([f"c{card}"], [f"t{terminal}"], [])
             chosen = [held[n] for n in sorted(partitions)]
             round_of = [StateRequest(state, ids, (), Position(at + 1, 0)) for state, _ in chosen]
             work = await store.read(round_of)
@@ -103,7 +104,7 @@ def test_a_round_is_as_if_its_partitions_batches_came_one_after_the_other(
             vectors, positions = [], []
             for n, number in enumerate(sorted(partitions)):
                 state, cursor = held[number]
-                work = await state.read(([f"c{card}"], [f"t{terminal}"], []))
+                work = await state.read(ids_of([f"c{card}"], [f"t{terminal}"], []))
                 vectors.append(pay(work, [START + hours * HOUR + n]).tobytes())
                 positions.append(work.seen[0].positions)
                 await wrote(state, work, moved(cursor, at + 1))
@@ -271,7 +272,7 @@ def test_what_a_round_read_of_a_partition_that_was_begun_anew_meanwhile_is_not_r
         monkeypatch.setattr(RedisLine, "round_trip", meanwhile)
         with pytest.raises(NotOwner):
             await store.read(asked(held))
-        assert own_card(await anew[0].read((["c"], [], []))) == 0
+        assert own_card(await anew[0].read(ids_of(["c"], [], []))) == 0
 
     run(in_redis(stack.redis), test)
 

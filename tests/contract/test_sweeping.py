@@ -26,6 +26,7 @@ from tests.contract.stores import (
     taken,
     wrote,
 )
+from tests.named_ids import ids_of
 
 LATER = START + 2 * HORIZON_S * 1000
 
@@ -48,11 +49,11 @@ async def two_partitions(store: FeatureStore) -> tuple[PartitionState, Partition
     store.hold([0, 1], 2)
     states = [await joined(store, 0), await joined(store, 1)]
     for state, cursor in states:
-        work = await state.read((["old"], ["told"], []))
+        work = await state.read(ids_of(["old"], ["told"], []))
         pay(work, [START])
         await wrote(state, work, moved(cursor, 1))
     state, cursor = states[0]
-    work = await state.read((["young"], ["tyoung"], []))
+    work = await state.read(ids_of(["young"], ["tyoung"], []))
     pay(work, [LATER])
     await wrote(state, work, moved(cursor, 2))
     return states[0][0], states[1][0]
@@ -65,12 +66,12 @@ def test_only_the_idle_of_this_partition_go(subject: Subject) -> None:
         first, _ = await two_partitions(store)
         assert await swept(first, LATER) == 2
         mine, cursor = await taken(other, 0, 2)
-        work = await mine.read((["old", "young"], ["told", "tyoung"], []))
+        work = await mine.read(ids_of(["old", "young"], ["told", "tyoung"], []))
         assert (cards(work)[:, NEWEST] > 0).tolist() == [False, True]
         assert (own(work)[:, NEWEST] > 0).tolist() == [False, True]
         assert cursor.transactions == 2
         theirs, _ = await taken(other, 1, 2)
-        assert (cards(await theirs.read((["old"], [], [])))[:, NEWEST] > 0).all()
+        assert (cards(await theirs.read(ids_of(["old"], [], [])))[:, NEWEST] > 0).all()
 
     run(subject, test)
 
@@ -81,10 +82,10 @@ def test_what_is_remembered_goes_on_as_before(subject: Subject) -> None:
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         state, _ = await two_partitions(store)
         assert await swept(state, LATER) == 2
-        work = await state.read((["old"], ["told"], []))
+        work = await state.read(ids_of(["old"], ["told"], []))
         first_again = pay(work, [LATER + HOUR])
         fresh, _ = await taken(other, 1, 2)
-        assert (first_again == pay(await fresh.read((["new"], ["tnew"], [])), [LATER + HOUR])).all()
+        assert (first_again == pay(await fresh.read(ids_of(["new"], ["tnew"], [])), [LATER + HOUR])).all()
 
     run(subject, test)
 
@@ -97,7 +98,7 @@ def test_a_stale_owner_removes_nothing(subject: Subject) -> None:
         now, _ = await taken(other, 0, 2)
         with pytest.raises(NotOwner):
             await swept(state, LATER)
-        assert (cards(await now.read((["old"], [], [])))[:, NEWEST] > 0).all()
+        assert (cards(await now.read(ids_of(["old"], [], [])))[:, NEWEST] > 0).all()
 
     run(subject, test)
 
@@ -108,7 +109,7 @@ def test_the_guard_holds_after_a_sweep(redis_url: str) -> None:
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         state, _ = await two_partitions(store)
-        work = await state.read((["young"], [], []))
+        work = await state.read(ids_of(["young"], [], []))
         removed = 0
         while not removed:
             removed = await state.sweep(LATER)

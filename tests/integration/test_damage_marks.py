@@ -13,6 +13,7 @@ from stream_app.delivery import held_partitions
 from stream_app.errors import DamagedAgain
 from tests.contract.stores import taken
 from tests.integration.test_holdings import PARTITIONS, Fleet
+from tests.named_ids import ids_of
 from tests.servers import Servers
 
 OWNED = 1
@@ -49,7 +50,7 @@ async def read_beside(fleet: Fleet, each: Callable[[], None]) -> AsyncIterator[N
     async def read_on() -> None:
         while True:
             each()
-            await state.read(([], ["t1", *DAMAGED], []))
+            await state.read(ids_of([], ["t1", *DAMAGED], []))
             await asyncio.sleep(EVERY_S)
 
     reading = asyncio.create_task(read_on())

@@ -34,6 +34,7 @@ from stream_app.settings import Settings, load_settings
 from tests.contract.stores import START, moved, pay, taken
 from tests.e2e.workers import worker
 from tests.guarded_kafka import DESCRIBE, PASSWORD, USER, WRITE, GuardedKafka, guarded_kafka
+from tests.named_ids import ids_of
 from tests.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.servers
@@ -240,7 +241,7 @@ def test_a_full_memory_of_redis_is_told_as_that_and_the_batch_is_written_when_th
     async def body() -> None:
         async with store_of(redis.url()) as store:
             state, cursor = await taken(store, 0, 1)
-            work = await state.read((["c1"], ["t1"], []))
+            work = await state.read(ids_of(["c1"], ["t1"], []))
             pay(work, [START])
             packed = state.pack(work, Position(1, 0))
             redis.admin.config_set("maxmemory", 1)
@@ -286,7 +287,7 @@ def test_a_missing_right_of_redis_is_named(redis: Guarded) -> None:
                 assert type(error) is Refused
                 assert "ACL SETUSER" in str(error)
         reader = RedisStateReader(redis.url("reads:right@"), "test")
-        await reader.read([StateQuery((["c1"], [], []))])
+        await reader.read([StateQuery(ids_of(["c1"], [], []))])
         await reader.close()
 
     asyncio.run(body())

@@ -28,6 +28,7 @@ from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.state_reader import StateQuery
 from tests.examples import examples
 from tests.later import later, later_cursor
+from tests.named_ids import ids_of
 from tests.redis_cluster import Client, client_of, values_of
 from tests.unit.scoring.test_scorer import START, FakeClock, FakeModel
 
@@ -160,29 +161,29 @@ def test_doubts_are_told(redis_url: str, unique: str) -> None:
 
     async def doubt(there: Bank) -> None:
         nothing = RedisStateReader(redis_url, f"{unique}-none")
-        assert "no worker has written" in str((await nothing.read([StateQuery((["c"], ["t"], []))])).work.seen[0].degraded)
+        assert "no worker has written" in str((await nothing.read([StateQuery(ids_of(["c"], ["t"], []))])).work.seen[0].degraded)
         await nothing.close()
         await there.count(0, [transaction("a", "c1", "t1", 0)])
-        assert (await there.history.read([StateQuery((["c1"], ["t1"], []), START)])).work.seen[0].degraded is None
+        assert (await there.history.read([StateQuery(ids_of(["c1"], ["t1"], []), START)])).work.seen[0].degraded is None
         cursor = f"{{{there.group}:1}}cursor"
         kept: Any = await there.redis.get(cursor)
         rebuilding = msgspec.structs.replace(there.states[1][1], decided=Position(5, 0))
         await there.redis.set(cursor, msgspec.json.encode(rebuilding))
-        assert (await there.history.read([StateQuery((["c1"], ["t1"], []))])).work.seen[
+        assert (await there.history.read([StateQuery(ids_of(["c1"], ["t1"], []))])).work.seen[
             0
         ].degraded == "the state of partition 1 is being rebuilt"
         await there.redis.set(cursor, kept)
         await there.redis.set(f"{{{there.group}:2}}t:t1", b"garbage")
-        assert (await there.history.read([StateQuery((["c1"], ["t1"], []))])).work.seen[
+        assert (await there.history.read([StateQuery(ids_of(["c1"], ["t1"], []))])).work.seen[
             0
         ].degraded == "the state of partition 2 is being rebuilt"
         await there.redis.delete(f"{{{there.group}:2}}t:t1")
         unfilled = msgspec.structs.replace(there.states[0][1], full_from_ms=START + HOUR)
         await there.redis.set(f"{{{there.group}:0}}cursor", msgspec.json.encode(unfilled))
         assert "they are full from 2018-04-01" in str(
-            (await there.history.read([StateQuery((["c1"], ["t1"], []), START)])).work.seen[0].degraded
+            (await there.history.read([StateQuery(ids_of(["c1"], ["t1"], []), START)])).work.seen[0].degraded
         )
-        assert (await there.history.read([StateQuery((["c1"], ["t1"], []), START + HOUR)])).work.seen[0].degraded is None
+        assert (await there.history.read([StateQuery(ids_of(["c1"], ["t1"], []), START + HOUR)])).work.seen[0].degraded is None
 
     run(redis_url, unique, doubt)
 
@@ -198,7 +199,7 @@ def test_what_a_later_version_wrote_is_left_out_and_told(redis_url: str, unique:
             key = f"{{{there.group}:{partition}}}{name}"
             kept: Any = await there.redis.get(key)
             await there.redis.set(key, change(kept))
-            seen = await there.history.read([StateQuery((["c1"], ["t1"], []), START)])
+            seen = await there.history.read([StateQuery(ids_of(["c1"], ["t1"], []), START)])
             assert seen.work.seen[0].degraded == newer(partition)
             await there.redis.set(key, kept)
         keys = [f"{{{there.group}:{p}}}cursor" for p in range(PARTITIONS)]
@@ -206,7 +207,7 @@ def test_what_a_later_version_wrote_is_left_out_and_told(redis_url: str, unique:
             cursor: Any = await there.redis.get(key)
             await there.redis.set(key, later_cursor(cursor))
         fresh = RedisStateReader(redis_url, there.group)
-        assert (await fresh.read([StateQuery((["c1"], ["t1"], []), START)])).work.seen[0].degraded == newer(
+        assert (await fresh.read([StateQuery(ids_of(["c1"], ["t1"], []), START)])).work.seen[0].degraded == newer(
             ", ".join(map(str, range(PARTITIONS)))
         )
         await fresh.close()

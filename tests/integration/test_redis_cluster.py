@@ -23,10 +23,11 @@ from stream_app.scoring.ports import Ids
 from stream_app.scoring.positions import Cursor, Position
 from stream_app.settings import load_settings
 from tests.contract.stores import START, cards, joined, moved, pay, taken, wrote
+from tests.named_ids import ids_of
 from tests.redis_cluster import SLOTS, Cluster, redis_cluster
 from tests.waiting import DEADLINE_S, until
 
-ASKED: Ids = (["c1"], ["t1"], [])
+ASKED: Ids = ids_of(["c1"], ["t1"], [])
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ def test_a_slot_that_moves_between_read_and_write_leaves_the_guard_standing(*, o
         if overtaken:
             await taken(other, partition, 1 + max(partition, elsewhere))
         store._servers.look_again()
-        await neighbour.read((["another"], [], []))
+        await neighbour.read(ids_of(["another"], [], []))
         if overtaken:
             with pytest.raises(NotOwner):
                 await in_time(lambda: state.write(packed, moved(cursor, 1)))

@@ -37,6 +37,7 @@ from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
 from stream_app.settings import Settings, load_settings
 from tests.faults.oracle import LAYOUTS, Tally, _facts
+from tests.named_ids import ids_of
 from tests.servers import Servers
 from tests.topics import records_of
 from tests.unit.delivery.world import Counted
@@ -176,7 +177,7 @@ def test_after_the_change_everything_is_decided_once_and_counted_as_if_there_had
         times = await decide_the_rest(new, store, logs[1])
         states = [(await store.take_over(n))[0] for n in range(4)]
         terminals = await states[0].read(([], TERMINALS, []))
-        cards = {card: await states[by_murmur2(card.encode(), 4)].read(([card], [], [])) for card in CARDS}
+        cards = {card: await states[by_murmur2(card.encode(), 4)].read(ids_of([card], [], [])) for card in CARDS}
         await store.close()
         return times, terminals, cards
 

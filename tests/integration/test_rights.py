@@ -17,6 +17,7 @@ from stream_app.adapters.redis.state_reader import RedisStateReader
 from stream_app.scoring.state_reader import StateQuery
 from tests.conftest import ROOT
 from tests.integration.test_history import bank, transaction
+from tests.named_ids import ids_of
 from tests.servers import Servers
 
 GROUP = "rights"
@@ -53,7 +54,7 @@ def test_the_rights_of_the_document_are_enough_and_no_more(stack: Servers) -> No
                 await state.begin(cursor)
                 await state.sweep(0)
                 await there.count(0, [transaction("T2", "C1", "M1", 1)])
-                assert (await reader.read([StateQuery((["C1"], ["M1"], []))])).holders == (0,)
+                assert (await reader.read([StateQuery(ids_of(["C1"], ["M1"], []))])).holders == (0,)
             await reader.close()
             for url, forbidden in ((worker, ("FLUSHALL",)), (worker, ("GET", "other")), (api, ("SET", f"{{{GROUP}:0}}cursor", "x"))):
                 client: Any = Redis.from_url(url)

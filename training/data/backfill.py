@@ -96,7 +96,7 @@ def backfill(
 
 def prepared(plan: Plan, frame: pd.DataFrame, money: Money) -> tuple[ReplayedHistory, list[Rows]]:
     """Payments and labels of a history in processing order, and every entity's rows, empty."""
-    replay = ReplayedHistory.of(frame, _minor(frame, money))
+    replay = ReplayedHistory.of(frame, _minor(frame, money), [entity.entity for entity in plan.entities if len(entity.features)])
     return replay, [_empty(entity, len(replay.numbered[entity.entity].distinct)) for entity in plan.entities]
 
 

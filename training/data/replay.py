@@ -15,18 +15,18 @@ import pandas as pd
 
 from stream_app.features import kernel
 from stream_app.features.compute import Events
-from stream_app.features.entities import KINDS
+from stream_app.features.entities import ENTITIES, KINDS
 from stream_app.features.facts import CHANNELS, ONLINE, TYPES, country_numbers, facts_of, hashes, mcc_numbers, numbers_of
 from stream_app.features.own_values import OwnColumn
 from stream_app.messages.transaction import ATTRIBUTE, CREDITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
     from stream_app.features.compute import Bytes, Floats
-    from stream_app.features.entities import Entity
+    from stream_app.features.entities import Entity, EntityKind
     from stream_app.features.plan import Ints
 
 
@@ -53,6 +53,13 @@ class Numbered:
             codes = np.where(codes == distinct.get_loc(""), -1, codes).astype(codes.dtype)
         return Numbered(codes, distinct)
 
+    def known_as(self, kind: EntityKind) -> Numbered:
+        """The ids that these texts stand for, where they are no ids themselves."""
+        if kind.named is None:
+            return self
+        codes, found = pd.factorize(np.array([*map(kind.named, self.distinct), None], dtype=object))  # the last is of those that have none
+        return Numbered(codes[self.codes], pd.Index(found, dtype="str"))
+
     def each(self, values: Ints, rows: Ints) -> Ints:
         """Of some rows, what stands for their ids: one of `values`, int64 [distinct], 0 where a row has none."""
         found: Ints = np.append(values, 0)[self.codes[rows]]
@@ -67,7 +74,7 @@ class ReplayedHistory:
         rows: of each event, the row of the frame that it is of.
         is_label: bool, of each event.
         minor: int64, money of each row of the frame in minor units, -1 where there is no rate.
-        numbered: cards, terminals, devices of the frame.
+        numbered: ids of the frame, of each entity.
     """
 
     rows: Ints
@@ -79,15 +86,16 @@ class ReplayedHistory:
     _facts: _Facts
 
     @staticmethod
-    def of(frame: pd.DataFrame, minor: Ints) -> ReplayedHistory:
+    def of(frame: pd.DataFrame, minor: Ints, wanted: Collection[Entity] = ENTITIES) -> ReplayedHistory:
         """Merge a history's payments and labels by time; at one time labels act first, then payments by transaction and card.
 
         Args:
             frame: as `training.data.dataset.read_transactions` gives it, with labels or without.
             minor: money of each of its rows.
+            wanted: of others than these, and than those that facts name, no event names one.
         """
         times = frame["event_time"].to_numpy()
-        numbered = {entity: Numbered.of(frame.get(kind.field), len(frame)) for entity, kind in KINDS.items()}
+        numbered = {entity: _numbered(frame, entity, {*wanted, *_OF_FACTS}) for entity in ENTITIES}
         payments, (labels, labelled_at) = _payment_order(frame, times), _labels(frame)
         at = np.searchsorted(times[payments], labelled_at, side="left")
         is_label = np.insert(np.zeros(len(payments), dtype=np.bool_), at, True)
@@ -122,7 +130,7 @@ class _Facts:
     @staticmethod
     def of(frame: pd.DataFrame, numbered: dict[Entity, Numbered]) -> _Facts:
         placed = {"latitude", "longitude"} <= set(frame.columns)
-        ids = {f"{entity}s": (of, hashes(of.distinct.tolist())) for entity, of in numbered.items()}
+        ids = {name: (numbered[entity], hashes(numbered[entity].distinct.tolist())) for entity, name in _OF_FACTS.items()}
         for name, numbers in _NUMBERS.items():
             codes = Numbered.of(frame.get(_COLUMNS[name]), len(frame))
             ids[name] = codes, numbers(codes.distinct.tolist())
@@ -150,6 +158,15 @@ _NUMBERS: Mapping[str, Callable[[list[str]], Ints]] = MappingProxyType(
     }
 )
 _COLUMNS = MappingProxyType({"countries": "country", "mccs": "mcc", "channels": "channel", "types": "type"})
+
+
+_OF_FACTS: Mapping[Entity, str] = MappingProxyType({"card": "cards", "terminal": "terminals", "device": "devices"})
+"""What facts name, and what `facts_of` calls it."""
+
+
+def _numbered(frame: pd.DataFrame, entity: Entity, wanted: Collection[Entity]) -> Numbered:
+    kind = KINDS[entity]
+    return Numbered.of(frame.get(kind.field) if entity in wanted else None, len(frame)).known_as(kind)
 
 
 def _of_events(entity: Entity, codes: Ints, is_label: NDArray[np.bool_]) -> Ints:

@@ -96,6 +96,7 @@ class SharedMemory:
         self._capacity = max(1, SHARED_MEMORY_BYTES // (8 * layout.width))
         self.sums = RowMemory(layout.width, self._capacity)
         self.parts: dict[int, dict[str, bytes | None]] = {p: {} for p in owned}
+        self._none = Rows.alone(np.empty((0, layout.width), dtype=np.int64))
 
     def clear(self) -> None:
         """Forget all. A batch in flight keeps the array that it works on; where there is none in use, none is made anew."""
@@ -146,6 +147,8 @@ class SharedMemory:
             unread: gets what could not be read.
         """
         ids = [name for _, names in of_each for name in names]
+        if not ids:
+            return self._none
         at, here = self.sums.find(ids, tick), np.arange(len(ids))
         own = np.empty((len(ids), self._layout.width), dtype=np.int64)
         values = [value for partition, names in of_each for value in map(self.parts[partition].__getitem__, names)]

@@ -142,4 +142,5 @@ class RoundReading:
             self._worker.told_newer.add(partition)
         rebuilding = {p for p, cursor in cursors.items() if cursor is None or (isinstance(cursor, Cursor) and cursor.rebuilding)}
         rebuilding |= self._worker.rebuilding
-        return lambda partition: unread.doubts(rebuilding - {partition})
+        without = {p for p, cursor in cursors.items() if isinstance(cursor, Cursor) and cursor.lacks(self._worker.entities)}
+        return lambda partition: unread.doubts(rebuilding - {partition}, without)

@@ -21,6 +21,7 @@ from stream_app.adapters.redis.servers import RedisServers
 from stream_app.adapters.redis.stored_cursor import NewerCursor, StoredCursor, decoded_cursor
 from stream_app.errors import NewerState, StateError
 from stream_app.features.compute import Rows
+from stream_app.features.entities import KEPT_BY_DEFAULT, KeptEntities
 from stream_app.features.packing import Packer
 from stream_app.features.plan import NEWEST, Ints, RowLayout, catalogue_plan
 from stream_app.scoring.degraded import NO_STATE, full_from
@@ -38,7 +39,8 @@ type _CardValue = tuple[int, int, bytes]
 class RedisStateReader:
     """See `state_reader.StateReader`; `group` is the workers' consumer group."""
 
-    def __init__(self, url: str, group: str) -> None:
+    def __init__(self, url: str, group: str, entities: KeptEntities = KEPT_BY_DEFAULT) -> None:
+        self.entities = entities
         self._servers = RedisServers(url, _ANSWER_WITHIN_S, _CONNECT_WITHIN_S)
         self._group = group
         self._partitions = 0
@@ -127,7 +129,8 @@ class RedisStateReader:
         known = {p: cursor for p, cursor in enumerate(cursors) if isinstance(cursor, Cursor)}
         unread.newer |= {p for p, cursor in enumerate(cursors) if isinstance(cursor, NewerCursor)}
         unfinished = {p for p, cursor in enumerate(cursors) if cursor is None or (p in known and known[p].rebuilding)}
-        if why := unread.doubts(unfinished):
+        without = {p for p, cursor in known.items() if cursor.lacks(self.entities)}
+        if why := unread.doubts(unfinished, without):
             return why
         full_from_ms = max((c.full_from_ms for p, c in known.items() if not held or p in held), default=0)
         if at_ms is None or at_ms >= full_from_ms:

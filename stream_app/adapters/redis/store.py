@@ -3,6 +3,7 @@
     {g:p}c:<card_id>      a card
     {g:p}t:<terminal_id>  this partition's part of a terminal
     {g:p}d:<device_id>    this partition's part of a device
+    {g:p}m:<merchant_id>  of a merchant, where they are kept; `mc:` of a merchant category, `co:` of a country, `i:` of an IP network
     {g:p}cursor           owner and next offsets
     {g:p}n:<day>          notes on that day's alerts and labels (a hash that expires), see `outcomes`
     {g:p}damaged          set by a reader that met a damaged part: the owner rebuilds, see `damage_mark`
@@ -45,18 +46,20 @@ from stream_app.adapters.redis.stored_cursor import decoded_cursor, read_cursor
 from stream_app.adapters.redis.write_through import WorkerMemory
 from stream_app.delivery.ports import Packed, PartitionState, StateRequest
 from stream_app.errors import SettingsError
+from stream_app.features.entities import KEPT_BY_DEFAULT, KeptEntities
 from stream_app.scoring.ports import WorkingSet
 from stream_app.scoring.positions import Cursor
 
 
 class RedisStore:
-    """Cards and terminals of a consumer group in one Redis or one Redis Cluster."""
+    """State of a consumer group in one Redis or one Redis Cluster. `entities`: see `ports.FeatureStore`."""
 
-    def __init__(self, url: str, group: str) -> None:
+    def __init__(self, url: str, group: str, entities: KeptEntities = KEPT_BY_DEFAULT) -> None:
+        self.entities = entities
         self._servers = RedisServers(url, ANSWER_WITHIN_S, CONNECT_WITHIN_S)
         self._group = group
         self._held: dict[int, RedisPartition] = {}
-        self._memory = WorkerMemory()
+        self._memory = WorkerMemory(entities)
         self._partitions = 0
         self._lines: list[Line] = []
 

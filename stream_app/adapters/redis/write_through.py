@@ -41,6 +41,7 @@ from stream_app.adapters.redis.doubts import Unread
 from stream_app.adapters.redis.entity_memory import CardMemory, RowUse, SharedMemory, Values, known_as
 from stream_app.adapters.redis.namespace import prefix_of
 from stream_app.delivery.ports import Packed
+from stream_app.features.entities import KeptEntities
 from stream_app.features.packing import Packer
 from stream_app.features.plan import catalogue_plan
 from stream_app.scoring.ports import Ids, StateSeen, WorkingSet
@@ -79,11 +80,13 @@ class WorkerMemory:
     """What the partitions of one worker share.
 
     Attributes:
+        entities: that this worker keeps state of.
         rebuilding: those whose state is not whole.
         newer: those of a newer version (rule 8); `told_newer` are those that were told of, here or elsewhere.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, entities: KeptEntities) -> None:
+        self.entities = entities
         plan = catalogue_plan()
         self.layouts = tuple(entity.layout for entity in plan.entities)
         self.prefixes = tuple(prefix_of(entity.entity) for entity in plan.entities)

@@ -8,6 +8,7 @@ import pytest
 from stream_app.adapters.redis.stored_cursor import NewerCursor, decoded_cursor, read_cursor
 from stream_app.errors import NewerState
 from stream_app.features.definitions import LAYOUT_VERSION
+from stream_app.features.entities import ALL
 from stream_app.scoring.positions import Cursor, Fingerprint, Position
 from tests.later import later_cursor
 
@@ -23,15 +24,16 @@ CURSOR = Cursor(
     noted_from_ms=1_535_670_000_000,
     last={"transactions": Fingerprint(1202, "a06fcc1f3ae2b9d4")},
     layout=1,
+    entities=("terminal", "device", "merchant"),
 )
 WRITTEN = (
     b'{"owner":"a1","transactions":1203,"labels":17,"outputs":{"alerts":40,"scores":1188},"decided":[900,12],"full_from_ms":1535760000000,'
     b'"topic_ids":{"transactions":"id-t","labels":"id-l"},"partitions":4,"begun":true,"noted_from_ms":1535670000000,'
-    b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"layout":1,"format":2}'
+    b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"layout":1,"entities":["terminal","device","merchant"],"format":2}'
 )
 """As it stands in the Redis of every worker that runs."""
-BEFORE = WRITTEN.replace(b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"layout":1,', b"")
-"""As versions wrote it that knew no last record, nor that a later one may keep more in its rows."""
+BEFORE = WRITTEN.replace(b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"layout":1,"entities":["terminal","device","merchant"],', b"")
+"""As versions wrote it that knew no last record, nor that a later one may keep more in its rows, nor state of other entities than terminals and devices."""
 
 
 class CursorOfBefore(msgspec.Struct, frozen=True):
@@ -58,9 +60,12 @@ def test_a_cursor_is_written_to_the_byte_as_the_version_before_wrote_it() -> Non
 def test_a_cursor_of_before_is_read_and_the_version_before_reads_ours() -> None:
     """A rollback goes on from where we stood. It drops the last record with its first write, so none stands that it did not take.
 
-    One that says no list of features is none of a later one: that is all that is asked of it, and its next write says ours.
+    One that says no list of features is none of a later one: that is all that is asked of it, and its next write says ours. It counted nothing for
+    merchants: its state has none.
     """
-    assert read_cursor(BEFORE, "{g:0}cursor") == msgspec.structs.replace(CURSOR, last={}, layout=LAYOUT_VERSION)
+    before = read_cursor(BEFORE, "{g:0}cursor")
+    assert before == msgspec.structs.replace(CURSOR, last={}, layout=LAYOUT_VERSION, entities=("terminal", "device"))
+    assert before.lacks(ALL) == ("merchant", "mcc", "country", "ip")
     assert msgspec.json.encode(msgspec.json.decode(WRITTEN, type=CursorOfBefore)) == BEFORE
 
 

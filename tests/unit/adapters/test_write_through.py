@@ -8,10 +8,12 @@ from stream_app.adapters.redis import entity_memory
 from stream_app.adapters.redis.entity_memory import Values
 from stream_app.adapters.redis.write_through import Missing, ReadValues, RoundMemory, WorkerMemory
 from stream_app.errors import StateError
+from stream_app.features.entities import KEPT_BY_DEFAULT
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.scoring.ports import Ids, WorkingSet
 from stream_app.scoring.positions import Cursor, Position
 from tests.contract.stores import START, cards, moved, own, pay, total
+from tests.named_ids import ids_of
 
 ROOM = 16
 CURSOR = Cursor("owner")
@@ -49,14 +51,14 @@ class One:
 
 def three() -> tuple[WorkerMemory, One, One, One]:
     """A worker that holds three partitions."""
-    worker = WorkerMemory()
+    worker = WorkerMemory(KEPT_BY_DEFAULT)
     worker.hold(range(3))
     return worker, One(worker, 0), One(worker, 1), One(worker, 2)
 
 
 def ids(card: str, terminal: str = "t") -> Ids:
     """What a batch of one payment asks for."""
-    return [card], [terminal], []
+    return ids_of([card], [terminal], [])
 
 
 def nothing_of(missing: Missing) -> ReadValues:
@@ -86,7 +88,7 @@ def through(memory: One, wanted: Ids, missing: Missing | None = None) -> None:
 
 def counted(memory: One, terminal: str = "t") -> bool:
     """Whether the sum of a terminal has a payment, as this partition's next batch reads it."""
-    wanted: Ids = ([], [terminal], [])
+    wanted: Ids = ids_of([], [terminal], [])
     return bool(total(asked(memory, memory.missing(wanted)))[0, NEWEST])
 
 
@@ -115,8 +117,8 @@ def test_a_batch_that_fails_takes_every_sum_along_and_its_partitions_cards() -> 
     through(stays, ids("b", "u"))
     packed(fails, ids("a"))
     fails.forget()
-    assert fails.missing((["a"], ["t"], [])) == ([["a"]], [["t"], []])
-    assert stays.missing((["b"], ["t", "u"], [])) == ([[]], [["t", "u"], []])
+    assert fails.missing(ids_of(["a"], ["t"], [])) == ([["a"]], [["t"], *([],) * 5])
+    assert stays.missing(ids_of(["b"], ["t", "u"], [])) == ([[]], [["t", "u"], *([],) * 5])
     assert not counted(stays)
 
 
@@ -128,7 +130,7 @@ def test_a_batch_that_asked_before_sums_were_dropped_asks_again() -> None:
     before = asks.still_there
     fails.forget()
     dropped = asks.still_there
-    assert asks.missing(ids("a")) == ([[]], [["t"], []])
+    assert asks.missing(ids("a")) == ([[]], [["t"], *([],) * 5])
     assert (before, dropped, asks.still_there) == (True, False, True)
 
 
@@ -139,7 +141,7 @@ def test_a_batch_that_was_packed_before_sums_were_dropped_drops_those_made_since
     fails.forget()
     assert not counted(fails)
     packs.written(moved(CURSOR, 1))
-    assert fails.missing(([], ["t"], [])) == ([[]], [["t"], []])
+    assert fails.missing(ids_of([], ["t"], [])) == ([[]], [["t"], *([],) * 5])
 
 
 def test_a_batch_that_is_packed_after_sums_were_dropped_leaves_no_part_behind() -> None:
@@ -179,7 +181,7 @@ def test_a_row_that_is_used_stays_until_every_batch_has_ended_that_had_begun_by_
     """Rule 6 of `write_through`: as 5, and the memory is filled before the answer comes; once that batch has ended, the row may give way."""
     monkeypatch.setattr(entity_memory, "SHARED_MEMORY_BYTES", 8 * catalogue_plan().entities[1].layout.width * ROOM)
     worker, waits, writes, fills = three()
-    through(fills, (["c"], [f"full{n}" for n in range(ROOM - 1)], []))
+    through(fills, ids_of(["c"], [f"full{n}" for n in range(ROOM - 1)], []))
     missing = writes.missing(ids("earlier")), waits.missing(ids("later"))
     through(writes, ids("earlier"), missing[0])
     for n in range(ROOM):
@@ -215,7 +217,7 @@ def test_in_a_round_a_partition_sees_what_those_before_it_count() -> None:
     worker, *_ = three()
     memory = RoundMemory(worker, [(0, ids("a")), (1, ids("a")), (2, ids("b"))])
     work = memory.assemble(nothing_of(memory.missing()))[0]
-    assert work.ids == (["a", "a", "b"], ["t", "t", "t"], [])
+    assert work.ids == ids_of(["a", "a", "b"], ["t", "t", "t"], [])
     for n in range(3):
         assert total(work)[n, NEWEST] == (START + n - 1 if n else 0)
         pay(work, [START + n], card=n, terminal=n)
@@ -227,7 +229,7 @@ def test_in_a_round_a_partition_sees_what_those_before_it_count() -> None:
     for n in range(3):
         worker.written(n, moved(CURSOR, 1), memory.generation)
     again = RoundMemory(worker, [(2, ids("b")), (0, ids("a"))])
-    assert again.missing() == ([[], []], [[], []])
+    assert again.missing() == ([[], []], [[]] * 6)
     assert [row[NEWEST] for row in cards(again.assemble(nothing_of(again.missing()))[0])] == [START + 2, START]
 
 
@@ -263,7 +265,7 @@ def test_of_a_terminal_that_one_partition_cannot_read_nothing_is_remembered() ->
     missing = first.missing(ids("c"))
     of_terminal: dict[int, Values] = {0: [None], 1: [None], 2: [b"garbage"]}
     with pytest.raises(StateError) as damaged:
-        first.round.assemble(ReadValues(missing, [[None]], [of_terminal, {}], [{}, {}]))
+        first.round.assemble(ReadValues(missing, [[None]], [of_terminal, *({},) * 5], [{}] * 6))
     assert damaged.value.partition == 2
     assert len(worker.shared[0].sums) == 0
-    assert first.missing(ids("c")).shared == [["t"], []]
+    assert first.missing(ids("c")).shared == [["t"], *([],) * 5]

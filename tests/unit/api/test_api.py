@@ -23,6 +23,7 @@ from stream_app.api.limits import Limits
 from stream_app.api.probes import Probes
 from stream_app.errors import Unavailable
 from stream_app.features.compute import Rows, Vectors
+from stream_app.features.entities import KEPT_BY_DEFAULT, KeptEntities
 from stream_app.features.plan import NEWEST, catalogue_plan
 from stream_app.messages.alert import alert_id_of
 from stream_app.messages.event_time import NOT_MILLISECONDS
@@ -50,6 +51,7 @@ class MemoryHistory:
     hangs: bool = False
     breaks: bool = False
     asked: int = 0
+    entities: KeptEntities = field(default=KEPT_BY_DEFAULT, init=False)
 
     async def read(self, asked: Sequence[StateQuery]) -> StateSnapshot:
         """See `state_reader.StateReader`."""

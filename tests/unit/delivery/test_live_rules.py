@@ -16,6 +16,7 @@ from loguru import logger
 from stream_app.delivery import live_rules
 from stream_app.delivery.live_rules import LiveRules, RuleTopics
 from stream_app.errors import TopologyError, Unavailable
+from stream_app.features.entities import KEPT_BY_DEFAULT
 from stream_app.rules.lists import CardList, ListedValue, ListEntries
 from stream_app.rules.lists_log import ListsLog
 from stream_app.rules.rule import Rule, release_of
@@ -131,7 +132,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         """Nothing is followed yet."""
-        self.live = LiveRules(RuleTopics("rules", "lists", self._id_of, self.rules.open, self.lists.open), self.told)
+        self.live = LiveRules(RuleTopics("rules", "lists", self._id_of, self.rules.open, self.lists.open), self.told, KEPT_BY_DEFAULT)
         self.scorer: Scorer | None = None
         self.bound = self.live.in_force
         self.previous: str | None = None

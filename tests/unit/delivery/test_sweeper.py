@@ -15,6 +15,7 @@ from stream_app.delivery.sweeper import EVERY_S, IDLE_MS, LATEST_LABEL_S, Sweepe
 from stream_app.errors import Unavailable
 from stream_app.features.aggregations import DAY_S, HORIZON_S
 from stream_app.features.compute import Events, compute
+from stream_app.features.entities import ENTITIES
 from stream_app.features.kernel import LABEL_FRAUD, LABEL_GENUINE, PAYMENT
 from stream_app.features.plan import catalogue_plan
 from stream_app.messages.majority import LEAST
@@ -22,10 +23,11 @@ from stream_app.scoring.ports import Ids
 from stream_app.scoring.positions import Cursor, Position
 from tests.examples import examples
 from tests.memory_store import MemoryStore
+from tests.named_ids import ids_of
 from tests.unit.delivery.world import Counted, World, payment
 
 START, DAY_MS = 1_522_540_800_000, DAY_S * 1000
-NAMES: Ids = (["c0", "c1"], ["t0", "t1"], [])
+NAMES: Ids = ids_of(["c0", "c1"], ["t0", "t1"], [])
 
 
 class Line:
@@ -64,7 +66,12 @@ def _event(kind: int, transaction: int, card: int, terminal: int, at_ms: int, la
         return np.array([value], dtype=np.int64)
 
     return Events(
-        np.array([kind], dtype=np.int8), one(at_ms), one(labelled_ms), one(transaction), one(1234), (one(card), one(terminal), one(-1))
+        np.array([kind], dtype=np.int8),
+        one(at_ms),
+        one(labelled_ms),
+        one(transaction),
+        one(1234),
+        (one(card), one(terminal), *(one(-1) for _ in ENTITIES[2:])),
     )
 
 

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 DOCUMENT = ROOT / "docs" / "features.md"
 TABLES = {"features": features_table(), "quantities": quantities_table()}
 BOUNDS: dict[str, str] = {entity.entity: f"{largest_packed(entity.layout):,}" for entity in catalogue_plan().entities}
-BOUND = re.compile(r"^(\| (card|terminal|device) \|[^|]*\|[^|]*\|) ([0-9,]+) \|$", re.MULTILINE)
+BOUND = re.compile(r"^(\| (card|terminal|device|merchant|mcc|country|ip) \|[^|]*\|[^|]*\|) ([0-9,]+) \|$", re.MULTILINE)
 
 
 def _parts(text: str, name: str) -> tuple[str, str, str]:

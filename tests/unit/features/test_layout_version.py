@@ -9,6 +9,15 @@ LAYOUTS = {
     1: {"card": "b5cc3803", "terminal": "4f9bb2fa", "device": "4d43c70b"},
     2: {"card": "a819a392", "terminal": "4f9bb2fa", "device": "4d43c70b"},
     3: {"card": "92b7da39", "terminal": "5dcd5814", "device": "776118f9"},
+    4: {
+        "card": "92b7da39",
+        "terminal": "5dcd5814",
+        "device": "776118f9",
+        "merchant": "b2692f7d",
+        "mcc": "8dc97ca9",
+        "country": "8c7239e0",
+        "ip": "3c89dfcd",
+    },
 }
 """Fingerprints of the rows of each entity, by number. A line is never changed once a version has it."""
 

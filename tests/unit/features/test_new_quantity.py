@@ -53,6 +53,7 @@ patched("stream_app.features.definitions", (place, new + '        Feature("first
 
 import msgspec, numpy as np
 from tests.memory_store import MemoryStore
+from tests.named_ids import ids_of
 from stream_app.features.aggregations import Quantity
 from stream_app.features.compute import compute
 from stream_app.features.definitions import VELOCITY
@@ -90,7 +91,7 @@ async def served():
         assert work.rows[1].own is not work.rows[1].total
         vectors.append(compute(plan, intake.events, work.rows).vectors)
         await state.write(state.pack(work, cursor.position), cursor)
-    own = [(await state.read(([], ["M0", "M1"], []))).rows[1].own for state, _ in partitions]
+    own = [(await state.read(ids_of([], ["M0", "M1"], []))).rows[1].own for state, _ in partitions]
     return np.concatenate(vectors), own
 
 online, parts = asyncio.run(served())

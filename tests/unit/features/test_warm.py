@@ -14,13 +14,15 @@ from stream_app.adapters.redis.write_through import ReadValues, RoundMemory, Wor
 from stream_app.features import kernel, packing
 from stream_app.features.compiled import jit
 from stream_app.features.compute import Events, compute
+from stream_app.features.entities import ENTITIES, KEPT_BY_DEFAULT
 from stream_app.features.plan import catalogue_plan
 from stream_app.features.warm import warm
 from stream_app.scoring.positions import Position
 from tests.memory_store import MemoryStore
+from tests.named_ids import ids_of
 
 KERNELS = (kernel.admit, kernel.fold, kernel.absorb_all, packing._pack_rows, packing._unpack_rows, packing._add_rows)
-IDS = (["c"], ["t", "u"], ["d"])
+IDS = ids_of(["c"], ["t", "u"], ["d"])
 
 
 def _signatures() -> list[int]:
@@ -37,13 +39,14 @@ def test_a_worker_compiles_nothing_after_warm() -> None:
     warm()
     compiled = _signatures()
     assert all(compiled)
-    worker = WorkerMemory()
+    worker = WorkerMemory(KEPT_BY_DEFAULT)
     worker.hold([0])
+    nothing: list[dict[int, Values]] = [{} for _ in ENTITIES[3:]]
     values: tuple[list[bytes | None], ...] = ([None], [None, None], [None])
-    beside: tuple[list[dict[int, Values]], ...] = ([{}, {}], [{1: [None, None]}, {1: [None]}])
+    beside: tuple[list[dict[int, Values]], ...] = ([{}, {}, *nothing], [{1: [None, None]}, {1: [None]}, *nothing])
     for others in beside:
         memory = RoundMemory(worker, [(0, IDS)])
-        work, _ = memory.assemble(ReadValues(memory.missing(), [values[0]], [{0: values[1]}, {0: values[2]}], others))
+        work, _ = memory.assemble(ReadValues(memory.missing(), [values[0]], [{0: values[1]}, {0: values[2]}, *nothing], others))
         compute(catalogue_plan(), _events(), work.rows)
         packed = [value for _, value in memory.pack(work, [Position(2, 1)])[0]]
         worker.forget_all(0)

@@ -16,6 +16,7 @@ from stream_app.adapters.redis.stored_cursor import read_cursor
 from stream_app.errors import ModelError
 from stream_app.features.aggregations import Quantity
 from stream_app.features.definitions import KERNEL_VERSION
+from stream_app.features.entities import KINDS
 from stream_app.features.model_metadata import METADATA_KEY, read_metadata
 from stream_app.features.packing import FORMAT, Packer
 from stream_app.features.plan import PLACED, EntityPlan, Ints, catalogue_plan
@@ -95,12 +96,12 @@ def test_the_state_of_every_version_is_taken_over_and_gone_on_with(golden: Any) 
             (m.offset, m.score, m.action) for m in alone.published(topic)
         ]
     found, expected = world.state(), alone.state()
-    plans = {plan.entity[0]: plan for plan in catalogue_plan().entities if plan.entity in golden["series"]}
+    plans = {KINDS[plan.entity].key: plan for plan in catalogue_plan().entities if plan.entity in golden["series"]}
     for key in golden["values"]:
-        plan = plans[key[0]]
+        plan = plans[key.partition(":")[0]]
         assert found[key][4] == FORMAT
         assert np.array_equal(known(golden, plan, key, found[key]), known(golden, plan, key, expected[key])), key
-    assert golden["values"].keys() == {key for key in alone.past[0][0].values if key[0] in plans}
+    assert golden["values"].keys() == {key for key in alone.past[0][0].values if key.partition(":")[0] in plans}
 
 
 @wholes

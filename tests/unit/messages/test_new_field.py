@@ -17,14 +17,15 @@ SCRIPT = """
 import importlib.util, json, sys
 from pathlib import Path
 
-name, place = "stream_app.messages.transaction", "    ip: Optional64 = None\\n"
+name, place = "stream_app.messages.transaction", "    ip: Optional64 = None\\n    attributes"
 spec = importlib.util.find_spec(name)
 source = Path(spec.origin).read_text()
 assert source.count(place) == 1
+head = place.removesuffix('    attributes')
 new = '    tried_mode: Optional64 = None\\n    wallet: str | None = None\\n    tip: Amount | None = None\\n'
 new += '    recurring: bool | None = None\\n    journey: Literal["web", "app"] = "web"\\n'
 module = sys.modules[name] = importlib.util.module_from_spec(spec)
-exec(compile(source.replace(place, place + new), spec.origin, "exec"), module.__dict__)
+exec(compile(source.replace(place, head + new + '    attributes'), spec.origin, "exec"), module.__dict__)
 
 import msgspec
 from stream_app.commands.produce import replay_of
@@ -101,7 +102,7 @@ def test_the_texts_of_the_messages_are_those_of_no_list_and_no_form() -> None:
     """The rest is held by its list, its pattern or its choices."""
     of = {message: [f.name for f in fields_of(message) if f.kind is FieldKind.TEXT] for message in (Transaction, Label)}
     assert of[Transaction] == ["transaction_id", "card_id", "terminal_id", "merchant_id", "device_id", "ip"]
-    assert of[Label] == ["transaction_id", "card_id", "terminal_id", "source"]
+    assert of[Label] == ["transaction_id", "card_id", "terminal_id", "source", "merchant_id", "ip"]
 
 
 def test_the_readme_names_every_text_that_may_hold_no_control_character() -> None:

@@ -269,7 +269,7 @@ def test_without_what_it_is_made_of_no_feature_states_a_value() -> None:
     for feature in CATALOGUE:
         if lacks(feature, frozenset()):
             assert not any(c.isdigit() for c in sentence(feature, 7777.0, UNKNOWN, "EUR"))
-    assert {f.entity for f in CATALOGUE if lacks(f, frozenset())} == {None, "card", "device"}
+    assert {f.entity for f in CATALOGUE if lacks(f, frozenset())} == {None, "card", "device", "merchant", "mcc", "country", "ip"}
 
 
 def test_every_feature_that_a_model_may_name_has_a_code_and_a_sentence() -> None:

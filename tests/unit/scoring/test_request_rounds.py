@@ -12,6 +12,7 @@ import pytest
 
 from stream_app.errors import RecordError, Unavailable
 from stream_app.features.compute import Rows, Vectors
+from stream_app.features.entities import KEPT_BY_DEFAULT, KeptEntities
 from stream_app.features.plan import catalogue_plan
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Transaction
@@ -33,6 +34,7 @@ class History:
     times_ms: list[int | None] = field(default_factory=list)
     doubts: dict[str, str] = field(default_factory=dict)
     away: bool = False
+    entities: KeptEntities = KEPT_BY_DEFAULT
 
     async def read(self, asked: Sequence[StateQuery]) -> StateSnapshot:
         """See `state_reader.StateReader`; `doubts` are by card."""

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from stream_app.errors import ModelError
+from stream_app.features.definitions import PAYMENTS, VELOCITY
+from stream_app.features.entities import ALL, KEPT_BY_DEFAULT, kept_of
 from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.transaction import Transaction
-from stream_app.scoring.supply import ENOUGH, SuppliedFields, refuse_unsupplied
+from stream_app.scoring.supply import ENOUGH, SuppliedFields, refuse_unkept, refuse_unsupplied
 from stream_app.wire.mapping_text import mapping_of
 from tests.unit.scoring.test_scorer import FakeModel
 
@@ -42,6 +44,17 @@ def test_a_model_is_refused_where_the_mapping_does_not_say_where_a_needed_field_
     assert "Model m version 3 needs " in str(refused.value)
     assert lacking in str(refused.value)
     assert "device_id" not in str(refused.value)
+
+
+def test_a_model_that_needs_an_entity_of_which_no_state_is_kept_is_refused() -> None:
+    """With what to set, which keeps what is kept; one whose entities are kept is not."""
+    refuse_unkept("m", VELOCITY, KEPT_BY_DEFAULT)
+    refuse_unkept("m", PAYMENTS, ALL)
+    with pytest.raises(ModelError, match=r"Model m version 3 needs state of merchant \(as merchant_risk_30d_delay_7d\)") as refused:
+        refuse_unkept("Model m version 3", PAYMENTS, KEPT_BY_DEFAULT)
+    assert "Set FRAUDSTREAM_ENTITIES=terminal,device,merchant,mcc,country,ip for every worker" in str(refused.value)
+    with pytest.raises(ModelError, match=r"needs state of terminal .* FRAUDSTREAM_ENTITIES=terminal,device for"):
+        refuse_unkept("m", VELOCITY, kept_of("device"))
 
 
 def test_a_constant_supplies_a_field() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from stream_app.errors import DataError
 from stream_app.features.aggregations import DAY_MS, DAY_S, DELAY_S, HOUR_S
 from stream_app.features.compute import compute
 from stream_app.features.definitions import CATALOGUE, Feature
-from stream_app.features.entities import LABELLED
+from stream_app.features.entities import KINDS, LABELLED
 from stream_app.features.plan import compile_plan
 from stream_app.messages.money import Money
 from training.data import backfill as module
@@ -36,6 +37,10 @@ def history(count: int = 400, days: int = 60, seed: int = 1) -> pd.DataFrame:
             "event_time": times,
             "card_id": pd.Categorical([f"C{i}" for i in rng.integers(0, 5, count)]),
             "terminal_id": pd.Categorical([f"M{i}" for i in rng.integers(0, 3, count)]),
+            "merchant_id": _some(rng, count, ["A", "B", ""]),
+            "mcc": _some(rng, count, ["5411", "5732"]),
+            "country": _some(rng, count, ["FR", "DE", None]),
+            "ip": _some(rng, count, ["203.0.113.7", "203.0.113.9", "198.51.100.1", "no address", None]),
             "amount": rng.integers(1, 50_000, count) / 100,
             "currency": pd.Categorical(["EUR"] * count),
             "is_fraud": is_fraud,
@@ -44,13 +49,27 @@ def history(count: int = 400, days: int = 60, seed: int = 1) -> pd.DataFrame:
     ).assign(labelled_at=lambda f: f["labelled_at"].where(f["is_fraud"]))
 
 
+def _some(rng: np.random.Generator, count: int, of: list[str | None]) -> Any:
+    return pd.Categorical([of[n] for n in rng.integers(0, len(of), count)])
+
+
+def _id(entity: str, text: Any) -> str | None:
+    """What a field's text says that the entity is, word for word."""
+    if not isinstance(text, str) or not text:
+        return None
+    return (text.rpartition(".")[0] if text.count(".") == 3 else None) if entity == "ip" else text
+
+
 def oracle(frame: pd.DataFrame, feature: Feature, row: int) -> float:
     """The definition, word for word: payments before this one, and itself, whose tile is in the window."""
     me = frame.iloc[row]
     t, hop, window = me["event_time"], feature.hop_s * 1000, feature.window_s * 1000
-    key = f"{feature.entity}_id"
+    assert feature.entity is not None
+    ids = frame[KINDS[feature.entity].field].astype(object).map(lambda text: _id(str(feature.entity), text))
+    if pd.isna(ids.iloc[row]):
+        return feature.of.neutral
     earlier = (frame["event_time"] < t) | ((frame["event_time"] == t) & (frame["transaction_id"] <= me["transaction_id"]))
-    near = frame[(frame[key] == me[key]) & earlier]
+    near = frame[(ids == ids.iloc[row]) & earlier]
     if not feature.delay_s:
         near = near[near["event_time"] // hop > (t - window) // hop]
         return float(len(near)) if feature.aggregation == "count" else (near["amount"] * 100).round().sum() / 100 / len(near)
