@@ -260,6 +260,19 @@ def test_what_is_refused_is_told_and_what_was_in_force_stays() -> None:
     desk.run(body)
 
 
+def test_a_release_that_asks_for_an_entity_of_which_no_state_is_kept_is_refused() -> None:
+    """Its feature would be neutral for every payment, and the rule would never hit: the release before stays."""
+    desk = Desk()
+    desk.release(rule("amount > 15"))
+
+    async def body() -> None:
+        desk.release(rule("merchant_count_1h > 5", code="other"))
+        await until(lambda: desk.told.refused == ["release"])
+        assert await desk.alerted(payment("a", 20), payment("b", 10)) == ["a review"]
+
+    desk.run(body)
+
+
 def test_a_release_that_cannot_be_bound_leaves_the_one_before_and_what_decisions_say_of_it() -> None:
     """Rule 2 of `live_rules`: they go on saying that they had read no further than it; it is tried again with the next record."""
     desk = Desk()
