@@ -23,7 +23,7 @@ from stream_app.features.entities import kept_of
 from stream_app.messages.addresses import without_password
 from stream_app.messages.money import Money, read_rates
 from stream_app.operating.outage import ANSWER_TIMEOUT_S, Watch
-from stream_app.scoring.online_scoring import LabelIntake, OnlineScoring
+from stream_app.scoring.online_scoring import Answered, LabelIntake, OnlineScoring
 from stream_app.scoring.publication import NO_OUTPUT
 from stream_app.scoring.scorer import Scorer
 from stream_app.settings import Settings
@@ -97,7 +97,12 @@ def build_api(settings: Settings) -> BuiltApi:
 
     background = (serving.run, redis.run, kafka.run, follow, answers.run, lambda: _begin(live))
     online, labels = OnlineScoring(present, history, money), LabelIntake(history, publisher.started, settings.labels_topic)
-    answered = answers.take if settings.answers_topic else not_kept
+    keep = answers.take if settings.answers_topic else not_kept
+
+    def answered(one: Answered, size: int) -> None:
+        metrics.rules.answered(one.decision.decided_by, one.decision.rules)
+        keep(one, size)
+
     return BuiltApi(online, labels, rule_desk(settings, live, publisher), answered, metrics, not_ready, ApiBackground(background, close))
 
 

@@ -10,8 +10,9 @@ from stream_app.adapters.kafka.publisher import LazyPublisher
 from stream_app.adapters.kafka.rule_topics import RuleTopic
 from stream_app.adapters.kafka.rule_writer import RuleWriter, is_due, write_record
 from stream_app.adapters.kafka.topics import partition_counts
-from stream_app.delivery.live_rules import LiveRules, RuleTopics
+from stream_app.delivery.live_rules import LiveRules
 from stream_app.delivery.rule_desk import RuleDesk, RuleTopicWriter
+from stream_app.delivery.topic_follower import TopicSource
 from stream_app.features.entities import kept_of
 from stream_app.rules.lists_log import ListsLog
 from stream_app.rules.rules_log import RulesLog
@@ -29,14 +30,10 @@ def live_rules(settings: Settings, observer: RulesObserver) -> LiveRules:
             return found
         return "" if await partition_counts(options, [topic]) else None
 
+    rules, lists = settings.rules_topic, settings.lists_topic
     return LiveRules(
-        RuleTopics(
-            settings.rules_topic,
-            settings.lists_topic,
-            id_of,
-            rules=lambda topic, refused: RuleTopic.open(options, topic, RulesLog, refused),
-            lists=lambda topic, refused: RuleTopic.open(options, topic, lists_log(settings), refused),
-        ),
+        TopicSource("rules", rules, id_of, lambda refused: RuleTopic.open(options, rules, RulesLog, refused)),
+        TopicSource("lists", lists, id_of, lambda refused: RuleTopic.open(options, lists, lists_log(settings), refused)),
         observer,
         kept_of(settings.entities),
     )

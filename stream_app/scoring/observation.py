@@ -178,6 +178,10 @@ class AnswersObserver(Protocol):
         ...
 
 
+RuleTopicKind = Literal["rules", "lists"]
+"""What a topic holds that this process decides by."""
+
+
 class RulesObserver(Protocol):
     """Told of the rules and lists that this process decides by."""
 
@@ -189,11 +193,11 @@ class RulesObserver(Protocol):
         """One could not be used; the one before stays."""
         ...
 
-    def rules_read(self, kind: Literal["rules", "lists"], offset: int, at_ms: int | None) -> None:
+    def rules_read(self, kind: RuleTopicKind, offset: int, at_ms: int | None) -> None:
         """Their topic is read up to here; the Kafka timestamp of the last record, where one came just now."""
         ...
 
-    def rules_asked(self, kind: Literal["rules", "lists"], answered_s: float) -> None:
+    def rules_asked(self, kind: RuleTopicKind, answered_s: float) -> None:
         """When the broker of their topic answered last, Unix time: whether or not a record came."""
         ...
 
@@ -201,7 +205,7 @@ class RulesObserver(Protocol):
         """So much is on each list now."""
         ...
 
-    def record_refused(self, kind: Literal["rules", "lists"]) -> None:
+    def record_refused(self, kind: RuleTopicKind) -> None:
         """A record of their topic was not taken."""
         ...
 

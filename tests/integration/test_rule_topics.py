@@ -23,7 +23,7 @@ from stream_app.adapters.kafka.topics import create_topics, partition_counts, to
 from stream_app.adapters.kafka.topology import wrong_rule_topics
 from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
 from stream_app.bootstrap_rules import live_rules as live_rules_of
-from stream_app.delivery import live_rules
+from stream_app.delivery import topic_follower
 from stream_app.errors import RuleError, TopologyError
 from stream_app.messages.headers import OwnHeaders
 from stream_app.messages.records import Outgoing
@@ -277,8 +277,8 @@ def test_a_topic_that_is_made_anew_under_its_name_is_told_and_what_was_in_force_
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its id, though it holds more records than the one before, which would be read on from there; a process that starts takes what is there now."""
-    monkeypatch.setattr(live_rules, "LOOK_S", 0.2)
-    monkeypatch.setattr(live_rules, "_ID_HOLDS_S", 0.0)
+    monkeypatch.setattr(topic_follower, "LOOK_S", 0.2)
+    monkeypatch.setattr(topic_follower, "_ID_HOLDS_S", 0.0)
     said: list[str] = []
     sink = logger.add(said.append, level="WARNING", format="{message}")
 

@@ -9,19 +9,19 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 
 from stream_app.adapters.metrics.catalogue import ANSWERS_LOST, ANSWERS_PUBLISHED, API_REQUEST, SERVER_UP
 from stream_app.adapters.metrics.model_metrics import ModelMetrics
-from stream_app.adapters.metrics.rule_metrics import RuleMetrics
+from stream_app.adapters.metrics.rule_metrics import AnswerRuleMetrics
 from stream_app.scoring.observation import LostAnswer
 
 
 class ApiMetrics:
-    """Requests by method, path of the route and status; models, rules and lists in use; which servers answer."""
+    """Requests by method, path of the route and status; models, rules and lists in use, and what rules did in answers; which servers answer."""
 
     def __init__(self, threshold: float | None = None) -> None:
         """Args: `threshold` overrules the model's own."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.models = ModelMetrics(self.registry, threshold)
-        self.rules = RuleMetrics(self.registry)
+        self.rules = AnswerRuleMetrics(self.registry)
         self._server_up = SERVER_UP.made(self.registry)
         self._published, self._lost = ANSWERS_PUBLISHED.made(self.registry), ANSWERS_LOST.made(self.registry)
         for why in get_args(LostAnswer):

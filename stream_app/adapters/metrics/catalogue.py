@@ -219,6 +219,12 @@ API_REQUEST = HistogramMetric(
     ("method", "path", "status"),
     buckets=REQUEST_S,
 )
+API_RULE_HITS = CounterMetric(
+    "fraudstream_api_rule_hits",
+    "Answers of /v1/score whose payment a rule hit, by its code and mode; `(other)`: of rules that are not in force any more",
+    ("code", "mode"),
+)
+API_DECIDED_BY = CounterMetric("fraudstream_api_decided_by", "Answers of /v1/score by who decided", ("by",))
 ANSWERS_PUBLISHED = CounterMetric("fraudstream_api_answers_published", "Answers of /v1/score that are in their topic")
 ANSWERS_LOST = CounterMetric(
     "fraudstream_api_answers_lost",
@@ -268,16 +274,14 @@ RULES = (
     LIST_ENTRIES,
     LIST_ENTRIES_ENDING,
     RULE_FAILURES,
-    RULE_HITS,
-    RULE_HITS_AMOUNT,
     RULE_EXPECTED,
-    RULE_OUTCOMES,
-    RULE_OUTCOMES_AMOUNT,
-    DECIDED_BY,
 )
-"""Of rules and lists."""
+"""Of rules and lists in force, of workers and API alike."""
 
-API = (API_REQUEST, ANSWERS_PUBLISHED, ANSWERS_LOST)
+RULES_DID = (RULE_HITS, RULE_HITS_AMOUNT, RULE_OUTCOMES, RULE_OUTCOMES_AMOUNT, DECIDED_BY)
+"""Of what they did with a worker's payments."""
+
+API = (API_REQUEST, API_RULE_HITS, API_DECIDED_BY, ANSWERS_PUBLISHED, ANSWERS_LOST)
 """Of the API alone. The path is the route's, never one with an id."""
 
 CATALOGUE: tuple[Metric, ...] = (
@@ -300,6 +304,7 @@ CATALOGUE: tuple[Metric, ...] = (
     REBUILD_LEFT,
     *MODELS,
     *RULES,
+    *RULES_DID,
     DRIFT_INDEX,
     DRIFT_DECISIONS,
     OUTCOMES,

@@ -1,16 +1,16 @@
-"""Prometheus metrics of the rules and lists in force, for workers and API alike."""
+"""Prometheus metrics of the rules and lists in force, and of what they did: with a worker's payments, and in the API's answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
-from typing import Literal
+from typing import get_args
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from stream_app.adapters.metrics import catalogue
-from stream_app.messages.alert import RuleMode
-from stream_app.scoring.observation import EVERY_RULE, ListFill, ReleaseInForce, RuleCounts
+from stream_app.messages.alert import Decider, RuleHit, RuleMode
+from stream_app.scoring.observation import EVERY_RULE, ListFill, ReleaseInForce, RuleCounts, RuleTopicKind
 from stream_app.scoring.outcomes import LabelOutcomes
 
 OTHER = "(other)"
@@ -22,11 +22,9 @@ _CHANGES = {True: "added", False: "taken_back"}
 
 
 class RuleMetrics:
-    """See `observation.RulesObserver`."""
+    """See `observation.RulesObserver`. Whoever counts what rules did adds counters by code and mode: their series come and go with a release."""
 
-    def __init__(self, registry: CollectorRegistry, minor_per_major: int = 100) -> None:
-        """Args: `minor_per_major`: minor units of one major unit of the base currency."""
-        self._unit = minor_per_major
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._release = catalogue.RELEASE_INFO.made(registry)
         self._in_force, self._expected = catalogue.RULES_IN_FORCE.made(registry), catalogue.RULE_EXPECTED.made(registry)
         self._refused = catalogue.RELEASES_REFUSED.made(registry)
@@ -34,14 +32,17 @@ class RuleMetrics:
         self._asked, self._records_refused = catalogue.RULES_ASKED.made(registry), catalogue.RULE_RECORDS_REFUSED.made(registry)
         self._entries, self._ending = catalogue.LIST_ENTRIES.made(registry), catalogue.LIST_ENTRIES_ENDING.made(registry)
         self._failures = catalogue.RULE_FAILURES.made(registry)
-        self._hits, self._hits_amount = catalogue.RULE_HITS.made(registry), catalogue.RULE_HITS_AMOUNT.made(registry)
-        self._outcomes = catalogue.RULE_OUTCOMES.made(registry), catalogue.RULE_OUTCOMES_AMOUNT.made(registry)
-        self._decided_by = catalogue.DECIDED_BY.made(registry)
+        self._by_mode: list[tuple[Counter, tuple[tuple[str, ...], ...]]] = []
         self._codes: set[str] = set()
-        for kind in ("rules", "lists"):
+        for kind in get_args(RuleTopicKind):
             self._records_refused.labels(kind)
         self._failures.labels(EVERY_RULE)  # a series that is there before the first failure: its rise is seen
         self.release_in_force(None)
+
+    def _each(self, counter: Counter, further: Iterable[tuple[str, ...]] = ((),)) -> Counter:
+        """A counter by code, mode, and further labels with all values that they have."""
+        self._by_mode.append((counter, tuple(further)))
+        return counter
 
     def release_in_force(self, release: ReleaseInForce | None) -> None:
         """See `observation.RulesObserver`. The release before is forgotten, and every rule that is not in this one."""
@@ -63,30 +64,27 @@ class RuleMetrics:
     def _begin(self, code: str, mode: RuleMode) -> None:
         """Each series of a rule is there before it is counted: its first rise is seen."""
         self._failures.labels(code)
-        for hits in (self._hits, self._hits_amount):
-            hits.labels(code, mode)
-        for counter, outcome, change in product(self._outcomes, _OUTCOMES.values(), _CHANGES.values()):
-            counter.labels(code, mode, outcome, change)
+        for counter, further in self._by_mode:
+            for labels in further:
+                counter.labels(code, mode, *labels)
 
     def _forget(self, code: str) -> None:
         self._failures.remove(code)
-        for mode in _MODES:
-            for hits in (self._hits, self._hits_amount):
-                hits.remove(code, mode)
-            for counter, outcome, change in product(self._outcomes, _OUTCOMES.values(), _CHANGES.values()):
-                counter.remove(code, mode, outcome, change)
+        for counter, further in self._by_mode:
+            for mode, labels in product(_MODES, further):
+                counter.remove(code, mode, *labels)
 
     def release_refused(self) -> None:
         """See `observation.RulesObserver`."""
         self._refused.inc()
 
-    def rules_read(self, kind: Literal["rules", "lists"], offset: int, at_ms: int | None) -> None:
+    def rules_read(self, kind: RuleTopicKind, offset: int, at_ms: int | None) -> None:
         """See `observation.RulesObserver`."""
         self._offset.labels(kind).set(offset)
         if at_ms is not None:
             self._changed.labels(kind).set(at_ms / 1000)
 
-    def rules_asked(self, kind: Literal["rules", "lists"], answered_s: float) -> None:
+    def rules_asked(self, kind: RuleTopicKind, answered_s: float) -> None:
         """See `observation.RulesObserver`."""
         self._asked.labels(kind).set(answered_s)
 
@@ -98,13 +96,31 @@ class RuleMetrics:
             self._entries.labels(name).set(fill.entries)
             self._ending.labels(name).set(fill.ending)
 
-    def record_refused(self, kind: Literal["rules", "lists"]) -> None:
+    def record_refused(self, kind: RuleTopicKind) -> None:
         """See `observation.RulesObserver`."""
         self._records_refused.labels(kind).inc()
 
     def rule_failed(self, code: str) -> None:
         """See `observation.RulesObserver`."""
         self._failures.labels(code if code == EVERY_RULE else self._shown(code)).inc()
+
+    def _shown(self, code: str) -> str:
+        return code if code in self._codes else OTHER
+
+
+class PaymentRuleMetrics(RuleMetrics):
+    """And what they did with a worker's payments."""
+
+    def __init__(self, registry: CollectorRegistry, minor_per_major: int = 100) -> None:
+        """Args: `minor_per_major`: minor units of one major unit of the base currency."""
+        super().__init__(registry)
+        self._unit = minor_per_major
+        self._hits = self._each(catalogue.RULE_HITS.made(registry))
+        self._hits_amount = self._each(catalogue.RULE_HITS_AMOUNT.made(registry))
+        outcomes = tuple(product(_OUTCOMES.values(), _CHANGES.values()))
+        self._outcomes = self._each(catalogue.RULE_OUTCOMES.made(registry), outcomes)
+        self._outcomes_amount = self._each(catalogue.RULE_OUTCOMES_AMOUNT.made(registry), outcomes)
+        self._decided_by = catalogue.DECIDED_BY.made(registry)
 
     def counted(self, counts: RuleCounts) -> None:
         """What rules did with the payments of a micro-batch."""
@@ -117,11 +133,23 @@ class RuleMetrics:
 
     def judged(self, outcomes: LabelOutcomes) -> None:
         """What labels say of rules that hit."""
-        payments, money = self._outcomes
         for key, count in outcomes.hits.items():
             labels = self._shown(key.code), key.mode, _OUTCOMES[key.is_fraud], _CHANGES[key.added]
-            payments.labels(*labels).inc(count)
-            money.labels(*labels).inc(outcomes.hits_minor[key] / self._unit)
+            self._outcomes.labels(*labels).inc(count)
+            self._outcomes_amount.labels(*labels).inc(outcomes.hits_minor[key] / self._unit)
 
-    def _shown(self, code: str) -> str:
-        return code if code in self._codes else OTHER
+
+class AnswerRuleMetrics(RuleMetrics):
+    """And what they did in the API's answers: a payment that is asked about may be decided again by a worker, so that these are counted apart."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self._hits = self._each(catalogue.API_RULE_HITS.made(registry))
+        decided_by = catalogue.API_DECIDED_BY.made(registry)
+        self._decided_by = {by: decided_by.labels(by) for by in get_args(Decider)}
+
+    def answered(self, by: Decider, hits: Iterable[RuleHit]) -> None:
+        """One payment was decided for who asked: by whom, and which rules hit."""
+        self._decided_by[by].inc()
+        for hit in hits:
+            self._hits.labels(self._shown(hit.code), hit.mode).inc()

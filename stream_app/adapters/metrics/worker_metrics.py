@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from stream_app.adapters.metrics import catalogue
 from stream_app.adapters.metrics.model_metrics import ModelMetrics
-from stream_app.adapters.metrics.rule_metrics import RuleMetrics
+from stream_app.adapters.metrics.rule_metrics import PaymentRuleMetrics
 from stream_app.features.model_metadata import ModelMetadata
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.operating.progress import Totals
@@ -35,7 +35,7 @@ class WorkerMetrics:
         ProcessCollector(registry=to)
         self._unit = minor_per_major
         self.models = ModelMetrics(to, threshold)
-        self.rules = RuleMetrics(to, minor_per_major)
+        self.rules = PaymentRuleMetrics(to, minor_per_major)
         self._counted = {metric: metric.made(to) for metric in catalogue.COUNTED.values()}
         self._refused = catalogue.DEAD_LETTERS.made(to)
         for code in DeadLetterCode:

@@ -18,7 +18,7 @@ from stream_app.adapters.metrics.api_metrics import ApiMetrics
 from stream_app.adapters.metrics.batch_histogram import BatchHistogram
 from stream_app.adapters.metrics.catalogue import API, CATALOGUE, COUNTED, LATENCY_S, MODELS, RULES, SERVER_UP, Metric, metrics_table
 from stream_app.adapters.metrics.worker_metrics import WorkerMetrics
-from stream_app.messages.alert import ModelReference
+from stream_app.messages.alert import ModelReference, RuleHit, RuleMode
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.scoring.observation import Backlog, Decisions, EventKind, ListFill, ReleaseInForce, RuleCounts
 from stream_app.scoring.outcomes import LabelOutcomes, RuleOutcome
@@ -49,7 +49,7 @@ paths are those of routes, methods those of HTTP."""
 OPERATIONS = ROOT.joinpath("docs", "operations.md").read_text()
 
 
-def samples(metrics: WorkerMetrics) -> dict[str, float]:
+def samples(metrics: WorkerMetrics | ApiMetrics) -> dict[str, float]:
     """What Prometheus would read: `name{label="value"}` → value."""
     lines = [line for line in metrics.render().decode().splitlines() if not line.startswith("#")]
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
@@ -107,6 +107,8 @@ def test_every_metric_that_is_shown_is_in_the_catalogue_and_the_other_way_round(
     metrics.rules.lists_hold({"bad": ListFill(1, 0)})
     api = ApiMetrics()
     api.models.model_in_use("champion", FakeModel())
+    api.rules.release_in_force(ReleaseInForce("abc", {"large": "live"}, {"large": 0.1}))
+    api.rules.lists_hold({"bad": ListFill(1, 0)})
     api.request("GET", "/health", 200, 0.001)
     assert names(metrics.render()) | names(api.render()) == {m.name for m in CATALOGUE}
     assert names(api.render()) == {m.name for m in (*MODELS, *RULES, SERVER_UP, *API)}
@@ -195,9 +197,8 @@ def test_a_partition_that_was_given_away_is_shown_no_more() -> None:
     assert not [name for name in samples(metrics) if 'partition="3"' in name]
 
 
-def rule_series(metrics: WorkerMetrics) -> dict[str, float]:
+def rule_series(metrics: WorkerMetrics | ApiMetrics, prefix: str = "fraudstream_rule_") -> dict[str, float]:
     """Those of rules, by what stands behind the prefix."""
-    prefix = "fraudstream_rule_"
     return {
         name.removeprefix(prefix): value for name, value in samples(metrics).items() if name.startswith(prefix) and "_created" not in name
     }
@@ -234,6 +235,36 @@ def test_a_rule_is_shown_from_its_release_on_and_forgotten_with_it() -> None:
     assert shown['outcomes_total{change="added",code="(other)",mode="live",outcome="fraud"}'] == 2
     metrics.rules.release_in_force(None)
     assert not [name for name in rule_series(metrics) if "new" in name]
+
+
+def hit(code: str, mode: RuleMode) -> RuleHit:
+    """Of a rule."""
+    return RuleHit(code, 1, mode, "alert", "review", {}, "large")
+
+
+def test_what_rules_did_in_answers_is_shown_by_the_api_as_a_worker_shows_it_of_payments() -> None:
+    """Each series from the release on, gone with it, and codes of no release under one name: no more series than a release has rules. Who
+    decided is always there.
+    """
+    api = ApiMetrics()
+
+    def series() -> dict[str, float]:
+        return {name: value for name, value in rule_series(api, "fraudstream_api_").items() if name.startswith(("rule", "decided"))}
+
+    assert series()['decided_by_total{by="final_block"}'] == 0
+    api.rules.release_in_force(ReleaseInForce("one", {"large": "live", "new": "shadow"}))
+    assert series()['rule_hits_total{code="large",mode="live"}'] == series()['rule_hits_total{code="new",mode="shadow"}'] == 0
+    api.rules.answered("rule", (hit("large", "live"), hit("new", "shadow")))
+    api.rules.answered("model", ())
+    shown = series()
+    assert (shown['rule_hits_total{code="large",mode="live"}'], shown['rule_hits_total{code="new",mode="shadow"}']) == (1, 1)
+    assert (shown['decided_by_total{by="rule"}'], shown['decided_by_total{by="model"}']) == (1, 1)
+    api.rules.release_in_force(ReleaseInForce("two", {"new": "shadow"}))
+    assert not [name for name in series() if "large" in name]
+    for number in range(5):
+        api.rules.answered("rule", (hit(f"r{number}", "live"),))
+    assert series()['rule_hits_total{code="(other)",mode="live"}'] == 5
+    assert not [name for name in rule_series(api) if "hits" in name or "outcomes" in name], "what it never counts"
 
 
 def test_a_list_that_is_gone_is_shown_no_more() -> None:

@@ -6,15 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 import pytest
 from loguru import logger
 
-from stream_app.delivery import live_rules
-from stream_app.delivery.live_rules import LiveRules, RuleTopics
+from stream_app.delivery import live_rules, topic_follower
+from stream_app.delivery.live_rules import LiveRules
+from stream_app.delivery.topic_follower import TopicSource
 from stream_app.errors import TopologyError, Unavailable
 from stream_app.features.entities import KEPT_BY_DEFAULT
 from stream_app.rules.lists import CardList, ListedValue, ListEntries
@@ -50,7 +51,7 @@ class Topic[L: TopicLog[Any]]:
         self.records += [m if isinstance(m, bytes) else msgspec.json.encode(m) for m in messages]
 
     @asynccontextmanager
-    async def open(self, _topic: str, refused: Callable[[RefusedRecord], None]) -> AsyncIterator[Any]:
+    async def open(self, refused: Callable[[RefusedRecord], None]) -> AsyncIterator[Any]:
         """As `RuleTopic.open`: read to its end."""
         if self.trouble is not None:
             raise self.trouble
@@ -64,7 +65,7 @@ class Topic[L: TopicLog[Any]]:
 
 @dataclass
 class Reading[L: TopicLog[Any]]:
-    """See `live_rules.FollowedTopic`."""
+    """See `topic_follower.FollowedTopic`."""
 
     topic: Topic[L]
     log: L
@@ -132,13 +133,20 @@ class Desk:
 
     def __post_init__(self) -> None:
         """Nothing is followed yet."""
-        self.live = LiveRules(RuleTopics("rules", "lists", self._id_of, self.rules.open, self.lists.open), self.told, KEPT_BY_DEFAULT)
+        self.live = LiveRules(
+            TopicSource("rules", "rules", self._id_of, self.rules.open),
+            TopicSource("lists", "lists", self._id_of, self.lists.open),
+            self.told,
+            KEPT_BY_DEFAULT,
+        )
         self.scorer: Scorer | None = None
         self.bound = self.live.in_force
         self.previous: str | None = None
 
     async def _id_of(self, topic: str) -> str | None:
         of = self.rules if topic == "rules" else self.lists
+        if of.id == "away":
+            raise Unavailable("Kafka did not answer.")
         return None if of.records is None else f"id-{topic}" if of.id == "first" else of.id
 
     def rebind(self) -> None:
@@ -171,11 +179,7 @@ class Desk:
 
     def run(self, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """While it is followed."""
-        self.live.reading, self.live._taking, self.live._moved = (
-            asyncio.Lock(),
-            asyncio.Lock(),
-            asyncio.Event(),
-        )  # of this loop: it may be another
+        self.live.reading, self.live._taking = asyncio.Lock(), asyncio.Lock()  # of this loop: it may be another
 
         async def followed() -> None:
             async with asyncio.timeout(DEADLINE_S):
@@ -199,7 +203,7 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looked for again at once."""
-    monkeypatch.setattr(live_rules, "AGAIN_S", 0.0)
+    monkeypatch.setattr(topic_follower, "AGAIN_S", 0.0)
 
 
 def test_a_start_knows_what_stands_in_both_topics_and_each_change_is_taken_without_a_restart() -> None:
@@ -228,7 +232,7 @@ def test_a_start_knows_what_stands_in_both_topics_and_each_change_is_taken_witho
 
 
 def test_without_topics_payments_are_decided_as_before_and_a_topic_that_comes_is_followed() -> None:
-    """Rule 1 of `live_rules`: no header, no rule; once the topics are made, they are read."""
+    """Rule 1 of `topic_follower`: no header, no rule; once the topics are made, they are read."""
     desk = Desk()
     desk.rules.records = desk.lists.records = None
 
@@ -244,7 +248,7 @@ def test_without_topics_payments_are_decided_as_before_and_a_topic_that_comes_is
 
 
 def test_what_is_refused_is_told_and_what_was_in_force_stays() -> None:
-    """Rule 4 of `live_rules`: torn records, a release that follows another, a rule that cannot be: before the start and after it."""
+    """Rule 2 of `topic_follower`: torn records, a release that follows another, a rule that cannot be: before the start and after it."""
     desk = Desk()
     desk.release(rule("amount > 15"))
     desk.rules.put(b"torn")
@@ -296,7 +300,7 @@ def test_a_release_that_cannot_be_bound_leaves_the_one_before_and_what_decisions
 
 
 def test_a_topic_that_lost_what_was_to_be_read_is_read_anew_and_what_was_in_force_stays_until_then() -> None:
-    """Rule 5 of `live_rules`: never a time without rules in between."""
+    """Rule 3 of `topic_follower`: never a time without rules in between."""
     desk = Desk()
     desk.release(rule("amount > 15"))
 
@@ -322,7 +326,7 @@ def test_a_topic_that_lost_what_was_to_be_read_is_read_anew_and_what_was_in_forc
 
 
 def test_a_start_ends_where_what_was_in_force_cannot_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A topic that is there and lost its beginning is told with its remedy; a Kafka that is away, once it was waited for."""
+    """Rule 1 of `live_rules`: a topic that is there and lost its beginning is told with its remedy; a Kafka that is away, once it was waited for."""
     desk = Desk()
     desk.rules.trouble = TopologyError("Topic 'rules' begins at offset 1 and holds no whole checkpoint.")
 
@@ -348,9 +352,9 @@ def said_of(level: str, said: list[str]) -> int:
 def test_a_topic_that_was_made_anew_or_is_gone_is_read_no_further_and_what_was_in_force_stays(
     kind: str, now: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule 6 of `live_rules`: by its id, also where it holds more than was read; told once, with what to do, until the process is started again."""
-    monkeypatch.setattr(live_rules, "LOOK_S", 0.01)
-    monkeypatch.setattr(live_rules, "_ID_HOLDS_S", 0.0)
+    """Rule 4 of `topic_follower`: by its id, also where it holds more than was read; told once, with what to do, until the process is started again."""
+    monkeypatch.setattr(topic_follower, "LOOK_S", 0.01)
+    monkeypatch.setattr(topic_follower, "_ID_HOLDS_S", 0.0)
     desk, said = Desk(), list[str]()
     desk.release(rule("terminal_id in @bad"))
     desk.lists.put(LIST, ListEntries("bad", (ListedValue("t1"),), "ann", "seen"))
@@ -381,7 +385,7 @@ def test_a_topic_that_was_made_anew_or_is_gone_is_read_no_further_and_what_was_i
 
 def test_an_id_that_nobody_tells_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Brokers that are old, or away for a moment: what comes is taken."""
-    monkeypatch.setattr(live_rules, "_ID_HOLDS_S", 0.0)
+    monkeypatch.setattr(topic_follower, "_ID_HOLDS_S", 0.0)
     desk = Desk()
     desk.release(rule("amount > 15"))
 
@@ -389,11 +393,7 @@ def test_an_id_that_nobody_tells_refuses_nothing(monkeypatch: pytest.MonkeyPatch
         desk.rules.id = ""
         desk.rules.put(rule("amount > 5", code="other"))
         await until(lambda: desk.read().rules == 3)
-
-        async def away(_topic: str) -> str | None:
-            raise Unavailable("Kafka did not answer.")
-
-        desk.live._topics = replace(desk.live._topics, id_of=away)
+        desk.rules.id = "away"
         desk.rules.put(rule("amount > 6", code="third"))
         await until(lambda: desk.read().rules == 4)
 
@@ -402,7 +402,7 @@ def test_an_id_that_nobody_tells_refuses_nothing(monkeypatch: pytest.MonkeyPatch
 
 def test_operators_are_told_when_topics_answered_what_lists_hold_and_what_rules_expect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Again and again: of entries those that hold now, and of these the ones that end within a day."""
-    monkeypatch.setattr(live_rules, "LOOK_S", 0.01)
+    monkeypatch.setattr(live_rules, "FILLS_S", 0.01)
     desk, now_ms = Desk(), int(time.time() * 1000)
     desk.release(rule("amount > 15", expected_share=0.25))
     ends = {"ended": now_ms - 1000, "soon": now_ms + 3_600_000, "later": now_ms + 3 * 86_400_000, "never": None}
@@ -440,7 +440,7 @@ def test_what_is_in_force_is_unknown_until_both_topics_were_read_and_known_from_
             await until(lambda: len(said) == 4)
             assert known()
             following.cancel()
-            await asyncio.gather(following, *desk.live._begun.values(), return_exceptions=True)
+            await asyncio.gather(following, desk.live.begun(), return_exceptions=True)
 
     asyncio.run(body())
     logger.remove(sink)
