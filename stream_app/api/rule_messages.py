@@ -11,7 +11,7 @@ from stream_app.messages.alert import Action, RuleEffect, RuleMode
 from stream_app.messages.event_time import EventTimeMs
 from stream_app.rules.lists import MAX_AT_ONCE, ListedValue, ListValue
 from stream_app.rules.power import Power
-from stream_app.rules.rule import MAX_RULES, MAX_SENTENCE, Code, Person, ReleasePolicy, Rule, RuleVersion, Share, Why
+from stream_app.rules.rule import MAX_RULES, Code, ExpressionText, Person, ReleasePolicy, Rule, RuleVersion, Sentence, Share, Why
 from stream_app.rules.tree import ListKind
 
 MOST_PUT = 50
@@ -36,14 +36,15 @@ class RuleDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """A rule as its author wants it, `rule.v1` without version, author and approver."""
 
     code: Code
-    expression: Annotated[str, Meta(min_length=1, max_length=2_048)]
-    sentence: Annotated[str, Meta(min_length=1, max_length=MAX_SENTENCE)]
+    expression: ExpressionText
+    sentence: Sentence
     effect: RuleEffect
     mode: RuleMode = "shadow"
     action: Action | None = None
     share: Share = 1.0
     valid_from: EventTimeMs | None = None
     valid_until: EventTimeMs | None = None
+    expected_share: Share | None = None
 
     def rule(self, author: str) -> Rule:
         """As it would be put first."""

@@ -76,9 +76,12 @@ class RuleDesk:
             author: theirs.
 
         Raises:
-            RuleError: one cannot be run, or asks a list that there is not.
+            RuleError: one cannot be run, asks a list that there is not, or stands there twice.
             NotFound, Unavailable: as `LiveRules.rules_log`.
         """
+        codes = [rule.code for rule in rules]
+        if twice := next((code for n, code in enumerate(codes) if code in codes[:n]), None):
+            raise RuleError(f"Rule {twice!r} stands there twice. Put one version of it at a time.")
         checked = [checked_rule(rule) for rule in rules]
         if any(one.expression.lists for one in checked):
             check_lists(checked, self.live.lists_log.lists)

@@ -121,9 +121,10 @@ class _Reader:
         raise self._refused(node, f"{_WORDS.get(type(node), 'this')} is not allowed. docs/rules.md says what an expression may hold.")
 
     def _called(self, node: ast.Call, name: str, depth: int) -> Node:
-        if name not in _FUNCTIONS or node.keywords:
-            told = nearest(name, _FUNCTIONS)
-            raise self._refused(node, f"there is no function {name!r} with these values{told}. There are {', '.join(_FUNCTIONS)}.")
+        if name not in _FUNCTIONS:
+            raise self._refused(node, f"there is no function {name!r}{nearest(name, _FUNCTIONS)}. There are {', '.join(_FUNCTIONS)}.")
+        if node.keywords:
+            raise self._refused(node, f"`{name}` takes values alone, without names and stars.")
         op, count, kind = _FUNCTIONS[name]
         if len(node.args) != count:
             raise self._refused(node, f"`{name}` takes {count} value{'s' if count > 1 else ''}, not {len(node.args)}.")

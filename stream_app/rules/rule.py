@@ -17,6 +17,7 @@ from stream_app.messages.event_time import EventTimeMs
 from stream_app.rules.expression import parse
 from stream_app.rules.names import ATTRIBUTES, SCORE, RuleName, attribute, is_attribute, names, unknown
 from stream_app.rules.program import Condition, RuleColumn
+from stream_app.rules.tokens import MAX_BYTES
 from stream_app.rules.tree import Expression, ListKind
 
 MAX_RULES = 1_000
@@ -30,6 +31,8 @@ Why = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$(?!\n)")]
 RuleVersion = Annotated[int, Meta(ge=1, le=1_000_000)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Share = Annotated[float, Meta(gt=0, le=1)]
+ExpressionText = Annotated[str, Meta(min_length=1, max_length=MAX_BYTES)]
+Sentence = Annotated[str, Meta(min_length=1, max_length=MAX_SENTENCE)]
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind", tag="rule"):
@@ -50,8 +53,8 @@ class Rule(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, om
 
     code: Code
     version: RuleVersion
-    expression: Annotated[str, Meta(min_length=1, max_length=2_048)]
-    sentence: Annotated[str, Meta(min_length=1, max_length=MAX_SENTENCE)]
+    expression: ExpressionText
+    sentence: Sentence
     effect: RuleEffect
     author: Person
     mode: RuleMode = "shadow"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from stream_app.api.keys import Keys, Scope, new_key
+from stream_app.api.rule_messages import RuleDraft
+from stream_app.rules.rule import Rule
 from tests.unit.api.test_api import Api, problem
 from tests.unit.delivery.test_live_rules import LIST, Desk
 
@@ -58,6 +61,7 @@ BAD: list[tuple[str, str, dict[str, Any], int, str, str]] = [
     ("POST", "/v1/rules", {"rules": [RULE]}, 422, "author is missing", "#/author"),
     ("POST", "/v1/rules", {"rules": [], "author": "ann"}, 422, "length >= 1", "#/rules"),
     ("POST", "/v1/rules", {"rules": [RULE | {"code": f"c{n}"} for n in range(51)], "author": "ann"}, 422, "length <= 50", "#/rules"),
+    ("POST", "/v1/rules", {"rules": [RULE, RULE | {"mode": "shadow"}], "author": "ann"}, 422, "Rule 'large' stands there twice", "#"),
     ("POST", "/v1/rules", {"rules": [RULE | {"version": 2}], "author": "ann"}, 422, "unknown field `version`", "#/rules/0/version"),
     ("POST", "/v1/rules", {"rules": [RULE | {"expression": "amout > 15"}], "author": "ann"}, 422, "amount", "#"),
     (
@@ -97,6 +101,18 @@ def test_a_change_that_is_refused_is_told_and_nothing_is_written(
     assert (found[0], found[2]) == (status, pointer), found
     assert why in found[1]
     assert (process.rules.records, len(process.lists.records or ())) == ([], 1)
+
+
+def test_a_rule_of_a_request_has_every_field_of_a_rule_that_its_author_decides() -> None:
+    """With its form and its default: what a command takes and the API forgot would be lost with the next version that is put over HTTP."""
+    said_by_us = {"version", "author", "approver"}
+    of_rule = {field.name: field for field in msgspec.structs.fields(Rule) if field.name not in said_by_us}
+    assert {field.name: field for field in msgspec.structs.fields(RuleDraft)} == of_rule
+    everything = RULE | {"share": 0.5, "valid_from": 10**12, "valid_until": 2 * 10**12, "expected_share": 0.25}
+    api = Api(followed=Desk())
+    assert api.ask("POST", "/v1/rules", json={"rules": [everything], "author": "ann"}).status_code == 200
+    (told,) = api.ask("GET", "/v1/rules").json()["rules"]
+    assert everything.items() <= told["rule"].items()
 
 
 def with_key(*scopes: Scope) -> tuple[Api, dict[str, str]]:

@@ -88,6 +88,7 @@ def test_an_expression_is_read(text: str, asks: list[str], lists: tuple[str, ...
         ("abs(amount, 1) > 1", 1, "`abs` takes 1 value, not 2"),
         ("min(amount) > 1", 1, "`min` takes 2 values, not 1"),
         ("abs(x=amount) > 1", 6, "'=' means nothing here. A comparison is `==`"),
+        ("abs(**amount) > 1", 1, "`abs` takes values alone, without names and stars"),
         ("open('x')", 1, "there is no function 'open'"),
         ("__import__('os')", 1, "there is no function '__import__'"),
         ("amount.real > 1", 1, "only `attributes` has parts"),
