@@ -1,7 +1,7 @@
 """`make fuzz`: the tests of this folder again and again, with other examples each time, ten minutes each.
 
     MINUTES=N       for each file, 10 by default
-    FUZZ_ONLY=a,b   these alone: decoder, packed_state, published, requests
+    FUZZ_ONLY=a,b   these alone: decoder, packed_state, published, requests, rule_requests
 
 What fails is shown by Hypothesis, shrunk; put it into the test as an `@example`. Ends with one JSON object; the exit code is 0 where nothing failed.
 """

@@ -110,8 +110,10 @@ class Api:
 
         online, labels = OnlineScoring(lambda: scorer, self.history, Money("EUR")), LabelIntake(self.history, publisher, "labels")
         probes = Probes(lambda: self.why_not_ready, lambda: b"m 1\n")
-        desk = desk_of(self.followed or Desk())
-        parts = ApiParts(online, labels, desk, self.keys, IntakeRules(), FakeClock(), 10, probes, lambda *one: self.answered.append(one))
+        self.desk = desk_of(self.followed or Desk())
+        parts = ApiParts(
+            online, labels, self.desk, self.keys, IntakeRules(), FakeClock(), 10, probes, lambda *one: self.answered.append(one)
+        )
         app = create_app(parts)
         self.routes = app.routes
         self.app = Limits(app, self.most_bytes, self.longest_s, lambda m, p, s, _: self.seen.append((m, p, s)))
