@@ -121,7 +121,7 @@ bench-events: install ## Measure latency while a worker joins or dies, a model c
 bench-features: install ## Measure what features cost; HISTORY=FILE takes a history of your own
 	@$(BIN)/python -m benchmarks.features
 
-bench-rules: install ## Measure what rules and lists cost, alone and in a worker; BENCH_RULES_WORKER=no without servers
+bench-rules: install ## Measure what rules and lists cost, alone and in a worker; BENCH_RULES_START=no BENCH_RULES_WORKER=no without servers
 	@$(BIN)/python -m benchmarks.rules
 
 bench-wire: install ## Measure what a mapping and Avro cost a record, beside our own JSON, without servers

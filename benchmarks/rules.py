@@ -1,12 +1,14 @@
-"""`make bench-rules`: what rules and lists cost. Not a test: figures are of this machine, at rest. BENCH_RULES_WORKER=no leaves out 4.
+"""`make bench-rules`: what rules and lists cost. Not a test: figures are of this machine, at rest. BENCH_RULES_WORKER=no leaves out 5, BENCH_RULES_START=no
+4; without servers there is neither.
 
 1. rules: 0, 50, 200 and 1,000 live ones, all different, over micro-batches of 16, 100 and 500 payments: microseconds for a payment, all of it
    (columns, program, lists with power, who decides), and the longest batch; beside them a list with a million entries that blocks;
 2. lists: megabytes that a million entries take in a process, microseconds for a look-up; seconds to write a checkpoint of them, and to start from
    it and a tail of 10,000 records of one change each;
 3. binding: seconds to compile a release, off the live path;
-4. a real worker with no rules, and with 0, 50, 200 and 1,000 beside a list of a million entries: payments scored a second, what that is of the worker
-   without rules, how much later alerts are at p99, and megabytes: see `rules_worker`. The others need no servers.
+4. a start from a topic with ten million entries of the past and one million that live, on a real Kafka: see `rules_start`;
+5. a real worker with no rules, and with 0, 50, 200 and 1,000 beside a list of a million entries: payments scored a second, what that is of the worker
+   without rules, how much later alerts are at p99, and megabytes: see `rules_worker`.
 
 The last line is one JSON object.
 """
@@ -18,12 +20,13 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from benchmarks import rules_start
+from benchmarks.rules_start import resident_mb
 from benchmarks.rules_worker import measured, narrow
 from stream_app.features.kept import kept_features
 from stream_app.messages.transaction import Transaction
@@ -47,9 +50,9 @@ def main() -> None:
     """Measure and print."""
     rng = random.Random(7)
     warm()
-    before = _resident_mb()
+    before = resident_mb()
     lists, loaded_s = _timed(lambda: _lists(ENTRIES))
-    result: dict[str, Any] = {"list_mb": round(_resident_mb() - before, 1), "list_load_s": round(loaded_s, 2)}
+    result: dict[str, Any] = {"list_mb": round(resident_mb() - before, 1), "list_load_s": round(loaded_s, 2)}
     result["list_own_mb"] = round(lists.entries.nbytes / 1e6, 1)
     result["lookup_us"] = {count: round(_lookup_us(lists, rng, count), 2) for count in BATCHES}
     result |= _started(lists)
@@ -63,15 +66,12 @@ def main() -> None:
         rows.append(row)
         print(row)
     result["rules"] = rows
+    if os.environ.get("BENCH_RULES_START") != "no":
+        result["kafka_start"] = rules_start.measured()
     if os.environ.get("BENCH_RULES_WORKER") != "no":
         live = [narrow(_rule(rng, n), rng) for n in range(max(RULES))]
         result["worker"] = measured({count: live[:count] for count in RULES}, ENTRIES)
     print(json.dumps(result))
-
-
-def _resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4_096 / 1e6
 
 
 def _timed[T](make: Callable[[], T]) -> tuple[T, float]:
