@@ -11,13 +11,15 @@
     effect = "alert"
     action = "review"
 
-A rule has the fields of `rule.v1`; version and author come when it is put. A list has `of`, and `power` (`ask`) and `values` where they are given.
+A rule has the fields of `rule.v1`; version and author come when it is put; `valid_from` and `valid_until` may be TOML's own dates and times, UTC where they
+say nothing else. A list has `of`, and `power` (`ask`) and `values` where they are given.
 """
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from itertools import batched
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,10 @@ from stream_app.errors import DataError, RuleError
 from stream_app.rules.lists import MAX_AT_ONCE, CardList, ListedValue, ListEntries, Lists
 from stream_app.rules.power import Power
 from stream_app.rules.rule import MAX_RULES, CheckedRule, Rule, checked_rule
-from stream_app.rules.tree import ListKind
+from stream_app.rules.tree import FIELD_OF_KIND, ListKind
 
 MAX_FILE_BYTES = 10_000_000
+_MOMENTS = {"valid_from", "valid_until"}
 _NOBODY = {"kind": "rule", "version": 1, "author": "nobody"}
 
 
@@ -80,7 +83,7 @@ def read_rules(path: Path) -> RuleFile:
     wrong: list[str] = []
     for number, table in enumerate(contents.rule, 1):
         try:
-            rules.append(checked_rule(msgspec.convert(_NOBODY | table, Rule), lists.kinds))
+            rules.append(_checked(table, lists))
         except (RuleError, msgspec.ValidationError) as error:
             wrong.append(f"{path}, rule {number}: {error}")
         else:
@@ -89,6 +92,26 @@ def read_rules(path: Path) -> RuleFile:
                 wrong.append(f"{path}, rule {number}: there is a rule {code!r} before it. Give it another code.")
                 rules.pop()
     return RuleFile(tuple(rules), lists, tuple(wrong))
+
+
+def _checked(table: dict[str, Any], lists: Lists) -> CheckedRule:
+    rule = msgspec.convert(_NOBODY | table | {name: _moment(table[name]) for name in _MOMENTS & table.keys()}, Rule)
+    for name in checked_rule(rule).expression.lists:
+        if name not in lists.known:
+            raise RuleError(
+                f"Rule {rule.code!r}: there is no list @{name} in this file. Say what its values are: [lists.{name}], and below it of = KIND "
+                f"({', '.join(FIELD_OF_KIND)})."
+            )
+    return checked_rule(rule, lists.kinds)
+
+
+def _moment(value: object) -> object:
+    """A date or a time as ms; anything else as it is."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if not isinstance(value, datetime):
+        return value
+    return round((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _contents(path: Path) -> _Contents:

@@ -49,12 +49,22 @@ def test_a_file_is_read_with_its_lists() -> None:
     assert [one.name for one in powerful.lists.of_power()] == ["watched"]
 
 
+def test_a_date_of_a_file_is_a_moment_of_utc_unless_it_says_otherwise() -> None:
+    """As people write one, or in ms as the records have it."""
+    written = ["2026-12-01", "2026-12-01T00:00:00", "2026-12-01T01:00:00+01:00", "2026-12-01 00:00:00Z", "1796083200000"]
+    for text in written:
+        (one,) = a_file(a_rule("one", "amount > 1", f'effect = "suppress"\nvalid_from = {text}\nvalid_until = 2027-01-01')).rules
+        assert (one.rule.valid_from, one.rule.valid_until) == (1_796_083_200_000, 1_798_761_600_000)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         (a_rule("one", "amont > 1"), "rules.toml, rule 1: Rule 'one', version 1, expression, column 1: there is no 'amont'"),
         (a_rule("one", "amount > 1") + a_rule("one", "amount > 2"), "rules.toml, rule 2: there is a rule 'one' before it"),
-        (a_rule("one", "card_id in @watched"), "there is no list @watched"),
+        (a_rule("one", "card_id in @watched"), "there is no list @watched in this file. Say what its values are: [lists.watched]"),
+        (a_rule("one", "amount > 1", 'effect = "suppress"\nvalid_until = 12:00:00'), "got `time` - at `$.valid_until`"),
+        (a_rule("one", "amount > 1", 'effect = "suppress"\nvalid_until = 1979-05-27'), "- at `$.valid_until`"),
         (a_rule("One", "amount > 1"), "rules.toml, rule 1: Expected `str` matching regex"),
         (a_rule("one", "amount > 1", 'effect = "block"'), "Invalid enum value 'block' - at `$.effect`"),
         (a_rule("one", "amount > 1", 'effect = "suppress"\nmore = 1'), "Object contains unknown field `more`"),
