@@ -82,7 +82,9 @@ def before(log: RulesLog) -> InForce:
     for one in reversed(log.releases):
         if now is not None and one.name != now.name:
             return one
-    raise RuleError("No release before this one is known. `fraudstream rules history` shows those that are.")
+    raise RuleError(
+        "No release before this one is known. `fraudstream rules history` shows those that are; `fraudstream rules disable CODE` takes a rule out of force."
+    )
 
 
 def differences(of: Mapping[str, Rule], to: Mapping[str, Rule]) -> Iterator[str]:

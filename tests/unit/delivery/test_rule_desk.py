@@ -41,13 +41,48 @@ def test_a_rule_that_is_put_and_released_decides_when_its_author_is_answered_and
         done = await desk.release(["large"], SIGNED, ReleasePolicy(0.9, 0.9, 0.9), ["large"])
         assert done.changes == ("+ large 1 (live, review): amount > 15",)
         assert await process.alerted(payment("a", 20), payment("b", 10)) == ["a review"]
+        held = len(process.rules.records or ())
         assert await desk.release(["large"], SIGNED, msgspec.UNSET, ()) == (done.name, ())
+        assert len(process.rules.records or ()) == held, "what is in force already is not released again"
         await refused(desk.disable(["other"], SIGNED), "Rule 'other' is not in force; these are: large")
         assert (await desk.disable(["large"], SIGNED)).changes == ("- large 1 (live, review): amount > 15",)
         assert await process.alerted(payment("a", 20)) == []
         assert desk.live.in_force.policy == ReleasePolicy(0.9, 0.9, 0.9)
         await desk.release([], SIGNED, None, ())
         assert desk.live.in_force.policy is None
+
+    process.run(body)
+
+
+def test_a_release_leaves_the_rules_that_it_does_not_name_and_has_one_name_whatever_came_first() -> None:
+    """What is put again as it is there is not written again."""
+    process = Desk()
+    desk = desk_of(process)
+
+    async def body() -> None:
+        await desk.put([LARGE, rule("amount < 5", code="small")], "ann")
+        await desk.release(["large"], SIGNED, msgspec.UNSET, ["large"])
+        both = await desk.release(["small"], SIGNED, msgspec.UNSET, ["small"])
+        assert await process.alerted(payment("a", 20), payment("b", 2), payment("c", 10)) == ["a review", "b review"]
+        await desk.disable(["large"], SIGNED)
+        assert await process.alerted(payment("a", 20), payment("b", 2)) == ["b review"]
+        assert (await desk.release(["large"], SIGNED, msgspec.UNSET, ["large"])).name == both.name
+        held = list(process.rules.records or ())
+        await desk.put([LARGE], "ann")
+        assert process.rules.records == held
+
+    process.run(body)
+
+
+def test_a_rule_of_another_program_whose_list_is_not_there_is_not_released() -> None:
+    """A record of the topic may ask any list: which there are is asked when it comes into force."""
+    process = Desk()
+    desk = desk_of(process)
+    process.rules.put(rule("terminal_id in @none", code="asks"))
+
+    async def body() -> None:
+        await refused(desk.release(["asks"], SIGNED, msgspec.UNSET, ["asks"]), "asks list @none, which there is not")
+        assert len(process.rules.records or ()) == 1
 
     process.run(body)
 
