@@ -103,6 +103,58 @@ def test_a_change_that_is_refused_is_told_and_nothing_is_written(
     assert (process.rules.records, len(process.lists.records or ())) == ([], 1)
 
 
+def test_of_a_rules_versions_the_one_in_force_is_told() -> None:
+    """The newest stands first, and may be another."""
+    api = Api(followed=Desk())
+    for path, body in (
+        ("/v1/rules", {"rules": [RULE], "author": "ann"}),
+        ("/v1/rules/releases", {"codes": ["large"], "confirm": ["large"]} | WHY),
+        ("/v1/rules", {"rules": [RULE | {"expression": "amount > 20"}], "author": "ann"}),
+    ):
+        assert api.ask("POST", path, json=body).status_code == 200
+    told = api.ask("GET", "/v1/rules/large").json()["rules"]
+    assert [(one["rule"]["version"], one["in_force"]) for one in told] == [(2, False), (1, True)]
+
+
+def test_each_change_is_signed_and_each_answer_says_what_is_there() -> None:
+    """By who said so; a rule that is there is not new, a version may be named, and one that is in force and newest stands once."""
+    process = Desk()
+    api = Api(followed=process)
+
+    def post(path: str, body: dict[str, Any]) -> Any:
+        answer = api.ask("POST", path, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    rules = {"rules": [RULE], "author": "ann"}
+    assert [post("/v1/rules", rules)["rules"][0]["new"] for _ in range(2)] == [True, False]
+    post("/v1/rules/releases", {"codes": ["large"], "confirm": ["large"]} | WHY)
+    assert [one["in_force"] for one in api.ask("GET", "/v1/rules").json()["rules"]] == [True]
+    post("/v1/rules", {"rules": [RULE | {"expression": "amount > 20"}], "author": "ann"})
+    assert post("/v1/rules/approvals", {"code": "large", "version": 1, "author": "bob"})["rules"][0]["version"] == 1
+    post("/v1/rules/disabled", {"codes": ["large"], "why": "over", "author": "bob"})
+    assert api.ask("GET", "/v1/rules").json()["release"]["author"] == "bob"
+    process.lists.put(LIST)
+    post("/v1/lists/bad/entries", {"entries": [{"value": "t1"}]} | WHY)
+    assert api.ask("GET", "/v1/lists/bad").json()["entries"] == [{"value": "t1", "until": None, "author": "ann", "why": "for tests"}]
+    post("/v1/lists/bad/removals", {"values": ["t1"], "why": "over", "author": "bob"})
+    assert msgspec.json.decode((process.lists.records or [])[-1])["author"] == "bob"
+
+
+@pytest.mark.parametrize("scopes", [(Scope.SCORE, Scope.LABEL), (Scope.READ,)], ids=["neither", "read"])
+def test_every_route_of_rules_and_lists_asks_for_a_scope(scopes: tuple[Scope, ...]) -> None:
+    """Who may score alone looks at nothing here; who may look changes nothing."""
+    api, headers = with_key(*scopes)
+    asked = 0
+    for route in api.routes:
+        path = getattr(route, "path", "").replace("{code}", "large").replace("{name}", "bad")
+        for method in route.methods if path.startswith(("/v1/rules", "/v1/lists")) else ():  # type: ignore[attr-defined] # of our routes
+            asked += 1
+            status = api.ask(method, path, json={}, headers=headers).status_code
+            assert (status == 403) is (method not in {"GET", "HEAD"} or Scope.READ not in scopes), (method, path, status)
+    assert asked > 10
+
+
 def test_a_rule_of_a_request_has_every_field_of_a_rule_that_its_author_decides() -> None:
     """With its form and its default: what a command takes and the API forgot would be lost with the next version that is put over HTTP."""
     said_by_us = {"version", "author", "approver"}

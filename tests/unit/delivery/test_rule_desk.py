@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from loguru import logger
 
-from stream_app.delivery.rule_desk import PutRule
+from stream_app.delivery.rule_desk import PutRule, RuleDesk, RuleTopicWriter
 from stream_app.errors import NotFound, RuleError, Unavailable
+from stream_app.rules.checkpoint import pieces_of
 from stream_app.rules.lists import CardList, ListedValue, ListEntries, ListRemoval
 from stream_app.rules.rule import ReleasePolicy, release_of
 from tests.unit.delivery.rule_desks import desk_of
@@ -208,6 +210,39 @@ def test_a_checkpoint_that_is_due_is_written_beside_the_answer() -> None:
 
     process.run(body)
     assert checkpoints == ["lists"]
+
+
+def test_a_checkpoint_that_is_not_due_is_not_written_and_one_that_fails_is_told_beside_the_answer() -> None:
+    """The change stands; each record says where the newest whole checkpoint begins."""
+    process, said, tries, begins = Desk(), list[str](), list[str](), list[int | None]()
+    process.lists.put(*pieces_of(iter(()), "one", 0, 0))
+    of_memory, due = desk_of(process)._writer, [False]
+    sink = logger.add(said.append, level="WARNING", format="{message}")
+
+    async def failing(topic: str) -> None:
+        tries.append(topic)
+        raise Unavailable("Kafka did not answer.")
+
+    async def write(topic: str, value: bytes, checkpoint: int | None) -> int:
+        begins.append(checkpoint)
+        return await of_memory.write(topic, value, checkpoint)
+
+    desk = RuleDesk(process.live, RuleTopicWriter(write, failing, lambda _: due[0]), needs_approval=False)
+
+    async def body() -> None:
+        await desk.change_list(LIST)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert tries == []
+        due[0] = True
+        await desk.change_list(ListEntries("bad", (ListedValue("t1"),), "ann", "seen"))
+        while not said:  # noqa: ASYNC110 - the caller bounds it
+            await asyncio.sleep(0)
+
+    process.run(body)
+    logger.remove(sink)
+    assert (tries, begins) == (["lists"], [0, 0])
+    assert said == ["No checkpoint of topic 'lists' was written; the next change tries again. Kafka did not answer.\n"]
 
 
 def test_topics_that_are_not_there_or_not_read_yet_are_told() -> None:
