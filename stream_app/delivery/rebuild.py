@@ -12,6 +12,8 @@ from stream_app.delivery.outputs import Outputs, starts_of
 from stream_app.delivery.ports import Bounds, Log
 from stream_app.delivery.topics import Topics
 from stream_app.features.aggregations import DAY_S, HORIZON_S
+from stream_app.features.entities import KeptEntities
+from stream_app.features.kept_tiles import NOTHING, goes_on, kept_layouts, kept_text
 from stream_app.messages.event_time import EARLIEST_EVENT_TIME_MS
 from stream_app.messages.majority import MOST, median
 from stream_app.messages.records import Place
@@ -118,6 +120,16 @@ class Horizon:
             HORIZON_S // DAY_S,
         )
         return youngest_ms + HORIZON_S * 1000 + MOST_AHEAD_MS
+
+
+def kept_anew(full_from_ms: int, kept: KeptEntities) -> str:
+    """What state that is made from the topics keeps, as a cursor holds it: since ever, or since the topics' oldest payments where they were cut.
+
+    Args:
+        full_from_ms: event time from which every window of it is full; 0: always.
+        kept: of which entities.
+    """
+    return kept_text(goes_on(NOTHING, kept_layouts(kept), max(0, full_from_ms - HORIZON_S * 1000)))
 
 
 async def began_ms(log: Log, place: Place, first: int, now_ms: int) -> int | None:

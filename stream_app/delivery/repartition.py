@@ -20,7 +20,7 @@ from stream_app.delivery.open_transactions import OPEN_FOR_S, what_waits
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.placement import newest_keys
 from stream_app.delivery.ports import Bounds, FeatureStore, Log, Packed, PartitionState
-from stream_app.delivery.rebuild import Horizon
+from stream_app.delivery.rebuild import Horizon, kept_anew
 from stream_app.delivery.takeover import UNFINISHED, checked
 from stream_app.delivery.timeline import LogSpans, Moment, Timeline, decoded
 from stream_app.delivery.topics import Topics, Topology
@@ -280,6 +280,7 @@ class Repartition:
                 outputs=old_group.outputs[number],
                 decided=old.decided,
                 full_from_ms=full_from_ms,
+                kept=kept_anew(full_from_ms, self._dependencies.new.entities),
                 topic_ids=dict(old_group.ids),
                 partitions=self._dependencies.partitions,
                 entities=in_order(self._dependencies.new.entities),

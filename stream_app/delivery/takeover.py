@@ -12,10 +12,11 @@ from loguru import logger
 from stream_app.delivery.log_identity import NEW_GROUP, LogIdentity, same_topics
 from stream_app.delivery.outputs import Outputs, starts_of
 from stream_app.delivery.ports import Bounds, FeatureStore, Log, PartitionState
-from stream_app.delivery.rebuild import Horizon
+from stream_app.delivery.rebuild import Horizon, kept_anew
 from stream_app.delivery.topics import Topics, Topology
 from stream_app.errors import TopologyError
 from stream_app.features.entities import in_order
+from stream_app.features.kept_tiles import goes_on, kept_layouts, kept_text, read_kept
 from stream_app.messages.records import Place
 from stream_app.scoring.already_published import AlreadyPublished, Refusals, RefusedRecords
 from stream_app.scoring.ports import Clock
@@ -42,9 +43,10 @@ class Takeover:
         self._log = log
         self._outputs = outputs
         self._topics = topics
+        self._clock = clock
         self._identity = LogIdentity(log, topics)
         self._horizon = Horizon(log, outputs, topics, clock)
-        self._kept = in_order(store.entities)
+        self._entities = in_order(store.entities)
 
     async def of(self, number: int, partitions: int, *, lost: bool = False, remembered: Cursor | None = None) -> OwnedPartition:
         """Become the owner of a partition.
@@ -71,10 +73,8 @@ class Takeover:
             if cursor.noted_from_ms is None:  # written before alerts were noted
                 last = await self._horizon.last_decided((topics.transactions, number), cursor.transactions)
                 cursor = msgspec.structs.replace(cursor, noted_from_ms=last.newest_ms if last else 0)
-            cursor = await self._gone_back(number, cursor, bounds)
-            if not cursor.of_later_layout:  # what is kept no more is not counted any more
-                cursor = msgspec.structs.replace(cursor, entities=self._kept)
-            if cursor != found:  # of before there were fingerprints or notes, or Redis went back
+            cursor = self._kept(await self._gone_back(number, cursor, bounds))
+            if cursor != found:  # of before there were fingerprints or notes, of a version that kept other tiles, or Redis went back
                 await state.write([], cursor)
         else:
             of_now = [c for c in (cursor, remembered) if c is not None and c.topic_ids == ids]
@@ -92,7 +92,13 @@ class Takeover:
                 )
             full_from_ms = max(anew.full_from_ms, await self._horizon.moved_until(partitions))
             cursor = msgspec.structs.replace(
-                anew, owner=cursor.owner, topic_ids=dict(ids), partitions=partitions, full_from_ms=full_from_ms, entities=self._kept
+                anew,
+                owner=cursor.owner,
+                topic_ids=dict(ids),
+                partitions=partitions,
+                full_from_ms=full_from_ms,
+                kept=kept_anew(full_from_ms, self._store.entities),
+                entities=self._entities,
             )
             await state.begin(cursor)
         return OwnedPartition(state, cursor, await self._published(number, cursor, bounds))
@@ -118,6 +124,15 @@ class Takeover:
                 decided.transactions - cursor.transactions,
             )
         return msgspec.structs.replace(cursor, decided=decided)
+
+    def _kept(self, cursor: Cursor) -> Cursor:
+        """The cursor, with what its rows keep from now on: what is kept no more is not counted any more. Those of a later version are not written
+        here: what it says of them stands.
+        """
+        if cursor.of_later_layout:
+            return cursor
+        kept = goes_on(read_kept(cursor.kept), kept_layouts(self._store.entities), self._clock.now_ms())
+        return msgspec.structs.replace(cursor, kept=kept_text(kept), entities=self._entities)
 
     async def still_there(self, number: int, cursor: Cursor) -> None:
         """Look whether the topics are still those that a partition was taken from.

@@ -120,13 +120,16 @@ class Feature:
         return "_".join(p for p in parts if p)
 
     @property
+    def window(self) -> str:
+        """Its window, for people: `the last 7 days`, `the 30 days that ended 7 days ago`."""
+        window = {HOUR_S: "1 hour", DAY_S: "1 day", HORIZON_S: "19 to 38 days"}.get(self.window_s, f"{self.window_s // DAY_S} days")
+        return f"the {window} that ended 7 days ago" if self.delay_s else f"the last {window}"
+
+    @property
     def meaning(self) -> str:
         """What it says, for people."""
-        window = {HOUR_S: "1 hour", DAY_S: "1 day"}.get(self.window_s, f"{self.window_s // DAY_S} days")
-        ended = f"the {window} that ended 7 days ago" if self.delay_s else f"the last {window}"
-        return self.of.meaning.format(
-            entity=KINDS[self.entity].called if self.entity else None, window=ended, field=self.field.removesuffix("_id")
-        ).replace("last 38 days", "last 19 to 38 days")
+        called = KINDS[self.entity].called if self.entity else None
+        return self.of.meaning.format(entity=called, window=self.window, field=self.field.removesuffix("_id"))
 
     @property
     def hash(self) -> str:

@@ -69,6 +69,8 @@ class Cursor(msgspec.Struct, frozen=True):
             not know it drops it with its first write, and says nothing false.
         partitions: how many the topics have; `takeover.UNFINISHED` while `fraudstream repartition` makes the state.
         noted_from_ms: event time from which alerts are noted; None in cursors of before.
+        kept: which tiles its rows keep and since when, see `stream_app.features.kept_tiles`; nothing in cursors of before. It is read at takeovers
+            and promotions alone: text is written with every batch at no cost of taking it apart.
         layout: `LAYOUT_VERSION` of the newest version that took it over: its rows may hold tiles that earlier ones have no place for. Cursors of
             before have none: nothing in their rows is newer than this version.
         entities: shared entities of which the state is whole; cursors of before have those that there were then.
@@ -87,6 +89,7 @@ class Cursor(msgspec.Struct, frozen=True):
     begun: bool = True
     noted_from_ms: int | None = None
     last: dict[str, Fingerprint] = {}
+    kept: str = ""
     layout: int = LAYOUT_VERSION
     entities: tuple[str, ...] = in_order(KEPT_BY_DEFAULT)
     format: int = 2

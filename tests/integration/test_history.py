@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 
 from stream_app.adapters.redis.state_reader import RedisStateReader
 from stream_app.adapters.redis.store import RedisStore
+from stream_app.bootstrap_state import state_kept
 from stream_app.delivery.ports import PartitionState
-from stream_app.errors import AlreadyCounted, NotFound
+from stream_app.errors import AlreadyCounted, NotFound, Unavailable
+from stream_app.features.entities import KEPT_BY_DEFAULT
+from stream_app.features.kept_tiles import NOTHING, goes_on, kept_layouts, kept_text
 from stream_app.messages.alert import Score
 from stream_app.messages.money import Money
 from stream_app.messages.transaction import Transaction
@@ -26,6 +29,7 @@ from stream_app.scoring.positions import Cursor, Position
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.state_reader import StateQuery
+from stream_app.settings import load_settings
 from tests.examples import examples
 from tests.later import later, later_cursor
 from tests.named_ids import ids_of
@@ -244,3 +248,21 @@ def test_a_card_that_two_partitions_know_is_the_newer_one(redis_url: str, unique
         assert (await there.online.look_up("card", "c1", None)).partition == 2
 
     run(redis_url, unique, moved)
+
+
+def test_a_promotion_asks_every_partition_what_it_keeps(redis_url: str, unique: str) -> None:
+    """Of each as its cursor says; of one that does not say it, or is a later version's, nothing; where no worker was, of none; without Redis it says so."""
+    kept = goes_on(NOTHING, kept_layouts(KEPT_BY_DEFAULT), START)
+
+    async def leave(there: Bank) -> None:
+        told = msgspec.structs.replace(there.states[0][1], kept=kept_text(kept))
+        silent = msgspec.structs.replace(told, kept="")
+        values = [msgspec.json.encode(told), msgspec.json.encode(silent), later_cursor(msgspec.json.encode(told))]
+        for partition, value in enumerate(values):
+            await there.redis.set(f"{{{there.group}:{partition}}}cursor", value)
+
+    run(redis_url, unique, leave)
+    assert list(state_kept(load_settings(redis_url=redis_url, consumer_group=unique))) == [kept, None, None]
+    assert state_kept(load_settings(redis_url=redis_url, consumer_group=f"{unique}-none")) == []
+    with pytest.raises(Unavailable):
+        state_kept(load_settings(redis_url="redis://localhost:1/0"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +18,9 @@ from stream_app.settings import Settings, alias_of, load_settings
 from training.registry.catalogue import CHALLENGER, Catalogue, user
 
 if TYPE_CHECKING:
+    from stream_app.features.definitions import Feature
     from training.registry.gates import Gate
-    from training.registry.promotion import PromotionCase
+    from training.registry.promotion import PromotionCase, Served
 
 ModelOption = Annotated[str, typer.Option(help="Registered model; default: FRAUDSTREAM_MODEL_NAME.")]
 WhoOption = Annotated[str, typer.Option(help="Who does it, for the record. Default: the user of this machine.")]
@@ -99,7 +103,7 @@ def _of_alias(catalogue: Catalogue, aliases: dict[str, str], word: str, console:
 
 
 def _examine(catalogue: Catalogue, number: str, champion: str | None, settings: Settings) -> PromotionCase:
-    from training.registry.promotion import Served, examined, served  # noqa: PLC0415 - seconds of imports: not before the version is known
+    from training.registry.promotion import examined, served  # noqa: PLC0415 - seconds of imports: not before the version is known
 
     candidate = served(catalogue, number)
     against: Served | ModelError | None = None
@@ -108,7 +112,20 @@ def _examine(catalogue: Catalogue, number: str, champion: str | None, settings: 
             against = served(catalogue, champion)
         except ModelError as error:
             against = error
-    return examined(candidate, against, settings.base_currency)
+    case = examined(candidate, against, settings.base_currency)
+    return replace(case, gates=(*case.gates, _full(candidate, against, settings)))
+
+
+def _full(candidate: Served, champion: Served | ModelError | None, settings: Settings) -> Gate:
+    """A champion that cannot be read is as none: every window of the candidate must be full."""
+    from stream_app.bootstrap_state import state_kept  # noqa: PLC0415 - as above
+    from training.registry.full_windows import windows_full  # noqa: PLC0415
+
+    theirs: tuple[Feature, ...] = ()
+    if champion is not None and not isinstance(champion, ModelError):
+        with suppress(ModelError):  # as one of an earlier version may be
+            theirs = champion.metadata.resolved()
+    return windows_full(candidate.metadata.resolved(), theirs, partial(state_kept, settings), round(time.time() * 1000))
 
 
 def _live(path: Path | None, number: str, champion: str | None, settings: Settings) -> tuple[Gate, ...]:

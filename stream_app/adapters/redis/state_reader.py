@@ -62,6 +62,15 @@ class RedisStateReader:
             if self._partitions in {0, count}:
                 return self._seen(asked, ids, cursors, values[count:])
 
+    async def cursors(self) -> list[StoredCursor]:
+        """Of every partition; of one at least. Raises as `read`."""
+        while True:
+            count = max(1, self._partitions)
+            cursors = [decoded_cursor(v) for v in await self._servers.mget([space_of(self._group, p) + CURSOR for p in range(count)])]
+            self._partitions = max((c.partitions for c in cursors if c), default=0)
+            if self._partitions in {0, count}:
+                return cursors
+
     async def ping(self) -> None:
         """Answer, or raise Unavailable."""
         await self._servers.ping()

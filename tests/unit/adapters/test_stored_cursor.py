@@ -23,17 +23,21 @@ CURSOR = Cursor(
     partitions=4,
     noted_from_ms=1_535_670_000_000,
     last={"transactions": Fingerprint(1202, "a06fcc1f3ae2b9d4")},
+    kept="card 300 12 0 27",
     layout=1,
     entities=("terminal", "device", "merchant"),
 )
 WRITTEN = (
     b'{"owner":"a1","transactions":1203,"labels":17,"outputs":{"alerts":40,"scores":1188},"decided":[900,12],"full_from_ms":1535760000000,'
     b'"topic_ids":{"transactions":"id-t","labels":"id-l"},"partitions":4,"begun":true,"noted_from_ms":1535670000000,'
-    b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"layout":1,"entities":["terminal","device","merchant"],"format":2}'
+    b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"kept":"card 300 12 0 27","layout":1,"entities":["terminal","device","merchant"],"format":2}'
 )
 """As it stands in the Redis of every worker that runs."""
-BEFORE = WRITTEN.replace(b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"layout":1,"entities":["terminal","device","merchant"],', b"")
-"""As versions wrote it that knew no last record, nor that a later one may keep more in its rows, nor state of other entities than terminals and devices."""
+_SINCE = b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"kept":"card 300 12 0 27","layout":1,"entities":["terminal","device","merchant"],'
+BEFORE = WRITTEN.replace(_SINCE, b"")
+"""As versions wrote it that knew no last record, nor what rows keep, nor that a later one may keep more, nor state of other entities than terminals
+and devices.
+"""
 
 
 class CursorOfBefore(msgspec.Struct, frozen=True):
@@ -64,7 +68,7 @@ def test_a_cursor_of_before_is_read_and_the_version_before_reads_ours() -> None:
     merchants: its state has none.
     """
     before = read_cursor(BEFORE, "{g:0}cursor")
-    assert before == msgspec.structs.replace(CURSOR, last={}, layout=LAYOUT_VERSION, entities=("terminal", "device"))
+    assert before == msgspec.structs.replace(CURSOR, last={}, kept="", layout=LAYOUT_VERSION, entities=("terminal", "device"))
     assert before.lacks(ALL) == ("merchant", "mcc", "country", "ip")
     assert msgspec.json.encode(msgspec.json.decode(WRITTEN, type=CursorOfBefore)) == BEFORE
 
