@@ -57,7 +57,7 @@ def main() -> None:
 def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "payments.parquet"
     fraudstream(servers, "simulate", "--out", str(file), "--customers", "2000", "--terminals", "4000", "--days", "80")
-    fraudstream(servers, "train", "--data", str(file))
+    fraudstream(servers, "train", "--data", str(file), "--profile", "velocity")
     env = of_its_own(servers, "api-load")
     fraudstream(env, "produce", str(file), "--limit", str(PAYMENTS))
     with worker(env, 19_465, home) as running:

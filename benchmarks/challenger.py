@@ -38,7 +38,7 @@ def main() -> None:
 def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "payments.parquet"
     fraudstream(servers, "simulate", "--out", str(file), "--customers", "1500", "--terminals", "3000", "--days", "80")
-    fraudstream(servers, "train", "--data", str(file))
+    fraudstream(servers, "train", "--data", str(file), "--profile", "velocity")
     shelf = Shelf(servers["MLFLOW_TRACKING_URI"], "fraudstream")
     champion = shelf.content()
     challenger = shelf.add(variant(champion, threshold=metadata_of(champion).threshold * 1.2))

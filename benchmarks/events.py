@@ -57,7 +57,7 @@ def main() -> int:
 def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "transactions.parquet"
     fraudstream(servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
-    fraudstream(servers, "train", "--data", str(file))
+    fraudstream(servers, "train", "--data", str(file), "--profile", "velocity")
     of = bank({**servers, "THRESHOLD": THRESHOLD}, home, Portfolio(CARDS), HISTORY)
     drained(of, HISTORY, {})
     return {"rate": RATE, "events": {name: _during(name, event, of) for name, event in EVENTS.items()}}

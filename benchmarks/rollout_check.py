@@ -61,7 +61,7 @@ def main() -> None:
 def _checked(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "payments.parquet"
     fraudstream(servers, "simulate", "--out", str(file), "--customers", "1000", "--terminals", "2000", "--days", "80")
-    fraudstream(servers, "train", "--data", str(file))
+    fraudstream(servers, "train", "--data", str(file), "--profile", "velocity")
     env = {**servers, "CONSUMER_GROUP": "rollout", "CHALLENGER_SHARE": "0.2"} | {f"{t}_TOPIC": f"{t.lower()}-rollout" for t in TOPICS}
     fraudstream(env, "topics", "--partitions", str(PARTITIONS))
     with worker(env, free_port(), home) as running:

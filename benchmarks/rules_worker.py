@@ -68,7 +68,7 @@ def _banks(servers: dict[str, str], home: Path, payments: int) -> tuple[Bank, Ba
     """The bank, and the same without rules; its cards have a history, and so many payments are to come."""
     file = home / "transactions.parquet"
     fraudstream(servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
-    fraudstream(servers, "train", "--data", str(file))
+    fraudstream(servers, "train", "--data", str(file), "--profile", "velocity")
     with_topics = {**servers, "RULES_TOPIC": "measured-rules", "LISTS_TOPIC": "measured-lists"}
     of = bank(with_topics, home, Portfolio(CARDS), HISTORY + payments)
     without = Bank(of.portfolio, {**of.env, **_NOWHERE}, home, of.at_ms)

@@ -53,7 +53,7 @@ def main() -> None:
 def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "transactions.parquet"
     fraudstream(servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
-    fraudstream(servers, "train", "--data", str(file))
+    fraudstream(servers, "train", "--data", str(file), "--profile", "velocity")
     pids = {s.service: s.pid for s in LocalStack(home / ".fraudstream").status() if s.pid is not None}
     cards = {}
     for count, history in HISTORY.items():

@@ -74,9 +74,10 @@ class Growth:
     def _models(self) -> None:
         file = self.home / "transactions.parquet"
         fraudstream(self.servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
-        fraudstream(self.servers, "train", "--data", str(file))
+        fraudstream(self.servers, "train", "--data", str(file), "--profile", "velocity")
         for trees in TREES:
-            fraudstream(self.servers, "train", "--data", str(file), "--trees", str(trees), "--model-name", f"trees-{trees}")
+            sized = ["--trees", str(trees), "--model-name", f"trees-{trees}"]
+            fraudstream(self.servers, "train", "--data", str(file), "--profile", "velocity", *sized)
         for profile in PROFILES:
             fraudstream(self.servers, "train", "--data", str(file), "--profile", profile, "--model-name", profile)
 
