@@ -6,7 +6,7 @@ BIN = .venv/bin
 WHERE = . --extend-exclude .tools
 
 .DEFAULT_GOAL = help
-.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check wire-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-peers bench-compare bench-growth bench-events bench-features bench-rules bench-wire bench-training exact-windows bench-challenger api-load api-fuzz rollout-check rules-check docs deploy-api ship-tools ship-check clean lock
+.PHONY: help install hooks demo start-api mlflow-start repro register-model promote-model repro-check tables test test-long test-unit faults soak fuzz security-check wire-check watch-check watch-short parity lint-check lint-fix format-check format-fix type-check bench bench-peers bench-compare bench-growth bench-events bench-features bench-families bench-rules bench-wire bench-training exact-windows bench-challenger api-load api-fuzz rollout-check rules-check docs deploy-api ship-tools ship-check clean lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
@@ -120,6 +120,9 @@ bench-events: install ## Measure latency while a worker joins or dies, a model c
 
 bench-features: install ## Measure what features cost; HISTORY=FILE takes a history of your own
 	@$(BIN)/python -m benchmarks.features
+
+bench-families: install ## Measure which family of features finds which scenario of fraud; SEEDS=0,1 CARDS=800, FROM=FILE for the table
+	@$(BIN)/python -m benchmarks.families
 
 bench-rules: install ## Measure what rules and lists cost, alone and in a worker; BENCH_RULES_START=no BENCH_RULES_WORKER=no without servers
 	@$(BIN)/python -m benchmarks.rules

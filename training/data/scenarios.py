@@ -4,7 +4,7 @@
 |---|---|---|---|
 | card-testing | 4 | within 20 minutes some 40 cards pay a trifle each at one terminal | two cards pay a trifle 20 times each at one terminal |
 | account-takeover | 5 | at night one card buys what can be sold again, online, anywhere, from a device of its own | a traveller pays anywhere for three days |
-| compromised-merchant | 6 | for 14 days every third payment at a merchant's terminals has a second one, which is fraud | all its other payments |
+| compromised-merchant | 6 | for 28 days every third payment at a merchant's terminals has a second one, which is fraud | all its other payments |
 | shared-device | 7 | within a day some 25 cards pay online from one device, once or twice each | three cards of one firm pay 40 times from one device |
 
 Each scenario, and what is described, draws from a random stream of its own: the same seed gives the same scene whichever others there are.
@@ -40,6 +40,8 @@ SOLD_AGAIN = ("5732", "5944")  # electronics, jewellery
 TERMINALS_OF_A_MERCHANT = 4
 SHARED_DEVICES = 0.2
 """Of the cards, those that are used on the device of another."""
+ROBBED_DAYS = 28
+"""As long as a terminal of the book is compromised: labels take a week, and of a fortnight nothing would be known for half of its frauds."""
 PER_CARDS = 5_000
 _MINUTE_MS = 60_000
 _OF_FIRMS = 100_000_000
@@ -152,7 +154,7 @@ def _account_takeover(town: _Town, rng: Generator, day_ms: int, device: int) -> 
 
 def _compromised_merchant(town: _Town, rng: Generator, day_ms: int, _device: int) -> list[_PaymentArrays]:
     merchant = rng.choice(town.merchant)
-    there = (town.merchant[town.paid.terminal] == merchant) & (town.paid.time >= day_ms) & (town.paid.time < day_ms + 14 * DAY_MS)
+    there = (town.merchant[town.paid.terminal] == merchant) & (town.paid.time >= day_ms) & (town.paid.time < day_ms + ROBBED_DAYS * DAY_MS)
     robbed = np.flatnonzero(there & (rng.random(len(there)) < 1 / 3))
     card, terminal, time = (getattr(town.paid, name)[robbed] for name in ("card", "terminal", "time"))
     later = time + rng.integers(2 * _MINUTE_MS, 12 * HOUR_MS, len(card))

@@ -62,7 +62,7 @@ def test_state_that_does_not_keep_a_window_or_does_not_say_so_stops_a_version() 
     """Workers of the version before are still there: what to do is said."""
     gate = _gate(ALWAYS, OLD)
     assert not gate.passed
-    assert "card_episode_risk_30d_delay_7d, card_first_time_mcc_38d and 9 more: start workers that keep them first" in gate.found
+    assert "card_episode_risk_30d_delay_7d, card_first_time_mcc_38d and 9 more: start workers of this version first" in gate.found
     gate = _gate(ALWAYS, None)
     assert (gate.passed, gate.found) == (
         False,
