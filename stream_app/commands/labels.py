@@ -234,7 +234,18 @@ class LabelMessages:
             raise unjoined(DeadLetterCode.LABEL_BEFORE_EVENT)
         card, transaction = meant.key
         label = Label(
-            transaction, card, meant.terminal_id, meant.event_ms, meant.amount, report.is_fraud, report.labelled_ms, report.source
+            transaction,
+            card,
+            meant.terminal_id,
+            meant.event_ms,
+            meant.amount,
+            report.is_fraud,
+            report.labelled_ms,
+            report.source,
+            merchant_id=meant.merchant_id,
+            mcc=meant.mcc,
+            country=meant.country,
+            ip=meant.ip,
         )
         value, key, now_ms = msgspec.json.encode(label), card.encode(), time.time_ns() // 1_000_000
         self._decoder.decode(value, key, now_ms, now_ms)  # as a worker will, that no label is refused there

@@ -30,6 +30,10 @@ class MeantPayment(NamedTuple):
     event_ms: int
     amount: float
     partition: int
+    merchant_id: str | None = None
+    mcc: str | None = None
+    country: str | None = None
+    ip: str | None = None
 
 
 class _SeveralPayments:
@@ -63,7 +67,8 @@ class ReportJoin:
             asked = of_payment(self, payment)
             if asked in self._found:
                 before = self._found[asked]
-                meant = MeantPayment(PaymentKey.of(payment), payment.terminal_id, payment.event_time, payment.amount, partition)
+                where = payment.merchant_id, payment.mcc, payment.country, payment.ip
+                meant = MeantPayment(PaymentKey.of(payment), payment.terminal_id, payment.event_time, payment.amount, partition, *where)
                 same = before is None or (isinstance(before, MeantPayment) and before.key == meant.key)
                 self._found[asked] = meant if same else _SEVERAL
 

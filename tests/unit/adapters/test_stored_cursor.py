@@ -33,7 +33,9 @@ WRITTEN = (
     b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"kept":"card 300 12 0 27","layout":1,"entities":["terminal","device","merchant"],"format":2}'
 )
 """As it stands in the Redis of every worker that runs."""
-_SINCE = b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"kept":"card 300 12 0 27","layout":1,"entities":["terminal","device","merchant"],'
+_SINCE = (
+    b'"last":{"transactions":[1202,"a06fcc1f3ae2b9d4"]},"kept":"card 300 12 0 27","layout":1,"entities":["terminal","device","merchant"],'
+)
 BEFORE = WRITTEN.replace(_SINCE, b"")
 """As versions wrote it that knew no last record, nor what rows keep, nor that a later one may keep more, nor state of other entities than terminals
 and devices.

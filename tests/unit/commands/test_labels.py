@@ -29,7 +29,8 @@ from tests.topics import Kept, MemoryTopics
 DAY_MS = 86_400_000
 NOW_MS = time.time_ns() // 1_000_000
 READER = ReportReader(SourceMapping({}), ReportRules())
-MEANT = MeantPayment(PaymentKey("C1", "T1"), "M1", NOW_MS - DAY_MS, 12.5, 3)
+WHERE = {"merchant_id": "S1", "mcc": "5411", "country": "DE", "ip": "203.0.113.7"}
+MEANT = MeantPayment(PaymentKey("C1", "T1"), "M1", NOW_MS - DAY_MS, 12.5, 3, **WHERE)
 RECORD, PLACE = Kept(7, NOW_MS, None, b'{"card_id": "4111111111111111"}'), ("chargebacks", 1)
 
 
@@ -90,7 +91,7 @@ def test_what_is_published_is_a_label_that_a_worker_takes() -> None:
     message, error = LabelMessages(load_settings(), None, ()).of(report(is_fraud=False, source="analyst"), MEANT, RECORD, PLACE)
     assert (error, message.partition, message.message.topic, message.message.key) == (None, 3, "fraud-labels", b"C1")
     label = msgspec.json.decode(message.message.value or b"", type=Label)
-    assert label == Label("T1", "C1", "M1", NOW_MS - DAY_MS, 12.5, is_fraud=False, labelled_at=NOW_MS, source="analyst")
+    assert label == Label("T1", "C1", "M1", NOW_MS - DAY_MS, 12.5, is_fraud=False, labelled_at=NOW_MS, source="analyst", **WHERE)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import msgspec
 
 from stream_app.features.aggregations import HORIZON_S
 from stream_app.features.entities import KEPT_BY_DEFAULT
-from stream_app.features.kept_tiles import NOTHING, KeptTiles, goes_on, kept_layouts, read_kept, kept_text
+from stream_app.features.kept_tiles import NOTHING, KeptTiles, goes_on, kept_layouts, kept_text, read_kept
 from stream_app.scoring.positions import Cursor
 from tests.later import of_later_layout
 from tests.topics import MemoryTopics

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stream_app.features.aggregations import DAY_MS, DAY_S, HORIZON_S, HOUR_S
 from stream_app.features.definitions import CATALOGUE, PAYMENTS, VELOCITY, Feature
 from stream_app.features.entities import ALL
-from stream_app.features.kept_tiles import NOTHING, KeptRing, Ring, full_from_ms, goes_on, kept_layouts, read_kept, kept_text
+from stream_app.features.kept_tiles import NOTHING, KeptRing, Ring, full_from_ms, goes_on, kept_layouts, kept_text, read_kept
 from stream_app.features.plan import row_layout_of
 
 HOUR_MS = 3_600_000

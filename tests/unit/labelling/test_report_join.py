@@ -109,9 +109,9 @@ def test_what_is_kept_is_what_is_asked_for() -> None:
     report = LabelReport("T7", None, None, 0, None, BEGIN + DAY_MS, is_fraud=True, source="s")
     join = ReportJoin([report], UTC)
     for number in range(1_000):
-        join.see(Transaction(f"T{number}", BEGIN + number, f"C{number}", "M1", 1.0, "EUR"), number % 4)
+        join.see(Transaction(f"T{number}", BEGIN + number, f"C{number}", "M1", 1.0, "EUR", mcc="5411", ip="203.0.113.7"), number % 4)
     assert len(join._found) == 1
-    assert join.found(0) == MeantPayment(PaymentKey("C7", "T7"), "M1", BEGIN + 7, 1.0, 3)
+    assert join.found(0) == MeantPayment(PaymentKey("C7", "T7"), "M1", BEGIN + 7, 1.0, 3, mcc="5411", ip="203.0.113.7")
     assert reach_ms([report], 0.5) == BEGIN + DAY_MS // 2
 
 
