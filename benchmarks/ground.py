@@ -25,6 +25,11 @@ def of_its_own(servers: dict[str, str], name: str) -> dict[str, str]:
 
 
 def scored(running: Worker) -> float:
-    """Payments that a worker has scored; fails where it ended."""
-    assert running.process.poll() is None, running.log.read_text()
+    """Payments that a worker has scored.
+
+    Raises:
+        RuntimeError: it ended, with its log.
+    """
+    if running.process.poll() is not None:
+        raise RuntimeError(running.log.read_text())
     return running.metric("fraudstream_transactions_scored_total")

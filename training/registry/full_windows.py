@@ -59,11 +59,11 @@ def _of_kept(asked: Sequence[Feature], partitions: Sequence[KeptTiles], now_ms: 
     young = sorted((f for f, at in latest.items() if at > now_ms), key=lambda f: -latest[f])
     if not missing and not young:
         return Gate(NAME, passed=True, found=f"all {len(asked)} that the champion does not need are full")
-    told = (
-        [f"state keeps no tiles for {_listed(missing)}: start workers of this version first, with their entities in FRAUDSTREAM_ENTITIES"]
-        if missing
-        else []
-    )
+    told = []
+    if missing:
+        told.append(
+            f"state keeps no tiles for {_listed(missing)}: start workers of this version first, with their entities in FRAUDSTREAM_ENTITIES"
+        )
     if young:
         windows = _listed([f"{f.name} ({f.window}) at {_minute(latest[f])}" for f in young])
         told.append(f"full will be {windows}; all at {_minute(latest[young[0]])}")
