@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stream_app.features.aggregations import DAY_MS, DAY_S, HORIZON_S, HOUR_S
 from stream_app.features.definitions import CATALOGUE, PAYMENTS, VELOCITY, Feature
-from stream_app.features.entities import ALL
+from stream_app.features.entities import ALL, KEPT_BY_DEFAULT
 from stream_app.features.kept_tiles import NOTHING, KeptRing, Ring, full_from_ms, goes_on, kept_layouts, kept_text, read_kept
 from stream_app.features.plan import row_layout_of
 
@@ -78,7 +78,7 @@ def test_the_text_in_a_cursor_says_the_same() -> None:
     kept = goes_on(goes_on(NOTHING, [row_layout_of("card", VELOCITY)], 0), [row_layout_of(e, PAYMENTS) for e in ("card", "device")], NOW)
     assert read_kept(kept_text(kept)) == kept
     assert kept_text({RING: KeptRing(24, 0), Ring("card", HOUR_S, 3): KeptRing(24, 0)}) == "card 3600 24 0 9"
-    assert len(kept_text(goes_on(NOTHING, kept_layouts(ALL), NOW))) < 700
+    assert len(kept_text(goes_on(NOTHING, kept_layouts(KEPT_BY_DEFAULT), NOW))) < 700
 
 
 @pytest.mark.parametrize("text", ["", "card", "card 3600 24 0", "card 3600 24 0 x", "card 3600 24 0 9;", "card x 24 0 9"])

@@ -14,6 +14,7 @@ from stream_app.messages.card_numbers import redact
 from stream_app.messages.cut_bytes import CutBytes, UnreadBytes
 from stream_app.messages.event_time import NOT_MILLISECONDS
 from stream_app.messages.fields import FieldKind, fields_of, names
+from stream_app.messages.label_reports import UNJOINED
 from stream_app.messages.refusals import DeadLetterCode
 from stream_app.messages.transaction import (
     CREDITS,
@@ -154,8 +155,10 @@ def test_a_label_is_refused_with_code_and_sentence(code: DeadLetterCode, value: 
 
 
 def test_every_dead_letter_code_is_reached() -> None:
-    """No code is dead: all are seen above, but those of what comes after the decoder, and of frames (tests/unit/wire/test_wire_decoder.py)."""
-    later = {DeadLetterCode.SCORING_FAILED, DeadLetterCode.DECISION_TOO_LARGE}
+    """No code is dead: all are seen above, but those of what comes after the decoder, of frames (tests/unit/wire/test_wire_decoder.py), and of reports
+    that are joined to no payment (tests/unit/labelling).
+    """
+    later = {DeadLetterCode.SCORING_FAILED, DeadLetterCode.DECISION_TOO_LARGE, *UNJOINED}
     later |= {c for c in DeadLetterCode if "schema" in c or c in {"framed", "wrong_frame", "not_avro"}}
     assert {code for code, *_ in (*REFUSED, *REFUSED_LABELS)} | later == set(DeadLetterCode)
 
