@@ -9,6 +9,7 @@ import numpy as np
 
 from stream_app.delivery.dead_letter import MOST_VALUE_BYTES
 from stream_app.errors import StateError
+from stream_app.features.entities import KINDS
 from stream_app.features.packing import Packer, is_newer
 from stream_app.features.plan import Ints
 from tests.faults.decisions import check_decisions, recorded, stands
@@ -85,20 +86,28 @@ def _of_today(value: bytes | None) -> bytes | None:
     return of_today(value) if value is not None and is_newer(value) else value
 
 
+_PACKERS = {KINDS[entity].key: (Packer(layout), layout) for entity, layout in LAYOUTS.items()}
+
+
+def _kind_of(key: str, prefix: str) -> str:
+    """What a key's state is of: what stands before its colon."""
+    return key.removeprefix(prefix).partition(":")[0]
+
+
 async def _check_state(scene: Scene, oracle: Oracle, findings: Findings) -> None:
     for partition in range(PARTITIONS):
         prefix = f"{{{scene.name}:{partition}}}"
-        keys = [k.decode() async for k in scene.ground.redis.scan_iter(match=f"{prefix}[ctd]:*", count=5000) if isinstance(k, bytes)]
+        found = [k.decode() async for k in scene.ground.redis.scan_iter(match=f"{prefix}*:*", count=5000) if isinstance(k, bytes)]
+        keys = [key for key in found if _kind_of(key, prefix) in _PACKERS]
         values: dict[str, Any] = dict(zip(keys, await scene.ground.redis.mget(keys), strict=True)) if keys else {}
         of_card = {f"{prefix}c:{name}": (card.row(), card.case_id) for (p, name), card in oracle.cards.items() if p == partition}
         of_shared = {
-            f"{prefix}{entity[0]}:{name}": (tally.row(), "") for (entity, p, name), tally in oracle.shared.items() if p == partition
+            f"{prefix}{KINDS[entity].key}:{name}": (tally.row(), "") for (entity, p, name), tally in oracle.shared.items() if p == partition
         }
         expected = of_card | of_shared
         findings.wrong_state += [f"{key}: should not be" for key in values.keys() - expected.keys()]
-        packers = {entity[0]: (Packer(layout), layout) for entity, layout in LAYOUTS.items()}
         for key, (row, case_id) in expected.items():
-            packer, layout = packers[key[len(prefix)]]
+            packer, layout = _PACKERS[_kind_of(key, prefix)]
             kept: Ints = np.zeros((1, layout.width), dtype=np.int64)
             try:
                 (case,) = packer.unpack([_of_today(values.get(key))], [key], kept, np.array([0]))
