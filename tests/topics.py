@@ -70,9 +70,12 @@ class MemoryTopics:
         """See `ports.Log`."""
         return next((r.timestamp for r in self.logs[place][max(offset, self.first.get(place, 0)) :]), None)
 
-    async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
+    async def timestamps(self, spans: Mapping[Place, tuple[int, int]]) -> Mapping[Place, Sequence[int]]:
         """See `ports.Log`."""
-        return [r.timestamp for r in self.logs[place] if max(start, self.first.get(place, 0)) <= r.offset < end]
+        return {
+            place: [r.timestamp for r in self.logs[place] if max(start, self.first.get(place, 0)) <= r.offset < end]
+            for place, (start, end) in spans.items()
+        }
 
     async def at(self, offsets: Mapping[Place, int]) -> Mapping[Place, Kept]:
         """See `ports.Log`."""

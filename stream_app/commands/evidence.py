@@ -70,7 +70,8 @@ async def gathered(settings: Settings, money: Money, span: Period) -> Evidence:
     at = await log.from_time(dict.fromkeys(places, since_ms))
     starts = {p: max(at[p], bounds[p][0]) for p in places}
     cut = [p for p in places if p[0] == topics[0] and 0 < bounds[p][0] == starts[p]]
-    oldest = [await began_ms(log, p, bounds[p][0], time.time_ns() // 1_000_000) or 0 for p in cut]
+    began = await began_ms(log, {p: bounds[p][0] for p in cut}, time.time_ns() // 1_000_000)
+    oldest = [began.get(p, 0) for p in cut]
     full_from_ms = max(oldest) + HORIZON_S * 1000 + MOST_AHEAD_MS if oldest else 0
     return Evidence(decisions, foreign, await _histories(log, settings, money, starts), full_from_ms)
 

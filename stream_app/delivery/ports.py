@@ -179,8 +179,8 @@ class Log(Protocol):
         """Kafka timestamp of the first record at or after an offset, Unix ms; None where there is none."""
         ...
 
-    async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
-        """Kafka timestamps of the records that are kept from an offset to below another, Unix ms."""
+    async def timestamps(self, spans: Mapping[Place, tuple[int, int]]) -> Mapping[Place, Sequence[int]]:
+        """Of each place, Kafka timestamps of the records that are kept from an offset to below another, Unix ms."""
         ...
 
     async def at(self, offsets: Mapping[Place, int]) -> Mapping[Place, Record]:

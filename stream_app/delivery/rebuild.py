@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from loguru import logger
@@ -89,17 +89,20 @@ class Horizon:
 
     async def last_decided(self, transactions: Place, decided: int) -> LastDecided | None:
         """When the last transactions below an offset came; None where there is none. No record alone says it, nor the clock."""
-        times_ms = await self._log.timestamps(transactions, decided - MOST, decided)
+        times_ms = await self._timestamps(transactions, decided - MOST, decided)
         if not times_ms and decided:
-            times_ms = await self._log.timestamps(transactions, decided, decided + MOST)
+            times_ms = await self._timestamps(transactions, decided, decided + MOST)
         now_ms = self._clock.now_ms()
         return LastDecided(min(median(times_ms), now_ms), min(max(times_ms), now_ms)) if times_ms else None
+
+    async def _timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
+        return (await self._log.timestamps({place: (start, end)}))[place]
 
     async def _full_from(self, transactions: Place, start: int, first: int) -> int:
         """Event time from which all windows are full; 0 where the log was not cut within the horizon."""
         if not first or start > first:
             return 0
-        oldest_ms = await began_ms(self._log, transactions, first, self._clock.now_ms())
+        oldest_ms = (await began_ms(self._log, {transactions: first}, self._clock.now_ms())).get(transactions)
         return (oldest_ms or self._clock.now_ms()) + HORIZON_S * 1000 + MOST_AHEAD_MS
 
     async def moved_until(self, partitions: int) -> int:
@@ -109,7 +112,7 @@ class Horizon:
         """
         topic = self._topics.transactions
         bounds, now_ms = await self._log.bounds([(topic, number) for number in range(partitions)]), self._clock.now_ms()
-        first_ms = {p: at for p, of_log in bounds.items() if (at := await began_ms(self._log, p, of_log.begin, now_ms)) is not None}
+        first_ms = await began_ms(self._log, {p: of_log.begin for p, of_log in bounds.items()}, now_ms)
         youngest_ms = max((at for p, at in first_ms.items() if not bounds[p].begin), default=0)
         if not youngest_ms or youngest_ms - min(first_ms.values()) <= DAY_S * 1000:
             return 0
@@ -132,10 +135,11 @@ def kept_anew(full_from_ms: int, kept: KeptEntities) -> str:
     return kept_text(goes_on(NOTHING, kept_layouts(kept), max(0, full_from_ms - HORIZON_S * 1000)))
 
 
-async def began_ms(log: Log, place: Place, first: int, now_ms: int) -> int | None:
-    """When the records from the first that is kept on came, as most of a few say whose time can be; None where there is none."""
-    times_ms = [at for at in await log.timestamps(place, first, first + FIRST) if EARLIEST_EVENT_TIME_MS <= at <= now_ms + DAY_S * 1000]
-    return median(times_ms) if times_ms else None
+async def began_ms(log: Log, firsts: Mapping[Place, int], now_ms: int) -> Mapping[Place, int]:
+    """Of each place, when the records from the first that is kept on came, as most of a few say whose time can be; without those that have none."""
+    found = await log.timestamps({place: (first, first + FIRST) for place, first in firsts.items()})
+    could_be = {place: [at for at in of if EARLIEST_EVENT_TIME_MS <= at <= now_ms + DAY_S * 1000] for place, of in found.items()}
+    return {place: median(times_ms) for place, times_ms in could_be.items() if times_ms}
 
 
 class RebuildProgress:

@@ -163,10 +163,11 @@ def test_a_long_log_is_read_piece_by_piece(subject: Memory | Kafka, unique: str)
         found = [(place, r.offset) async for place, records in subject.log.walk({(topic, 0): 0, (topic, 1): 1}) for r in records]
         assert found == [((topic, 1), offset) for offset in range(1, 5)]
         place = (topic, 1)
-        spans = [await subject.log.timestamps(place, start, end) for start, end in ((1, 3), (-7, 2), (3, 99), (5, 9), (2, 2))]
+        spans = [(await subject.log.timestamps({place: span}))[place] for span in ((1, 3), (-7, 2), (3, 99), (5, 9), (2, 2))]
         assert spans == [[200, 300], [100, 200], [400, 500], [], []]
+        assert await subject.log.timestamps({(topic, 0): (0, 9), place: (3, 4)}) == {(topic, 0): [], place: [400]}, "of several at once"
         await subject.cut(topic, 3)
-        assert await subject.log.timestamps(place, 0, 4) == [400]
+        assert await subject.log.timestamps({place: (0, 4)}) == {place: [400]}
 
     run(subject, topic, test)
 
@@ -262,7 +263,7 @@ def test_marks_of_transactions_are_no_records(stack: Servers, unique: str) -> No
         assert list((await records_of(kafka.log, {place: 1}))[place]) == []
         assert await kafka.log.timestamp(place, 1) is None
         assert await kafka.log.at({place: 1}) == {}
-        assert len(await kafka.log.timestamps(place, 0, 2)) == 1
+        assert len((await kafka.log.timestamps({place: (0, 2)}))[place]) == 1
         await kafka.stop()
 
     asyncio.run(body())
@@ -293,7 +294,9 @@ def test_an_input_is_read_to_its_first_open_transaction_and_an_output_whole(stac
             assert [r.value for r in (await records_of(as_output, {place: 0}))[place]] == [b"aborted", b"plain", b"open", b"after"]
             assert await kafka.log.timestamp(place, 0) == 100
             assert await kafka.log.timestamp(place, 4) is None
-            assert (await kafka.log.timestamps(place, 0, 5))[1::2] == [100, 200], "they tell when a log begins, whatever was aborted since"
+            assert (await kafka.log.timestamps({place: (0, 5)}))[place][1::2] == [100, 200], (
+                "they tell when a log begins, whatever was aborted since"
+            )
             assert (await kafka.log.at({place: 0}))[place].value == b"aborted", "a cursor may know its log by it"
             found = await kafka.log.open_transactions([place, (topic, 0)])
             assert {p: transaction.offset for p, transaction in found.items()} == {place: 3}

@@ -86,6 +86,7 @@ def _of_today(value: bytes | None) -> bytes | None:
     return of_today(value) if value is not None and is_newer(value) else value
 
 
+_KEYS: dict[str, str] = {entity: kind.key for entity, kind in KINDS.items()}
 _PACKERS = {KINDS[entity].key: (Packer(layout), layout) for entity, layout in LAYOUTS.items()}
 
 
@@ -102,7 +103,7 @@ async def _check_state(scene: Scene, oracle: Oracle, findings: Findings) -> None
         values: dict[str, Any] = dict(zip(keys, await scene.ground.redis.mget(keys), strict=True)) if keys else {}
         of_card = {f"{prefix}c:{name}": (card.row(), card.case_id) for (p, name), card in oracle.cards.items() if p == partition}
         of_shared = {
-            f"{prefix}{KINDS[entity].key}:{name}": (tally.row(), "") for (entity, p, name), tally in oracle.shared.items() if p == partition
+            f"{prefix}{_KEYS[entity]}:{name}": (tally.row(), "") for (entity, p, name), tally in oracle.shared.items() if p == partition
         }
         expected = of_card | of_shared
         findings.wrong_state += [f"{key}: should not be" for key in values.keys() - expected.keys()]

@@ -75,17 +75,22 @@ class KafkaLog:
         begin, end = (await self._readable([place]))[place]
         return await self._first_timestamp(place, Bounds(max(begin, offset), end), committed=self._committed([place]))
 
-    async def timestamps(self, place: Place, start: int, end: int) -> Sequence[int]:
-        """See `ports.Log`."""
-        at, found = TopicPartition(*place), list[int]()
-        begin, last = (await self.bounds([place]))[place]
-        start, end = max(begin, start), min(last, end)
-        if start >= end:
+    async def timestamps(self, spans: Mapping[Place, tuple[int, int]]) -> Mapping[Place, Sequence[int]]:
+        """See `ports.Log`. One consumer for all: a worker asks for every partition of a topic, and making a consumer takes longer than reading."""
+        bounds, found = await self.bounds(spans), {place: list[int]() for place in spans}
+        starts = {place: max(bounds[place].begin, start) for place, (start, _) in spans.items()}
+        ends = {place: min(bounds[place].end, end) for place, (_, end) in spans.items()}
+        left = {place: start for place, start in starts.items() if start < ends[place]}
+        if not left:
             return found
-        async with self._consumer({place: start}) as consumer:
-            while await consumer.position(at) < end:
-                records = (await consumer.getmany(at, timeout_ms=200, max_records=end - start)).get(at, ())
-                found += [int(r.timestamp) for r in records if r.offset < end]
+        async with self._consumer(left) as consumer:
+            while left:
+                of_each = await consumer.getmany(*[TopicPartition(*p) for p in left], timeout_ms=200)
+                for at, records in of_each.items():
+                    place = (at.topic, at.partition)
+                    found[place] += [int(r.timestamp) for r in records if r.offset < ends[place]]
+                for place in [p for p in left if await consumer.position(TopicPartition(*p)) >= ends[p]]:
+                    del left[place]
         return found
 
     async def at(self, offsets: Mapping[Place, int]) -> Mapping[Place, Record]:

@@ -27,8 +27,8 @@ def test_one_records_time_does_not_say_when_its_partition_began(wild_ms: int) ->
     for number in range(2):
         topics.append(("transactions", number), b"c", b"{}", at_ms=NOW - 60_000 if number else wild_ms)
 
-    assert asyncio.run(began_ms(topics, ("transactions", 0), 0, NOW)) is None
-    assert asyncio.run(began_ms(topics, ("transactions", 1), 0, NOW)) == NOW - 60_000
+    zero, one = ("transactions", 0), ("transactions", 1)
+    assert asyncio.run(began_ms(topics, {zero: 0, one: 0}, NOW)) == {one: NOW - 60_000}
     store = MemoryStore()
     store.hold([1], 2)
     taken = asyncio.run(Takeover(store, topics, Outputs(topics), TOPICS, FakeClock()).of(1, 2))
