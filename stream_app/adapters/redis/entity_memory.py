@@ -91,9 +91,10 @@ def known_as(partition: int, ids: Sequence[str]) -> list[str]:
 class SharedMemory:
     """One shared entity: sums over the parts held here, and these parts packed (rule 5)."""
 
-    def __init__(self, layout: RowLayout, packer: Packer, owned: Collection[int]) -> None:
+    def __init__(self, layout: RowLayout, packer: Packer, owned: Collection[int], *, kept: bool) -> None:
+        """Args: `kept`: whether there is state of this entity; of others nothing is remembered, and no room is made."""
         self._layout, self._packer = layout, packer
-        self._capacity = max(1, SHARED_MEMORY_BYTES // (8 * layout.width))
+        self._capacity = max(1, SHARED_MEMORY_BYTES // (8 * layout.width)) if kept else 1
         self.sums = RowMemory(layout.width, self._capacity)
         self.parts: dict[int, dict[str, bytes | None]] = {p: {} for p in owned}
         self._none = Rows.alone(np.empty((0, layout.width), dtype=np.int64))

@@ -115,7 +115,7 @@ class WorkerMemory:
             known.clear()
         self.cards = CardMemory(self.layouts[0], self.packers[0])
         pairs = zip(self.layouts[1:], self.packers[1:], strict=True)
-        self.shared = [SharedMemory(layout, packer, self.owned) for layout, packer in pairs]
+        self.shared = [SharedMemory(layout, packer, self.owned, kept=layout.entity in self.entities) for layout, packer in pairs]
 
     def stands(self, partition: int, cursor: Cursor) -> None:
         """The store has a partition's state as of this cursor."""

@@ -167,6 +167,14 @@ def test_an_id_is_in_the_sum_and_in_every_part_or_in_none(monkeypatch: pytest.Mo
     assert "t0" not in shared.parts[0]
 
 
+def test_no_room_is_made_for_what_no_state_is_kept_of() -> None:
+    """A process whose memory is bounded starts as before, however many entities there are."""
+    worker = WorkerMemory(KEPT_BY_DEFAULT)
+    worker.hold([0])
+    rooms = {layout.entity: shared.sums.rows.nbytes for layout, shared in zip(worker.layouts[1:], worker.shared, strict=True)}
+    assert {entity for entity, room in rooms.items() if room > 10_000} == {"terminal", "device"}
+
+
 def test_what_is_remembered_is_never_replaced_by_what_was_read() -> None:
     """Rule 5 of `write_through`: two partitions ask for a terminal; the answer to the second comes when the first has counted there."""
     _, writes, waits, _ = three()
