@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_app.errors import FraudstreamError, Stop, Unavailable
+from stream_app.features.entities import in_order, kept_of
 from stream_app.features.profiles import DEFAULT_PROFILE
 from stream_app.messages.money import Money, read_rates
 from stream_app.settings import alias_of, load_settings, no_alias
@@ -22,8 +23,9 @@ from training.fitting.rows import quality_rows, team_rows
 from training.registry.catalogue import check_reachable, user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from stream_app.features.definitions import Feature
     from stream_app.settings import Settings
     from training.data.label_join import LabelJoin
     from training.fitting.history import History
@@ -286,11 +288,20 @@ def _show(trained: Trained, settings: Settings, out: Path | None) -> None:
     if not registered.alias:
         return
     if registered.alias == settings.model_alias:
-        console.print("\nNext: [bold]fraudstream worker[/] (those that run take it up within 10 s)", soft_wrap=True)
+        console.print(
+            f"\nNext: [bold]{worker_of(trained.history.features, settings)}[/] (those that run take it up within 10 s)", soft_wrap=True
+        )
     else:
         console.print(
             f"\nNext: [bold]fraudstream promote --alias {registered.alias}[/] compares it with the {settings.model_alias}", soft_wrap=True
         )
+
+
+def worker_of(features: Iterable[Feature], settings: Settings) -> str:
+    """The command of a worker that takes a model of these features: with the entities that it needs state of, where the settings keep fewer."""
+    kept = kept_of(settings.entities)
+    needed = kept | {feature.entity for feature in features if feature.entity is not None}
+    return "fraudstream worker" if needed == kept else f"FRAUDSTREAM_ENTITIES={','.join(in_order(needed))} fraudstream worker"
 
 
 def _windows_table(history: History) -> Table:
