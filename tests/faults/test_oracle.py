@@ -23,6 +23,7 @@ from tests.faults.ledger import Ledger
 from tests.faults.oracle import Oracle
 from tests.faults.traffic import Traffic
 from tests.memory_store import MemoryStore
+from tests.named_ids import ids_of
 
 NOW_S = 1_795_641_600.0
 """Where hours begin, which sums of hours depend on: labels are read long before their payments here, which may move a card into its next hour."""
@@ -65,7 +66,7 @@ def test_brute_force_and_product_agree_on_state_and_decisions(tmp_path: Path) ->
     assert cases == {name: card.case_id for (_, name), card in oracle.cards.items()}
     for name, row in rows[0].items():
         np.testing.assert_array_equal(row, oracle.cards[0, name].row(), name)
-    for entity, of_entity in zip(("terminal", "device"), rows[1:], strict=True):
+    for entity, of_entity in zip(("terminal", "device"), rows[1:3], strict=True):
         for name, row in of_entity.items():
             np.testing.assert_array_equal(row, oracle.shared[entity, 0, name].row(), name)
     assert sum(map(len, rows)) == len(oracle.cards) + len(oracle.shared)
@@ -91,7 +92,7 @@ def served(decider: Scorer, ledger: Ledger) -> tuple[list[Score], list[dict[str,
         found += [msgspec.json.decode(m.value or b"", type=Score) for m in messages if m.topic == "scores"]
         asyncio.run(state.write(state.pack(work, cursor.position), cursor))
     contents = [record.message for log in ledger.logs.values() for record in log if record.message]
-    ids = tuple(sorted({m[f"{e}_id"] for m in contents if f"{e}_id" in m}) for e in ("card", "terminal", "device"))
+    ids = ids_of(*(sorted({m[f"{e}_id"] for m in contents if f"{e}_id" in m}) for e in ("card", "terminal", "device")))
     last = asyncio.run(state.read(ids))
     rows = [{name: r.own[r.own_at[n]] for n, name in enumerate(names)} for names, r in zip(ids, last.rows, strict=True)]
     return found, rows, dict(zip(ids[0], last.case_ids, strict=True))

@@ -176,7 +176,7 @@ def test_after_the_change_everything_is_decided_once_and_counted_as_if_there_had
         store.hold(range(4), 4)
         times = await decide_the_rest(new, store, logs[1])
         states = [(await store.take_over(n))[0] for n in range(4)]
-        terminals = await states[0].read(([], TERMINALS, []))
+        terminals = await states[0].read(ids_of([], TERMINALS, []))
         cards = {card: await states[by_murmur2(card.encode(), 4)].read(ids_of([card], [], [])) for card in CARDS}
         await store.close()
         return times, terminals, cards

@@ -164,8 +164,9 @@ _TIMES = (
         "The time of the first record that is kept says alone from when windows are full.",
         (f"{UNIT}/delivery/test_future.py::test_the_first_record_that_is_kept_does_not_say_alone_when_the_windows_are_full",),
         "stream_app/delivery/rebuild.py",
-        "if EARLIEST_EVENT_TIME_MS <= at <= now_ms + DAY_S * 1000]\n    return median(times_ms) if times_ms else None",
-        "]\n    return times_ms[0] if times_ms else None",
+        "if EARLIEST_EVENT_TIME_MS <= at <= now_ms + DAY_S * 1000] for place, of in found.items()}\n"
+        "    return {place: median(times_ms) for place,",
+        "] for place, of in found.items()}\n    return {place: times_ms[0] for place,",
     ),
     Check(
         "One payment dated ahead blinds the watch on drift until a restart.",
