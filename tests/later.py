@@ -6,7 +6,7 @@ import msgspec
 import xxhash
 
 from stream_app.features.definitions import LAYOUT_VERSION
-from stream_app.features.packing import FORMAT
+from stream_app.features.packed_rows import FORMAT
 from stream_app.scoring.positions import Cursor
 
 _CHECKSUM = 4

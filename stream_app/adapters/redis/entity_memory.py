@@ -89,22 +89,27 @@ def known_as(partition: int, ids: Sequence[str]) -> list[str]:
 
 
 class SharedMemory:
-    """One shared entity: sums over the parts held here, and these parts packed (rule 5)."""
+    """One shared entity: sums over the parts held here, and these parts packed (rule 5).
+
+    Attributes:
+        sums: a row of each id.
+        parts: of each id its packed parts, beside `owned`; None where a partition has none.
+    """
 
     def __init__(self, layout: RowLayout, packer: Packer, owned: Collection[int], *, kept: bool) -> None:
         """Args: `kept`: whether there is state of this entity; of others nothing is remembered, and no room is made."""
         self._layout, self._packer = layout, packer
         self._capacity = max(1, SHARED_MEMORY_BYTES // (8 * layout.width)) if kept else 1
         self.sums = RowMemory(layout.width, self._capacity)
-        self.parts: dict[int, dict[str, bytes | None]] = {p: {} for p in owned}
+        self._place = {partition: n for n, partition in enumerate(owned)}
+        self.parts: dict[str, list[bytes | None]] = {}
         self._none = Rows.alone(np.empty((0, layout.width), dtype=np.int64))
 
     def clear(self) -> None:
         """Forget all. A batch in flight keeps the array that it works on; where there is none in use, none is made anew."""
         if len(self.sums):
             self.sums = RowMemory(self._layout.width, self._capacity)
-        for part in self.parts.values():
-            part.clear()
+        self.parts.clear()
 
     def learn(self, ids: list[str], values: dict[int, Values], use: RowUse) -> set[int]:
         """Remember the parts as read, a list for each partition held here; ids that came meanwhile stay as they are (rule 5).
@@ -115,28 +120,31 @@ class SharedMemory:
         Raises:
             StateError: if a value cannot be read; its `partition` says whose.
         """
-        new = set(self.sums.missing(ids, use.used_at))
-        if not new:
+        names = self.sums.missing(ids, use.used_at)
+        if not names:
             return set()
-        chosen = [n for n, name in enumerate(ids) if name in new]
-        names = [ids[n] for n in chosen]
-        wanted = {partition: [values[partition][n] for n in chosen] for partition in self.parts}
+        wanted: list[Values] = [values[partition] for partition in self._place]
+        if len(names) < len(ids):
+            new = set(names)
+            chosen = [n for n, name in enumerate(ids) if name in new]
+            wanted = [[of_partition[n] for n in chosen] for of_partition in wanted]
         slots, gone = self.sums.add(names, *use)
-        for parts in self.parts.values():
-            for name in gone:
-                del parts[name]
-        rows, newer = self.sums.rows, set[int]()
-        rows[slots] = 0
+        for name in gone:
+            del self.parts[name]
+        partitions = [*self._place]
         try:
-            for partition, of_partition in wanted.items():
-                if add_parts(self._packer, rows, slots, names, of_partition, partition):
-                    newer.add(partition)
-        except StateError:
+            newer = self._packer.sum(wanted, names, self.sums.rows, slots)
+        except StateError as error:
             self.sums.drop(names)
-            raise
-        for partition, of_partition in wanted.items():
-            self.parts[partition].update(zip(names, of_partition, strict=True))
-        return newer
+            raise StateError(str(error), None if error.partition is None else partitions[error.partition]) from None
+        self.parts.update(zip(names, map(list, zip(*wanted, strict=True)), strict=True))
+        return {partitions[n] for n in newer}
+
+    def keep(self, partition: int, names: Sequence[str], values: Sequence[bytes]) -> None:
+        """Remember the present parts of a partition, of ids that are all learnt."""
+        place, parts = self._place[partition], self.parts
+        for name, value in zip(names, values, strict=True):
+            parts[name][place] = value
 
     def rows(self, of_each: Sequence[tuple[int, list[str]]], others: dict[int, Values], tick: int, unread: Unread) -> Rows:
         """Rows of the ids of each partition of a round, all learnt.
@@ -152,7 +160,8 @@ class SharedMemory:
             return self._none
         at, here = self.sums.find(ids, tick), np.arange(len(ids))
         own = np.empty((len(ids), self._layout.width), dtype=np.int64)
-        values = [value for partition, names in of_each for value in map(self.parts[partition].__getitem__, names)]
+        places, parts = self._place, self.parts
+        values = [parts[name][place] for place, names in ((places[p], names) for p, names in of_each) for name in names]
         self._packer.unpack_known(values, ids, own, here)
         if not others:
             return Rows(own, self.sums.rows, here, at)

@@ -233,7 +233,7 @@ class RoundMemory:
                 own = list(islice(values, len(names)))
                 of_partition.extend(zip([prefix + name for name in names], own, strict=True))
                 if entity and self.still_there:
-                    worker.shared[entity - 1].parts[partition].update(zip(names, own, strict=True))
+                    worker.shared[entity - 1].keep(partition, names, own)
         for partition, position in zip(self.partitions, reached, strict=True):
             worker.counts(partition, position)
         return [[] if seen.of_newer else of_partition for seen, of_partition in zip(work.seen, packed, strict=True)]  # rule 8

@@ -17,7 +17,8 @@ from stream_app.features.aggregations import SCALARS, SETS, Combination, Quantit
 from stream_app.features.compute import Events, Rows, compute
 from stream_app.features.definitions import HANDBOOK
 from stream_app.features.facts import facts_of, hashes
-from stream_app.features.packing import FORMAT, Packer, largest_packed
+from stream_app.features.packed_rows import FORMAT
+from stream_app.features.packing import Packer, largest_packed
 from stream_app.features.plan import (
     DECLINES_LEN,
     LABELS_LEN,
@@ -276,6 +277,37 @@ def test_of_parts_one_of_which_is_damaged_none_is_added(plan: EntityPlan) -> Non
     assert packer.add([good, later(value)], ["good", "later"], beside, at) is True
     packer.add([good, None], ["good", ""], alone, at)
     assert np.array_equal(alone, beside)
+
+
+@shared
+@examples(40)
+@given(
+    st.integers(0, 2**32), st.lists(st.lists(st.sampled_from(["none", "part", "later"]), min_size=3, max_size=3), min_size=1, max_size=4)
+)
+def test_the_sum_of_all_parts_is_what_adding_one_after_the_other_gives(plan: EntityPlan, seed: int, kinds: list[list[str]]) -> None:
+    """Rows that hold something else before, ids without any part, and parts of a later format, whose partitions are told."""
+    packer, names, at, parts = Packer(plan.layout), ["a", "b", "c"], np.array([4, 0, 2]), list[list[bytes | None]]()
+    for n, of_partition in enumerate(kinds):
+        values = packer.pack(reached(seed + n, 120)[plan.entity], np.arange(3))
+        parts.append([{"none": None, "part": v, "later": later(v)}[kind] for v, kind in zip(values, of_partition, strict=True)])
+    before = np.resize(reached(seed + 9, 120)[plan.entity], (5, plan.layout.width))
+    expected, found = np.zeros_like(before), before.copy()
+    newer = {n for n, values in enumerate(parts) if packer.add(values, names, expected, at)}
+    assert packer.sum(parts, names, found, at) == newer
+    assert np.array_equal(found[at], expected[at])
+    assert np.array_equal(found[[1, 3]], before[[1, 3]])
+
+
+@shared
+def test_the_part_that_damages_a_sum_is_named_with_its_partition(plan: EntityPlan) -> None:
+    """Its checksum, or its numbers: the partition has to be rebuilt, and no other."""
+    packer, rows, at = Packer(plan.layout), reached(7, 300)[plan.entity], np.arange(2)
+    good, value = packer.pack(rows, at)
+    cut = value[4:-1]
+    for damaged in (value[:-1], xxhash.xxh32_intdigest(cut).to_bytes(4, "little") + cut):
+        with pytest.raises(StateError, match="'second' cannot be read") as refused:
+            packer.sum([[good, good], [None, None], [good, damaged]], ["first", "second"], rows.copy(), at)
+        assert refused.value.partition == 2
 
 
 def test_a_value_of_a_format_that_nobody_ever_wrote_is_refused() -> None:

@@ -11,7 +11,7 @@ from numba.core.errors import TypingError
 
 from stream_app.adapters.redis.entity_memory import Values
 from stream_app.adapters.redis.write_through import ReadValues, RoundMemory, WorkerMemory
-from stream_app.features import kernel, packing
+from stream_app.features import kernel, packed_rows
 from stream_app.features.compiled import jit
 from stream_app.features.compute import Events, compute
 from stream_app.features.entities import ENTITIES, KEPT_BY_DEFAULT
@@ -21,7 +21,15 @@ from stream_app.scoring.positions import Position
 from tests.memory_store import MemoryStore
 from tests.named_ids import ids_of
 
-KERNELS = (kernel.admit, kernel.fold, kernel.absorb_all, packing._pack_rows, packing._unpack_rows, packing._add_rows)
+KERNELS = (
+    kernel.admit,
+    kernel.fold,
+    kernel.absorb_all,
+    packed_rows.first_unreadable,
+    packed_rows.pack_rows,
+    packed_rows.unpack_rows,
+    packed_rows.add_rows,
+)
 IDS = ids_of(["c"], ["t", "u"], ["d"])
 
 

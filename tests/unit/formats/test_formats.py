@@ -18,7 +18,8 @@ from stream_app.features.aggregations import Quantity
 from stream_app.features.definitions import KERNEL_VERSION
 from stream_app.features.entities import KINDS
 from stream_app.features.model_metadata import METADATA_KEY, read_metadata
-from stream_app.features.packing import FORMAT, Packer
+from stream_app.features.packed_rows import FORMAT
+from stream_app.features.packing import Packer
 from stream_app.features.plan import PLACED, EntityPlan, Ints, catalogue_plan
 from stream_app.messages.alert import alert_id_of
 from stream_app.scoring.already_published import read_decision, source_offset, surely_decided
