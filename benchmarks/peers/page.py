@@ -17,6 +17,7 @@ BEGIN, END = "<!-- peers: made by `python -m benchmarks.peers.page RESULT` -->",
 NAMES = {
     "limit": "the limit",
     "fraudstream": "Fraudstream",
+    "fraudstream_two": "Fraudstream, two workers",
     "kafka_streams": "Kafka Streams",
     "quix": "Quix Streams",
     "faust": "Faust, naive",
@@ -46,7 +47,7 @@ def section(result: dict[str, Any]) -> str:
 def table(result: dict[str, Any]) -> str:
     """A row for each system, the fastest first; those that could not be run say why."""
     ran = sorted((name for name in NAMES if result[name]), key=lambda name: -result[name]["scored_per_s"])
-    first = f"one run, {result['cards']:,} cards, {result['history']:,} payments before"
+    first = f"one run, {result['cards']:,} cards, {result['history']:,} payments before, {result['alerted']:.1%} alerted"
     rows = [
         f"| {first} | payments/s, median | runs | CPU of a payment, µs: its own, Redis, broker | Fraudstream ÷ this |",
         "|---|---|---|---|---|",
@@ -73,7 +74,7 @@ def chart(result: dict[str, Any]) -> str:
         figure = Figure(figsize=(7.2, 0.7 + 0.5 * len(ran)), facecolor="white", layout="tight")
         axes = figure.subplots()
         bars = axes.barh(
-            [NAMES[name] for name in ran], rates, color=[_OURS if name == "fraudstream" else _THEIRS for name in ran], height=0.6
+            [NAMES[name] for name in ran], rates, color=[_OURS if name.startswith("fraudstream") else _THEIRS for name in ran], height=0.6
         )
         for name, bar in zip(ran, bars, strict=True):
             lowest, highest = min(result[name]["runs"]), max(result[name]["runs"])

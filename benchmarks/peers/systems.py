@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,8 +34,8 @@ class Running(Protocol):
     """A system that scores."""
 
     @property
-    def pid(self) -> int:
-        """Of its process."""
+    def pids(self) -> tuple[int, ...]:
+        """Of its processes."""
 
     def scored(self) -> tuple[float, float]:
         """Payments scored since it began, and when that was true, Unix s.
@@ -52,7 +52,8 @@ class System:
     Attributes:
         name: in the result.
         about: for people: what it is, and which guarantee it gives.
-        command: what starts it; empty for Fraudstream, whose worker has its own way.
+        command: what starts it; empty for Fraudstream, whose workers have their own way.
+        workers: how many of Fraudstream's, each a process.
         share: of the payments that Fraudstream scores in a run: what is slow gets fewer, so that no run takes long.
         history: whether it reads the payments before the first run: what is slow does not, and has less state to carry for it.
     """
@@ -60,6 +61,7 @@ class System:
     name: str
     about: str
     command: Sequence[str]
+    workers: int = 1
     share: float = 1.0
     history: bool = True
 
@@ -70,13 +72,16 @@ class System:
         Args:
             of: whose payments.
             model: the ONNX file, which is the registered one.
-            threshold: from which peers alert; Fraudstream has the model's.
+            threshold: from which all alert, whatever the model's.
             payments: a multiple of the partitions is best.
         """
         if not self.command:
-            with worker(of.env, free_port(), of.home) as ours:
-                yield _Fraudstream(ours)
-                ours.stop()
+            with ExitStack() as ours:
+                env = {**self.settings(of), "THRESHOLD": str(threshold)}
+                workers = [ours.enter_context(worker(env, free_port(), of.home)) for _ in range(self.workers)]
+                yield _Fraudstream(workers)
+                for one in workers:
+                    one.stop()
             return
         group, state = f"{of.env['CONSUMER_GROUP']}-{self.name}", of.home / f"{of.env['CONSUMER_GROUP']}-{self.name}"
         state.mkdir(exist_ok=True)
@@ -94,23 +99,35 @@ class System:
         with _peer(self.command, {f"PEER_{name}": value for name, value in env.items()}, state / "log") as peer:
             yield peer
 
+    def settings(self, of: Bank) -> dict[str, str]:
+        """Of Fraudstream's workers: several are a group of their own, beside the one."""
+        if self.workers == 1:
+            return dict(of.env)
+        return {**of.env, "CONSUMER_GROUP": f"{of.env['CONSUMER_GROUP']}-{self.name}", "ALERTS_TOPIC": self.alerts_of(of)}
+
     def alerts_of(self, of: Bank) -> str:
         """The topic that it alerts to."""
-        return f"{of.env['ALERTS_TOPIC']}-{self.name}" if self.command else of.env["ALERTS_TOPIC"]
+        return of.env["ALERTS_TOPIC"] if self.is_the_worker else f"{of.env['ALERTS_TOPIC']}-{self.name}"
+
+    @property
+    def is_the_worker(self) -> bool:
+        """Whether it is one worker of Fraudstream, which has the bank's own group and topics."""
+        return not self.command and self.workers == 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Fraudstream:
-    worker: Worker
+    workers: Sequence[Worker]
 
     @property
-    def pid(self) -> int:
-        return self.worker.process.pid
+    def pids(self) -> tuple[int, ...]:
+        return tuple(one.process.pid for one in self.workers)
 
     def scored(self) -> tuple[float, float]:
-        count = scored(self.worker)
-        if self.worker.process.poll() is not None:
-            raise EndedError(self.worker.log.read_text())
+        count = sum(scored(one) for one in self.workers)
+        for one in self.workers:
+            if one.process.poll() is not None:
+                raise EndedError(one.log.read_text())
         return count, time.time()
 
 
@@ -120,8 +137,8 @@ class _Peer:
     log: Path
 
     @property
-    def pid(self) -> int:
-        return self.process.pid
+    def pids(self) -> tuple[int, ...]:
+        return (self.process.pid,)
 
     def scored(self) -> tuple[float, float]:
         with self.log.open("rb") as log:

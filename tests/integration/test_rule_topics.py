@@ -273,6 +273,42 @@ def test_who_writes_much_writes_a_checkpoint_that_a_start_begins_at(settings: Se
     asyncio.run(body())
 
 
+def test_of_two_checkpoints_at_once_the_one_that_is_torn_is_told_and_a_start_takes_neither_for_more_than_it_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second author's checkpoint stands amid the pieces of the first: a start has all entries whichever it begins at."""
+    options, topic = client_options(settings), settings.lists_topic
+
+    async def body() -> None:
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            RuleWriter.open(options, topic, ListsLog) as slow,
+            RuleWriter.open(options, topic, ListsLog) as quick,
+        ):
+            await slow.write([msgspec.json.encode(WATCHED), put(*(f"t-{n}" for n in range(100)))])
+            monkeypatch.setattr(checkpoint, "PIECE_BYTES", 100)
+            publish, amid = slow._publish, 0
+
+            async def publish_with_another_amid(value: bytes, first: int | None) -> int:
+                nonlocal amid
+                offset, amid = await publish(value, first), amid + 1
+                if amid == 1:
+                    assert await quick.checkpoint() == 2
+                return offset
+
+            monkeypatch.setattr(slow, "_publish", publish_with_another_amid)
+            with pytest.raises(RuleError, match=r"The checkpoint at offset 2 is not whole: another one was written at the same time"):
+                await slow.checkpoint()
+            assert (newest(quick), slow.log.offset) == (3, 6)
+            async with opened(settings) as begun:
+                assert len(held(begun)) == 100
+            monkeypatch.setattr(slow, "_publish", publish)
+            assert await slow.checkpoint() == 2
+            assert newest(slow) == 6
+
+    asyncio.run(body())
+
+
 def test_a_topic_that_is_made_anew_under_its_name_is_told_and_what_was_in_force_stays(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
