@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import yaml
+
 from stream_app.inspecting.columns import Form, SourceColumn
 from stream_app.messages.event_time import seems_to_be
 from stream_app.messages.fields import Field, FieldKind, fields_of
@@ -144,7 +146,7 @@ def guessed(columns: Mapping[str, SourceColumn]) -> GuessedMapping:
     commas = any(c.form is Form.COMMA for name, c in chosen.items() if OURS[name].kind is FieldKind.NUMBER)
     tokens = tuple(n for n, c in chosen.items() if n == "card_id" and c.filled and c.card_numbers / c.filled > 0.1)  # noqa: PLR2004 - a tenth: one in ten digits passes Luhn by chance
     attributes = {n: Guess(n) for n in columns if n.startswith(ATTRIBUTE)}
-    guesses = {ours: _guess(OURS[ours], column) for ours, column in chosen.items()}
+    guesses = {ours: guess_of(OURS[ours], column) for ours, column in chosen.items()}
     if found.get("event_time") in {None, *(parts := _parts_of_time(columns, plain))} and parts:
         guesses["event_time"] = _guess_of_parts(*(columns[name] for name in parts))
     return GuessedMapping(guesses | attributes, tokens, "," if commas else "")
@@ -223,7 +225,8 @@ def _meant(texts: Iterable[str], of: Field) -> dict[str, str]:
     return found
 
 
-def _guess(of: Field, column: SourceColumn) -> Guess:
+def guess_of(of: Field, column: SourceColumn) -> Guess:
+    """A column as this field: its unit, format and table of values by what stands there."""
     if of.kind is FieldKind.TIME and column.form in {Form.WHOLE, Form.DIGITS, Form.NUMBER} and _fits(column.most):
         return Guess(column.name, _UNITS.get(seems_to_be(int(column.most)), ""))
     if of.kind is FieldKind.TIME and column.form in _ISO_FORMS:
@@ -257,6 +260,11 @@ def as_yaml(mapping: GuessedMapping) -> dict[str, Any]:
     told |= {"zone": zone} if zone else {}
     told |= {"decimal": mapping.decimal} if mapping.decimal else {}
     return told
+
+
+def yaml_line(name: str, value: Any) -> str:
+    """`name: value` of a mapping, in one line."""
+    return yaml.safe_dump({name: value}, allow_unicode=True, width=10_000, default_flow_style=True, sort_keys=False).strip()[1:-1]
 
 
 def _path_as_yaml(name: str) -> str | list[str]:
