@@ -22,9 +22,9 @@ NEEDED = tuple(f.name for f in fields_of(Transaction) if f.required)
 OF_LABEL = ("is_fraud", "labelled_at")
 TRUE, FALSE = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "t", "fraud"), ("false", "0", "no", "n", "nein", "non", "f", "genuine")
 _NAMES: Mapping[str, str] = {
-    "transaction_id": "transactionid txid txnid trxid transnum tranid paymentid operationid reference rrn uetr id umsatzid",
-    "event_time": "eventtime txdatetime transdatetranstime transactiontime transactiondate timestamp datetime paidat createdat time ts zeitpunkt zeit datum date",
-    "card_id": "cardid cardtoken pan ccnum cardnumber card kartennummer karte customerid accountid account clientid customer client nameorig",
+    "transaction_id": "transactionid txid txnid trxid transnum tranid paymentid paymentuuid operationid reference rrn uetr id uuid umsatzid",
+    "event_time": "eventtime txdatetime transdatetranstime transactiontime transactiondate timestamp datetime paidat createdat created time ts zeitpunkt zeit datum date",
+    "card_id": "cardid cardtoken pantoken pan ccnum cardnumber card kartennummer karte customerid accountid account clientid customer client nameorig",
     "terminal_id": "terminalid posid terminal pos shopid shop merchantid merchantname merchant haendler namedest store",
     "amount": "amount amt txamount transactionamount value betrag sum price",
     "currency": "currency currencycode ccy curr waehrung",
@@ -137,7 +137,7 @@ class GuessedMapping:
 def guessed(columns: Mapping[str, SourceColumn]) -> GuessedMapping:
     """What each column is: by our name, else by a name that others give; its unit and its table of values by what stands there."""
     found: dict[str, str] = {name: name for name in OURS if name in columns}
-    plain = {_plain(name): name for name in reversed(list(columns)) if name.isprintable()}  # no mapping can name another
+    plain = _by_plain_name(columns)
     for ours, names in _NAMES.items():
         theirs = next((plain[n] for n in names.split() if n in plain and plain[n] not in found.values()), None)
         if ours not in found and theirs is not None:
@@ -184,11 +184,20 @@ def _guess_of_parts(day: SourceColumn, clock: SourceColumn) -> Guess:
     return Guess(day.name, also=(clock.name,), written=f"{next(iter(day.formats))} {hours}")
 
 
+def _by_plain_name(columns: Mapping[str, SourceColumn]) -> dict[str, str]:
+    """The columns that hold values, by plain name: of a nested one by its last part, and with what it is in, as `device.id` is a device's id."""
+    named = [
+        name for name, column in columns.items() if name.isprintable() and column.form is not Form.OBJECT
+    ]  # no mapping can name another
+    alone = {_plain(name.rpartition(".")[2]): name for name in reversed(named)}
+    return alone | {_plain("".join(name.split(".")[-2:])): name for name in reversed(named) if "." in name}
+
+
 def _plain(name: str) -> str:
-    """A column's name without what people write differently: `TX_Datum`, `tx datum` and `txDatum` are one."""
+    """A name without what people write differently: `TX_Datum`, `tx datum` and `txDatum` are one."""
     for umlaut, letters in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss")):
         name = name.lower().replace(umlaut, letters)
-    return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2])
+    return re.sub(r"[^a-z0-9]", "", name)
 
 
 def words(texts: Iterable[str], of: Field) -> dict[str, str]:

@@ -71,3 +71,22 @@ def test_a_file_of_reports_is_told_what_such_files_are_for() -> None:
     told = "\n".join(inspected(reports).lines())
     assert "If these are no payments, but reports of frauds (chargebacks, TC40, SAFE)" in told
     assert "reports of frauds" not in "\n".join(inspected(rows(currency="TRY")).lines())
+
+
+def test_a_nested_column_is_known_by_what_it_is_in() -> None:
+    """`device.id` is a device's and `card.token` a card's, whatever else ends in `id`; what holds an object is no column."""
+    given = [
+        {
+            "id": f"TX{i}",
+            "created": "2018-04-01T10:00:00Z",
+            "device": {},
+            "device.id": f"d{i % 9}",
+            "card.token": f"c{i % 7}",
+            "merchant.terminal.id": f"t{i % 5}",
+        }
+        for i in range(50)
+    ]
+    found = {ours: guess.theirs for ours, guess in inspected(given).found.mapping.columns.items()}
+    assert found == {
+        "transaction_id": "id", "event_time": "created", "card_id": "card.token", "terminal_id": "merchant.terminal.id", "device_id": "device.id",
+    }  # fmt: skip
