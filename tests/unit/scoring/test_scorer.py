@@ -309,7 +309,7 @@ def test_labels_alone_decide_nothing() -> None:
 def test_labels_that_leave_out_what_state_is_kept_of_are_counted() -> None:
     """The first names all, of the second the address is none, the third names no merchant; where neither is kept, none leaves anything out."""
     whole = {"merchant_id": "m1", "mcc": "5411", "country": "FR", "ip": "203.0.113.7"}
-    given = [whole, whole | {"ip": "unknown"}, {**whole, "merchant_id": None}]
+    given: list[dict[str, Any]] = [whole, whole | {"ip": "unknown"}, {**whole, "merchant_id": None}]
     labels = [Label(f"p{n}", "c1", "t1", START, 10.0, True, START + DAY, **named) for n, named in enumerate(given)]
     decoded = Decoded(labels, [], [], [], [])
     expected: dict[frozenset[Entity], int] = {ALL: 2, KEPT_BY_DEFAULT: 0, frozenset({"card", "merchant"}): 1, frozenset({"card", "mcc"}): 0}
