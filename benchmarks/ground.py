@@ -32,4 +32,4 @@ def scored(running: Worker) -> float:
     """
     if running.process.poll() is not None:
         raise RuntimeError(running.log.read_text())
-    return running.metric("fraudstream_transactions_scored_total")
+    return running.metric("fraudstream_transactions_scored_total", alone=True)

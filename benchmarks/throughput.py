@@ -7,6 +7,8 @@
    machines can be compared by;
 4. at 1 million cards, a worker at rest, payments on an open-loop schedule: from when a payment was due to the broker's time of its alert.
 
+BENCH_PROFILE=payments measures another list of features than `velocity`, with state of all entities and payments that name them.
+
 The last line is one JSON object. Figures of other runs are comparable only on the same machine, at rest. The client's own cost stands beside.
 """
 
@@ -24,6 +26,7 @@ from benchmarks.costs import cpu_s
 from benchmarks.ground import fraudstream, scored
 from benchmarks.payments import Portfolio
 from benchmarks.worker_runs import LOOK_EVERY_S, drained, percentiles, told
+from stream_app.features.entities import SHARED
 from stream_app.local.stack import LocalStack
 from stream_app.local.watching import free_port
 from stream_app.settings import PREFIX
@@ -40,6 +43,7 @@ ALERTS = int(os.environ.get("BENCH_ALERTS", "20000"))
 LONGEST_S = 180
 THRESHOLD = "0.02"
 """Alerts more than any team would: explaining is part of what is measured."""
+PROFILE = os.environ.get("BENCH_PROFILE", "velocity")
 PROJECT = Path(__file__).parents[1]
 
 
@@ -52,16 +56,31 @@ def main() -> None:
 
 def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
     file = home / "transactions.parquet"
-    fraudstream(servers, "simulate", "--out", str(file), "--customers", "4000", "--terminals", "8000", "--days", "80")
-    fraudstream(servers, "train", "--data", str(file), "--profile", "velocity")
+    who = PROFILE == "payments"
+    servers = {**servers, "ENTITIES": ",".join(SHARED)} if who else servers
+    fraudstream(
+        servers,
+        "simulate",
+        "--out",
+        str(file),
+        "--customers",
+        "4000",
+        "--terminals",
+        "8000",
+        "--days",
+        "80",
+        *(("--scenarios", "all") if who else ()),
+    )
+    fraudstream(servers, "train", "--data", str(file), "--profile", PROFILE)
     pids = {s.service: s.pid for s in LocalStack(home / ".fraudstream").status() if s.pid is not None}
     cards = {}
     for count, history in HISTORY.items():
-        of = bank(servers, home, Portfolio(count), history + RUNS * TRANSACTIONS)
+        of = bank(servers, home, Portfolio(count, named=who), history + RUNS * TRANSACTIONS)
         cards[count] = _throughput(of, history, {"redis": pids["redis"], "broker": pids["kafka"]})
     limit = _limit(of)
     latencies = {rate: latency(of, rate, f"at-{rate}") for rate in (*RATES, cards[count]["scored_per_s"] // 2)}
     return {
+        "profile": PROFILE,
         "cards": cards,
         "limit_per_s": limit,
         "share_of_limit": round(cards[count]["scored_per_s"] / limit, 3),

@@ -233,7 +233,7 @@ def build_worker(
 
     background = (*(watch.run for watch in watches), witness.run, progress.run, watchdog.run, backlog.run, follow)
     background = background if registry is None else (*background, registry.run)
-    return WorkerParts(runtime, live, publisher, StatusServer(metrics.render, not_scoring), background)
+    return WorkerParts(runtime, live, publisher, StatusServer(metrics.pieces, not_scoring), background)
 
 
 def _show_health(metrics: WorkerMetrics, watches: tuple[Watch, ...], not_ready: Callable[[], str | None]) -> None:

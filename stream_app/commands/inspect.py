@@ -18,7 +18,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-import yaml
 
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import by_crc32, by_murmur2
@@ -28,7 +27,7 @@ from stream_app.commands.coroutines import result_of
 from stream_app.commands.topic_records import read_topic
 from stream_app.errors import DataError, RecordError
 from stream_app.inspecting.columns import SourceColumn
-from stream_app.inspecting.guesses import OURS, Guess, GuessedMapping, guessed, with_all_values
+from stream_app.inspecting.guesses import OURS, Guess, GuessedMapping, guessed, with_all_values, yaml_line
 from stream_app.inspecting.inspection import Inspection, flattened
 from stream_app.inspecting.report import InspectionReport
 from stream_app.inspecting.suspicions import suspicions
@@ -256,9 +255,19 @@ def _object(value: bytes | None) -> dict[str, Any]:
     return found
 
 
+def _as_lines(mapping: Mapping[str, Any]) -> list[str]:
+    """A mapping to edit: a line for each column, each table of values within it."""
+    lines: list[str] = []
+    for part, said in mapping.items():
+        if isinstance(said, dict):
+            lines += [f"{part}:", *(f"  {yaml_line(name, value)}" for name, value in said.items())]
+        else:
+            lines.append(yaml_line(part, said))
+    return lines
+
+
 def _tell(report: InspectionReport, write: Path | None, *, as_json: bool) -> None:
-    text = yaml.safe_dump(report.mapping(), sort_keys=False, allow_unicode=True, width=140, default_flow_style=None)
-    text = "".join(f"{line}\n" for line in [*text.splitlines(), *report.hints()])
+    text = "".join(f"{line}\n" for line in [*_as_lines(report.mapping()), *report.hints()])
     if write is not None:
         write.write_text(text, encoding="utf-8")
     if as_json:
@@ -267,7 +276,7 @@ def _tell(report: InspectionReport, write: Path | None, *, as_json: bool) -> Non
     print("\n".join(report.lines()).rstrip())
     if write is not None:
         print(f"\nThe mapping is in {write}: edit it, then `fraudstream train --data {report.source} --mapping {write}`.")
-    elif report.is_guessed and not report.found.mapping.is_ours:
+    elif report.needs_mapping:
         print(
             f"\nIt needs a mapping; this is one to edit (`--write mapping.yml` keeps it; then `fraudstream train --data {report.source} --mapping mapping.yml`):\n"
         )

@@ -61,6 +61,7 @@ from typing import NamedTuple
 import msgspec
 from loguru import logger
 
+from stream_app.delivery.batch_size import BatchSize
 from stream_app.delivery.dead_letter import dead_letter
 from stream_app.delivery.faulty_records import FaultyRecords
 from stream_app.delivery.inbox import Admission, Fetched, Inbox, KnownEnd, MicroBatch
@@ -113,6 +114,7 @@ class PartitionDependencies:
         away: which server does not answer, where somebody else tells of it, or None.
         keys: shown a key of each micro-batch.
         inputs: how records are read; None: as our own JSON.
+        batch_size: how many records each takes at once.
     """
 
     rounds: Rounds
@@ -129,6 +131,7 @@ class PartitionDependencies:
     away: Callable[[], str | None] = lambda: None
     keys: KeyWatch = field(default_factory=lambda: KeyWatch({}))
     inputs: Inputs | None = None
+    batch_size: BatchSize = field(default_factory=BatchSize)
 
 
 class Partition:
@@ -206,7 +209,7 @@ class Partition:
             if self._inbox.went_back():
                 await with_retries(self._still_there, self.name, self._shared.away)
             began = time.perf_counter()
-            batch = self._inbox.next(self.cursor, self._shared.most_records)
+            batch = self._inbox.next(self.cursor, self._shared.batch_size.of(self.number, self._shared.most_records))
             if batch.empty:
                 await self._something_new()
                 if time.monotonic() > self._confirmed + CONFIRM_EVERY_S:
@@ -214,6 +217,8 @@ class Partition:
                 continue
             self._shared.observer.stage("decode", time.perf_counter() - began)
             self._in_hand = batch
+            if batch.payments.oldest_ms is not None:
+                self._shared.batch_size.took(self.number, (self._shared.present.now_ms() - batch.payments.oldest_ms) / 1000)
             await self._faulty_records.take(batch)
             self._in_hand, self._confirmed = None, time.monotonic()
             for acknowledge in batch.done:

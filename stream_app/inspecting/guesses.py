@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import yaml
+
 from stream_app.inspecting.columns import Form, SourceColumn
 from stream_app.messages.event_time import seems_to_be
 from stream_app.messages.fields import Field, FieldKind, fields_of
@@ -20,9 +22,9 @@ NEEDED = tuple(f.name for f in fields_of(Transaction) if f.required)
 OF_LABEL = ("is_fraud", "labelled_at")
 TRUE, FALSE = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "t", "fraud"), ("false", "0", "no", "n", "nein", "non", "f", "genuine")
 _NAMES: Mapping[str, str] = {
-    "transaction_id": "transactionid txid txnid trxid transnum tranid paymentid operationid reference rrn uetr id umsatzid",
-    "event_time": "eventtime txdatetime transdatetranstime transactiontime transactiondate timestamp datetime paidat createdat time ts zeitpunkt zeit datum date",
-    "card_id": "cardid cardtoken pan ccnum cardnumber card kartennummer karte customerid accountid account clientid customer client nameorig",
+    "transaction_id": "transactionid txid txnid trxid transnum tranid paymentid paymentuuid operationid reference rrn uetr id uuid umsatzid",
+    "event_time": "eventtime txdatetime transdatetranstime transactiontime transactiondate timestamp datetime paidat createdat created time ts zeitpunkt zeit datum date",
+    "card_id": "cardid cardtoken pantoken pan ccnum cardnumber card kartennummer karte customerid accountid account clientid customer client nameorig",
     "terminal_id": "terminalid posid terminal pos shopid shop merchantid merchantname merchant haendler namedest store",
     "amount": "amount amt txamount transactionamount value betrag sum price",
     "currency": "currency currencycode ccy curr waehrung",
@@ -135,7 +137,7 @@ class GuessedMapping:
 def guessed(columns: Mapping[str, SourceColumn]) -> GuessedMapping:
     """What each column is: by our name, else by a name that others give; its unit and its table of values by what stands there."""
     found: dict[str, str] = {name: name for name in OURS if name in columns}
-    plain = {_plain(name): name for name in reversed(list(columns)) if name.isprintable()}  # no mapping can name another
+    plain = _by_plain_name(columns)
     for ours, names in _NAMES.items():
         theirs = next((plain[n] for n in names.split() if n in plain and plain[n] not in found.values()), None)
         if ours not in found and theirs is not None:
@@ -144,7 +146,7 @@ def guessed(columns: Mapping[str, SourceColumn]) -> GuessedMapping:
     commas = any(c.form is Form.COMMA for name, c in chosen.items() if OURS[name].kind is FieldKind.NUMBER)
     tokens = tuple(n for n, c in chosen.items() if n == "card_id" and c.filled and c.card_numbers / c.filled > 0.1)  # noqa: PLR2004 - a tenth: one in ten digits passes Luhn by chance
     attributes = {n: Guess(n) for n in columns if n.startswith(ATTRIBUTE)}
-    guesses = {ours: _guess(OURS[ours], column) for ours, column in chosen.items()}
+    guesses = {ours: guess_of(OURS[ours], column) for ours, column in chosen.items()}
     if found.get("event_time") in {None, *(parts := _parts_of_time(columns, plain))} and parts:
         guesses["event_time"] = _guess_of_parts(*(columns[name] for name in parts))
     return GuessedMapping(guesses | attributes, tokens, "," if commas else "")
@@ -182,11 +184,20 @@ def _guess_of_parts(day: SourceColumn, clock: SourceColumn) -> Guess:
     return Guess(day.name, also=(clock.name,), written=f"{next(iter(day.formats))} {hours}")
 
 
+def _by_plain_name(columns: Mapping[str, SourceColumn]) -> dict[str, str]:
+    """The columns that hold values, by plain name: of a nested one by its last part, and with what it is in, as `device.id` is a device's id."""
+    named = [
+        name for name, column in columns.items() if name.isprintable() and column.form is not Form.OBJECT
+    ]  # no mapping can name another
+    alone = {_plain(name.rpartition(".")[2]): name for name in reversed(named)}
+    return alone | {_plain("".join(name.split(".")[-2:])): name for name in reversed(named) if "." in name}
+
+
 def _plain(name: str) -> str:
-    """A column's name without what people write differently: `TX_Datum`, `tx datum` and `txDatum` are one."""
+    """A name without what people write differently: `TX_Datum`, `tx datum` and `txDatum` are one."""
     for umlaut, letters in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss")):
         name = name.lower().replace(umlaut, letters)
-    return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2])
+    return re.sub(r"[^a-z0-9]", "", name)
 
 
 def words(texts: Iterable[str], of: Field) -> dict[str, str]:
@@ -223,7 +234,8 @@ def _meant(texts: Iterable[str], of: Field) -> dict[str, str]:
     return found
 
 
-def _guess(of: Field, column: SourceColumn) -> Guess:
+def guess_of(of: Field, column: SourceColumn) -> Guess:
+    """A column as this field: its unit, format and table of values by what stands there."""
     if of.kind is FieldKind.TIME and column.form in {Form.WHOLE, Form.DIGITS, Form.NUMBER} and _fits(column.most):
         return Guess(column.name, _UNITS.get(seems_to_be(int(column.most)), ""))
     if of.kind is FieldKind.TIME and column.form in _ISO_FORMS:
@@ -257,6 +269,11 @@ def as_yaml(mapping: GuessedMapping) -> dict[str, Any]:
     told |= {"zone": zone} if zone else {}
     told |= {"decimal": mapping.decimal} if mapping.decimal else {}
     return told
+
+
+def yaml_line(name: str, value: Any) -> str:
+    """`name: value` of a mapping, in one line."""
+    return yaml.safe_dump({name: value}, allow_unicode=True, width=10_000, default_flow_style=True, sort_keys=False).strip()[1:-1]
 
 
 def _path_as_yaml(name: str) -> str | list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from stream_app.inspecting.columns import SourceColumn
 from stream_app.inspecting.guesses import OURS, as_yaml
 from stream_app.inspecting.inspection import Inspection
+from stream_app.inspecting.suggestions import suggestions
 from stream_app.messages.refusals import shown
 
 _NOT_OURS = "-"
@@ -38,8 +39,12 @@ class InspectionReport:
     @property
     def is_refused(self) -> bool:
         """Whether a worker, or training, would refuse something of it as it stands, or lacks a field."""
-        unmapped = self.is_guessed and not self.found.mapping.is_ours
-        return bool(self.found.refused_rows or self.found.mapping.missing or unmapped or not self.found.rows)
+        return bool(self.found.refused_rows or self.found.mapping.missing or self.needs_mapping or not self.found.rows)
+
+    @property
+    def needs_mapping(self) -> bool:
+        """Whether the source is not taken as it stands, and nobody has said what its columns are."""
+        return self.is_guessed and not (self.found.mapping.is_ours and not self.found.mapping.missing)
 
     def mapping(self) -> dict[str, Any]:
         """The mapping to edit."""
@@ -49,9 +54,7 @@ class InspectionReport:
         """What the mapping lacks, as comments in it."""
         taken = {name for guess in self.found.mapping.columns.values() for name in (guess.theirs, *guess.also)}
         left = ", ".join(shown(name) for name in self.found.columns if name not in taken) or "none"
-        lines = [
-            f"# {name} is needed: name its column under `columns`, or write it under `constants`" for name in self.found.mapping.missing
-        ]
+        lines = suggestions(self.found.columns, self.found.mapping)
         lines += ["# zone: UTC is a guess, for the times name none: write which it is"] if self.found.mapping.zone_guessed else []
         return [*lines, f"# columns that are nothing to us yet: {left}; a number or a short text may be `attributes.NAME: column`"]
 
@@ -65,7 +68,7 @@ class InspectionReport:
             "whole": self.whole,
             "columns": [_column_as_json(column, taken.get(name), found.rows) for name, column in found.columns.items()],
             "missing": list(found.mapping.missing),
-            "needs_mapping": self.is_guessed and not found.mapping.is_ours,
+            "needs_mapping": self.needs_mapping,
             "refused_rows": found.refused_rows,
             "refused": [
                 {"code": code, "field": name, "rows": r.rows, "share": r.rows / found.rows, "row": r.example[0], "message": r.example[1]}
@@ -107,6 +110,11 @@ class InspectionReport:
             lines.append(f"Missing: {name}, {of.must_be}{example}. Name its column in the mapping, or a constant for all rows.")
         if "is_fraud" not in self.found.mapping.columns and self.found.is_file:
             lines.append("No label: training needs is_fraud. Without it the file can be replayed (`fraudstream produce`), not trained on.")
+        if self.found.is_file and {"terminal_id", "currency"} <= {*self.found.mapping.missing}:
+            lines.append(
+                "If these are no payments, but reports of frauds (chargebacks, TC40, SAFE): they need neither terminal nor currency. Give them to `train` or "
+                "`produce` as `--labels FILE --labels-mapping MAPPING`; what the mapping says: docs/how-to/own-data.md, Labels in a file of their own."
+            )
         return [*lines, ""] if lines else []
 
     def _refused(self) -> list[str]:

@@ -184,6 +184,7 @@ class DecidedPayments:
             "scored": len(within),
             "alerts": len(self.cases_of(partition)),
             "labels": share.labels.stop - share.labels.start,
+            "labels_incomplete": self.intake.incomplete_labels(partition),
             "duplicates": duplicates,
             "late": int(self.computed.late[share.events].sum()),
             "unpriced": int((self.intake.events.minor[scored.events[run]] < 0).sum()),

@@ -15,7 +15,7 @@ from stream_app.errors import RecordError, Unavailable
 from stream_app.features import kernel
 from stream_app.features.aggregations import Fact
 from stream_app.features.compute import Events, to_minor
-from stream_app.features.entities import ALL, ENTITIES, KINDS, Entity, KeptEntities
+from stream_app.features.entities import ALL, ENTITIES, KINDS, OPTIONAL, Entity, KeptEntities
 from stream_app.features.facts import CHANNELS, ONLINE, TYPES, country_numbers, facts_of, hashes, mcc_numbers, numbers_of
 from stream_app.features.own_values import OwnColumn
 from stream_app.features.plan import Ints
@@ -118,6 +118,7 @@ class Intake:
         places: int64 [payments], where each payment stands among the events.
         ids: for each entity, cards first, the distinct ids of each partition in the order that `events` names them by.
         shares: of each partition.
+        kept: the entities that ids are named of.
     """
 
     payments: Decoded[Transaction]
@@ -126,6 +127,14 @@ class Intake:
     places: Ints
     ids: Ids
     shares: tuple[RoundSlices, ...]
+    kept: KeptEntities
+
+    def incomplete_labels(self, partition: int) -> int:
+        """How many labels of the n-th partition leave out a merchant, category, country or address though state of it is kept: they do not count there."""
+        wanted = [KINDS[entity] for entity in OPTIONAL if entity in self.kept and KINDS[entity].labelled]
+        if not wanted:
+            return 0
+        return sum(any(kind.id_of(label) is None for kind in wanted) for label in self.labels.messages[self.shares[partition].labels])
 
     @property
     def of_labels(self) -> Ints:
@@ -197,7 +206,7 @@ def merge_all(of_each: Sequence[tuple[Decoded[Transaction], Decoded[Label]]], mo
     count = len(events.kinds)
     if any(m.attributes for m in payments.messages):
         events = replace(events, own=lambda name, run: _own(payments.messages, name, places, count)[run])
-    return Intake(payments, labels, events, places, index.ids, index.shares())
+    return Intake(payments, labels, events, places, index.ids, index.shares(), kept)
 
 
 def _before(events: Events, given: Events, paid: slice, told: slice) -> Ints:

@@ -106,6 +106,7 @@ EventKind = Literal[
     "scored",
     "alerts",
     "labels",
+    "labels_incomplete",
     "duplicates",
     "late",
     "unpriced",

@@ -39,9 +39,9 @@ class Worker:
             return 0, ""
         return answer.status_code, answer.text
 
-    def metric(self, name: str) -> float:
-        """Sum over the samples of a metric."""
-        lines = self.status("metrics")[1].splitlines()
+    def metric(self, name: str, *, alone: bool = False) -> float:
+        """Sum over the samples of a metric; `alone`: the worker is asked for no other."""
+        lines = self.status(f"metrics?name[]={name}" if alone else "metrics")[1].splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
     def stop(self) -> int:

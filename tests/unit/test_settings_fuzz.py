@@ -114,7 +114,7 @@ def test_a_host_that_cannot_be_listened_on_is_named(host: str) -> None:
         return
 
     async def listen() -> None:
-        server = StatusServer(lambda: b"", lambda: None)
+        server = StatusServer(lambda _: [], lambda: None)
         try:
             await server.start(found.metrics_host, found.metrics_port)
         finally:

@@ -90,6 +90,10 @@ class BatchHistogramMetric(Metric):
 SCORED = CounterMetric("fraudstream_transactions_scored", "Payments that got a decision")
 ALERTS = CounterMetric("fraudstream_alerts", "Alerts published")
 LABELS = CounterMetric("fraudstream_labels", "Labels counted")
+LABELS_INCOMPLETE = CounterMetric(
+    "fraudstream_labels_incomplete",
+    "Labels that leave out a merchant, category, country or address though state of it is kept: they do not count there",
+)
 DUPLICATES = CounterMetric("fraudstream_transactions_duplicate", "Transactions seen before on their card, not counted again")
 LATE = CounterMetric("fraudstream_transactions_late", "Payments behind every window of their card: scored, not counted")
 UNPRICED = CounterMetric("fraudstream_transactions_unpriced", "Payments without a rate into the base currency: their money is not summed")
@@ -236,6 +240,7 @@ COUNTED: dict[EventKind, CounterMetric] = {
     "scored": SCORED,
     "alerts": ALERTS,
     "labels": LABELS,
+    "labels_incomplete": LABELS_INCOMPLETE,
     "duplicates": DUPLICATES,
     "late": LATE,
     "unpriced": UNPRICED,

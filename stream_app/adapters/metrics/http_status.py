@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from errno import EADDRINUSE
 
 from aiohttp import web
@@ -15,8 +16,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class StatusServer:
     """A small HTTP server in the worker's own loop: if the loop hangs, `/livez` does too. No page asks a server or waits for one."""
 
-    def __init__(self, metrics: Callable[[], bytes], not_ready: Callable[[], str | None]) -> None:
-        """Args: `metrics` renders them; `not_ready` says why the worker is not ready, or None."""
+    def __init__(self, metrics: Callable[[Sequence[str]], Iterable[bytes]], not_ready: Callable[[], str | None]) -> None:
+        """Args: `metrics` renders those of these names, of none all, piece by piece; `not_ready` says why the worker is not ready, or None."""
         self._metrics = metrics
         self._not_ready = not_ready
         self._runner: web.AppRunner | None = None
@@ -48,8 +49,13 @@ class StatusServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _get_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE})
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        """All metrics, or with `?name[]=` some; payments are decided between two of them."""
+        pieces = bytearray()
+        for piece in self._metrics(request.query.getall("name[]", [])):
+            pieces += piece
+            await asyncio.sleep(0)
+        return web.Response(body=bytes(pieces), headers={"Content-Type": CONTENT_TYPE})
 
     async def _get_live(self, _: web.Request) -> web.Response:
         return web.Response(text="alive\n")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, ProcessCollector, generate_latest
 
 from stream_app.adapters.metrics import catalogue
 from stream_app.adapters.metrics.model_metrics import ModelMetrics
@@ -161,9 +162,30 @@ class WorkerMetrics:
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format; drift is worked out now."""
+        return b"".join(self.pieces())
+
+    def pieces(self, names: Collection[str] = ()) -> Iterator[bytes]:
+        """The same, one metric after the other; with `names`, those of these names alone.
+
+        All of a release of a thousand rules takes a tenth of a second: whoever sends it lets others run in between.
+        """
         self._drift_index.clear()
         if self._drift is not None:
             self._drift_decisions.set(self._drift.rows)
             for feature, value in self._drift.indices().items():
                 self._drift_index.labels(feature).set(value)
-        return generate_latest(self.registry)
+        asked: Any = self.registry.restricted_registry(list(names)) if names else self.registry
+        for family in asked.collect():
+            yield generate_latest(_OneFamily(family))
+
+
+class _OneFamily(CollectorRegistry):
+    """A registry of one metric."""
+
+    def __init__(self, family: Metric) -> None:
+        super().__init__()
+        self._family = family
+
+    def collect(self) -> Iterator[Metric]:
+        """See `CollectorRegistry`."""
+        yield self._family

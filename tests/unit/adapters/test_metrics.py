@@ -114,6 +114,21 @@ def test_every_metric_that_is_shown_is_in_the_catalogue_and_the_other_way_round(
     assert names(api.render()) == {m.name for m in (*MODELS, *RULES, SERVER_UP, *API)}
 
 
+def test_a_scrape_is_rendered_metric_by_metric_or_of_some_alone() -> None:
+    """So that payments are decided between two of them: what all pieces come to is what is read at once."""
+    metrics = WorkerMetrics()
+    metrics.counted("scored", 3)
+    pieces = list(metrics.pieces())
+    assert all(piece.count(b"# TYPE") <= 2 for piece in pieces), "a counter has a second one for when it was made"
+    shown = names(b"".join(pieces))
+    assert shown == names(metrics.render())
+    assert len(pieces) >= len(shown)
+    assert (
+        b"".join(metrics.pieces(["fraudstream_transactions_scored_total"])).splitlines()[-1] == b"fraudstream_transactions_scored_total 3.0"
+    )
+    assert not list(metrics.pieces(["nothing"]))
+
+
 def test_no_caller_can_add_a_series_of_the_api() -> None:
     """A method that HTTP does not have, and a path that no route has, are one each."""
     api = ApiMetrics()

@@ -181,7 +181,7 @@ def test_a_worker_lives_while_it_is_not_ready() -> None:
     """By both names, with GET and HEAD; the reason stands on /readyz."""
 
     async def body() -> None:
-        server = StatusServer(lambda: b"m 1\n", lambda: "Redis does not answer.")
+        server = StatusServer(lambda names: [b"m 1\n", *(name.encode() for name in names)], lambda: "Redis does not answer.")
         port = await server.start("127.0.0.1", 0)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             for path in ("/livez", "/healthz"):
@@ -189,6 +189,7 @@ def test_a_worker_lives_while_it_is_not_ready() -> None:
             answer = await client.get("/readyz")
             assert (answer.status_code, answer.text) == (503, "Redis does not answer.\n")
             assert (await client.get("/metrics")).text == "m 1\n"
+            assert (await client.get("/metrics?name[]=a&name[]=b")).text == "m 1\nab"
         await server.stop()
 
     asyncio.run(body())

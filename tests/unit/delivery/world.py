@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from stream_app.delivery.batch_size import BatchSize
 from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.partition import Partition, PartitionDependencies
@@ -204,6 +205,7 @@ class World:
     too_large: frozenset[int] = frozenset()
     clock: FakeClock = field(default_factory=FakeClock)
     at_once: int = BATCH
+    batch_size: BatchSize = field(default_factory=BatchSize)
     keys: Any = field(default_factory=lambda: KeyWatch({}))
     answers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     rules: RulesInForce | None = None
@@ -269,6 +271,7 @@ class World:
             present=TrustedClock(self.clock),
             money=Money("EUR"),
             most_records=self.at_once,
+            batch_size=self.batch_size,
             keys=self.keys,
         )
 

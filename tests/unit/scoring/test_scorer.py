@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from stream_app.features.aggregations import DAY_S
 from stream_app.features.compute import Floats, Vectors
 from stream_app.features.definitions import Feature
+from stream_app.features.entities import ALL, KEPT_BY_DEFAULT, Entity
 from stream_app.features.model_metadata import Bands, ModelMetadata, ParityVectors
 from stream_app.messages.alert import Alert, ModelReference, Score, alert_id_of
 from stream_app.messages.headers import Headers
@@ -27,7 +28,7 @@ from stream_app.messages.records import Outgoing
 from stream_app.messages.transaction import Decoder, IntakeRules, Label, Transaction
 from stream_app.scoring.already_published import AlreadyPublished
 from stream_app.scoring.bound_rules import RulesInForce
-from stream_app.scoring.intake import decode_all, merge
+from stream_app.scoring.intake import Decoded, decode_all, merge
 from stream_app.scoring.ports import Model, Scores
 from stream_app.scoring.publication import Output
 from stream_app.scoring.scorer import Decided, Scorer
@@ -302,7 +303,18 @@ def test_labels_alone_decide_nothing() -> None:
     del label["currency"]
     decided = Till().take(labels=(label,))
     assert decided.messages == []
-    assert counts(decided) == {"labels": 1}
+    assert counts(decided) == {"labels": 1, "labels_incomplete": 1}
+
+
+def test_labels_that_leave_out_what_state_is_kept_of_are_counted() -> None:
+    """The first names all, of the second the address is none, the third names no merchant; where neither is kept, none leaves anything out."""
+    whole = {"merchant_id": "m1", "mcc": "5411", "country": "FR", "ip": "203.0.113.7"}
+    given: list[dict[str, Any]] = [whole, whole | {"ip": "unknown"}, {**whole, "merchant_id": None}]
+    labels = [Label(f"p{n}", "c1", "t1", START, 10.0, True, START + DAY, **named) for n, named in enumerate(given)]
+    decoded = Decoded(labels, [], [], [], [])
+    expected: dict[frozenset[Entity], int] = {ALL: 2, KEPT_BY_DEFAULT: 0, frozenset({"card", "merchant"}): 1, frozenset({"card", "mcc"}): 0}
+    for kept, incomplete in expected.items():
+        assert merge(Decoded([], [], [], [], []), decoded, Money("EUR"), kept).incomplete_labels(0) == incomplete
 
 
 STREAM: Callable[[], st.SearchStrategy[list[dict[str, Any]]]] = lambda: st.lists(  # noqa: E731
