@@ -89,9 +89,15 @@ class Bank:
         return asyncio.run(_alerted(self.env, f'"transaction_id":"{name}-'.encode(), self.partitions))
 
 
-def bank(servers: Mapping[str, str], home: Path, portfolio: Portfolio, history: int, partitions: int = PARTITIONS) -> Bank:
-    """A bank with topics of its own, and so many payments to send that are dated before now; its alerts carry the broker's time."""
-    name = f"cards-{portfolio.cards}-{partitions}"
+def bank(
+    servers: Mapping[str, str], home: Path, portfolio: Portfolio, history: int, partitions: int = PARTITIONS, kind: str = "cards"
+) -> Bank:
+    """A bank with topics of its own, and so many payments to send that are dated before now; its alerts carry the broker's time.
+
+    Raises:
+        RuntimeError: there is a bank of this kind with as many cards and partitions already: the two would share topics and state.
+    """
+    name = f"{kind}-{portfolio.cards}-{partitions}"
     env = {**servers, "CONSUMER_GROUP": name} | {f"{t}_TOPIC": f"{t.lower()}-{name}" for t in _TOPICS}
     asyncio.run(_topic_of_broker_time(env["KAFKA_BOOTSTRAP_SERVERS"], env["ALERTS_TOPIC"], partitions))
     fraudstream(env, "topics", "--partitions", str(partitions))
@@ -102,9 +108,11 @@ async def _topic_of_broker_time(brokers: str, topic: str, partitions: int) -> No
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+        made = await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
     finally:
         await admin.close()
+    if refused := [message for _, code, message in made.topic_errors if code]:
+        raise RuntimeError(f"Topic {topic!r} could not be made: {refused[0]}. Give each bank of a run a kind of its own.")
 
 
 async def _alerted(env: Mapping[str, str], named: bytes, partitions: int) -> list[AlertSeen]:

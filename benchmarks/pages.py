@@ -26,7 +26,7 @@ def last_result(text: str, keys: Collection[str], command: str) -> dict[str, Any
         command: what was run, for the sentence of the error.
 
     Raises:
-        ValueError: the run failed.
+        ValueError: the run failed, or a step of it.
     """
     try:
         result = json.loads(text.splitlines()[-1])
@@ -34,6 +34,8 @@ def last_result(text: str, keys: Collection[str], command: str) -> dict[str, Any
         result = None
     if not isinstance(result, dict) or not {*keys} <= set(result):
         raise ValueError(f"the last line is not {command}'s. Did the run fail? Look at the lines before.")
+    if failed := result.get("failed"):
+        raise ValueError(f"{command} did not measure {', '.join(failed)}. Look at the lines before, and measure these again.")
     return result
 
 

@@ -18,7 +18,7 @@ from loguru import logger
 
 from stream_app.adapters.faust.batches import FetchedBatch, use_batches
 from stream_app.adapters.faust.options import PlainWorker, faust_options
-from stream_app.bootstrap import WorkerParts, build_worker
+from stream_app.bootstrap_worker import WorkerParts, build_worker
 from stream_app.delivery.held_partitions import Seek
 from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.errors import FraudstreamError, Stop

@@ -23,8 +23,9 @@ from stream_app.api.keys import read_keys
 from stream_app.api.limits import App, Limits
 from stream_app.api.probes import Probes
 from stream_app.api.processes import SharedMetrics
-from stream_app.bootstrap import SystemClock, intake_rules
+from stream_app.bootstrap import SystemClock
 from stream_app.bootstrap_api import ApiBackground, build_api
+from stream_app.bootstrap_inputs import intake_rules
 from stream_app.errors import SettingsError
 from stream_app.features.warm import warm
 from stream_app.operating.garbage import spare_the_collector

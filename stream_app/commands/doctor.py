@@ -21,7 +21,7 @@ from stream_app.adapters.kafka.topology import KEEP_DAYS, TopicConfig, losing, t
 from stream_app.adapters.models.onnx_model import OnnxModel
 from stream_app.adapters.models.registry import ModelRegistry
 from stream_app.adapters.redis.store import RedisStore
-from stream_app.bootstrap import inputs_of, mapping_of_settings, registry_of
+from stream_app.bootstrap_inputs import inputs_of, mapping_of_settings, registry_of
 from stream_app.delivery.open_transactions import open_for_long, what_waits
 from stream_app.delivery.placement import SAMPLE, newest_keys, together
 from stream_app.errors import FraudstreamError, ModelError, RecordError, Unavailable

@@ -12,7 +12,8 @@ from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.adapters.kafka.topology import unequal
 from stream_app.audit.decisions import DecisionReader, ServedDecision
 from stream_app.audit.history import PartitionHistory
-from stream_app.bootstrap import inputs_of, topics_of
+from stream_app.bootstrap import topics_of
+from stream_app.bootstrap_inputs import inputs_of
 from stream_app.delivery.outputs import Outputs
 from stream_app.delivery.rebuild import MOST_AHEAD_MS, began_ms
 from stream_app.errors import DataError, SettingsError, TopologyError

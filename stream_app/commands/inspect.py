@@ -22,7 +22,7 @@ import typer
 from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import by_crc32, by_murmur2
 from stream_app.adapters.kafka.topics import partition_counts
-from stream_app.bootstrap import intake_rules, mapping_in
+from stream_app.bootstrap_inputs import intake_rules, mapping_in
 from stream_app.commands.coroutines import result_of
 from stream_app.commands.topic_records import read_topic
 from stream_app.errors import DataError, RecordError

@@ -1,6 +1,6 @@
 """`fraudstream labels`: chargebacks and reports in a topic of their own, joined to the payments that they mean, and published as labels, each once.
 
-1. Reports are read from where the last run ended, some at a time: `MOST_AT_ONCE`, or `MOST_AT_ONCE_BYTES`.
+1. Reports are read from where the last run ended, some at a time, see `report_lots`.
 2. The payments are read once for those, from the first time on that one of them reaches; see `stream_app.labelling.report_join`.
 3. A label goes to the partition of its card, what has no payment to the dead letters of labels, some in one Kafka transaction, and with it how far
    the reports were read. So whatever is killed, each is published once.
@@ -8,10 +8,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import batched
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
-import msgspec
 import typer
 
 from stream_app.adapters.kafka.log import KafkaLog
@@ -27,25 +25,21 @@ from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.adapters.kafka.returning import AT_ONCE, ReturningProducer, returning_producer
 from stream_app.adapters.kafka.topics import partition_counts
-from stream_app.bootstrap import inputs_of, intake_rules, mapping_in, reports_of
+from stream_app.bootstrap_inputs import inputs_of, mapping_in, reports_of
 from stream_app.commands.coroutines import result_of
-from stream_app.delivery.dead_letter import dead_letter
+from stream_app.commands.label_messages import LabelMessages
+from stream_app.commands.report_lots import ReportLot, joined, lots_of
 from stream_app.delivery.placement import CardHomes, newest_keys
 from stream_app.delivery.ports import Log
 from stream_app.errors import DataError, RecordError, TopologyError
-from stream_app.labelling.report_join import MeantPayment, ReportJoin, reach_ms, unjoined
+from stream_app.labelling.report_join import MeantPayment
 from stream_app.labelling.report_reader import ReportReader
 from stream_app.messages.label_reports import UNJOINED, LabelReport
-from stream_app.messages.records import Addressed, Outgoing, Place, Published
+from stream_app.messages.records import Addressed, Place
 from stream_app.messages.refusals import DeadLetterCode
-from stream_app.messages.transaction import Decoder, Label
-from stream_app.scoring.intake import decode_all
 from stream_app.settings import Settings, load_settings
-from stream_app.wire.inputs import Inputs, some_ready
 from stream_app.wire.mapping import MappingError, SourceMapping
 
-MOST_AT_ONCE = 100_000
-MOST_AT_ONCE_BYTES = 64 * 2**20
 _SHOWN = 5
 _COMMAND = "fraudstream labels"
 
@@ -130,126 +124,6 @@ class LabelTally:
             yield f"  {count:,} {told}{kept}: {', '.join(self.places[code])}{', …' * (count > _SHOWN)}"
         if self.refused:
             yield f"  {'Each would be' if dry_run else 'Each is'} a dead letter of labels: `fraudstream dlq show` says why."
-
-
-class ReportLot(NamedTuple):
-    """Some reports in the order in which they were read: where each stands, its record, and what it says, or why it says nothing."""
-
-    places: list[Place]
-    records: list[Published]
-    said: list[LabelReport | RecordError]
-
-
-async def lots_of(
-    log: Log, starts: Mapping[Place, int], reader: ReportReader, fetched: Callable[[], Awaitable[None]]
-) -> AsyncIterator[ReportLot]:
-    """The reports of a topic to its end, in lots of bounded size.
-
-    Raises:
-        Unavailable: Kafka does not answer, or a schema could not be fetched.
-    """
-    lot, size = ReportLot([], [], []), 0
-    async with aclosing(log.walk(starts)) as walk:  # type: ignore[type-var]
-        async for place, records in walk:
-            if sum(map(reader.lacks, records)):  # every one is asked, so that all are fetched together
-                await fetched()
-            for record in records:
-                lot.places.append(place)
-                lot.records.append(record)
-                lot.said.append(_said(reader, record))
-                size += len(record.value or b"")
-            if len(lot.said) >= MOST_AT_ONCE or size >= MOST_AT_ONCE_BYTES:
-                yield lot
-                lot, size = ReportLot([], [], []), 0
-    if lot.said:
-        yield lot
-
-
-def _said(reader: ReportReader, record: Published) -> LabelReport | RecordError:
-    try:
-        return reader.read(record)
-    except RecordError as error:
-        return error
-
-
-async def joined(
-    lot: ReportLot, log: Log, payments: Place, inputs: Inputs, reading: tuple[ZoneInfo, float]
-) -> list[MeantPayment | RecordError]:
-    """The payment of each report of a lot, or why there is none.
-
-    Args:
-        lot: of reports.
-        log: of the payments.
-        payments: their topic, and how many partitions it has.
-        inputs: how they are read.
-        reading: whose days are meant; how many of them a report reaches back that names none.
-    """
-    topic, partitions = payments
-    zone, days = reading
-    read = [(number, said) for number, said in enumerate(lot.said) if isinstance(said, LabelReport)]
-    found: list[MeantPayment | RecordError] = [
-        said if isinstance(said, RecordError) else unjoined(DeadLetterCode.LABEL_UNMATCHED) for said in lot.said
-    ]
-    if not read:
-        return found
-    reports = [report for _, report in read]
-    join = ReportJoin(reports, zone)
-    starts = await log.from_time({(topic, number): reach_ms(reports, days) for number in range(partitions)})
-    async for place, records in log.walk(starts):
-        async for ready in some_ready(records, inputs.payments, inputs):
-            for payment in decode_all(ready, inputs.payments, None).messages:
-                join.see(payment, place[1])
-    for at, (number, _) in enumerate(read):
-        try:
-            found[number] = join.found(at)
-        except RecordError as error:
-            found[number] = error
-    return found
-
-
-class LabelMessages:
-    """What is published of a report."""
-
-    def __init__(self, settings: Settings, homes: CardHomes | None, card_fields: Sequence[str]) -> None:
-        """Bind to the settings; `homes` says where cards belong, None: where their payment stood."""
-        self._labels, self._letters, self._homes = settings.labels_topic, settings.labels_dlq_topic, homes
-        self._redacted = card_fields if settings.refuse_card_numbers else ()
-        self._decoder = Decoder(Label, intake_rules(settings))
-
-    def of(
-        self, report: LabelReport | RecordError, meant: MeantPayment | RecordError, record: Published, place: Place
-    ) -> tuple[Addressed, RecordError | None]:
-        """The label, or the dead letter and why."""
-        try:
-            return self._label(report, meant), None
-        except RecordError as error:
-            return Addressed(place[1], dead_letter(record, error, place, self._letters, redacted=self._redacted)), error
-
-    def _label(self, report: LabelReport | RecordError, meant: MeantPayment | RecordError) -> Addressed:
-        if isinstance(report, RecordError):
-            raise report
-        if isinstance(meant, RecordError):
-            raise meant
-        if report.labelled_ms < meant.event_ms:
-            raise unjoined(DeadLetterCode.LABEL_BEFORE_EVENT)
-        card, transaction = meant.key
-        label = Label(
-            transaction,
-            card,
-            meant.terminal_id,
-            meant.event_ms,
-            meant.amount,
-            report.is_fraud,
-            report.labelled_ms,
-            report.source,
-            merchant_id=meant.merchant_id,
-            mcc=meant.mcc,
-            country=meant.country,
-            ip=meant.ip,
-        )
-        value, key, now_ms = msgspec.json.encode(label), card.encode(), time.time_ns() // 1_000_000
-        self._decoder.decode(value, key, now_ms, now_ms)  # as a worker will, that no label is refused there
-        return Addressed(self._homes.of(key, meant.partition) if self._homes else meant.partition, Outgoing(self._labels, key, value))
 
 
 async def _run(settings: Settings, topic: str, reading: _ReportSource, *, dry_run: bool) -> LabelTally:

@@ -10,7 +10,8 @@ import msgspec
 
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.options import client_options
-from stream_app.bootstrap import inputs_of, topics_of
+from stream_app.bootstrap import topics_of
+from stream_app.bootstrap_inputs import inputs_of
 from stream_app.commands.evidence import equal_partitions, input_ids
 from stream_app.comparing.answer import comparison_of
 from stream_app.comparing.judged_payments import JudgedScore, ModelPair

@@ -88,7 +88,7 @@ async def spool(settings: Settings, most: int, into: IO[str]) -> int:
     Raises:
         DataError: the topics hold no payment, or more labels of that time than are held.
     """
-    from stream_app.bootstrap import inputs_of  # noqa: PLC0415 - Redis and MLflow load only where topics are read
+    from stream_app.bootstrap_inputs import inputs_of  # noqa: PLC0415 - Redis and MLflow load only where topics are read
 
     names = (settings.transactions_topic, settings.labels_topic)
     counts = await partition_counts(client_options(settings), names)

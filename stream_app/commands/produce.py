@@ -65,22 +65,12 @@ def produce_command(  # noqa: PLR0913 - the command's options
     if labels and no_labels:
         raise typer.BadParameter("give --labels or --no-labels, not both", param_hint="--labels")
     window = (moment_ms(start, "--start"), moment_ms(end, "--end"))
-    settings = load_settings()
+    settings, console = load_settings(), Console(stderr=True)
     client = client_options(settings)
-    frame = importlib.import_module("training.data.dataset").read_transactions(
-        file, label_delay_days=label_delay_days, mapping=mapping, refuse_card_numbers=settings.refuse_card_numbers
-    )
-    console, tally = Console(stderr=True), Tally()
+    reading = _FileReading(label_delay_days, settings.refuse_card_numbers)
+    frame = reading.transactions(file, mapping)
     if labels:
-        frame, joined = importlib.import_module("training.data.dataset").with_labels(
-            frame,
-            labels,
-            mapping=labels_mapping,
-            label_delay_days=label_delay_days,
-            refuse_card_numbers=settings.refuse_card_numbers,
-        )
-        for line in joined.lines():
-            console.print(line, highlight=False, soft_wrap=True)
+        frame = reading.with_labels(frame, labels, labels_mapping, console)
     replay = replay_of(frame, labels=not no_labels, window=window, limit=limit)
     if not len(replay):
         raise DataError(
@@ -89,11 +79,41 @@ def produce_command(  # noqa: PLR0913 - the command's options
     ahead = int((replay.order()[1] > time.time() * 1000 + settings.max_ahead_s * 1000).sum())
     if ahead:
         console.print(f"[yellow]{ahead:,} records are dated later than now: workers refuse such (code 'future'). --end leaves them out.")
-    topics = ReplayTopics(settings.transactions_topic, settings.labels_topic)
+    _published(replay, client, ReplayTopics(settings.transactions_topic, settings.labels_topic), Pace(rate, speed), console)
+
+
+class _FileReading(NamedTuple):
+    """How files of transactions and of what is known of them are read."""
+
+    label_delay_days: float
+    refuse_card_numbers: bool
+
+    def transactions(self, file: Path, mapping: Path | None) -> pd.DataFrame:
+        """What `train` reads of the file."""
+        frame: pd.DataFrame = importlib.import_module("training.data.dataset").read_transactions(file, mapping=mapping, **self._asdict())
+        return frame
+
+    def with_labels(self, frame: pd.DataFrame, labels: Path, mapping: Path | None, console: Console) -> pd.DataFrame:
+        """The transactions with what a file of its own knows of them; how many were joined is told."""
+        joined: pd.DataFrame
+        joined, report = importlib.import_module("training.data.dataset").with_labels(frame, labels, mapping=mapping, **self._asdict())
+        for line in report.lines():
+            console.print(line, highlight=False, soft_wrap=True)
+        return joined
+
+
+def _published(replay: Replay, client: Mapping[str, Any], topics: ReplayTopics, pace: Pace, console: Console) -> None:
+    """Publish the replay, and say what became of it, however it ends.
+
+    Raises:
+        Refused, Unavailable: Kafka did not take all of it.
+        Exit: it was interrupted.
+    """
+    tally = Tally()
     try:
         with _progress(console) as progress:
             bar = _Bar(progress, len(replay))
-            asyncio.run(produce_to_kafka(replay, client, topics, Pace(rate, speed), tally, bar.show))
+            asyncio.run(produce_to_kafka(replay, client, topics, pace, tally, bar.show))
     except KeyboardInterrupt:
         console.print(summary(tally, topics), soft_wrap=True, highlight=False)
         raise typer.Exit(INTERRUPTED) from None

@@ -18,7 +18,8 @@ from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.adapters.kafka.topics import partition_counts
 from stream_app.adapters.kafka.topology import unequal
 from stream_app.adapters.redis.store import RedisStore
-from stream_app.bootstrap import SystemClock, inputs_of, intake_rules, present_of, topics_of
+from stream_app.bootstrap import SystemClock, present_of, topics_of
+from stream_app.bootstrap_inputs import inputs_of, intake_rules
 from stream_app.delivery.held_partitions import one_count
 from stream_app.delivery.placement import verified
 from stream_app.delivery.repartition import Repartition, RepartitionDependencies, Repartitioned

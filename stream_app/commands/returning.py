@@ -15,7 +15,7 @@ from stream_app.adapters.kafka.options import client_options
 from stream_app.adapters.kafka.partitioners import PARTITIONERS
 from stream_app.adapters.kafka.returning import AT_ONCE, ReturningProducer, returning_producer
 from stream_app.adapters.kafka.topics import partition_counts
-from stream_app.bootstrap import inputs_of
+from stream_app.bootstrap_inputs import inputs_of
 from stream_app.commands.letter_lines import LetterLine
 from stream_app.commands.topic_records import read_topic
 from stream_app.delivery.placement import CardHomes, newest_keys

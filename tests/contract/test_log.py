@@ -12,6 +12,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 
+from stream_app.adapters.kafka import log as of_log
+from stream_app.adapters.kafka.consumer import new_consumer
 from stream_app.adapters.kafka.log import KafkaLog
 from stream_app.adapters.kafka.publisher import KafkaPublisher
 from stream_app.delivery.ports import Log
@@ -243,6 +245,31 @@ def test_what_is_published_stands_with_its_headers_and_the_next_offsets_are_told
         assert list(found[4].headers) == [("own", b"v4")]
 
     run(subject, topic, test)
+
+
+def test_first_records_of_many_partitions_take_as_many_consumers_as_those_of_one(
+    stack: Servers, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making one takes longer than what it reads: two for each of 32 partitions took a new group half a minute."""
+    topic, made = f"log-{unique}", list[AIOKafkaConsumer]()
+
+    def counted(*topics: Any, **options: Any) -> AIOKafkaConsumer:
+        made.append(new_consumer(*topics, **options))
+        return made[-1]
+
+    async def body() -> None:
+        kafka = Kafka(stack.kafka)
+        await kafka.start()
+        await kafka.create(topic)
+        await kafka.write(topic, [b"v"], [100])
+        monkeypatch.setattr(of_log, "new_consumer", counted)
+        assert await kafka.log.timestamps({(topic, 1): (0, 5)}) == {(topic, 1): [100]}
+        of_one = len(made)
+        assert await kafka.log.timestamps({(topic, 0): (0, 5), (topic, 1): (0, 5)}) == {(topic, 0): [], (topic, 1): [100]}
+        assert len(made) == 2 * of_one
+        await kafka.stop()
+
+    asyncio.run(body())
 
 
 def test_marks_of_transactions_are_no_records(stack: Servers, unique: str) -> None:

@@ -11,7 +11,7 @@ import faust
 from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers.aiokafka import Consumer, Transport
 
-from stream_app import bootstrap, worker
+from stream_app import bootstrap_inputs, bootstrap_worker, worker
 from stream_app.adapters.faust import batches as faust_batches
 from stream_app.adapters.kafka import consumer as kafka_consumer
 from stream_app.adapters.kafka.record_batches import FetchedRecords
@@ -217,7 +217,8 @@ def _any_time(_: Points) -> None:
     def rules(original: Callable[..., IntakeRules]) -> Callable[..., IntakeRules]:
         return lambda settings: dataclasses.replace(original(settings), max_ahead_of_clock_s=10**9)
 
-    replace(bootstrap, "intake_rules", rules)
+    for module in (bootstrap_inputs, bootstrap_worker):
+        replace(module, "intake_rules", rules)
 
 
 def _another_release(_: Points) -> None:

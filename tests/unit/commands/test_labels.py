@@ -13,7 +13,10 @@ import pytest
 import typer
 
 from stream_app.commands import labels as of_labels
-from stream_app.commands.labels import LabelMessages, LabelTally, ReportLot, joined, labels_command, lots_of
+from stream_app.commands import report_lots
+from stream_app.commands.label_messages import LabelMessages
+from stream_app.commands.labels import LabelTally, labels_command
+from stream_app.commands.report_lots import ReportLot, joined, lots_of
 from stream_app.errors import DataError, RecordError
 from stream_app.labelling.report_join import MeantPayment, unjoined
 from stream_app.labelling.report_reader import ReportReader, ReportRules
@@ -54,11 +57,11 @@ def test_a_lot_is_bounded_and_none_is_left_out(monkeypatch: pytest.MonkeyPatch) 
     topics = MemoryTopics()
     for number in range(9):
         topics.append(PLACE, None, json.dumps({"transaction_id": f"T{number}"}).encode())
-    monkeypatch.setattr(of_labels, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(report_lots, "MOST_AT_ONCE", 4)
     found = asyncio.run(lots(topics, {PLACE: 2}))
     assert [len(lot.said) for lot in found] == [4, 3]
     assert [record.offset for lot in found for record in lot.records] == list(range(2, 9))
-    monkeypatch.setattr(of_labels, "MOST_AT_ONCE_BYTES", 10)
+    monkeypatch.setattr(report_lots, "MOST_AT_ONCE_BYTES", 10)
     assert [len(lot.said) for lot in asyncio.run(lots(topics, {PLACE: 2}))] == [2, 2, 2, 1]
 
 
