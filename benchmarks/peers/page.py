@@ -17,7 +17,6 @@ BEGIN, END = "<!-- peers: made by `python -m benchmarks.peers.page RESULT` -->",
 NAMES = {
     "limit": "the limit",
     "fraudstream": "Fraudstream",
-    "fraudstream_two": "Fraudstream, two workers",
     "kafka_streams": "Kafka Streams",
     "quix": "Quix Streams",
     "faust": "Faust, naive",
@@ -74,7 +73,7 @@ def chart(result: dict[str, Any]) -> str:
         figure = Figure(figsize=(7.2, 0.7 + 0.5 * len(ran)), facecolor="white", layout="tight")
         axes = figure.subplots()
         bars = axes.barh(
-            [NAMES[name] for name in ran], rates, color=[_OURS if name.startswith("fraudstream") else _THEIRS for name in ran], height=0.6
+            [NAMES[name] for name in ran], rates, color=[_OURS if name == "fraudstream" else _THEIRS for name in ran], height=0.6
         )
         for name, bar in zip(ran, bars, strict=True):
             lowest, highest = min(result[name]["runs"]), max(result[name]["runs"])

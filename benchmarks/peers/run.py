@@ -73,14 +73,11 @@ def main() -> int:
 
 def _systems() -> tuple[list[System], dict[str, str]]:
     """Those that can be made here, and why others cannot."""
-    systems = [
-        System("fraudstream", "one worker, every guarantee on", ()),
-        System("fraudstream_two", "two workers of a group, every guarantee on", (), workers=2),
-    ]
+    systems = [System("fraudstream", "one worker, every guarantee on", ())]
     missing = {}
     for name, about, made, share, history in _PEERS:
         try:
-            systems.append(System(name, about, made(), share=share, history=history))
+            systems.append(System(name, about, made(), share, history))
         except NoPeerError as why:
             missing[name] = str(why)
             print(f"bench-peers: {name} is left out. {why}", file=sys.stderr)
@@ -91,7 +88,7 @@ def _measured(servers: dict[str, str], home: Path, systems: Sequence[System]) ->
     model = _model(servers, home)
     few = bank({**servers, "SCORES_TOPIC": "scores-of-peers"}, home, Portfolio(FEW_CARDS, FEW_TERMINALS), AGREEMENT, partitions=1)
     _topics(few, systems)
-    shares = agreement(few, [system for system in systems if system.workers == 1], model, AGREEMENT)
+    shares = agreement(few, systems, model, AGREEMENT)
     print(f"bench-peers: share of scores that agree: {shares}", file=sys.stderr)
     pids = {s.service: s.pid for s in LocalStack(home / ".fraudstream").status() if s.pid is not None}
     of = bank(servers, home, Portfolio(CARDS), HISTORY + RUNS * _with_unmeasured(TRANSACTIONS))
@@ -139,7 +136,7 @@ def _topics(of: Bank, systems: Sequence[System]) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=of.env["KAFKA_BOOTSTRAP_SERVERS"])
         await admin.start()
         try:
-            await admin.create_topics([NewTopic(system.alerts_of(of), of.partitions, 1) for system in systems if not system.is_the_worker])
+            await admin.create_topics([NewTopic(system.alerts_of(of), of.partitions, 1) for system in systems if system.command])
         finally:
             await admin.close()
 
@@ -186,16 +183,14 @@ class Bench:
     def _drained(self, system: System, payments: int, unmeasured: int) -> dict[str, Any]:
         """So many payments are there before the system starts: from when it has scored the unmeasured ones to the last."""
         with system.running(self.of, self.model, self.threshold, payments) as running:
-            processes = {**{f"worker {n}": pid for n, pid in enumerate(running.pids)}, **self.servers}
+            processes = {"worker": running.pid, **self.servers}
             (first, began_s), used = _past(unmeasured, system, running), cpu_s(processes)
             (last, ended_s), spent = _past(payments, system, running), cpu_s(processes)
         measured = last - first
         if not measured:
             raise ValueError(f"{system.name} scored its {payments} payments between two looks. Raise BENCH_TRANSACTIONS.")
         print(f"bench-peers: {system.name} {measured / (ended_s - began_s):,.0f}/s", file=sys.stderr)
-        cpu_us = dict.fromkeys(("worker", *self.servers), 0.0)
-        for name in processes:
-            cpu_us[name.partition(" ")[0]] += (spent[name] - used[name]) / measured * 1e6
+        cpu_us = {name: (spent[name] - used[name]) / measured * 1e6 for name in processes}
         return {"per_s": measured / (ended_s - began_s), "cpu_us": cpu_us, "payments": measured}
 
     def _limit(self, turn: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,8 +34,8 @@ class Running(Protocol):
     """A system that scores."""
 
     @property
-    def pids(self) -> tuple[int, ...]:
-        """Of its processes."""
+    def pid(self) -> int:
+        """Of its process."""
 
     def scored(self) -> tuple[float, float]:
         """Payments scored since it began, and when that was true, Unix s.
@@ -52,8 +52,7 @@ class System:
     Attributes:
         name: in the result.
         about: for people: what it is, and which guarantee it gives.
-        command: what starts it; empty for Fraudstream, whose workers have their own way.
-        workers: how many of Fraudstream's, each a process.
+        command: what starts it; empty for Fraudstream, whose worker has its own way.
         share: of the payments that Fraudstream scores in a run: what is slow gets fewer, so that no run takes long.
         history: whether it reads the payments before the first run: what is slow does not, and has less state to carry for it.
     """
@@ -61,7 +60,6 @@ class System:
     name: str
     about: str
     command: Sequence[str]
-    workers: int = 1
     share: float = 1.0
     history: bool = True
 
@@ -76,12 +74,9 @@ class System:
             payments: a multiple of the partitions is best.
         """
         if not self.command:
-            with ExitStack() as ours:
-                env = {**self.settings(of), "THRESHOLD": str(threshold)}
-                workers = [ours.enter_context(worker(env, free_port(), of.home)) for _ in range(self.workers)]
-                yield _Fraudstream(workers)
-                for one in workers:
-                    one.stop()
+            with worker({**of.env, "THRESHOLD": str(threshold)}, free_port(), of.home) as ours:
+                yield _Fraudstream(ours)
+                ours.stop()
             return
         group, state = f"{of.env['CONSUMER_GROUP']}-{self.name}", of.home / f"{of.env['CONSUMER_GROUP']}-{self.name}"
         state.mkdir(exist_ok=True)
@@ -99,35 +94,23 @@ class System:
         with _peer(self.command, {f"PEER_{name}": value for name, value in env.items()}, state / "log") as peer:
             yield peer
 
-    def settings(self, of: Bank) -> dict[str, str]:
-        """Of Fraudstream's workers: several are a group of their own, beside the one."""
-        if self.workers == 1:
-            return dict(of.env)
-        return {**of.env, "CONSUMER_GROUP": f"{of.env['CONSUMER_GROUP']}-{self.name}", "ALERTS_TOPIC": self.alerts_of(of)}
-
     def alerts_of(self, of: Bank) -> str:
         """The topic that it alerts to."""
-        return of.env["ALERTS_TOPIC"] if self.is_the_worker else f"{of.env['ALERTS_TOPIC']}-{self.name}"
-
-    @property
-    def is_the_worker(self) -> bool:
-        """Whether it is one worker of Fraudstream, which has the bank's own group and topics."""
-        return not self.command and self.workers == 1
+        return f"{of.env['ALERTS_TOPIC']}-{self.name}" if self.command else of.env["ALERTS_TOPIC"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Fraudstream:
-    workers: Sequence[Worker]
+    worker: Worker
 
     @property
-    def pids(self) -> tuple[int, ...]:
-        return tuple(one.process.pid for one in self.workers)
+    def pid(self) -> int:
+        return self.worker.process.pid
 
     def scored(self) -> tuple[float, float]:
-        count = sum(scored(one) for one in self.workers)
-        for one in self.workers:
-            if one.process.poll() is not None:
-                raise EndedError(one.log.read_text())
+        count = scored(self.worker)
+        if self.worker.process.poll() is not None:
+            raise EndedError(self.worker.log.read_text())
         return count, time.time()
 
 
@@ -137,8 +120,8 @@ class _Peer:
     log: Path
 
     @property
-    def pids(self) -> tuple[int, ...]:
-        return (self.process.pid,)
+    def pid(self) -> int:
+        return self.process.pid
 
     def scored(self) -> tuple[float, float]:
         with self.log.open("rb") as log:
