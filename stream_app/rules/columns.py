@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import attrgetter
 
 import numpy as np
 import xxhash
@@ -64,13 +66,13 @@ class BatchReading:
     def times_ms(self) -> Ints:
         """Event times."""
         if self._times_ms is None:
-            self._times_ms = np.array([p.event_time for p in self.batch.payments], dtype=np.int64)
+            self._times_ms = np.fromiter(map(attrgetter("event_time"), self.batch.payments), dtype=np.int64, count=len(self.batch))
         return self._times_ms
 
     def texts(self, name: str) -> FieldTexts:
         """The texts of a field."""
         if name not in self._texts:
-            self._texts[name] = FieldTexts.of([getattr(p, name) for p in self.batch.payments])
+            self._texts[name] = FieldTexts([*map(attrgetter(name), self.batch.payments)])
         return self._texts[name]
 
     def columns(self, program: Program) -> Floats:
@@ -89,8 +91,8 @@ class BatchReading:
             case "number":
                 return self.numbers(column.name)
             case "text":
-                place = program.texts.get
-                return np.array([place(value, -1.0) for value in self.texts(column.name).values])
+                found = map(program.texts.get, self.texts(column.name).values, repeat(-1.0))
+                return np.fromiter(found, dtype=np.float64, count=len(self.batch))
             case "same":
                 one, other = self.texts(column.name), self.texts(column.other)
                 equal = np.array([a == b for a, b in zip(one.values, other.values, strict=True)], dtype=np.float64)
@@ -124,7 +126,7 @@ class BatchReading:
             return np.array([np.nan if isinstance(value, str) else value for value in values], dtype=np.float64)  # a text is no number
         if name == "event_time":
             return self.times_ms.astype(np.float64)
-        return np.array([getattr(p, name) for p in self.batch.payments], dtype=np.float64)  # None is NaN
+        return np.array([*map(attrgetter(name), self.batch.payments)], dtype=np.float64)  # None is NaN
 
     def _feature(self, name: str) -> Floats:
         if name not in self.places:

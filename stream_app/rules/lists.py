@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, NamedTuple, Self
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -72,17 +74,21 @@ class ListRemoval(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
 type ListChange = CardList | ListEntries | ListRemoval
 
 
-class FieldTexts(NamedTuple):
-    """The texts of one field of some payments, with their hashes, and which have none."""
+@dataclass(frozen=True)
+class FieldTexts:
+    """The texts of one field of some payments."""
 
     values: Sequence[str | None]
-    hashes: Ints
-    missing: Truths
 
-    @classmethod
-    def of(cls, values: Sequence[str | None]) -> Self:
-        """Of these."""
-        return cls(values, hashes_of_values(values), np.array([value is None for value in values], dtype=np.bool_))
+    @cached_property
+    def hashes(self) -> Ints:
+        """Theirs, which lists are asked by; made when first asked for."""
+        return hashes_of_values(self.values)
+
+    @cached_property
+    def missing(self) -> Truths:
+        """Which payments have none."""
+        return np.fromiter((value is None for value in self.values), dtype=np.bool_, count=len(self.values))
 
 
 class Lists:

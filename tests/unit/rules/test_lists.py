@@ -160,7 +160,7 @@ def test_an_entry_ends_by_the_time_of_the_payment() -> None:
     """Event time decides, whatever the clock says; the end itself is not included. Without a value it is unknown whether a list holds it."""
     made = lists(watched=("device", "ask", ["always"]))
     taken(made, entries=(ListedValue("until", NOW_MS + 10),))
-    texts = FieldTexts.of(["until", "until", "always", "never", None])
+    texts = FieldTexts(["until", "until", "always", "never", None])
     held = made.held("watched", "device_id", texts, np.array([NOW_MS + 9, NOW_MS + 10, NOW_MS + 10, NOW_MS, NOW_MS]))
     assert held.tolist()[:4] == [1, 0, 1, 0]
     assert np.isnan(held[4])
