@@ -104,7 +104,7 @@ def _as_guessed(given: Any, names: Iterable[str]) -> GuessedMapping:
     columns |= {name: Guess(name) for name in names if known(name) and name not in columns and name not in taken}
     constants = {k: v for k, v in given.constants.items() if k not in columns or k in given.said.constants}
     kept = {name: guess for name, guess in columns.items() if name not in given.said.constants}
-    return GuessedMapping(kept, tuple(given.tokens), given.decimal, constants, given.zone, is_said=True)
+    return GuessedMapping(kept, tuple(given.tokens), given.decimal, constants, given.zone, is_said=True, in_minor=_in_minor(given.said))
 
 
 def _as_guess(said: SourceMapping, ours: str, places: list[str]) -> Guess:
@@ -112,6 +112,10 @@ def _as_guess(said: SourceMapping, ours: str, places: list[str]) -> Guess:
     read = _reader(ours, " and ".join(places), form) if form.is_text and ours in OURS and OURS[ours].kind is FieldKind.TIME else None
     values = said.columns[ours].values if ours in said.columns else {}
     return Guess(theirs, "" if form.is_text else form.unit, form.since_ms, values, tuple(also), form.written, read=read)
+
+
+def _in_minor(said: SourceMapping) -> bool:
+    return "amount" in said.columns and said.columns["amount"].unit == "minor"
 
 
 def _reader(ours: str, theirs: str, form: TimeForm) -> Callable[[Any], Any]:
@@ -243,7 +247,9 @@ def _said_of_records(mapping: SourceMapping, rows: Iterable[Mapping[str, Any]]) 
     """A mapping of records, as inspection has it; fields that have our names there too."""
     columns = {ours: _as_guess(mapping, ours, [".".join(path) for path in column.paths]) for ours, column in mapping.columns.items()}
     ours = {name: Guess(name) for row in rows for name in row if name in OURS and mapping.has_our_name(name)}
-    return GuessedMapping(columns | ours, tuple(mapping.tokens), mapping.decimal, mapping.constants, mapping.zone, is_said=True)
+    return GuessedMapping(
+        columns | ours, tuple(mapping.tokens), mapping.decimal, mapping.constants, mapping.zone, is_said=True, in_minor=_in_minor(mapping)
+    )
 
 
 def _object(value: bytes | None) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class GuessedMapping:
         constants: ours → the same for all.
         zone: of times that name none; empty: nobody says it, and they are taken for UTC.
         is_said: whether a person says it, or the file's form is known.
+        in_minor: whether a person says that amounts are in minor units.
     """
 
     columns: Mapping[str, Guess]
@@ -109,6 +110,7 @@ class GuessedMapping:
     constants: Mapping[str, str] = field(default_factory=dict)
     zone: str = ""
     is_said: bool = False
+    in_minor: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:

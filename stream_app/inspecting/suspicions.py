@@ -60,7 +60,7 @@ def _of_dates(column: SourceColumn) -> str:
 
 def _of_money(of: Inspection) -> Iterator[str]:
     column = _column(of, "amount")
-    if column is not None and of.money > _FEW and of.whole == of.money and column.most >= 100:  # noqa: PLR2004 - a euro in cents
+    if column is not None and not of.mapping.in_minor and of.money > _FEW and of.whole == of.money and column.most >= 100:  # noqa: PLR2004 - a euro in cents
         yield (
             f"Every amount in {column.name!r} is a whole number: are these minor units (cents)? Amounts are in major units, as 12.5; a mapping says "
             f"`{{path: {column.name}, unit: minor}}`."

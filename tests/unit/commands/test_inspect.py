@@ -214,6 +214,19 @@ def test_a_mapping_says_what_parts_the_columns(tmp_path: Path, capsys: pytest.Ca
     assert (told["refused_rows"], told["missing"], len(read_transactions(path, mapping=mapping))) == (0, [], 30)
 
 
+def test_minor_units_are_asked_about_until_the_mapping_says_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whole numbers look like cents; once a person has said that they are, nobody is asked again."""
+    path, mapping = tmp_path / "t.csv", tmp_path / "m.yml"
+    path.write_text(
+        "transaction_id,event_time,card_id,terminal_id,cents,currency\n"
+        + "".join(f"t{i},2024-03-01T10:00:00Z,c,s,{100 + i},EUR\n" for i in range(60))
+    )
+    for amount, asks in (("cents", True), ("{path: cents, unit: minor}", False)):
+        mapping.write_text(f"columns:\n  amount: {amount}\n")
+        told = json.loads(asked(capsys, path, mapping=mapping, as_json=True)[1])["suspicions"]
+        assert any("minor units (cents)?" in sentence for sentence in told) is asks
+
+
 @pytest.mark.parametrize("wrong", ["31/04/2018", "2018-04-01", "1/4/18"])
 def test_a_time_that_is_not_as_the_mapping_says_is_refused_with_its_row(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
