@@ -24,6 +24,7 @@ from stream_app.delivery.inbox import Fetched, KnownEnd
 from stream_app.errors import FraudstreamError, Stop
 from stream_app.features.warm import warm
 from stream_app.messages.records import Place
+from stream_app.operating.code_pages import LLVM, give_back
 from stream_app.operating.garbage import spare_the_collector
 from stream_app.operating.logs import set_up_logs
 from stream_app.operating.watchdog import end_within
@@ -108,6 +109,7 @@ class FraudWorker(faust.App):  # type: ignore[misc]
             task.add_done_callback(self._no_longer_beside)
         await parts.rules.begun()
         spare_the_collector()
+        give_back(LLVM)
 
     def _no_longer_beside(self, task: asyncio.Task[None]) -> None:
         """What ends a reader beside the batches would end them too, once there is a model."""

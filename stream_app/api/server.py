@@ -28,6 +28,7 @@ from stream_app.bootstrap_api import ApiBackground, build_api
 from stream_app.bootstrap_inputs import intake_rules
 from stream_app.errors import SettingsError
 from stream_app.features.warm import warm
+from stream_app.operating.code_pages import LLVM, give_back
 from stream_app.operating.garbage import spare_the_collector
 from stream_app.operating.logs import set_up_logs
 from stream_app.rules.warm import warm as warm_rules
@@ -125,6 +126,7 @@ async def _life(background: ApiBackground) -> AsyncIterator[None]:
     await asyncio.to_thread(warm)
     await asyncio.to_thread(warm_rules)
     spare_the_collector()
+    give_back(LLVM)
     beside = [asyncio.create_task(run()) for run in background.run]
     try:
         yield

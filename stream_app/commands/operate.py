@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -15,12 +16,22 @@ from stream_app.adapters.kafka.topology import unequal
 from stream_app.errors import TopologyError
 from stream_app.settings import load_settings
 
+NOT_SERVING = ("scipy", "coverage")
+"""numba imports these where they are installed, as in a clone, for kernels of other people's: 18 MB of a worker. No image has them."""
+
 
 def worker_command() -> None:
     """Score transactions until told to stop (SIGTERM, Ctrl-C)."""
+    leave_out(NOT_SERVING)
     from stream_app.worker import run  # noqa: PLC0415 - Faust, numba and onnxruntime load only where they are used
 
     sys.exit(run())
+
+
+def leave_out(libraries: Sequence[str]) -> None:
+    """Have these libraries, where nobody imported them yet, taken for not installed in this process."""
+    for library in libraries:
+        vars(sys)["modules"].setdefault(library, None)
 
 
 def topics_command(

@@ -257,6 +257,23 @@ def test_importing_the_worker_imports_no_training_library() -> None:
     assert python(f"import sys, stream_app.worker, stream_app.bootstrap; print(sorted({slow} & set(sys.modules)))") == "[]"
 
 
+def test_a_worker_holds_no_library_that_only_others_need_once_its_kernels_are_there() -> None:
+    """Numba imports scipy and coverage where they are installed, with linear algebra and SQLite: 18 MB that no image has, and a clone's worker had."""
+    code = """
+import sys
+from stream_app.commands.operate import NOT_SERVING, leave_out
+leave_out(NOT_SERVING)
+import stream_app.worker
+from stream_app.features.warm import warm
+from stream_app.rules.warm import warm as warm_rules
+warm()
+warm_rules()
+heavy = {"scipy.linalg", "coverage.data", "sqlite3", "sklearn", "mlflow", "pandas", "pyarrow", "onnx", "fastapi", "matplotlib", "training"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    assert python(code) == "[]"
+
+
 @pytest.mark.parametrize("package", ROOMS)
 def test_no_module_connects_or_starts_anything_at_import(package: str) -> None:
     """Every module is imported under an audit hook that sees connections, look-ups, servers and threads."""
