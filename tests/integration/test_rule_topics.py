@@ -285,7 +285,8 @@ def test_of_two_checkpoints_at_once_the_one_that_is_torn_is_told_and_a_start_tak
             RuleWriter.open(options, topic, ListsLog) as slow,
             RuleWriter.open(options, topic, ListsLog) as quick,
         ):
-            await slow.write([msgspec.json.encode(WATCHED), put(*(f"t-{n}" for n in range(100)))])
+            await slow.write([msgspec.json.encode(WATCHED)])
+            await slow.write([put(*(f"t-{n}" for n in range(100)))])
             monkeypatch.setattr(checkpoint, "PIECE_BYTES", 100)
             publish, amid = slow._publish, 0
 
