@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ DARK, GREY = "#202124", "#9aa0a6"
 """Of texts and axes: charts are drawn on white, and read on dark pages too."""
 
 
-def last_result(text: str, keys: Collection[str], command: str) -> dict[str, Any]:
+def last_result(text: str, keys: Collection[str], command: str, *, partly: bool = False) -> dict[str, Any]:
     """What a benchmark printed last.
 
     Args:
         text: all that it printed.
         keys: what its result has.
         command: what was run, for the sentence of the error.
+        partly: whether a run of which a step failed is taken too.
 
     Raises:
         ValueError: the run failed, or a step of it.
@@ -34,9 +35,15 @@ def last_result(text: str, keys: Collection[str], command: str) -> dict[str, Any
         result = None
     if not isinstance(result, dict) or not {*keys} <= set(result):
         raise ValueError(f"the last line is not {command}'s. Did the run fail? Look at the lines before.")
+    if not partly:
+        refuse_failed(result, command)
+    return result
+
+
+def refuse_failed(result: Mapping[str, Any], command: str) -> None:
+    """Raise ValueError where a step of a run failed."""
     if failed := result.get("failed"):
         raise ValueError(f"{command} did not measure {', '.join(failed)}. Look at the lines before, and measure these again.")
-    return result
 
 
 def between(page: str, begin: str, end: str, content: str) -> str:

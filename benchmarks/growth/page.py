@@ -1,20 +1,20 @@
-"""`python -m benchmarks.growth.page RESULT`: what `make bench-growth` printed, as tables, chart and worked examples of docs/sizing.md.
+"""`python -m benchmarks.growth.page RESULT ...`: what `make bench-growth` printed, as tables, chart and worked examples of docs/sizing.md.
 
-RESULT is a file that ends with its last line.
+RESULT is a file that ends with its last line. Of several, a curve that a later run measured (GROWTH_ONLY) stands in the place of the former's.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.pages import DARK, DOCS, GREY, between, last_result, svg_of, svg_style
+from benchmarks.pages import DARK, DOCS, GREY, between, last_result, refuse_failed, svg_of, svg_style
 
 BEGIN, END = "<!-- growth: made by `python -m benchmarks.growth.page RESULT` -->", "<!-- /growth -->"
 CURVES = {
@@ -26,6 +26,7 @@ CURVES = {
     "published": "what is published",
 }
 """Every curve, as it is called in the page; what is unchanged in it, see `_middle_of`."""
+_COMMAND = "make bench-growth"
 _PROCESSES = {"worker": "#188038", "redis": "#3367d6", "broker": "#b06000"}
 _KEEPS_FREE = 0.5
 """Of each worker and core: payments come in bursts, and latency grows where little is left."""
@@ -48,6 +49,24 @@ class Estate:
 
 
 ESTATES = (Estate(3_000, 5_000_000), Estate(50_000, 100_000_000))
+
+
+def merged(texts: Sequence[str]) -> dict[str, Any]:
+    """One result of what several runs printed: the first has the middle, of each curve the last run that measured it has it.
+
+    Raises:
+        ValueError: a curve is missing, or a step of one failed.
+    """
+    found, failed = dict[str, Any](), dict[str, str]()
+    for text in texts:
+        run = last_result(text, {"middle"}, _COMMAND, partly=True)
+        curves = {name: curve for name, curve in run.items() if name not in {"middle", "failed"}}
+        failed = {name: why for name, why in failed.items() if name.partition(":")[0] not in curves} | run.get("failed", {})
+        found = {"middle": run["middle"]} | found | curves
+    refuse_failed({"failed": failed}, _COMMAND)
+    if missing := {*CURVES, "full"} - found.keys():
+        raise ValueError(f"{_COMMAND} did not measure {', '.join(sorted(missing))}: give a run without GROWTH_ONLY, or one of these too.")
+    return found
 
 
 def section(result: Mapping[str, Any]) -> str:
@@ -211,11 +230,11 @@ def written(page: str, result: Mapping[str, Any]) -> str:
     return between(page, BEGIN, END, section(result))
 
 
-def main(file: str) -> None:
+def main(files: Sequence[str]) -> None:
     """Write tables and chart."""
     page = DOCS / "sizing.md"
     try:
-        result = last_result(Path(file).read_text(), {*CURVES, "middle", "full"}, "make bench-growth")
+        result = merged([Path(file).read_text() for file in files])
         page.write_text(written(page.read_text(), result))
     except (OSError, ValueError) as error:
         sys.exit(f"bench-growth: {error}")
@@ -223,6 +242,6 @@ def main(file: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != len(("program", "result")):
+    if len(sys.argv) < len(("program", "result")):
         sys.exit("bench-growth: give the file, as in `python -m benchmarks.growth.page growth.txt`")
-    main(sys.argv[1])
+    main(sys.argv[1:])

@@ -8,8 +8,8 @@
 With 5 million cards most have paid once or never when they are measured: their state is read, but is smaller than after 40 days. Two cores are
 shared by all, so that workers beside one another add no throughput here: what counts is CPU of a payment. GROWTH_ONLY=cards,trees measures
 these alone; GROWTH_SCALE=0.01 takes a hundredth of the cards, to see that every step comes to its end. A step that fails is told, the others
-go on, and the exit code is 1. The last line is one JSON object; `python -m benchmarks.growth.page FILE` writes docs/sizing.md's tables and
-chart from it.
+go on, and the exit code is 1; its curve can be measured alone afterwards. The last line is one JSON object; `python -m benchmarks.growth.page
+FILE ...` writes docs/sizing.md's tables and chart from it.
 """
 
 from __future__ import annotations

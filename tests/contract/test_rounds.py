@@ -145,8 +145,10 @@ def test_a_round_costs_two_round_trips_however_many_partitions_it_has(stack: Any
 
 
 @pytest.mark.servers
-def test_one_guard_that_fell_takes_no_other_partition_along(stack: Any) -> None:
-    """Rule 8 of `store`: another worker takes partition 1 over between read and write: it alone is lost, the others are written, once."""
+def test_one_guard_that_fell_takes_no_other_partition_along(redis_url: str) -> None:
+    """Rule 8 of `store`: another worker takes partition 1 over between read and write: it alone is lost, the others are written, once.
+    On a cluster too, where each has a guard of its own, in the slot of its partition.
+    """
 
     async def test(store: FeatureStore, other: FeatureStore) -> None:
         held = await three(store)
@@ -156,7 +158,7 @@ def test_one_guard_that_fell_takes_no_other_partition_along(stack: Any) -> None:
         assert [type(error) for error in found] == [type(None), NotOwner, type(None)]
         assert await counted(other) == [START, 0, START + 2]
 
-    run(in_redis(stack.redis), test)
+    run(in_redis(redis_url), test)
 
 
 @pytest.mark.servers

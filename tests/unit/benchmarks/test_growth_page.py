@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 
-from benchmarks.growth.page import BEGIN, END, chart, growth_table, points, sizing_table, store_table, written
+from benchmarks.growth.page import BEGIN, END, chart, growth_table, merged, points, sizing_table, store_table, written
 from benchmarks.pages import last_result
 
 
@@ -76,6 +77,17 @@ def test_a_chart_has_a_panel_for_each_curve() -> None:
     texts = re.findall(r">\s*([^<>]+?)\s*</text>", drawn := chart(RESULT))
     assert all(name in texts for name in ("cards", "trees of the forest", "5,000,000", "every payment alerted", "Redis", "315"))
     assert chart(RESULT) == drawn
+
+
+def test_a_curve_that_failed_is_taken_from_a_later_run_of_it_alone() -> None:
+    """An hour of measurements is not repeated for one step of them; without it there is no page."""
+    first = json.dumps({**RESULT, "trees": {}, "failed": {"trees: 400": "it ended"}})
+    alone = json.dumps({"middle": {**RESULT["middle"], "scored_per_s": 1}, "trees": RESULT["trees"]})
+    assert merged([first, alone]) == RESULT
+    with pytest.raises(ValueError, match="did not measure trees: 400"):
+        merged([first])
+    with pytest.raises(ValueError, match="did not measure cards, features, full, partitions, published, workers:"):
+        merged([alone])
 
 
 def test_only_what_is_between_the_marks_is_written_anew() -> None:
