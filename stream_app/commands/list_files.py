@@ -29,12 +29,13 @@ _NAMES = ("value", "until", "reason", "author")
 _MOST_LINE = 2_000
 
 
-def checked_file(path: Path, one: CardList, until_ms: int | None, now_ms: int, *, refuse_card_numbers: bool) -> int:
+def checked_file(path: Path, one: CardList, there: Lists, until_ms: int | None, now_ms: int, *, refuse_card_numbers: bool) -> int:
     """How many entries a file holds, all of them right for the list.
 
     Args:
         path: of the file.
         one: the list.
+        there: what all lists hold: there must be room beside it.
         until_ms: the end of those that have none of their own.
         now_ms: an end before it is a mistake.
         refuse_card_numbers: as the intake does.
@@ -45,12 +46,17 @@ def checked_file(path: Path, one: CardList, until_ms: int | None, now_ms: int, *
     trial = Lists(refuse_card_numbers=refuse_card_numbers)
     trial.take(one, 0)
     seen: dict[str, int] = {}
+    new = 0
     for some in batched(entries_in(path, until_ms), MAX_AT_ONCE):
         for number, entry in some:
             if (before := seen.setdefault(entry.value, number)) != number:
                 raise DataError(f"{path}, line {number}: the value of line {before} stands there again. Take one of them out.")
-        if len(seen) > MAX_ENTRIES:
-            raise DataError(f"{path} holds more than {MAX_ENTRIES:,} entries; all lists together may hold so many. Take some out.")
+        new += there.new(one.name, [entry.value for _, entry in some])
+        if there.entries.live + new > MAX_ENTRIES:
+            raise DataError(
+                f"{path} holds too many entries: all lists together may hold {MAX_ENTRIES:,}, and hold {there.entries.live:,} now. Take some out, "
+                "or remove entries that are not asked for."
+            )
         if _wrong(trial, one, [entry for _, entry in some], now_ms):
             number, why = next((n, why) for n, entry in some if (why := _wrong(trial, one, [entry], now_ms)))
             raise DataError(f"{path}, line {number}: {why.partition(': ')[2]}")

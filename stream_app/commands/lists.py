@@ -183,7 +183,7 @@ def import_(
     async def run() -> None:
         async with _writing() as writer:
             one = _known(writer.log, name)
-            count = checked_file(file, one, until_ms, _now_ms(), refuse_card_numbers=settings.refuse_card_numbers)
+            count = checked_file(file, one, writer.log.lists, until_ms, _now_ms(), refuse_card_numbers=settings.refuse_card_numbers)
             typer.echo(f"{file}: {count:,} entries, all right")
             made(ListRemoval, name=name, values=["any"], author=author, why=why)
             entries = (entry for _, entry in entries_in(file, until_ms))

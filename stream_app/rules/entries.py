@@ -2,8 +2,10 @@
 
 1. An entry is a row of `_columns`, found by a hash of its list and value; the values themselves lie end to end in one run of bytes, so that a
    hit is compared in full: no list ever holds what was not put there, whatever its hash.
-2. An entry that is put again is written over; one that is dropped keeps its row until half of the rows are dead, then all are laid out anew.
+2. An entry that is put again is written over; one that is dropped keeps its row until half of the rows are dead, then all are laid out anew; so
+   they are where half of the bytes, or of the reasons and authors, are asked for by nobody any more.
 3. Reasons and authors are kept once each.
+4. What is too much is said of what lives alone: who started from a checkpoint has nothing that is dead, and must refuse the same.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ FOREVER = 2**63 - 1
 
 _DEAD = 0
 _LEAST_ROWS = 1 << 10
+_LEAST_BYTES = 1 << 16
 _ROW = np.dtype(
     [("list", np.int16), ("length", np.uint16), ("start", np.uint32), ("reason", np.int32), ("author", np.int32), ("until_ms", np.int64)]
 )
@@ -60,29 +63,36 @@ class Entries:
         self._hashes = np.zeros(rows, dtype=np.int64)
         self._slots = np.zeros(2 * rows, dtype=np.int32)
         self._values = bytearray()
-        self._count, self.live = 0, 0
+        self._count, self.live, self._live_bytes = 0, 0, 0
         self._counts = np.zeros(MAX_LISTS, dtype=np.int64)
         self._notes: dict[str, int] = {}
         self._note_texts: list[str] = []
+        self._note_uses = np.zeros(_LEAST_ROWS, dtype=np.int64)
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory that the entries take, as far as arrays and texts say it themselves."""
         notes = sum(len(text) + 120 for text in self._note_texts)
-        return self._rows.nbytes + self._hashes.nbytes + self._slots.nbytes + len(self._values) + notes
+        return self._rows.nbytes + self._hashes.nbytes + self._slots.nbytes + len(self._values) + self._note_uses.nbytes + notes
 
-    def check_room(self, values: Sequence[str], notes: Sequence[str]) -> None:
+    def new(self, of_list: int, values: Sequence[str]) -> list[str]:
+        """Those that a list does not hold."""
+        rows = self.find(of_list, hashes_of(of_list, hashes_of_values(values)), values)
+        return [values[n] for n in np.flatnonzero(self.until(rows) == _DEAD).tolist()]
+
+    def check_room(self, of_list: int, values: Sequence[str], notes: Sequence[str]) -> None:
         """Refuse what would be too many, before anything is written.
 
         Raises:
             RuleError: naming the bound.
         """
-        more = sum(len(value.encode()) for value in values)
-        fresh = sum(note not in self._notes for note in set(notes))
+        new = self.new(of_list, values)
+        more = sum(len(value.encode()) for value in new)
+        fresh = sum(note not in self._notes or not self._note_uses[self._notes[note]] for note in set(notes))
         for what, there, bound in (
-            ("entries", self.live + len(values), MAX_ENTRIES),
-            ("bytes of values", len(self._values) + more, MAX_VALUE_BYTES),
-            ("reasons and authors that differ", len(self._notes) + fresh, MAX_NOTES),
+            ("entries", self.live + len(new), MAX_ENTRIES),
+            ("bytes of values", self._live_bytes + more, MAX_VALUE_BYTES),
+            ("reasons and authors that differ", int(np.count_nonzero(self._note_uses)) + fresh, MAX_NOTES),
         ):
             if there > bound:
                 raise RuleError(
@@ -97,29 +107,44 @@ class Entries:
         ends = np.array(until_ms, dtype=np.int64)
         fresh = np.flatnonzero(there < 0)
         known = there[there >= 0]
-        self._revived(of_list, int((self._rows["until_ms"][known] == _DEAD).sum()) + len(fresh))
-        self._write(known, ends[there >= 0], reason, author)
-        if not len(fresh):
-            return
-        self._make_room(len(fresh))
+        self._forget(known[self._rows["until_ms"][known] != _DEAD])
+        self._write(of_list, known, ends[there >= 0], (reason, author))
+        if len(fresh):
+            self._add(of_list, [values[n] for n in fresh.tolist()], hashes[fresh])
+            self._write(of_list, np.arange(self._count - len(fresh), self._count), ends[fresh], (reason, author))
+        self._tidy()
+
+    def _add(self, of_list: int, values: Sequence[str], hashes: Ints) -> None:
+        """Rows for values that have none: dead, until they are written."""
+        self._make_room(len(values))
         first = self._count
-        raw = [values[n].encode() for n in fresh.tolist()]
+        raw = [value.encode() for value in values]
         lengths = np.array([len(one) for one in raw], dtype=np.int64)
-        new = self._rows[first : first + len(fresh)]
+        new = self._rows[first : first + len(raw)]
         new["list"], new["length"] = of_list, lengths
         new["start"] = len(self._values) + np.cumsum(lengths) - lengths
         self._values += b"".join(raw)
-        self._hashes[first : first + len(fresh)] = hashes[fresh]
-        self._count += len(fresh)
-        self._write(np.arange(first, self._count), ends[fresh], reason, author)
+        self._hashes[first : first + len(raw)] = hashes
+        self._count += len(raw)
         place(self._slots, self._hashes, first, self._count)
 
-    def _revived(self, of_list: int, count: int) -> None:
-        self.live += count
-        self._counts[of_list] += count
+    def _write(self, of_list: int, places: Ints, ends: Ints, notes: tuple[int, int]) -> None:
+        """Bring rows of a list, none of them alive, to life."""
+        self._rows["until_ms"][places] = ends
+        for name, note in zip(("reason", "author"), notes, strict=True):
+            self._rows[name][places] = note
+            self._note_uses[note] += len(places)
+        self.live += len(places)
+        self._counts[of_list] += len(places)
+        self._live_bytes += int(self._rows["length"][places].sum())
 
-    def _write(self, places: Ints, ends: Ints, reason: int, author: int) -> None:
-        self._rows["until_ms"][places], self._rows["reason"][places], self._rows["author"][places] = ends, reason, author
+    def _forget(self, places: Ints) -> None:
+        """What rows that lived counted for; they are dead, or about to be written."""
+        self.live -= len(places)
+        self._counts -= np.bincount(self._rows["list"][places], minlength=MAX_LISTS)
+        self._live_bytes -= int(self._rows["length"][places].sum())
+        for name in ("reason", "author"):
+            np.subtract.at(self._note_uses, self._rows[name][places], 1)
 
     def drop(self, of_list: int, values: Sequence[str]) -> int:
         """Remove entries; how many there were."""
@@ -134,11 +159,21 @@ class Entries:
         places = places[places >= 0]
         places = places[self._rows["until_ms"][places] != _DEAD]
         self._rows["until_ms"][places] = _DEAD
-        self.live -= len(places)
-        self._counts -= np.bincount(self._rows["list"][places], minlength=MAX_LISTS)
-        if self._count - self.live > max(self.live, _LEAST_ROWS):
-            self._lay_out(self.live)
+        self._forget(places)
+        self._tidy()
         return len(places)
+
+    def _tidy(self) -> None:
+        """Lay all out anew where more than half of it is dead."""
+        used = int(np.count_nonzero(self._note_uses))
+        for there, alive, least in (
+            (self._count, self.live, _LEAST_ROWS),
+            (len(self._values), self._live_bytes, _LEAST_BYTES),
+            (len(self._note_texts), used, _LEAST_ROWS),
+        ):
+            if there - alive > max(alive, least):
+                self._lay_out(self.live)
+                return
 
     def find(self, of_list: int, hashes: Ints, values: Sequence[str | None]) -> Ints:
         """The row of each value, int64; -1 where the list does not hold it. A dropped entry may still have one: see `until`."""
@@ -196,6 +231,8 @@ class Entries:
         if text not in self._notes:
             self._notes[text] = len(self._note_texts)
             self._note_texts.append(text)
+            if len(self._note_texts) > len(self._note_uses):
+                self._note_uses = _longer(self._note_uses, 2 * len(self._note_uses))
         return self._notes[text]
 
     def _make_room(self, more: int) -> None:
@@ -228,6 +265,9 @@ class Entries:
         self._rows[: len(kept)], self._hashes[: len(kept)] = old, hashes
         self._count = self.live = len(kept)
         self._counts = np.bincount(old["list"], minlength=MAX_LISTS)
+        self._live_bytes = int(lengths.sum())
+        for name in ("reason", "author"):
+            self._note_uses += np.bincount(old[name], minlength=len(self._note_uses))
         place(self._slots, self._hashes, 0, self._count)
 
 

@@ -158,7 +158,7 @@ class Lists:
         for number, entry in enumerate(put.entries, 1):
             if (wrong := self._wrong(one.of, entry, at_ms)) is not None:
                 raise RuleError(f"List {put.name!r}, entry {number}: {wrong}")
-        self.entries.check_room(values, (put.why, put.author))
+        self.entries.check_room(self._numbers[put.name], values, (put.why, put.author))
 
     def _wrong(self, of: ListKind, entry: ListedValue, at_ms: int) -> str | None:
         if of == "card" and self._refuse_card_numbers and is_card_number(entry.value):
@@ -201,6 +201,10 @@ class Lists:
         for name, one in self._lists.items():
             if one.power != "ask" and self.count(name):
                 yield one
+
+    def new(self, name: str, values: Sequence[str]) -> int:
+        """How many of these values, each of them there once, a list does not hold."""
+        return len(self.entries.new(self._numbers[name], values)) if name in self._numbers else len(values)
 
     def count(self, name: str) -> int:
         """How many entries a list has."""

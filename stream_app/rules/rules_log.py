@@ -128,14 +128,20 @@ class RulesLog(TopicLog[RuleRecord]):
         if (there := versions.get(rule.version)) is not None and digest_of(there) == digest_of(rule):
             return  # sent again
         follows = max(versions, default=0) + 1
-        if rule.version != follows and not (restored and rule.version > follows):
+        if rule.version != follows and not (restored and there is None):
             raise RuleError(f"{of}: the next version is {follows}. Somebody else may have put one: look at it, and put yours again.")
         if not versions and len(self._rules) >= MAX_CODES:
             raise RuleError(f"{of}: there are {MAX_CODES:,} codes, no more are allowed. Take up one that is not used.")
-        kept = {one.rule.version for one in (self.in_force.rules if self.in_force else ()) if one.rule.code == rule.code}
-        newest = dict(sorted(versions.items())[-(KEPT_VERSIONS - 1) :]) | {v: versions[v] for v in kept if v in versions}
+        if restored and len(versions) > KEPT_VERSIONS:
+            raise RuleError(f"{of}: a checkpoint holds more than {KEPT_VERSIONS + 1} versions of it: it is forged.")
         checked_rule(rule)
-        self._rules[rule.code] = newest | {rule.version: rule}
+        self._rules[rule.code] = (versions if restored else self._kept(rule.code, versions)) | {rule.version: rule}
+
+    def _kept(self, code: str, versions: dict[int, Rule]) -> dict[int, Rule]:
+        """Those that stay beside one more. A checkpoint holds what was kept: which release is in force is known only behind its rules."""
+        run = {one.rule.version for one in (self.in_force.rules if self.in_force else ()) if one.rule.code == code}
+        newest = sorted(versions)[-(KEPT_VERSIONS - 1) :]
+        return {version: versions[version] for version in sorted({*newest, *(run & versions.keys())})}
 
     def _approve(self, approval: Approval) -> None:
         of = f"Rule {approval.code!r}, version {approval.version}"

@@ -18,7 +18,7 @@ from stream_app.commands.list_files import checked_file
 from stream_app.commands.rule_files import read_rules
 from stream_app.commands.signing import signed
 from stream_app.errors import FraudstreamError, RuleError
-from stream_app.rules.lists import CardList, ListEntries
+from stream_app.rules.lists import CardList, ListEntries, Lists
 from stream_app.rules.lists_log import ListsLog
 from stream_app.rules.rule import release_of
 from stream_app.rules.rules_log import RulesLog
@@ -195,7 +195,7 @@ def entries_by_file(kind: str, entries: list[dict[str, Any]]) -> str:
     """`fraudstream lists import`, but for Kafka."""
     Path("list.csv").write_text("value,until\n" + "".join(f"{one['value']},{one.get('until', '')}\n" for one in entries), "utf-8")
     with pytest.raises(FraudstreamError) as refused:
-        checked_file(Path("list.csv"), log_of(kind).lists.known["watched"], None, NOW_MS, refuse_card_numbers=True)
+        checked_file(Path("list.csv"), log_of(kind).lists.known["watched"], Lists(), None, NOW_MS, refuse_card_numbers=True)
     return str(refused.value)
 
 

@@ -12,7 +12,8 @@
 5. controls: `verify` by what is in force now must find differences, and so must the check where a takeover does not copy what a decision had seen.
 
 The last line is one JSON object: `decisions` and `differences` as `verify` counts them, vectors and scores too; `p99_live_ms` by nearest rank, from the
-broker's time of a change's record. The exit code is 0 only where nothing differs, is lost or wrong, each control failed, and 99 % were live in `LIVE_MS`.
+broker's time of a change's record, under `records_per_s`. The exit code is 0 only where nothing differs, is lost or wrong, each control failed, 99 % were
+live in `LIVE_MS`, and `rate_reached`: the payments that were asked for were sent meanwhile, but for one in twenty.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ CHUNKS_A_SECOND = 50
 EVERY_S = 0.5
 OF_TODAY = Pace(HOUR, 2)
 """Payments of an hour ago on, which go on as the clock does: windows and times of rules are as they are for a team."""
+REACHED = 0.95
 KILLS = 3
 CONTROL = "not_copied"
 
@@ -64,6 +66,7 @@ class Result:
     differences: int = 0
     lost: int = 0
     p99_live_ms: int = -1
+    rate_reached: bool = False
     controls_failed_as_they_should: bool = False
     changes: int = 0
     kills: int = 0
@@ -77,7 +80,7 @@ class Result:
     def well(self) -> bool:
         """Whether all is as it must be."""
         as_it_must = self.decisions and not self.differences and not self.wrong and self.controls_failed_as_they_should
-        return bool(as_it_must) and 0 <= self.p99_live_ms <= LIVE_MS
+        return bool(as_it_must) and 0 <= self.p99_live_ms <= LIVE_MS and self.rate_reached
 
 
 async def run(folder: Path, rate: int, changes: int) -> bool:
@@ -114,6 +117,11 @@ async def _played(scene: Scene, result: Result, rate: int, changes: int) -> Find
             say(f"The API: {result.skipped.get('api', 'declines as workers do')}.")
             async with _at_rate(scene, rate):
                 result.p99_live_ms, result.records_per_s = await _timed(scene, heard, changes)
+            result.rate_reached = result.records_per_s >= REACHED * rate
+            if not result.rate_reached:
+                say(
+                    f"{rate} payments a second were asked for, {result.records_per_s} were sent: the times are of those. Give the machine rest, or less."
+                )
             for _ in range(KILLS):
                 await killed_amid_release(scene)
                 await scene.recovered("a worker killed amid a release")

@@ -3,7 +3,8 @@
 1. The topic is read to its end, and the record is held against what is in force there: one that would be refused is not written.
 2. It is written, acknowledged by all copies in step, and the topic is read once more: where another author was faster, and the record does not
    follow any more, its author is told.
-3. What a start would have to read behind the newest checkpoint is bounded: whoever writes beyond that writes a checkpoint too.
+3. What a start would have to read behind the newest checkpoint is bounded: whoever writes beyond that writes a checkpoint too. Where that fails the
+   change stands, and whoever writes next tries again.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from contextlib import asynccontextmanager
 from itertools import batched
 from typing import Any
 
+from loguru import logger
+
 from stream_app.adapters.kafka.publisher import KafkaPublisher
 from stream_app.adapters.kafka.rule_topics import RuleTopic
-from stream_app.errors import RuleError
+from stream_app.errors import FraudstreamError, RuleError
 from stream_app.messages.records import Outgoing
 from stream_app.rules.checkpoint import checkpoint_header, pieces_of
 from stream_app.rules.topic_log import ENDED_AGO_MS, RefusedRecord, TopicLog
@@ -85,23 +88,28 @@ class RuleWriter[L: TopicLog[Any]]:
             await self.reading.read_to_end()
             for value in some:
                 self.log.check(value, _now_ms())
+            follows = self.log.offset
             offsets = [await self._publish(value, self.log.checkpoint) for value in some]
             await self.reading.read_to_end()
-            for offset in offsets:
+            for expected, offset in enumerate(offsets, follows):
                 if offset in self._refused:
-                    raise RuleError(
-                        f"Another author was faster; this was written at offset {offset}, and is not in force. {self._refused[offset]}"
-                    )
+                    why = "This was" if offset == expected else "Another author was faster; this was"
+                    raise RuleError(f"{why} written at offset {offset}, and is not in force. {self._refused[offset]}")
             written += len(some)
             told(written)
         if is_due(self.log):
-            await self.checkpoint()
+            try:
+                await self.checkpoint()
+            except FraudstreamError as error:
+                logger.warning(
+                    "The change is in force; no checkpoint of topic {!r} was written, the next change tries again. {}", self._topic, error
+                )
 
     async def checkpoint(self) -> int:
         """Write a checkpoint of all there is; how many pieces it has.
 
         Raises:
-            RuleError: another one was written at the same time, so that neither is whole.
+            RuleError: another one was written at the same time, so that none of them is whole.
         """
         await self.reading.read_to_end()
         log, ended_ms = self.log, max(0, _now_ms() - ENDED_AGO_MS - _CLOCK_MS)
@@ -110,7 +118,7 @@ class RuleWriter[L: TopicLog[Any]]:
             offset = await self._publish(piece, log.checkpoint if first < 0 else first)
             first, pieces = (offset if first < 0 else first), pieces + 1
         await self.reading.read_to_end()
-        if self.log.checkpoint != first:
+        if self.log.checkpoint is None or self.log.checkpoint < first:
             raise RuleError(
                 f"The checkpoint at offset {first} is not whole: another one was written at the same time. The topic is as it was; write it again."
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from stream_app.commands import list_files
 from stream_app.commands.list_files import checked_file, entries_in, write_entries
 from stream_app.errors import DataError
 from stream_app.rules.entries import FOREVER, Entry
-from stream_app.rules.lists import CardList, ListedValue
+from stream_app.rules.lists import CardList, ListedValue, ListEntries, Lists
 from stream_app.rules.tree import ListKind
 from tests.examples import examples
 from tests.unit.rules.made import NOW_MS
@@ -22,10 +23,14 @@ from tests.unit.rules.made import NOW_MS
 FILE = Path("entries.csv")
 
 
-def checked(text: str | bytes, of: ListKind = "terminal", until_ms: int | None = None) -> int:
-    """How many entries a file of this text holds."""
+def checked(text: str | bytes, of: ListKind = "terminal", until_ms: int | None = None, there: Sequence[str] = ()) -> int:
+    """How many entries a file of this text holds; `there`: what the list holds."""
     FILE.write_bytes(text.encode() if isinstance(text, str) else text)
-    return checked_file(FILE, CardList("watched", of, "ask", "ann", "for tests"), until_ms, NOW_MS, refuse_card_numbers=True)
+    watched, held = CardList("watched", of, "ask", "ann", "for tests"), Lists()
+    held.take(watched, 0)
+    if there:
+        held.take(ListEntries("watched", tuple(map(ListedValue, there)), "ann", "for tests"), 0)
+    return checked_file(FILE, watched, held, until_ms, NOW_MS, refuse_card_numbers=True)
 
 
 def test_a_value_a_line_or_columns() -> None:
@@ -62,11 +67,12 @@ def test_what_is_wrong_is_told_by_its_line(text: str | bytes, of: ListKind, why:
 
 
 def test_entries_beyond_what_lists_may_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before any of them is written; a file that is not there is told too."""
+    """Before any of them is written; what is there and is put again takes no more room. A file that is not there is told too."""
     monkeypatch.setattr(list_files, "MAX_ENTRIES", 2)
-    assert checked("a\nb\n") == 2
-    with pytest.raises(DataError, match="holds more than 2 entries"):
-        checked("a\nb\nc\n")
+    assert checked("a\nb\n") == checked("a\nb\n", there="ab") == 2
+    for text, there, holds in (("a\nb\nc\n", "", 0), ("a\n", "bc", 2)):
+        with pytest.raises(DataError, match=f"holds too many entries: all lists together may hold 2, and hold {holds} now"):
+            checked(text, there=there)
     with pytest.raises(DataError, match="cannot be read: No such file"):
         next(entries_in(Path("none.csv"), None))
 

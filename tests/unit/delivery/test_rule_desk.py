@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 
 import msgspec
 import pytest
 from loguru import logger
 
+from stream_app.delivery.live_rules import LiveRules
 from stream_app.delivery.rule_desk import PutRule, RuleDesk, RuleTopicWriter
 from stream_app.errors import NotFound, RuleError, Unavailable
 from stream_app.rules.checkpoint import pieces_of
 from stream_app.rules.lists import CardList, ListedValue, ListEntries, ListRemoval
 from stream_app.rules.rule import ReleasePolicy, release_of
+from stream_app.rules.tree import ListKind
 from tests.unit.delivery.rule_desks import desk_of
 from tests.unit.delivery.test_live_rules import LIST, Desk
 from tests.unit.rules.made import rule
@@ -181,6 +183,57 @@ def test_changes_of_one_process_follow_one_another() -> None:
     async def body() -> None:
         put = await asyncio.gather(*(desk.put([rule(f"amount > {n}", code="one")], "ann") for n in range(5)))
         assert sorted(one.rule.version for (one,) in put) == [1, 2, 3, 4, 5]
+
+    process.run(body)
+
+
+def test_changes_of_lists_take_their_turn() -> None:
+    """Each is held against all that came before it: of two that make one list of two kinds, the second is refused and not written."""
+    process = Desk()
+    desk = desk_of(process)
+    kinds: tuple[ListKind, ...] = ("terminal", "card", "device")
+
+    async def body() -> None:
+        made = await asyncio.gather(
+            *(desk.change_list(CardList("bad", kind, "block", "ann", "for tests")) for kind in kinds), return_exceptions=True
+        )
+        assert [type(one) for one in made] == [type(None), RuleError, RuleError]
+        assert "Another author" not in " ".join(map(str, made))
+        assert len(process.lists.records or ()) == 1
+
+    process.run(body)
+
+
+@pytest.mark.parametrize("change", ["put", "approve", "release", "disable"])
+def test_the_log_of_rules_is_not_looked_at_while_a_record_is_taken_into_it(change: str) -> None:
+    """A thread takes records: a look meanwhile would see half of one."""
+    process = Desk()
+    desk = desk_of(process)
+    changes: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+        "put": lambda: desk.put([rule("amount > 1", code="small")], "ann"),
+        "approve": lambda: desk.approve("large", None, "bob"),
+        "release": lambda: desk.release([], SIGNED, ReleasePolicy(0.9, 0.9, 0.9), ()),
+        "disable": lambda: desk.disable(["large"], SIGNED),
+    }
+
+    async def body() -> None:
+        await desk.put([LARGE], "ann")
+        await desk.release(["large"], SIGNED, msgspec.UNSET, ["large"])
+        looks, log = list[str](), cast("Any", LiveRules.rules_log)
+
+        def look(live: LiveRules) -> Any:
+            looks.append(change)
+            return log.__get__(live)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(LiveRules, "rules_log", property(look))
+            async with desk.live.reading:
+                waiting = asyncio.create_task(changes[change]())
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                assert looks == []
+            await waiting
+            assert looks
 
     process.run(body)
 

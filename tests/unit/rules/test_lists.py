@@ -144,6 +144,10 @@ def test_lists_and_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         made.take(CardList(f"l{n}", "card", "ask", "ann", "why"), NOW_MS)
     with pytest.raises(RuleError, match="there may be 64"):
         made.take(CardList("more", "card", "ask", "ann", "why"), NOW_MS)
+    with monkeypatch.context() as patch:
+        for bound, holds in (("MAX_ENTRIES", 1), ("MAX_VALUE_BYTES", 6)):
+            patch.setattr(entries, bound, holds)
+        taken(made, entries=(ListedValue("card-1"),))
     for bound, told in (
         ("MAX_ENTRIES", "2 entries; 1 are allowed"),
         ("MAX_VALUE_BYTES", "7 bytes of values; 1"),
@@ -154,6 +158,31 @@ def test_lists_and_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(RuleError, match=re.escape(told)):
                 taken(made, why="another reason")
     assert made.count("watched") == 1
+
+
+@pytest.mark.parametrize("bound", ["MAX_VALUE_BYTES", "MAX_NOTES"])
+def test_what_was_taken_off_or_written_over_takes_no_room(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else who runs for long would refuse what one who started from a checkpoint takes: from then on they would decide otherwise."""
+    monkeypatch.setattr(entries, bound, 15)
+    made = lists(watched=("card", "block", ["stays"]))
+    for n in range(20):
+        taken(made, entries=(ListedValue("again"),), why=f"case {n}")
+        assert made.entries.nbytes < 100_000
+    for n in range(10, 40):
+        taken(made, entries=(ListedValue("again"),), why="again")
+        made.take(ListRemoval("watched", ("again",), "ann", "over"), NOW_MS)
+        taken(made, entries=(ListedValue(f"{n}"),), why=f"case {n}")
+        made.take(ListRemoval("watched", (f"{n}",), "ann", "over"), NOW_MS)
+    assert made.count("watched") == 1
+
+
+def test_reasons_that_nobody_gives_any_more_give_their_memory_back() -> None:
+    """An entry that is put again and again, each time for another reason."""
+    made = lists(watched=("card", "block", ["stays"]))
+    for n in range(5_000):
+        taken(made, entries=(ListedValue("again"),), why=f"case {n}")
+    assert made.entries.nbytes < 1_000_000
+    assert [entry.reason for entry in made.of("watched")] == ["for tests", "case 4999"]
 
 
 def test_an_entry_ends_by_the_time_of_the_payment() -> None:

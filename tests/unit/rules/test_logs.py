@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import RuleError
-from stream_app.rules import checkpoint, rules_log
+from stream_app.rules import checkpoint, entries, rules_log
 from stream_app.rules.checkpoint import checkpoint_header, checkpoint_in, pieces_of
 from stream_app.rules.lists import CardList, ListedValue, ListEntries, ListRemoval
 from stream_app.rules.lists_log import ListsLog
@@ -264,8 +264,11 @@ def _both_ways[L: TopicLog[Any]](empty: Callable[[], L], records: list[Any], dat
 
 @pytest.mark.parametrize("piece_bytes", [1, 300, 500_000])
 def test_a_start_from_a_checkpoint_and_the_tail_is_as_one_from_the_beginning(piece_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever it was taken, however far behind its pieces stand, in however many: state, release and refusals are the same."""
+    """Wherever it was taken, however far behind its pieces stand, in however many: state, release and refusals are the same, at every bound too."""
     monkeypatch.setattr(checkpoint, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(rules_log, "KEPT_VERSIONS", 2)
+    monkeypatch.setattr(entries, "MAX_VALUE_BYTES", 10)
+    monkeypatch.setattr(entries, "MAX_NOTES", 4)
 
     @examples(80)
     @given(_CHANGES, st.data())
@@ -353,6 +356,17 @@ def test_entries_that_ended_long_ago_go_with_a_checkpoint() -> None:
     assert [*listed(log)["watched"]] == ["b", "c"]
     (started,) = [one for offset, value in pieces if (one := Restoration(ListsLog).read(offset, value))]
     assert listed(started) == listed(log)
+
+
+def test_a_start_has_the_version_in_force_however_many_came_after_it() -> None:
+    """More of them than are kept: a checkpoint holds the one in force beside the newest ones."""
+    log = running(FIRST)
+    assert applied(log, *(rule(f"amount > {n}", code="large", version=n) for n in range(2, 40))) == []
+    restoration = Restoration(RulesLog)
+    (started,) = [found for offset, value in whole(log, log.offset) if (found := restoration.read(offset, value))]
+    assert started.in_force is not None
+    assert [one.rule.version for one in started.in_force.rules] == [1]
+    assert started.rules == log.rules
 
 
 def test_what_was_in_force_before_a_checkpoint_is_not_known() -> None:
