@@ -7,6 +7,9 @@
    machines can be compared by;
 4. at 1 million cards, a worker at rest, payments on an open-loop schedule: from when a payment was due to the broker's time of its alert.
 
+With BENCH_PROFILES=yes in place of these: `velocity`, `payments`, and `payments` with state of every entity, in turn on one bank of 100 thousand
+cards whose payments name merchants, categories, countries and addresses; backlogs alone.
+
 The last line is one JSON object. Figures of other runs are comparable only on the same machine, at rest. The client's own cost stands beside.
 """
 
@@ -16,6 +19,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,7 @@ from benchmarks.costs import cpu_s
 from benchmarks.ground import fraudstream, scored
 from benchmarks.payments import Portfolio
 from benchmarks.worker_runs import LOOK_EVERY_S, drained, percentiles, told
+from stream_app.features.entities import SHARED
 from stream_app.local.stack import LocalStack
 from stream_app.local.watching import free_port
 from stream_app.settings import PREFIX
@@ -40,13 +45,21 @@ ALERTS = int(os.environ.get("BENCH_ALERTS", "20000"))
 LONGEST_S = 180
 THRESHOLD = "0.02"
 """Alerts more than any team would: explaining is part of what is measured."""
+PROFILES = {
+    "velocity": {},
+    "payments": {"MODEL_NAME": "payments"},
+    "payments, every entity": {"MODEL_NAME": "payments", "ENTITIES": ",".join(SHARED)},
+}
+"""What a worker is started with. Each is measured after a backlog that is not, which makes the state that the one before did not keep."""
+ONLY_PROFILES = bool(os.environ.get("BENCH_PROFILES"))
+PROFILE_CARDS = 100_000
 PROJECT = Path(__file__).parents[1]
 
 
 def main() -> None:
     """Measure and print."""
     with servers_alone() as (servers, home):
-        result = _measured(servers, home)
+        result = _profiles(servers, home) if ONLY_PROFILES else _measured(servers, home)
     print(json.dumps(result))
 
 
@@ -69,6 +82,26 @@ def _measured(servers: dict[str, str], home: Path) -> dict[str, Any]:
         "worker_cores_at_2000": latencies[2000]["worker_cores"],
         "worker_peak_mb": max(of_size["worker_peak_mb"] for of_size in cards.values()),
     }
+
+
+def _profiles(servers: dict[str, str], home: Path) -> dict[str, Any]:
+    """What each profile costs, on the same cards; the trees of both have seen frauds that every family of features tells of."""
+    file = str(home / "transactions.parquet")
+    fraudstream(servers, "simulate", "--out", file, "--customers", "2000", "--terminals", "4000", "--days", "80", "--scenarios", "all")
+    fraudstream(servers, "train", "--data", file, "--profile", "velocity")
+    fraudstream(servers, "train", "--data", file, "--profile", "payments", "--model-name", "payments")
+    pids = {s.service: s.pid for s in LocalStack(home / ".fraudstream").status() if s.pid is not None}
+    processes = {"redis": pids["redis"], "broker": pids["kafka"]}
+    portfolio = Portfolio(PROFILE_CARDS, who_and_where=True)
+    of, found = bank(servers, home, portfolio, len(PROFILES) * (1 + RUNS) * TRANSACTIONS), {}
+    for name, settings in PROFILES.items():
+        with_settings = replace(of, env={**of.env, **settings})
+        fraudstream(dict(with_settings.env), "topics", "--partitions", str(of.partitions))
+        drained(with_settings, TRANSACTIONS, processes)
+        found[name] = told([drained(with_settings, TRANSACTIONS, processes) for _ in range(RUNS)])
+        print(f"bench: {name}: {found[name]}", file=sys.stderr)
+        of = replace(with_settings, env=of.env)
+    return {"cards": PROFILE_CARDS, "profiles": found}
 
 
 def _throughput(of: Bank, history: int, servers: dict[str, int]) -> dict[str, Any]:
