@@ -3,8 +3,8 @@
 A card's share of the payments is drawn from a gamma distribution, a terminal's from a log-normal one: a tenth of the terminals have more
 than a third of the payments. Four in ten payments are online, from the card's device; the others say where their terminal is.
 
-`named` payments say who and where besides: a merchant for every five terminals, one of 300 categories, some of which many merchants have, one of 60
-countries, five of which have nine payments in ten, and online an address in a network that some thirty cards share.
+Where asked for, payments also name a merchant, its category, one of 60 countries and, online, an IP address: what the profile `payments` takes beside
+the rest. Without it they are byte for byte what they always were.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ PER_CARD_AND_DAY = 1.5
 _ONLINE = 0.4
 _ALL_ONCE = 65_536
 _COUNTRIES = ("DE", "FR", "NL", "BE", "AT")
-_OTHERS = (
-    "AD AE AL AR AU BG BR CA CH CL CN CO CY CZ DK EE EG ES FI GB GR HK HR HU IE IL IN IS IT JP KR LT LU LV MA ME MT MX MY NO NZ PE PH PL PT RO RS SA SE SG "
-    "SI SK TH TR UA US"
-).split()
-_TERMINALS_OF_A_MERCHANT, _CATEGORIES, _CARDS_OF_A_NETWORK = 5, 300, 30
+_OTHER_COUNTRIES = tuple(
+    "CH IT ES PT DK SE NO FI PL CZ SK HU SI HR RO BG GR EE MT CY IE LU LV LT IS GB US CA "
+    "MX BR AR CL CO PE AU NZ JP KR CN HK TW SG MY TH VN ID PH IN AE TR EG MA ZA NG UA".split()
+)
+_TERMINALS_OF_A_MERCHANT, _CATEGORIES, _CARDS_OF_A_NETWORK = 4, 300, 20
+_ABROAD = 20
+"""One terminal in so many is in another country than the five near ones."""
 
 
 @dataclass(slots=True)
@@ -32,13 +34,13 @@ class Portfolio:
 
     Attributes:
         cards, terminals: how many there are.
-        named: whether payments name merchant, category and address; by default they are those of benchmarks of `velocity`.
+        who_and_where: whether payments name merchant, category, address, and more than five countries.
     """
 
     cards: int
     terminals: int = 100_000
-    named: bool = False
     seed: int = 7
+    who_and_where: bool = False
     _draw: Any = field(init=False)
     _of_cards: Any = field(init=False)
     _of_terminals: Any = field(init=False)
@@ -61,28 +63,34 @@ class Portfolio:
             terminals = np.searchsorted(self._of_terminals, draw.random(n)).tolist()
             amounts = np.round(draw.lognormal(3.3, 0.9, n), 2).tolist()
             online = (draw.random(n) < _ONLINE).tolist()
+            country = _country_of if self.who_and_where else _near_country_of
             for card, terminal, amount, is_online in zip(cards, terminals, amounts, online, strict=True):
                 rest = b'"card_id":"C%07d","terminal_id":"T%06d","amount":%.2f,"currency":"EUR","country":"%s",' % (
-                    card, terminal, amount, self._country(terminal).encode(),
+                    card, terminal, amount, country(terminal),
                 )  # fmt: skip
-                if self.named:
-                    rest += _who(card, terminal, is_online=is_online)
+                rest += _who_and_where(card, terminal, is_online=is_online) if self.who_and_where else b""
                 place = b'"channel":"chip","latitude":%.4f,"longitude":%.4f}' % (45 + terminal % 977 / 100, 3 + terminal % 991 / 100)
                 yield b"C%07d\t%s%s\n" % (card, rest, b'"channel":"online","device_id":"D%07d"}' % card if is_online else place)
 
-    def _country(self, terminal: int) -> str:
-        if self.named and terminal % 10 == 0:
-            return _OTHERS[terminal // 10 % len(_OTHERS)]
-        return _COUNTRIES[terminal % len(_COUNTRIES)]
+
+def _near_country_of(terminal: int) -> bytes:
+    return _COUNTRIES[terminal % len(_COUNTRIES)].encode()
 
 
-def _who(card: int, terminal: int, *, is_online: bool) -> bytes:
-    """Merchant and category of a terminal, and the address that a card pays online from."""
-    merchant, network = terminal // _TERMINALS_OF_A_MERCHANT, card // _CARDS_OF_A_NETWORK
-    named = b'"merchant_id":"M%06d","mcc":"%04d",' % (merchant, 5000 + merchant * merchant % _CATEGORIES)
+def _country_of(terminal: int) -> bytes:
+    abroad, away = divmod(terminal, _ABROAD)
+    return _near_country_of(terminal) if away else _OTHER_COUNTRIES[abroad % len(_OTHER_COUNTRIES)].encode()
+
+
+def _who_and_where(card: int, terminal: int, *, is_online: bool) -> bytes:
+    """A merchant of four terminals, all of one category, a few categories having most; online, the card's address, in a network of twenty cards."""
+    merchant = terminal // _TERMINALS_OF_A_MERCHANT
+    share = merchant * 2_654_435_761 % 2**32 / 2**32
+    named = b'"merchant_id":"M%06d","mcc":"%04d",' % (merchant, 3000 + int(_CATEGORIES * share**3))
     if not is_online:
         return named
-    return named + b'"ip":"%d.%d.%d.%d",' % (20 + (network >> 16), network >> 8 & 255, network & 255, 1 + card % _CARDS_OF_A_NETWORK)
+    network = card // _CARDS_OF_A_NETWORK
+    return named + b'"ip":"%d.%d.%d.%d",' % (20 + (network >> 16), network >> 8 & 255, network & 255, 1 + card % 250)
 
 
 def _cumulated(weights: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Beyond the book: merchants, categories and devices, and frauds that have names, added to a simulated history. What is there stays as it is.
+"""Beyond the book: merchants, categories, devices and IP addresses, and frauds that have names, added to a simulated history. What is there stays as it is.
 
 | scenario | number | what happens | what looks alike, and is genuine |
 |---|---|---|---|
@@ -6,6 +6,9 @@
 | account-takeover | 5 | at night one card buys what can be sold again, online, anywhere, from a device of its own | a traveller pays anywhere for three days |
 | compromised-merchant | 6 | for 28 days every third payment at a merchant's terminals has a second one, which is fraud | all its other payments |
 | shared-device | 7 | within a day some 25 cards pay online from one device, once or twice each | three cards of one firm pay 40 times from one device |
+| one-network | 8 | within 20 minutes some 40 cards pay a trifle each online, anywhere, from their devices' names but one network | two cards pay a trifle 20 times each from one network |
+
+Online payments have an IP address: of the network that the card shares with a few others, but for what is told of *one-network*.
 
 Each scenario, and what is described, draws from a random stream of its own: the same seed gives the same scene whichever others there are.
 """
@@ -30,7 +33,9 @@ if TYPE_CHECKING:
     from stream_app.features.compute import Floats
     from stream_app.features.plan import Ints
 
-SCENARIOS: Mapping[str, int] = MappingProxyType({"card-testing": 4, "account-takeover": 5, "compromised-merchant": 6, "shared-device": 7})
+SCENARIOS: Mapping[str, int] = MappingProxyType(
+    {"card-testing": 4, "account-takeover": 5, "compromised-merchant": 6, "shared-device": 7, "one-network": 8}
+)
 """What each is called, and what stands in `fraud_scenario`."""
 CATEGORIES: Mapping[str, float] = MappingProxyType(
     {"5411": 0.3, "5812": 0.2, "5541": 0.15, "5912": 0.1, "5311": 0.1, "4121": 0.08, "5732": 0.04, "5944": 0.03}
@@ -40,23 +45,27 @@ SOLD_AGAIN = ("5732", "5944")  # electronics, jewellery
 TERMINALS_OF_A_MERCHANT = 4
 SHARED_DEVICES = 0.2
 """Of the cards, those that are used on the device of another."""
+CARDS_OF_A_NETWORK = 3
 ROBBED_DAYS = 28
 """As long as a terminal of the book is compromised: labels take a week, and of a fortnight nothing would be known for half of its frauds."""
 PER_CARDS = 5_000
 _MINUTE_MS = 60_000
 _OF_FIRMS = 100_000_000
 _ONLINE = "online"
+_TOWN = 4
+"""Beside the seed, so that no stream is that of the book's history."""
 
 
 @dataclass(slots=True)
 class _PaymentArrays:
-    """Payments as arrays; cards, terminals and devices by number, a device -1 where there is none."""
+    """Payments as arrays; cards, terminals, devices and networks by number, a device or network -1 where there is none."""
 
     card: Ints
     terminal: Ints
     time: Ints
     amount: Floats
     device: Ints
+    network: Ints
     scenario: Ints
 
     @staticmethod
@@ -66,11 +75,13 @@ class _PaymentArrays:
 
 @dataclass(frozen=True, slots=True)
 class _Town:
-    """Who and what there is: of each terminal its merchant, the place of its category and whether it is online; of each card its mean amount."""
+    """Who and what there is: of each terminal its merchant, the place of its category and whether it is online; of each card its device, its network and its mean amount."""
 
     merchant: Ints
     category: Ints
     online: NDArray[np.bool_]
+    device: Ints
+    network: Ints
     mean_amount: Floats
     start_ms: int
     days: int
@@ -86,14 +97,17 @@ class _Town:
             there &= np.isin(self.category, [[*CATEGORIES].index(code) for code in categories])
         return np.flatnonzero(there) if there.any() else np.arange(len(there))
 
-    def rows(self, card: Ints, terminal: Ints, time: Ints, amount: Floats, *, device: int = -1, scenario: int = 0) -> _PaymentArrays:
-        """Payments; amounts are rounded to cents, at least one."""
-        numbers = (np.full(len(card), number) for number in (device, scenario))
-        return _PaymentArrays(card, terminal, time, np.maximum(amount, 0.01).round(2), *numbers)
+    def rows(  # noqa: PLR0913 - what a payment is made of
+        self, card: Ints, terminal: Ints, time: Ints, amount: Floats, *, device: int | Ints = -1, network: int = -1, scenario: int = 0
+    ) -> _PaymentArrays:
+        """Payments; amounts are rounded to cents, at least one. Where no network is given it is the card's, online."""
+        devices, scenarios = (np.full(len(card), number) for number in (device, scenario))
+        networks = np.where(self.online[terminal], self.network[card] if network < 0 else network, -1)
+        return _PaymentArrays(card, terminal, time, np.maximum(amount, 0.01).round(2), devices, networks, scenarios)
 
 
 def with_scenarios(frame: pd.DataFrame, names: Sequence[str], seed: int, label_delay_ms: int) -> pd.DataFrame:
-    """A simulated history with `merchant_id`, `mcc`, `device_id`, and the payments of these scenarios, genuine ones that look alike included.
+    """A simulated history with `merchant_id`, `mcc`, `device_id`, `ip`, and the payments of these scenarios, genuine ones that look alike included.
 
     Args:
         frame: of `simulate`, with `country` and `channel`.
@@ -101,7 +115,7 @@ def with_scenarios(frame: pd.DataFrame, names: Sequence[str], seed: int, label_d
         seed: decides all of it.
         label_delay_ms: how long after its payment a fraud is known.
     """
-    town_rng, *rngs = np.random.default_rng((seed, len(SCENARIOS))).spawn(1 + len(SCENARIOS))
+    town_rng, *rngs = np.random.default_rng((seed, _TOWN)).spawn(1 + len(SCENARIOS))
     town = _described(frame, town_rng)
     made = [town.paid]
     for (name, number), rng in zip(SCENARIOS.items(), rngs, strict=True):
@@ -123,10 +137,12 @@ def _described(frame: pd.DataFrame, rng: Generator) -> _Town:
     own = np.where(rng.random(cards) < SHARED_DEVICES, rng.integers(0, cards, cards), np.arange(cards))
     time = frame["event_time"].to_numpy()
     device = np.where(online[terminal], own[card], -1)
-    paid = _PaymentArrays(card, terminal, time, amount, device, frame["fraud_scenario"].to_numpy().astype(np.int64))
+    network = rng.integers(0, 1 + cards // CARDS_OF_A_NETWORK, cards)
+    networks = np.where(online[terminal], network[card], -1)
+    paid = _PaymentArrays(card, terminal, time, amount, device, networks, frame["fraud_scenario"].to_numpy().astype(np.int64))
     means = np.bincount(card, amount, cards) / np.maximum(1, np.bincount(card, minlength=cards))
     start = int(time.min()) // DAY_MS * DAY_MS
-    return _Town(merchant, category, online, means, start, 1 + (int(time.max()) - start) // DAY_MS, paid)
+    return _Town(merchant, category, online, own, network, means, start, 1 + (int(time.max()) - start) // DAY_MS, paid)
 
 
 def _card_testing(town: _Town, rng: Generator, day_ms: int, _device: int) -> list[_PaymentArrays]:
@@ -176,8 +192,21 @@ def _shared_device(town: _Town, rng: Generator, day_ms: int, device: int) -> lis
     return found
 
 
+def _one_network(town: _Town, rng: Generator, day_ms: int, number: int) -> list[_PaymentArrays]:
+    found = []
+    for cards, network, scenario in (
+        (town.some_cards(rng, int(rng.integers(30, 50))), 2 * number, 8),
+        (np.repeat(town.some_cards(rng, 2), 20), 2 * number + 1, 0),
+    ):
+        terminal = rng.choice(town.terminals(online=True), len(cards))
+        time = day_ms + rng.integers(8 * HOUR_MS, 20 * HOUR_MS) + rng.integers(0, 20 * _MINUTE_MS, len(cards))
+        amount = rng.uniform(0.5, 3, len(cards))
+        found.append(town.rows(cards, terminal, time, amount, device=town.device[cards], network=network, scenario=scenario))
+    return found
+
+
 _A_DAY: Mapping[str, float] = MappingProxyType(
-    {"card-testing": 2.0, "account-takeover": 10.0, "compromised-merchant": 5.0, "shared-device": 2.0}
+    {"card-testing": 2.0, "account-takeover": 10.0, "compromised-merchant": 5.0, "shared-device": 2.0, "one-network": 2.0}
 )
 """Scenes a day for each `PER_CARDS` cards."""
 _MADE: Mapping[str, Callable[[_Town, Generator, int, int], list[_PaymentArrays]]] = MappingProxyType(
@@ -186,6 +215,7 @@ _MADE: Mapping[str, Callable[[_Town, Generator, int, int], list[_PaymentArrays]]
         "account-takeover": _account_takeover,
         "compromised-merchant": _compromised_merchant,
         "shared-device": _shared_device,
+        "one-network": _one_network,
     }
 )
 
@@ -213,6 +243,7 @@ def _frame(frame: pd.DataFrame, town: _Town, rows: _PaymentArrays, label_delay_m
         "merchant_id": _named("M", town.merchant[terminal]),
         "mcc": pd.Categorical.from_codes(town.category[terminal], pd.Index([*CATEGORIES])),
         "device_id": _named("D", device),
+        "ip": _addresses(rows.network[order], card),
         "is_fraud": is_fraud,
         "fraud_scenario": rows.scenario[order].astype(np.int8),
         "labelled_at": pd.arrays.IntegerArray(rows.time[order] + label_delay_ms, ~is_fraud),
@@ -225,3 +256,12 @@ def _named(prefix: str, numbers: Ints) -> pd.Categorical[str]:
     there, dense = np.unique(numbers, return_inverse=True)
     none = int((there < 0).sum())
     return pd.Categorical.from_codes(dense - none, pd.Index([f"{prefix}{n:06d}" for n in there[none:].tolist()]))
+
+
+def _addresses(network: Ints, card: Ints) -> pd.Categorical[str]:
+    """Of each payment with a network an address in it, each card's its own as far as there are."""
+    there = network >= 0
+    numbers, dense = np.unique(np.where(there, network * 256 + 1 + card % 254, -1), return_inverse=True)
+    none = int((~there).any())
+    names = [f"{20 + (n >> 24)}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in numbers[none:].tolist()]
+    return pd.Categorical.from_codes(dense - none, pd.Index(names))

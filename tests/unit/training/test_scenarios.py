@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from stream_app.features.aggregations import DAY_MS, HOUR_MS
+from stream_app.features.entities import ip_prefix
 from training.data.dataset import check_for_training, read_transactions
 from training.data.scenarios import SCENARIOS, SOLD_AGAIN
 from training.data.simulate import Simulation, simulate
@@ -25,6 +26,11 @@ PAID = ["card_id", "terminal_id", "event_time", "amount", "country", "channel", 
 def every() -> pd.DataFrame:
     """A month of three hundred cards, with all scenarios."""
     return simulate(ALL)
+
+
+def network_of(addresses: pd.Series[str]) -> pd.Series[str]:
+    """Of each address, as the product tells it."""
+    return addresses.astype(str).map(ip_prefix)
 
 
 def of(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -92,6 +98,26 @@ def test_a_device_is_shared_by_many_stolen_cards_and_by_a_few_of_a_firm(every: p
     assert (genuine.size()[genuine["card_id"].nunique() == 3] >= 40).any()
 
 
+def test_one_network_is_where_many_cards_pay_a_trifle_online_within_minutes(every: pd.DataFrame) -> None:
+    """From their devices, at many terminals; as many trifles of two cards from one network are genuine."""
+    tests = of(every, "one-network").assign(network=lambda rows: network_of(rows["ip"]))
+    assert tests["amount"].between(0.01, 3).all()
+    scenes = tests.groupby("network")
+    assert scenes["card_id"].nunique().min() >= 30
+    assert scenes["terminal_id"].nunique().min() > 10
+    assert scenes["event_time"].agg(lambda times: times.max() - times.min()).max() < HOUR_MS / 3
+    genuine = every[~every["is_fraud"] & every["ip"].notna()].assign(network=lambda rows: network_of(rows["ip"])).groupby("network")
+    assert (genuine.size()[genuine["card_id"].nunique() == 2] >= 40).any()
+    assert not set(tests["network"]) & set(genuine.groups)
+
+
+def test_payments_online_have_an_address_and_no_others(every: pd.DataFrame) -> None:
+    """One that can be read, in a network of few cards, but for what a scenario says."""
+    online = every["terminal_id"].isin(set(every.loc[every["channel"] == "online", "terminal_id"]))
+    assert every["ip"].notna().equals(online)
+    assert network_of(every["ip"].dropna()).notna().all()
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_is_the_same_whichever_others_there_are(name: str, every: pd.DataFrame) -> None:
     """So what one family of features finds can be told scenario by scenario."""
@@ -108,14 +134,14 @@ def test_what_is_written_is_read_for_training(tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     frame = read_transactions(out)
     check_for_training(frame, "it")
-    assert {"merchant_id", "mcc", "device_id"} <= set(frame.columns)
+    assert {"merchant_id", "mcc", "device_id", "ip"} <= set(frame.columns)
     assert set(SCENARIOS.values()) <= set(pd.read_parquet(out)["fraud_scenario"])
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"scenarios": ("card-testing", "arson")}, "'arson' is not known; there are card-testing, account-takeover, compromised-merchant, shared-device"),
+        ({"scenarios": ("card-testing", "arson")}, "'arson' is not known; there are card-testing, account-takeover, compromised-merchant, shared-device, one-network"),
         ({"scenarios": ("card-testing",), "clock_skew_s": 60}, "clocks that are right"),
         ({"scenarios": ("card-testing",), "realism": False}, "countries and channels"),
     ],
