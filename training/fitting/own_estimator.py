@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def made(named: str, longest_s: float = LONGEST_S) -> Any:
             sys.path.insert(0, str(Path.cwd()))
         return getattr(import_module(module), factory)()
 
-    found = _within(longest_s, f"Estimator {named!r}", call)
+    found = _within(longest_s, named, "", call)
     if isinstance(found, type) or not (isinstance(found, BaseEstimator) and is_classifier(found) and hasattr(found, "predict_proba")):
         raise SettingsError(
             f"Estimator {named!r} gives {_called(found)}: it must give a classifier of scikit-learn, with `predict_proba`, that is not fitted."
@@ -76,7 +77,8 @@ def try_out(
     sample, truth, model = np.ascontiguousarray(vectors[rows]), is_fraud[rows].astype(np.int64), clone(made(named, longest_s))
     _within(
         longest_s,
-        f"Estimator {named!r}, on a sample of {len(sample)} payments,",
+        named,
+        f", on a sample of {len(sample)} payments,",
         lambda: run(model.fit(sample, truth), sample),
     )
 
@@ -85,9 +87,9 @@ def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64))]
 
 
-def _within(seconds: float, what: str, call: Callable[[], Any]) -> Any:
+def _within(seconds: float, named: str, on: str, call: Callable[[], Any]) -> Any:
     """What a call of foreign code gives; it runs in a thread that does not hold the process up."""
-    given: list[Any] = []
+    what, given = f"Estimator {named!r}{on}", list[Any]()
     raised: list[BaseException] = []
 
     def run() -> None:
@@ -100,18 +102,27 @@ def _within(seconds: float, what: str, call: Callable[[], Any]) -> Any:
     thread.start()
     thread.join(seconds)
     if raised:
-        error = raised[0]
-        why = " ".join(str(error).split())[:300].rstrip(".")
-        told = why if isinstance(error, FraudstreamError) else f"{type(error).__name__}: {why}"
-        raise SettingsError(f"{what} cannot be used: {told}. Nothing was fitted.") from None
+        raise SettingsError(f"{what} cannot be used: {_why(raised[0], named.partition(':')[0])}. Nothing was fitted.") from None
     if not given:
         raise SettingsError(f"{what} took longer than {seconds:g} s. Nothing was fitted: build no data and train nothing in the factory.")
     return given[0]
 
 
+def _why(error: BaseException, module: str) -> str:
+    said = " ".join(str(error).split())[:300].rstrip(".")
+    if isinstance(error, FraudstreamError):
+        return said
+    lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_globals.get("__name__") == module]
+    where = f" (line {lines[-1]} of {module})" if lines else ""
+    return f"{type(error).__name__}{': ' if said else ''}{said}{where}"
+
+
 def _called(found: Any) -> str:
+    if found is None:
+        return "nothing (does it `return` it?)"
     if isinstance(found, type):
         return f"the class {found.__name__}"
     if isinstance(found, Pipeline):
         return f"a pipeline of {', '.join(type(step).__name__ for _, step in found.steps)}"
-    return f"a {type(found).__name__}"
+    name = type(found).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"

@@ -29,6 +29,7 @@ from training.fitting.own_estimator import made, try_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from stream_app.features.compute import Vectors
 
@@ -96,7 +97,8 @@ def _raises() -> Any:
     [
         (_raises, "'one_of_ours:make' cannot be used: RuntimeError: no licence. Nothing was fitted."),
         (lambda: sys.exit(3), "cannot be used: SystemExit: 3"),
-        (lambda: None, "gives a NoneType: it must give a classifier of scikit-learn"),
+        (lambda: None, "gives nothing (does it `return` it?): it must give a classifier of scikit-learn"),
+        (lambda: 3, "gives an int: it must give"),
         (lambda: RandomForestClassifier, "gives the class RandomForestClassifier: it must give"),
         (RandomForestRegressor, "gives a RandomForestRegressor: it must give a classifier"),
         (
@@ -111,6 +113,23 @@ def test_what_is_no_estimator_of_use_is_told_in_one_line(factory: Callable[[Any]
         made(factory(make))
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ('RuntimeError("no licence")', "RuntimeError: no licence (line 2 of ours_in_a_file). Nothing"),
+        ("NotImplementedError", "cannot be used: NotImplementedError (line 2 of ours_in_a_file). Nothing"),
+    ],
+)
+def test_where_a_factory_raised_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: str, told: str) -> None:
+    """The innermost line of its module, also of an error that says nothing."""
+    (tmp_path / "ours_in_a_file.py").write_text(f"def inner():\n    raise {raised}\n\n\ndef make():\n    return inner()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "ours_in_a_file", raising=False)
+    with pytest.raises(SettingsError) as refused:
+        made("ours_in_a_file:make")
+    assert told in str(refused.value)
 
 
 @pytest.mark.parametrize("named", ["one_of_ours", ":make", "one_of_ours:", "no_such_module:make", "one_of_ours:none"])
