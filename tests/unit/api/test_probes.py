@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.routing import Route
 
+from stream_app.adapters.metrics import http_status
 from stream_app.adapters.metrics.http_status import StatusServer
 from stream_app.api.keys import Keys, Scope, new_key
 from stream_app.api.limits import MOST_AT_ONCE
@@ -193,6 +195,36 @@ def test_a_worker_lives_while_it_is_not_ready() -> None:
         await server.stop()
 
     asyncio.run(body())
+
+
+def test_a_scrape_lets_others_run_every_few_milliseconds_and_not_after_each_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty metrics of two milliseconds each by a clock of the test's own: others have a turn after every third, and none where all are quick."""
+
+    async def turns(each_s: float) -> int:
+        now_s, turn = 0.0, 0
+
+        def metrics(_: object) -> Iterator[bytes]:
+            nonlocal now_s
+            for _number in range(20):
+                now_s += each_s
+                yield b"m 1\n"
+
+        async def counted(_: float) -> None:
+            nonlocal turn
+            turn += 1
+
+        server = StatusServer(metrics, lambda: None)
+        port = await server.start("127.0.0.1", 0)
+        async with httpx.AsyncClient() as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(http_status, "time", SimpleNamespace(perf_counter=lambda: now_s))
+                patch.setattr(http_status, "asyncio", SimpleNamespace(sleep=counted))
+                assert (await client.get(f"http://127.0.0.1:{port}/metrics")).text == "m 1\n" * 20
+        await server.stop()
+        return turn
+
+    assert asyncio.run(turns(0.002)) == 6
+    assert asyncio.run(turns(0.0001)) == 0
 
 
 ENDS_WHAT_FAILS = {
